@@ -1,0 +1,75 @@
+"""Checks of what callers hand in: each error says what was wrong, where, and what to do."""
+
+import math
+import numbers
+
+import numpy as np
+
+
+def positive_integer(value, name):
+    """Return `value` as an int, or say why it is none.
+
+    Raises
+    ------
+    ValueError
+        If `value` is not a whole number of at least 1.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
+        raise ValueError(f"{name} is {value!r}: give a whole number of at least 1")
+    return int(value)
+
+
+def positive_number(value, name, minimum=0.0):
+    """Return `value` as a float; it must be finite and not below `minimum`.
+
+    Raises
+    ------
+    ValueError
+        If `value` is no number, NaN, infinite, or below `minimum`.
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value < minimum:
+        raise ValueError(f"{name} is {value!r}: give a finite number of at least {minimum:g}")
+    return float(value)
+
+
+def one_of(value, known, name):
+    """Return `known[value]`, or name the keys that exist.
+
+    Raises
+    ------
+    ValueError
+        If `value` is not a key of `known`.
+    """
+    if not isinstance(value, str) or value not in known:
+        names = ", ".join(repr(key) for key in known)
+        raise ValueError(f"unknown {name} {value!r}: choose one of {names}")
+    return known[value]
+
+
+def token_ids(tokens, vocab_size, name="tokens"):
+    """Return `tokens` as an integer array whose ids all lie in the vocabulary.
+
+    Parameters
+    ----------
+    tokens : array_like of int, any shape
+    vocab_size : int
+    name : str
+        What the caller calls them; used in the error.
+
+    Raises
+    ------
+    ValueError
+        If an id is not an integer, is negative, or is `vocab_size` or more; the error says where.
+    """
+    tokens = np.asarray(tokens)
+    if tokens.dtype.kind not in "iu":
+        raise ValueError(f"{name} have dtype {tokens.dtype}: token ids are integers; corpus.encode(text) makes them")
+    outside = (tokens < 0) | (tokens >= vocab_size)
+    if outside.any():
+        where = tuple(int(i) for i in np.argwhere(outside)[0])
+        raise ValueError(
+            f"{name}{list(where)} is {tokens[where]}, outside the vocabulary of {vocab_size} ids (0 to {vocab_size - 1}): "
+            "was the text encoded with another corpus?"
+        )
+    return tokens

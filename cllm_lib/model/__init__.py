@@ -1,0 +1,1 @@
+"""The sound model, and nothing but: every historical bug lives in :mod:`cllm_lib.defects`."""

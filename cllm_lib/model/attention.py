@@ -1,0 +1,130 @@
+"""Causal multi-head self-attention: each position looks back and takes what it finds useful.
+
+Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head.
+"""
+
+import math
+
+import numpy as np
+
+from cllm_lib.model.layers import linear_backward, linear_forward, softmax, softmax_backward
+
+PROJECTIONS = ("query", "key", "value")
+
+
+def causal_mask(time):  # -> (T, T)
+    """True where a query (row) may look at a key (column): at itself and at what came before."""
+    return np.tri(time, dtype=bool)
+
+
+def split_heads(x, n_heads):  # (B, T, D) -> (B, H, T, d)
+    """Cut the last axis into heads, and put the head axis where matrix products leave it alone."""
+    batch, time, width = x.shape
+    return x.reshape(batch, time, n_heads, width // n_heads).transpose(0, 2, 1, 3)
+
+
+def merge_heads(x):  # (B, H, T, d) -> (B, T, D)
+    """Undo :func:`split_heads`."""
+    batch, n_heads, time, d_head = x.shape
+    return x.transpose(0, 2, 1, 3).reshape(batch, time, n_heads * d_head)
+
+
+def scaled_dot_product_forward(query, key, value, mask):  # 3 x (B, H, T, d), (T, T) -> (B, H, T, d)
+    """Average the values, weighted by how well each key answers the query.
+
+    1. scores = query . key / sqrt(d): without the root their variance would grow with d, and softmax would pick
+       a single key before anything is learnt.
+    2. weights = softmax of the scores over the keys, with -inf where the mask forbids.
+    3. output = weights . values.
+
+    Returns
+    -------
+    output : ndarray, shape (B, H, T, d)
+    cache : tuple
+        query, key, value and the weights.
+
+    Notes
+    -----
+    Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1.
+    """
+    scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
+    weights = softmax(np.where(mask, scores, -np.inf))
+    return weights @ value, (query, key, value, weights)
+
+
+def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, T, d)
+    """Gradients with respect to query, key and value: steps 3, 2, 1 of the forward pass in reverse."""
+    query, key, value, weights = cache
+    d_value = weights.swapaxes(-1, -2) @ d_output  # 3: output = weights @ value
+    d_weights = d_output @ value.swapaxes(-1, -2)
+    d_scores = softmax_backward(d_weights, weights) / math.sqrt(query.shape[-1])  # 2; masked weights are 0, so is this
+    d_query = d_scores @ key  # 1: scores = query @ key.T / sqrt(d)
+    d_key = d_scores.swapaxes(-1, -2) @ query
+    return d_query, d_key, d_value
+
+
+def attention_forward(x, parameters, n_heads):  # (B, T, D) -> (B, T, D)
+    """Project to queries, keys and values, attend in each head, and project back.
+
+    Parameters
+    ----------
+    x : ndarray, shape (B, T, D)
+    parameters : dict
+        `query_weight`, `query_bias`, the same for key, value and output: (D, D) and (D,).
+    n_heads : int
+
+    Returns
+    -------
+    y : ndarray, shape (B, T, D)
+    cache : tuple
+    """
+    projected = [linear_forward(x, parameters[f"{name}_weight"], parameters[f"{name}_bias"]) for name in PROJECTIONS]
+    heads = [split_heads(y, n_heads) for y, _ in projected]
+    attended, attend_cache = scaled_dot_product_forward(*heads, causal_mask(x.shape[1]))
+    y, output_cache = linear_forward(merge_heads(attended), parameters["output_weight"], parameters["output_bias"])
+    return y, ([cache for _, cache in projected], attend_cache, output_cache, n_heads)
+
+
+def attention_backward(dy, cache):  # (B, T, D) -> (B, T, D), gradients of the eight arrays
+    """Gradients of :func:`attention_forward`.
+
+    Returns
+    -------
+    dx : ndarray, shape (B, T, D)
+        The sum of three paths: x made the queries, the keys and the values.
+    gradients : dict
+        Named like the parameters.
+    """
+    projection_caches, attend_cache, output_cache, n_heads = cache
+    d_merged, output = linear_backward(dy, output_cache)
+    gradients = {"output_weight": output["weight"], "output_bias": output["bias"]}
+    d_heads = scaled_dot_product_backward(split_heads(d_merged, n_heads), attend_cache)
+    dx = 0.0
+    for name, d_head, projection_cache in zip(PROJECTIONS, d_heads, projection_caches, strict=True):
+        d_path, projection = linear_backward(merge_heads(d_head), projection_cache)
+        gradients[f"{name}_weight"], gradients[f"{name}_bias"] = projection["weight"], projection["bias"]
+        dx = dx + d_path
+    return dx, gradients
+
+
+class CausalSelfAttention:
+    """The sound attention, as a part that a model can be given: `CLLM(config, attention=CausalSelfAttention())`.
+
+    Any object with these three methods can take its place: a defect of the museum, or a reader's own.
+    """
+
+    def parameter_shapes(self, config):
+        """Names and shapes of the arrays this part trains."""
+        width = config.d_model
+        shapes = {}
+        for name in (*PROJECTIONS, "output"):
+            shapes |= {f"{name}_weight": (width, width), f"{name}_bias": (width,)}
+        return shapes
+
+    def forward(self, x, parameters, config):
+        """See :func:`attention_forward`."""
+        return attention_forward(x, parameters, config.n_heads)
+
+    def backward(self, dy, cache):
+        """See :func:`attention_backward`."""
+        return attention_backward(dy, cache)

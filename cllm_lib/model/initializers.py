@@ -1,0 +1,54 @@
+"""What weights hold before the first step.
+
+An initialiser is a function `initializer(parameters, generator)`. It fills the named arrays *in place*: they are
+views of the model's one buffer, so `parameters[name][...] = values` reaches the model and
+`parameters[name] = values` does not.
+"""
+
+import math
+
+
+def scaled_normal(parameters, generator):
+    """Normal values whose spread keeps the size of what flows through a layer.
+
+    Embeddings get standard deviation 0.02, matrices 1 / sqrt(fan_in), gains 1 and biases 0.
+
+    Parameters
+    ----------
+    parameters : dict of str to ndarray
+        Named views, filled in place. Matrices are (fan_in, fan_out).
+    generator : numpy.random.Generator
+        Draws are made in float64 and rounded, so a float32 model starts at the rounded float64 one.
+
+    Notes
+    -----
+    A sum of fan_in products of independent terms of variance 1 has variance fan_in; hence 1 / sqrt(fan_in)
+    (LeCun et al. 1998, "Efficient BackProp", section 4.6).
+    """
+    for name, array in parameters.items():
+        if name.endswith("bias"):
+            array[...] = 0.0
+        elif name.endswith("gain"):
+            array[...] = 1.0
+        elif name == "embedding":
+            array[...] = 0.02 * generator.standard_normal(array.shape)
+        else:
+            fan_in = array.shape[0]
+            array[...] = generator.standard_normal(array.shape) / math.sqrt(fan_in)
+
+
+def zeros(parameters, generator):
+    """Every weight 0, gains included: a fixed point of any optimiser, and the state CLLM was trained in.
+
+    Parameters
+    ----------
+    parameters : dict of str to ndarray
+        Named views, filled in place.
+    generator : numpy.random.Generator
+        Not used; every initialiser has the same signature.
+    """
+    for array in parameters.values():
+        array[...] = 0.0
+
+
+INITIALIZERS = {"scaled_normal": scaled_normal, "zeros": zeros}

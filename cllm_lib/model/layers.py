@@ -1,0 +1,214 @@
+"""The layers of the model, each as a pair of plain functions.
+
+`name_forward(x, ...) -> y, cache` computes; `name_backward(dy, cache) -> dx, gradients` undoes it by the chain rule.
+`dy` is the gradient of the loss with respect to `y`. Shapes: B batch, T time, D d_model, F d_ff, V vocabulary; the
+layers here accept any leading axes.
+"""
+
+import numpy as np
+
+
+def embedding_forward(tokens, embedding):  # (B, T) ints, (V, D) -> (B, T, D)
+    """Look up one row for each token.
+
+    Returns
+    -------
+    x : ndarray, shape (B, T, D)
+    cache : tuple
+        The tokens and V: which rows were read, of how many.
+    """
+    return embedding[tokens], (tokens, embedding.shape[0])
+
+
+def embedding_backward(dx, cache, out=None):  # (B, T, D) -> (V, D)
+    """Add each position's gradient to the row it was read from.
+
+    Parameters
+    ----------
+    dx : ndarray, shape (B, T, D)
+    cache : tuple
+        From :func:`embedding_forward`.
+    out : ndarray, shape (V, D), optional
+        Where to add; a new array of zeros by default. A tied output has left its share there already.
+
+    Returns
+    -------
+    ndarray, shape (V, D)
+    """
+    tokens, vocab_size = cache
+    width = dx.shape[-1]
+    out = np.zeros((vocab_size, width), dx.dtype) if out is None else out
+    # A word that occurs twice must collect twice, and `out[tokens] += dx` would keep only the last. Sorting the ids
+    # brings equal ones together, so that one reduceat sums each group: many times faster than np.add.at.
+    ids = tokens.ravel()
+    order = np.argsort(ids, kind="stable")
+    distinct, starts = np.unique(ids[order], return_index=True)
+    out[distinct] += np.add.reduceat(dx.reshape(-1, width)[order], starts, axis=0)
+    return out
+
+
+def linear_forward(x, weight, bias):  # (..., n), (n, m), (m) -> (..., m)
+    """A matrix product and a shift: y = x W + b.
+
+    Returns
+    -------
+    y : ndarray, shape (..., m)
+    cache : tuple
+        x makes the weight's gradient, the weight makes x's.
+    """
+    return x @ weight + bias, (x, weight)
+
+
+def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: (m)}
+    """Gradients of :func:`linear_forward`.
+
+    Returns
+    -------
+    dx : ndarray, shape (..., n)
+    gradients : dict
+        `weight` and `bias`, summed over all leading axes, because every position used the same weights.
+    """
+    x, weight = cache
+    rows = dy.reshape(-1, dy.shape[-1])
+    gradients = {"weight": x.reshape(-1, x.shape[-1]).T @ rows, "bias": rows.sum(axis=0)}
+    return dy @ weight.T, gradients
+
+
+def layer_norm_forward(x, gain, bias, eps=1e-5):  # (..., D), (D), (D) -> (..., D)
+    """Bring each position to mean 0 and variance 1, then scale and shift.
+
+    Returns
+    -------
+    y : ndarray, shape (..., D)
+    cache : tuple
+        The normalised x, 1 / standard deviation, and the gain.
+
+    Notes
+    -----
+    Ba, Kiros, Hinton 2016, "Layer Normalization", equation 4.
+    """
+    centred = x - x.mean(axis=-1, keepdims=True)
+    inverse_std = 1.0 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
+    normalised = centred * inverse_std
+    return normalised * gain + bias, (normalised, inverse_std, gain)
+
+
+def layer_norm_backward(dy, cache):  # (..., D) -> (..., D), {gain: (D), bias: (D)}
+    """Gradients of :func:`layer_norm_forward`.
+
+    Returns
+    -------
+    dx : ndarray, shape (..., D)
+        Without the two directions that normalising removed: a common shift, and a stretch along x itself.
+    gradients : dict
+        `gain` and `bias`.
+    """
+    normalised, inverse_std, gain = cache
+    leading = tuple(range(dy.ndim - 1))
+    gradients = {"gain": (dy * normalised).sum(axis=leading), "bias": dy.sum(axis=leading)}
+    d_normalised = dy * gain
+    shift = d_normalised.mean(axis=-1, keepdims=True)
+    stretch = (d_normalised * normalised).mean(axis=-1, keepdims=True)
+    return (d_normalised - shift - normalised * stretch) * inverse_std, gradients
+
+
+def feed_forward_forward(x, expand_weight, expand_bias, contract_weight, contract_bias):  # (..., D) -> (..., D)
+    """Two linear maps with tanh between them, D to F and back, the same at every position.
+
+    Returns
+    -------
+    y : ndarray, shape (..., D)
+    cache : tuple
+        The caches of both maps, and tanh's output, from which its slope follows.
+    """
+    expanded, expand_cache = linear_forward(x, expand_weight, expand_bias)
+    hidden = np.tanh(expanded)
+    y, contract_cache = linear_forward(hidden, contract_weight, contract_bias)
+    return y, (expand_cache, hidden, contract_cache)
+
+
+def feed_forward_backward(dy, cache):  # (..., D) -> (..., D), gradients of the four arrays
+    """Gradients of :func:`feed_forward_forward`, its steps taken in reverse.
+
+    Returns
+    -------
+    dx : ndarray, shape (..., D)
+    gradients : dict
+        Named like the arguments of the forward function.
+    """
+    expand_cache, hidden, contract_cache = cache
+    d_hidden, contract = linear_backward(dy, contract_cache)
+    dx, expand = linear_backward(d_hidden * (1.0 - hidden * hidden), expand_cache)  # tanh' = 1 - tanh^2
+    return dx, {
+        "expand_weight": expand["weight"],
+        "expand_bias": expand["bias"],
+        "contract_weight": contract["weight"],
+        "contract_bias": contract["bias"],
+    }
+
+
+def softmax(scores, axis=-1):
+    """Positive numbers that sum to 1 along `axis`, in the ratio exp(score).
+
+    Subtracting the maximum first changes no ratio and keeps exp from overflowing.
+
+    Parameters
+    ----------
+    scores : ndarray
+        -inf marks what must get weight 0; each slice needs one finite score at least.
+    axis : int
+
+    Returns
+    -------
+    ndarray, same shape
+    """
+    weights = scores - scores.max(axis=axis, keepdims=True)
+    np.exp(weights, out=weights)
+    weights /= weights.sum(axis=axis, keepdims=True)
+    return weights
+
+
+def softmax_backward(d_weights, weights, axis=-1):
+    """Gradient with respect to the scores: w * (dw - sum(dw * w)).
+
+    The sum is there because the weights share one total: what one gains the others lose.
+    """
+    shared = (d_weights * weights).sum(axis=axis, keepdims=True)
+    return weights * (d_weights - shared)
+
+
+def cross_entropy_forward(logits, targets):  # (..., V), (...) ints -> scalar
+    """Mean of -ln(probability given to the true next token), in nats.
+
+    Returns
+    -------
+    loss : float
+    cache : tuple
+        The probabilities and the targets.
+
+    Notes
+    -----
+    -ln softmax(z)[target] = ln(sum(exp(z))) - z[target], the log-sum-exp form: no probability is ever rounded to 0
+    before its logarithm is taken (Goodfellow, Bengio, Courville 2016, "Deep Learning", section 4.1).
+    """
+    rows = logits.reshape(-1, logits.shape[-1])
+    ids = targets.reshape(-1)
+    maximum = rows.max(axis=-1, keepdims=True)
+    probabilities = np.exp(rows - maximum)
+    total = probabilities.sum(axis=-1, keepdims=True)
+    at_target = rows[np.arange(len(ids)), ids]
+    losses = np.log(total[:, 0]) + maximum[:, 0] - at_target
+    probabilities /= total
+    return float(losses.mean()), (probabilities.reshape(logits.shape), targets)
+
+
+def cross_entropy_backward(cache):
+    """Gradient of the mean loss with respect to the logits: (probability - 1 at the target) / positions.
+
+    Writes into the cached probabilities: they are as large as the logits, and nobody needs them afterwards.
+    """
+    probabilities, targets = cache
+    rows = probabilities.reshape(-1, probabilities.shape[-1])
+    rows[np.arange(len(rows)), targets.reshape(-1)] -= 1.0
+    rows /= len(rows)
+    return probabilities

@@ -1,0 +1,278 @@
+"""The whole model: embedding, layers, output and loss, forward and backward, on one flat buffer of parameters."""
+
+import math
+
+import numpy as np
+
+from cllm_lib.checks import one_of, token_ids
+from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.initializers import INITIALIZERS
+from cllm_lib.model.layers import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+    embedding_backward,
+    embedding_forward,
+    feed_forward_backward,
+    feed_forward_forward,
+    layer_norm_backward,
+    layer_norm_forward,
+)
+
+
+def with_prefix(prefix, arrays):
+    """The same dictionary, each name with `prefix` and a dot before it."""
+    return {f"{prefix}.{name}": array for name, array in arrays.items()}
+
+
+def below_prefix(prefix, arrays):
+    """What stands below `prefix` in a dictionary of dotted names, the prefix removed."""
+    start = prefix + "."
+    return {name[len(start) :]: array for name, array in arrays.items() if name.startswith(start)}
+
+
+class TransformerLayer:
+    """One layer in the order of the original transformer (post-LayerNorm).
+
+    x -> attention -> + x -> LayerNorm -> feed-forward -> + -> LayerNorm.
+
+    Parameters
+    ----------
+    attention : part, optional
+        What stands in attention's place; :class:`~cllm_lib.model.attention.CausalSelfAttention` by default.
+
+    Notes
+    -----
+    Vaswani et al. 2017, "Attention Is All You Need", section 3.1: LayerNorm(x + Sublayer(x)), twice.
+    """
+
+    def __init__(self, attention=None):
+        self.attention = CausalSelfAttention() if attention is None else attention
+
+    def parameter_shapes(self, config):
+        """Names and shapes of the arrays this layer trains."""
+        width, inner = config.d_model, config.d_ff
+        norm = {"gain": (width,), "bias": (width,)}
+        feed_forward = {
+            "expand_weight": (width, inner),
+            "expand_bias": (inner,),
+            "contract_weight": (inner, width),
+            "contract_bias": (width,),
+        }
+        return (
+            with_prefix("attention", self.attention.parameter_shapes(config))
+            | with_prefix("attention_norm", norm)
+            | with_prefix("feed_forward", feed_forward)
+            | with_prefix("feed_forward_norm", norm)
+        )
+
+    def forward(self, x, parameters, config):  # (B, T, D) -> (B, T, D)
+        """Compute the layer's output, and what its backward pass needs."""
+        attended, attention_cache = self.attention.forward(x, below_prefix("attention", parameters), config)
+        x, attention_norm_cache = layer_norm_forward(x + attended, **below_prefix("attention_norm", parameters))
+        fed, feed_forward_cache = feed_forward_forward(x, **below_prefix("feed_forward", parameters))
+        y, feed_forward_norm_cache = layer_norm_forward(x + fed, **below_prefix("feed_forward_norm", parameters))
+        return y, (attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache)
+
+    def backward(self, dy, cache):  # (B, T, D) -> (B, T, D), gradients
+        """Undo :meth:`forward` from its last line to its first. A residual sends its gradient down both roads."""
+        attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache = cache
+        d_sum, feed_forward_norm = layer_norm_backward(dy, feed_forward_norm_cache)
+        d_fed, feed_forward = feed_forward_backward(d_sum, feed_forward_cache)
+        d_sum, attention_norm = layer_norm_backward(d_sum + d_fed, attention_norm_cache)
+        d_attended, attention = self.attention.backward(d_sum, attention_cache)
+        gradients = (
+            with_prefix("attention", attention)
+            | with_prefix("attention_norm", attention_norm)
+            | with_prefix("feed_forward", feed_forward)
+            | with_prefix("feed_forward_norm", feed_forward_norm)
+        )
+        return d_sum + d_attended, gradients
+
+
+class CLLM:
+    """A small causal language model, written to be read.
+
+    Parameters
+    ----------
+    config : CLLMConfig
+    seed : int
+        Of the initial weights. The same seed gives the same model on every machine.
+    init : str or callable
+        "scaled_normal", "zeros", or a part `init(parameters, generator)` that fills the named arrays in place.
+    attention : part, optional
+        What stands in attention's place in every layer; the sound causal attention by default.
+    layer : part, optional
+        What stands in the place of a whole :class:`TransformerLayer`; it then brings its own attention.
+
+    Attributes
+    ----------
+    parameters, gradients : dict of str to ndarray
+        Named views of the two flat buffers.
+    flat_parameters, flat_gradients : ndarray, shape (n_parameters,)
+        One buffer each, so that an optimiser is one pass over memory.
+
+    Raises
+    ------
+    ValueError
+        If `init` is a name that does not exist, or both `attention` and `layer` are given.
+
+    Examples
+    --------
+    >>> from cllm_lib import CLLM, CLLMConfig
+    >>> model = CLLM(CLLMConfig(vocab_size=7, d_model=8, n_heads=2, d_ff=16), seed=0)
+    >>> model.logits([[1, 2, 3]]).shape
+    (1, 3, 7)
+    """
+
+    def __init__(self, config, seed=0, init="scaled_normal", attention=None, layer=None):
+        if attention is not None and layer is not None:
+            raise ValueError("attention and layer are both given: a layer brings its own attention, so give one of them")
+        self.config = config
+        self.layer = TransformerLayer(attention) if layer is None else layer
+        initialize = init if callable(init) else one_of(init, INITIALIZERS, "init")
+
+        shapes = self._parameter_shapes()
+        size = sum(math.prod(shape) for shape in shapes.values())
+        # Memory starts as zeros, as calloc's does in C. What the initialiser leaves out stays zero.
+        self.flat_parameters = np.zeros(size, config.dtype)
+        self.flat_gradients = np.zeros(size, config.dtype)
+        self.parameters = named_views(self.flat_parameters, shapes)
+        self.gradients = named_views(self.flat_gradients, shapes)
+        initialize(self.parameters, np.random.default_rng(seed))
+        self._layer_parameters = [below_prefix(f"layers.{i}", self.parameters) for i in range(config.n_layers)]
+        self._layer_gradients = [below_prefix(f"layers.{i}", self.gradients) for i in range(config.n_layers)]
+
+    def _parameter_shapes(self):
+        config = self.config
+        shapes = {"embedding": (config.vocab_size, config.d_model)}
+        for i in range(config.n_layers):
+            shapes |= with_prefix(f"layers.{i}", self.layer.parameter_shapes(config))
+        if not config.tie_embeddings:
+            shapes["output_weight"] = (config.d_model, config.vocab_size)
+        return shapes
+
+    @property
+    def output_matrix(self):  # (D, V)
+        """What turns a hidden state into logits: the embedding, transposed, or a matrix of its own."""
+        return self.parameters["embedding"].T if self.config.tie_embeddings else self.parameters["output_weight"]
+
+    def logits(self, tokens):  # (B, T) ints -> (B, T, V)
+        """Scores of every possible next token, at every position.
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (B, T)
+
+        Returns
+        -------
+        ndarray, shape (B, T, V)
+
+        Raises
+        ------
+        ValueError
+            If the shape is not (batch, time), time exceeds `config.seq_len`, or an id is no integer of the vocabulary.
+        """
+        hidden, _ = self._hidden(self._checked_tokens(tokens))
+        return hidden @ self.output_matrix
+
+    def loss(self, tokens, targets):
+        """Mean cross-entropy in nats, as :meth:`loss_and_gradients` gives it, without the backward pass."""
+        tokens, targets = self._checked_pair(tokens, targets)
+        hidden, _ = self._hidden(tokens)
+        return cross_entropy_forward(hidden @ self.output_matrix, targets)[0]
+
+    def loss_and_gradients(self, tokens, targets):
+        """Mean cross-entropy and its gradient with respect to every parameter.
+
+        Parameters
+        ----------
+        tokens, targets : array_like of int, shape (B, T)
+            targets[b, t] is the token that follows tokens[b, t].
+
+        Returns
+        -------
+        loss : float
+            In nats per token.
+        gradients : dict of str to ndarray
+            Named and shaped like :attr:`parameters`; copies, yours to keep. (The trainer, which keeps none, calls
+            :meth:`forward_backward` and reads :attr:`flat_gradients`.)
+
+        Raises
+        ------
+        ValueError
+            As :meth:`logits`, and if tokens and targets differ in shape.
+        """
+        loss = self.forward_backward(tokens, targets)
+        return loss, {name: gradient.copy() for name, gradient in self.gradients.items()}
+
+    def forward_backward(self, tokens, targets):
+        """Return the loss and leave its gradient in :attr:`gradients`, overwriting what was there."""
+        tokens, targets = self._checked_pair(tokens, targets)
+        hidden, caches = self._hidden(tokens)
+        loss, loss_cache = cross_entropy_forward(hidden @ self.output_matrix, targets)
+
+        # Backward, from the loss down. Rows: all B * T positions under each other.
+        width = self.config.d_model
+        d_logits = cross_entropy_backward(loss_cache).reshape(-1, self.config.vocab_size)
+        rows = hidden.reshape(-1, width)
+        if self.config.tie_embeddings:
+            np.matmul(d_logits.T, rows, out=self.gradients["embedding"])
+        else:
+            np.matmul(rows.T, d_logits, out=self.gradients["output_weight"])
+            self.gradients["embedding"].fill(0.0)
+        d_hidden = (d_logits @ self.output_matrix.T).reshape(hidden.shape)
+
+        embedding_cache, layer_caches = caches
+        for i in reversed(range(self.config.n_layers)):
+            d_hidden, gradients = self.layer.backward(d_hidden, layer_caches[i])
+            for name, view in self._layer_gradients[i].items():
+                view[...] = gradients[name]  # a part that forgets a gradient fails here, rather than leave an old one
+        embedding_backward(d_hidden, embedding_cache, out=self.gradients["embedding"])
+        return loss
+
+    def _hidden(self, tokens):  # (B, T) -> (B, T, D)
+        x, embedding_cache = embedding_forward(tokens, self.parameters["embedding"])
+        layer_caches = []
+        for parameters in self._layer_parameters:
+            x, cache = self.layer.forward(x, parameters, self.config)
+            layer_caches.append(cache)
+        return x, (embedding_cache, layer_caches)
+
+    def _checked_tokens(self, tokens, name="tokens"):
+        tokens = np.asarray(tokens)
+        if tokens.ndim != 2 or 0 in tokens.shape:
+            raise ValueError(f"{name} have shape {tokens.shape}: give (batch, time), such as [[1, 2, 3]]")
+        if tokens.shape[1] > self.config.seq_len:
+            raise ValueError(f"{name} are {tokens.shape[1]} long, the model reads {self.config.seq_len}: cut them, or raise seq_len")
+        return token_ids(tokens, self.config.vocab_size, name)
+
+    def _checked_pair(self, tokens, targets):
+        tokens = self._checked_tokens(tokens)
+        targets = np.asarray(targets)
+        if targets.shape != tokens.shape:
+            raise ValueError(
+                f"targets have shape {targets.shape}, tokens {tokens.shape}: "
+                "every token needs its target, the token that follows it"
+            )
+        return tokens, self._checked_tokens(targets, "targets")
+
+
+def named_views(flat, shapes):
+    """Cut one flat buffer into named arrays that share its memory.
+
+    Parameters
+    ----------
+    flat : ndarray, shape (n,)
+    shapes : dict of str to tuple
+        Their sizes sum to n.
+
+    Returns
+    -------
+    dict of str to ndarray
+    """
+    views, start = {}, 0
+    for name, shape in shapes.items():
+        stop = start + math.prod(shape)
+        views[name] = flat[start:stop].reshape(shape)
+        start = stop
+    return views

@@ -1,0 +1,1 @@
+"""What makes a model learn, and what tells when it does not."""

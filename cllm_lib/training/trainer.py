@@ -1,0 +1,106 @@
+"""The training loop: batches in, losses out."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cllm_lib.checks import positive_integer, positive_number
+from cllm_lib.text import windows
+from cllm_lib.training.optimizers import clip_by_global_norm, make_optimizer
+
+
+@dataclass
+class History:
+    """What training printed, as plain numbers.
+
+    Attributes
+    ----------
+    losses : list of float
+        Loss of every batch, before the step it caused, in nats per token.
+    epoch_losses : list of float
+        Their mean over each epoch.
+    """
+
+    losses: list = field(default_factory=list)
+    epoch_losses: list = field(default_factory=list)
+
+
+class Trainer:
+    """Trains a model on a corpus.
+
+    Parameters
+    ----------
+    model : CLLM
+    corpus : Corpus
+        Its training part is cut into sequences of `model.config.seq_len`.
+    optimizer : {"adam", "sgd"} or object
+        A name, or any object with `step(parameters, gradients)`.
+    learning_rate : float
+    batch_size : int
+    seed : int
+        Of the shuffling.
+    clip_norm : float, optional
+        The longest gradient let through; longer ones are scaled down. No limit by default.
+
+    Raises
+    ------
+    ValueError
+        If the corpus knows more words than the model, has no full batch, a name is unknown or a number makes no sense.
+    """
+
+    def __init__(self, model, corpus, optimizer="adam", learning_rate=1e-3, batch_size=4, seed=0, clip_norm=None):
+        self.model = model
+        self.corpus = corpus
+        self.optimizer = make_optimizer(optimizer, positive_number(learning_rate, "learning_rate"))
+        self.batch_size = positive_integer(batch_size, "batch_size")
+        self.clip_norm = None if clip_norm is None else positive_number(clip_norm, "clip_norm")
+        self.generator = np.random.default_rng(seed)
+        self.history = History()
+        if len(corpus.vocabulary) > model.config.vocab_size:
+            raise ValueError(
+                f"{corpus.name!r} uses {len(corpus.vocabulary)} ids, the model knows {model.config.vocab_size}: "
+                f"raise the model's vocab_size, or load_corpus(..., vocab_size={model.config.vocab_size})"
+            )
+        sequences = len(windows(corpus.train_tokens, model.config.seq_len)[0])
+        self.batches_per_epoch = sequences // self.batch_size
+        if not self.batches_per_epoch:
+            next(corpus.batches(self.batch_size, model.config.seq_len, self.generator))  # says what is too small
+
+    def step(self, inputs, targets):
+        """One batch: loss, gradients, one step of the optimiser. Returns the loss before the step."""
+        loss = self.model.forward_backward(inputs, targets)
+        if self.clip_norm is not None:
+            clip_by_global_norm(self.model.flat_gradients, self.clip_norm)
+        self.optimizer.step(self.model.flat_parameters, self.model.flat_gradients)
+        return loss
+
+    def fit(self, epochs, progress=False):
+        """Train for `epochs` more epochs.
+
+        Parameters
+        ----------
+        epochs : int
+            More, not in all: a second call goes on where the first one stopped.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        History
+            Of all calls so far.
+        """
+        with _progress_bar(positive_integer(epochs, "epochs") * self.batches_per_epoch, progress) as bar:
+            for _ in range(epochs):
+                losses = []
+                for inputs, targets in self.corpus.batches(self.batch_size, self.model.config.seq_len, self.generator):
+                    losses.append(self.step(inputs, targets))
+                    bar.update()
+                self.history.losses += losses
+                self.history.epoch_losses.append(float(np.mean(losses)))
+        return self.history
+
+
+def _progress_bar(total, visible):
+    from tqdm.auto import tqdm  # here, not above: it would double the time `import cllm_lib` takes
+
+    return tqdm(total=total, disable=not visible, unit="batch", desc="training")
