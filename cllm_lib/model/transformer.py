@@ -89,6 +89,18 @@ class TransformerLayer:
         return d_sum + d_attended, gradients
 
 
+class TokenEmbedding:
+    """The model's entrance, as a part: one row of the embedding for each token."""
+
+    def forward(self, tokens, embedding):  # (B, T), (V, D) -> (B, T, D)
+        """See :func:`~cllm_lib.model.layers.embedding_forward`."""
+        return embedding_forward(tokens, embedding)
+
+    def backward(self, dx, cache, out):
+        """Add the gradient of the rows that were read to `out`, which holds the output's share already."""
+        embedding_backward(dx, cache, out=out)
+
+
 class CLLM:
     """A small causal language model, written to be read.
 
@@ -103,6 +115,8 @@ class CLLM:
         What stands in attention's place in every layer; the sound causal attention by default.
     layer : part, optional
         What stands in the place of a whole :class:`TransformerLayer`; it then brings its own attention.
+    embedding : part, optional
+        What stands in the place of :class:`TokenEmbedding`.
 
     Attributes
     ----------
@@ -124,11 +138,12 @@ class CLLM:
     (1, 3, 7)
     """
 
-    def __init__(self, config, seed=0, init="scaled_normal", attention=None, layer=None):
+    def __init__(self, config, seed=0, init="scaled_normal", attention=None, layer=None, embedding=None):
         if attention is not None and layer is not None:
             raise ValueError("attention and layer are both given: a layer brings its own attention, so give one of them")
         self.config = config
         self.layer = TransformerLayer(attention) if layer is None else layer
+        self.embedding = TokenEmbedding() if embedding is None else embedding
         initialize = init if callable(init) else one_of(init, INITIALIZERS, "init")
 
         shapes = self._parameter_shapes()
@@ -227,11 +242,11 @@ class CLLM:
             d_hidden, gradients = self.layer.backward(d_hidden, layer_caches[i])
             for name, view in self._layer_gradients[i].items():
                 view[...] = gradients[name]  # a part that forgets a gradient fails here, rather than leave an old one
-        embedding_backward(d_hidden, embedding_cache, out=self.gradients["embedding"])
+        self.embedding.backward(d_hidden, embedding_cache, out=self.gradients["embedding"])
         return loss
 
     def _hidden(self, tokens):  # (B, T) -> (B, T, D)
-        x, embedding_cache = embedding_forward(tokens, self.parameters["embedding"])
+        x, embedding_cache = self.embedding.forward(tokens, self.parameters["embedding"])
         layer_caches = []
         for parameters in self._layer_parameters:
             x, cache = self.layer.forward(x, parameters, self.config)

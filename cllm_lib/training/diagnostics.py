@@ -1,0 +1,211 @@
+"""What documents 001 and 002 asked to have printed, for every tensor, and their rules applied to it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cllm_lib.checks import positive_number
+
+COUNTED = 1e-10  # document 002 counts a gradient as present above this
+TOO_LARGE = 1.0  # its rule: clip
+TOO_SMALL = 1e-6  # its rule: raise the learning rate
+DISAGREEMENT = 0.1  # a slope that is wrong by a tenth is no rounding error
+
+
+@dataclass(frozen=True)
+class TensorReport:
+    """Measurements of one parameter tensor.
+
+    Attributes
+    ----------
+    name : str
+    size : int
+    weight : float
+        Mean absolute weight.
+    gradient_count : int
+        Gradients larger than 1e-10.
+    gradient_max, gradient_mean : float
+        Of the absolute gradient.
+    update : float
+        Mean absolute change by one plain step, learning rate times gradient.
+    promised, measured : float
+        How steeply the loss rises along one direction in this tensor: as the gradient promises, and as two nudges,
+        forth and back, measure it.
+    resolution : float
+        Smallest slope the nudges can tell from rounding.
+    """
+
+    name: str
+    size: int
+    weight: float
+    gradient_count: int
+    gradient_max: float
+    gradient_mean: float
+    update: float
+    promised: float
+    measured: float
+    resolution: float
+
+    @property
+    def is_matrix(self):
+        """Whether zero is suspicious here: gains and biases may rest at 0, a matrix may not."""
+        return not self.name.endswith(("bias", "gain"))
+
+    @property
+    def responds(self):
+        """Whether the loss changed when this tensor was nudged."""
+        return abs(self.measured) > self.resolution
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Everything :func:`diagnose` measured.
+
+    Attributes
+    ----------
+    loss : float
+    tensors : tuple of TensorReport
+    verdict : str
+        One sentence that names the suspect, or says that nothing is wrong.
+    """
+
+    loss: float
+    tensors: tuple
+    verdict: str
+
+    def __str__(self):
+        head = f"{'tensor':36} {'size':>9} {'|weight|':>9} {'gradients':>9} {'largest':>9} {'mean':>9} {'update':>9}  nudged, the loss"
+        rows = [head, *(_row(tensor) for tensor in self.tensors)]
+        return "\n".join([f"loss {self.loss:.4f}", *rows, f"verdict: {self.verdict}"])
+
+
+def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
+    """Measure every tensor of a model on one batch, print the table, and name the suspect.
+
+    Parameters
+    ----------
+    model : CLLM
+        Left exactly as it was.
+    tokens, targets : array_like of int, shape (B, T)
+        A batch, as for :meth:`CLLM.loss_and_gradients`.
+    learning_rate : float
+        Turns gradients into update sizes.
+    seed : int
+        Of the direction in which a tensor without a gradient is nudged.
+
+    Returns
+    -------
+    Diagnosis
+
+    Notes
+    -----
+    Tensors are nudged along their own gradient, where a right one promises the most. The rules stand in
+    :func:`judge`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
+    """
+    learning_rate = positive_number(learning_rate, "learning_rate")
+    generator = np.random.default_rng(seed)
+    with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
+        loss, gradients = model.loss_and_gradients(tokens, targets)
+        reports = tuple(
+            _examine(model, name, gradients[name], tokens, targets, loss, learning_rate, generator) for name in model.parameters
+        )
+    diagnosis = Diagnosis(loss, reports, judge(loss, reports))
+    print(diagnosis)
+    return diagnosis
+
+
+def judge(loss, tensors):
+    """Apply the rules of document 002 in order of certainty; return one sentence.
+
+    Weights zero: the initialisation. Gradient zero though the loss responds, or another than the loss follows: the
+    backward pass. Gradients above 1: clip. Gradients below 1e-6: raise the learning rate. None of these: nothing.
+    """
+    matrices = [tensor for tensor in tensors if tensor.is_matrix]
+    not_finite = [t for t in tensors if not np.isfinite([t.weight, t.gradient_max]).all()]
+    if not_finite or not np.isfinite(loss):
+        where = _names(not_finite) if not_finite else "the loss"
+        return f"NaN or infinite numbers in {where}: something overflowed in an earlier step; go back to the first step that shows it."
+    empty = [t for t in matrices if t.weight == 0.0]
+    if len(empty) == len(matrices):
+        return "Every weight matrix is exactly zero: the initialisation never reached the weights."
+    if empty:
+        return f"Exactly zero: {_names(empty)}. The initialisation left them out."
+    forgotten = [t for t in tensors if t.gradient_max == 0.0 and t.responds]
+    if forgotten:
+        return f"The loss responds to {_names(forgotten)}, and the gradient there is 0: the backward pass forgets it."
+    unused = [t for t in matrices if t.gradient_max == 0.0]
+    if unused:
+        return f"On this batch the loss depends on nothing in {_names(unused)}: the forward pass does not use it."
+    wrong = [t for t in tensors if _disagrees(t)]
+    if wrong:
+        return f"The loss does not follow the gradient of {_names(wrong)}: the backward pass computes something else."
+    large = [t for t in tensors if t.gradient_max > TOO_LARGE]
+    if large:
+        return f"Gradients above {TOO_LARGE:g} in {_names(large)}: document 002 advises clipping."
+    if all(t.gradient_max < TOO_SMALL for t in matrices):
+        return f"Every gradient is below {TOO_SMALL:g}: document 002 advises a higher learning rate."
+    return "Nothing wrong: weights, gradients and the loss's response agree with each other."
+
+
+def _examine(model, name, gradient, tokens, targets, loss, learning_rate, generator):
+    weights = model.parameters[name]
+    size = np.abs(gradient)
+    promised, measured, resolution = _nudge(model, weights, gradient, tokens, targets, loss, generator)
+    return TensorReport(
+        name=name,
+        size=weights.size,
+        weight=float(np.abs(weights).mean()),
+        gradient_count=int((size > COUNTED).sum()),
+        gradient_max=float(size.max()),
+        gradient_mean=float(size.mean()),
+        update=learning_rate * float(size.mean()),
+        promised=promised,
+        measured=measured,
+        resolution=resolution,
+    )
+
+
+def _nudge(model, weights, gradient, tokens, targets, loss, generator):
+    """Slope of the loss along the gradient, or along a random direction where there is none, by central difference."""
+    length = float(np.linalg.norm(gradient))
+    usable = np.isfinite(length) and length > 0.0
+    direction = gradient / length if usable else _unit(generator.standard_normal(weights.shape))
+    step = 1e-3 * max(1.0, float(np.linalg.norm(weights)))
+    before = weights.copy()
+    try:
+        weights[...] = before + step * direction
+        above = model.loss(tokens, targets)
+        weights[...] = before - step * direction
+        below = model.loss(tokens, targets)
+    finally:
+        weights[...] = before
+    resolution = 100 * np.finfo(weights.dtype).eps * max(1.0, abs(loss)) / step
+    return (length if usable else 0.0), (above - below) / (2 * step), float(resolution)
+
+
+def _unit(direction):
+    return direction / np.linalg.norm(direction)
+
+
+def _disagrees(tensor):
+    gap = abs(tensor.promised - tensor.measured)
+    return gap > DISAGREEMENT * max(abs(tensor.promised), abs(tensor.measured)) and gap > tensor.resolution
+
+
+def _names(tensors, most=3):
+    names = ", ".join(tensor.name for tensor in tensors[:most])
+    return names if len(tensors) <= most else f"{names} and {len(tensors) - most} more"
+
+
+def _row(tensor):
+    numbers = (tensor.gradient_max, tensor.gradient_mean, tensor.update)
+    shown = " ".join(f"{_short(number):>9}" for number in numbers)
+    response = f"moves by {tensor.measured:.1e}" if tensor.responds else "does not move"
+    return f"{tensor.name:36} {tensor.size:9,} {_short(tensor.weight):>9} {tensor.gradient_count:9,} {shown}  {response}"
+
+
+def _short(number):
+    """Two digits; what is no more than rounding noise shows as such, the same on every machine."""
+    if number == 0.0 or not np.isfinite(number):
+        return f"{number:g}"
+    return "~0" if number < 1e-14 else f"{number:.1e}"
