@@ -13,7 +13,7 @@ import numpy as np
 from cllm_lib.model.attention import PROJECTIONS, CausalSelfAttention, attention_backward
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.layers import feed_forward_backward, feed_forward_forward, layer_norm_forward, linear_backward
-from cllm_lib.model.transformer import TokenEmbedding, TransformerLayer, below_prefix, with_prefix
+from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer, below_prefix, with_prefix
 
 
 class SilentZeroInit:
@@ -192,6 +192,28 @@ class LayerOfTheHalfRepair(TransformerLayer):
         attention = {f"{name}_weight": shortcut["weight"] for name in PROJECTIONS}
         gradients = with_prefix("attention", attention) | with_prefix("feed_forward", feed_forward)
         return d_attended, gradients | with_prefix("feed_forward_norm", norm)
+
+
+def incident(config, seed=0, **parts):
+    """The model as the application built it before the first fix; `parts` replace what one wants to test.
+
+    Parameters
+    ----------
+    config : CLLMConfig
+    seed : int
+    **parts
+        Arguments of :class:`~cllm_lib.model.transformer.CLLM`, such as `attention=CausalSelfAttention()`.
+
+    Returns
+    -------
+    CLLM
+    """
+    return CLLM(config, seed=seed, **({"init": SilentZeroInit(), "attention": SimplifiedAttention()} | parts))
+
+
+def half_repaired(config, seed=0):
+    """The model after commit d018b3c: embeddings random, the rest zero, in the layer of that day."""
+    return CLLM(config, seed=seed, init=EmbeddingsOnlyInit(), layer=LayerOfTheHalfRepair(), embedding=LostEmbeddingGradient())
 
 
 @dataclass(frozen=True)

@@ -194,7 +194,8 @@ def cross_entropy_forward(logits, targets):  # (..., V), (...) ints -> scalar
     rows = logits.reshape(-1, logits.shape[-1])
     ids = targets.reshape(-1)
     maximum = rows.max(axis=-1, keepdims=True)
-    probabilities = np.exp(rows - maximum)
+    probabilities = rows - maximum
+    np.exp(probabilities, out=probabilities)
     total = probabilities.sum(axis=-1, keepdims=True)
     at_target = rows[np.arange(len(ids)), ids]
     losses = np.log(total[:, 0]) + maximum[:, 0] - at_target

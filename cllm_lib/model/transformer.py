@@ -166,6 +166,10 @@ class CLLM:
             shapes["output_weight"] = (config.d_model, config.vocab_size)
         return shapes
 
+    def layer_parameters(self, i):
+        """Named views of layer `i`'s own parameters, without the `layers.i.` before their names."""
+        return self._layer_parameters[i]
+
     @property
     def output_matrix(self):  # (D, V)
         """What turns a hidden state into logits: the embedding, transposed, or a matrix of its own."""

@@ -74,7 +74,7 @@ class Diagnosis:
     verdict: str
 
     def __str__(self):
-        head = f"{'tensor':36} {'size':>9} {'|weight|':>9} {'gradients':>9} {'largest':>9} {'mean':>9} {'update':>9}  nudged, the loss"
+        head = f"{'tensor':34} {'|weight|':>8} {'gradients':>9} {'largest':>8} {'mean':>8} {'update':>8}  loss when nudged"
         rows = [head, *(_row(tensor) for tensor in self.tensors)]
         return "\n".join([f"loss {self.loss:.4f}", *rows, f"verdict: {self.verdict}"])
 
@@ -199,9 +199,9 @@ def _names(tensors, most=3):
 
 def _row(tensor):
     numbers = (tensor.gradient_max, tensor.gradient_mean, tensor.update)
-    shown = " ".join(f"{_short(number):>9}" for number in numbers)
-    response = f"moves by {tensor.measured:.1e}" if tensor.responds else "does not move"
-    return f"{tensor.name:36} {tensor.size:9,} {_short(tensor.weight):>9} {tensor.gradient_count:9,} {shown}  {response}"
+    shown = " ".join(f"{_short(number):>8}" for number in numbers)
+    response = f"slope {tensor.measured:.1e}" if tensor.responds else "unmoved"
+    return f"{tensor.name:34} {_short(tensor.weight):>8} {tensor.gradient_count:9,} {shown}  {response}"
 
 
 def _short(number):

@@ -1,0 +1,17 @@
+# Thin names for tools/workbook.py, which also works where there is no make.
+PYTHON ?= python3
+PORT ?= 8888
+CHAPTER ?=
+LAB_ARGS ?=
+RUN = $(PYTHON) tools/workbook.py
+
+.PHONY: help lab fresh test test-all notebooks lint lock docs clean setup
+
+help setup test test-all notebooks lint lock docs clean:
+	@$(RUN) $@
+
+lab:
+	@$(RUN) lab $(PORT) $(LAB_ARGS)
+
+fresh:
+	@$(RUN) fresh $(CHAPTER)

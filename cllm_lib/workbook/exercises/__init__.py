@@ -1,0 +1,58 @@
+"""Exercises that answer at once: `weights = check("01.3", weights)`.
+
+A check never stops the notebook. It prints one line, and returns the reader's answer where it holds and the
+reference where it does not (yet), so that everything below runs either way.
+"""
+
+import importlib
+
+from cllm_lib.workbook.exercises.machinery import NotAttempted, NotYet, answer_name, is_open
+
+CHAPTERS = ("00", "01")
+
+
+def exercises_of(chapter):
+    """All exercises of a chapter, by number. Raises ValueError, naming the chapters, if there is none of that name."""
+    if chapter not in CHAPTERS:
+        raise ValueError(f"no chapter {chapter!r} has exercises: there are {', '.join(CHAPTERS)}")
+    return importlib.import_module(f"{__name__}.chapter_{chapter}").EXERCISES
+
+
+def check(number, answer):
+    """Look at an answer, say one thing about it, and return what the notebook goes on with.
+
+    Parameters
+    ----------
+    number : str
+        Such as "01.3": chapter, full stop, exercise.
+    answer : object
+        What the reader wrote; `...` means not attempted.
+
+    Returns
+    -------
+    object
+        `answer` if it is right, the reference otherwise.
+
+    Raises
+    ------
+    ValueError
+        If there is no exercise of that number.
+    """
+    chapter = exercises_of(str(number).partition(".")[0])
+    if number not in chapter:
+        raise ValueError(f"no exercise {number!r}: this chapter has {', '.join(chapter)}")
+    exercise = chapter[number]
+    try:
+        if is_open(answer):
+            raise NotAttempted
+        comment = exercise.examine(answer)
+    except NotAttempted:
+        print(f"{number} not attempted yet: the notebook goes on with the reference.")
+    except NotYet as reason:
+        print(f"{number} not yet: {reason}")
+    except Exception as error:  # an answer nobody thought of must not end in a traceback from in here
+        print(f"{number} not yet: the check cannot make sense of this answer ({type(error).__name__}: {error}).")
+    else:
+        print(f"{number} passed. {comment or f'From here on the notebook uses your {answer_name(answer)}.'}")
+        return answer
+    return exercise.reference

@@ -1,0 +1,235 @@
+"""Exercises of 01_the_loss_that_never_moves."""
+
+import math
+
+import numpy as np
+
+from cllm_lib.model.initializers import scaled_normal
+from cllm_lib.model.layers import cross_entropy_forward
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, number, run, same, shown
+
+SUSPECTS = {
+    1: "initialisation",
+    2: "gradients too small",
+    3: "attention",
+    4: "no clipping",
+    5: "threads",
+}
+
+
+def suspect(answer):
+    """A prediction: 1 to 5, or 0 for none of them."""
+    value = number(answer, "your suspect")
+    if value != int(value) or not 0 <= value <= 5:
+        raise NotYet(f"{shown(value)} is not on the list: write a number from 1 to 5, or 0 for none of them.")
+    return f"Noted: {SUSPECTS.get(int(value), 'none of the five')}. The experiments will decide."
+
+
+def uniform_loss(vocab_size):
+    """Reference: -ln(1 / V)."""
+    return math.log(vocab_size)
+
+
+def examine_uniform_loss(answer):
+    """Against the model's own cross-entropy with equal logits, which takes another road to the number."""
+    for size in (10_000, 2, 27, 50_257, 1):
+        expected, _ = cross_entropy_forward(np.zeros((1, size)), np.array([0]))
+        value = number(call(answer, size), f"uniform_loss({size})")
+        if close(value, expected):
+            continue
+        seen = f"uniform_loss({size}) is {shown(value)}; {shown(expected)} was asked for."
+        if close(value, math.log(10_000)):
+            raise NotYet(f"{seen} That is the answer for 10,000 words: does your function use its argument?")
+        if close(value, -expected):
+            raise NotYet(f"{seen} The sign: a logarithm of a probability is negative, and the loss is minus that.")
+        if close(value, math.log10(size)):
+            raise NotYet(f"{seen} That is the logarithm to base 10; losses are in nats, the natural logarithm.")
+        if close(value, math.log2(size)):
+            raise NotYet(f"{seen} That is in bits, the logarithm to base 2; losses here are in nats.")
+        if close(value, 1 / size, 1e-12):
+            raise NotYet(f"{seen} 1 / V is the probability itself. The loss is minus its logarithm.")
+        if close(value, size):
+            raise NotYet(f"{seen} V is the number of words to choose from, the perplexity. The loss is its logarithm.")
+        raise NotYet(f"{seen} What probability does each of V words get, and what is minus its natural logarithm?")
+
+
+def weight_magnitudes(parameters):
+    """Reference: mean absolute value of each array."""
+    return {name: float(np.abs(array).mean()) for name, array in parameters.items()}
+
+
+def examine_weight_magnitudes(answer):
+    """On arrays of odd shapes, larger than document 002's sample of 100, with weights of both signs."""
+    generator = np.random.default_rng(7)
+    parameters = {
+        "embedding": generator.normal(0.3, 1.0, (23, 11)),
+        "layers.0.attention.query_weight": generator.normal(-0.2, 0.5, (17, 13)),
+        "layers.0.attention.query_bias": np.zeros(5),
+        "layers.0.feed_forward_norm.gain": np.ones(3),
+    }
+    result = call(answer, parameters)
+    try:
+        result = dict(result)
+    except (TypeError, ValueError):
+        raise NotYet(f"it returned something of type {type(result).__name__}; a dictionary was asked for, one number for each name.") from None
+    missing = [name for name in parameters if name not in result]
+    if missing:
+        raise NotYet(f"nothing for {missing[0]!r}. Go through every item of parameters: the culprit may sit where nobody looks.")
+    for name, array in parameters.items():
+        value = number(result[name], f"the entry for {name!r}")
+        expected = np.abs(array).mean()
+        if close(value, expected):
+            continue
+        seen = f"{name!r} has mean absolute value {shown(expected)}, you give {shown(value)}."
+        if close(value, array.mean()):
+            raise NotYet(f"{seen} That is the mean with signs: weights of both signs cancel, and a healthy layer looks like zero.")
+        if close(value, abs(array.mean())):
+            raise NotYet(f"{seen} You take the absolute value after the mean: by then both signs have cancelled.")
+        if close(value, np.abs(array).sum()):
+            raise NotYet(f"{seen} That is the sum, which grows with the array; divide by how many there are.")
+        if close(value, np.abs(array).max()):
+            raise NotYet(f"{seen} That is the largest. One large weight among zeros would hide them.")
+        if close(value, np.abs(array.ravel()[:100]).mean()):
+            raise NotYet(f"{seen} That is the mean of the first 100, document 002's sample. Look at all of them.")
+        if close(value, np.sqrt((array**2).mean())):
+            raise NotYet(f"{seen} That is the root mean square, a good measure too; here the mean of absolute values was asked for.")
+        raise NotYet(f"{seen} Absolute values first, then their mean.")
+
+
+def amplification(variance, n_layers, eps=1e-5):
+    """Reference: one factor 1 / sqrt(variance + eps) for each layer."""
+    return (1 / math.sqrt(variance + eps)) ** n_layers
+
+
+def examine_amplification(answer):
+    """At variance 0, at variance 1, and between."""
+    for variance, n_layers in ((0.0, 6), (0.0, 1), (1.0, 6), (0.25, 3)):
+        expected = amplification(variance, n_layers)
+        value = number(call(answer, variance, n_layers), f"amplification({variance}, {n_layers})")
+        if close(value, expected, 1e-3):
+            continue
+        seen = f"amplification({variance}, {n_layers}) is {value:.3g}; {expected:.3g} was asked for."
+        single = 1 / math.sqrt(variance + 1e-5)
+        if close(value, single * n_layers, 1e-3):
+            raise NotYet(f"{seen} You multiply by the number of layers. Each layer multiplies what the one above hands down: a power.")
+        if close(value, single, 1e-3):
+            raise NotYet(f"{seen} That is one layer. What happens when the next one multiplies again?")
+        if close(value, (1 / (variance + 1e-5)) ** n_layers, 1e-3):
+            raise NotYet(f"{seen} The square root is missing: LayerNorm divides by the standard deviation.")
+        if close(value, (1 / (math.sqrt(variance) + 1e-5)) ** n_layers, 1e-3):
+            raise NotYet(f"{seen} You add eps after the square root. LayerNorm adds it before: 1 / sqrt(variance + eps).")
+        if close(value, 1 / expected, 1e-3):
+            raise NotYet(f"{seen} Upside down: the gradient is divided by a small number, so it grows.")
+        raise NotYet(f"{seen} One layer gives 1 / sqrt(variance + eps); the layers multiply.")
+
+
+def examine_initialise(answer):
+    """Fills in place, from the generator given, with the spread asked for; any distribution will do."""
+    shapes = {
+        "embedding": (300, 40),
+        "layers.0.attention.query_weight": (90, 120),
+        "layers.0.attention.query_bias": (120,),
+        "layers.0.attention_norm.gain": (90,),
+        "layers.0.feed_forward.contract_weight": (160, 60),
+    }
+    first, second, other = (_initialised(answer, shapes, seed) for seed in (3, 3, 4))
+    for name in shapes:
+        _examine_array(name, first[name])
+    if not same(first, second):
+        raise NotYet("the same seed gave two different models. Draw from the generator you are given, not from np.random.")
+    if np.array_equal(first["embedding"], other["embedding"]):
+        raise NotYet("another seed gave the same model. Draw from the generator you are given; do not make one inside.")
+
+
+def _initialised(function, shapes, seed):
+    """What `function` leaves in zeroed memory."""
+    if not callable(function):
+        raise NotYet(f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it.")
+    memory = {name: np.zeros(shape) for name, shape in shapes.items()}
+    handed = dict(memory)
+    run(function, handed, np.random.default_rng(seed))
+    rebound = [name for name in shapes if handed.get(name) is not memory[name]]
+    if rebound:
+        raise NotYet(
+            f"parameters[{rebound[0]!r}] is now another array, and the model still holds the old zeros: the incident itself. "
+            "Fill it in place: parameters[name][...] = values."
+        )
+    return memory
+
+
+def _examine_array(name, array):
+    if not np.isfinite(array).all():
+        raise NotYet(f"{name!r} holds NaN or infinite numbers. Was a spread divided by 0?")
+    if name.endswith("bias"):
+        if array.any():
+            raise NotYet(f"{name!r} is not 0. Biases start at 0: nothing is known yet that would call for a shift.")
+        return
+    if name.endswith("gain"):
+        if not array.any():
+            raise NotYet(f"{name!r} is 0, and multiplies everything that flows through its LayerNorm by 0. Gains start at 1.")
+        if not np.allclose(array, 1.0):
+            raise NotYet(f"{name!r} is not 1. A gain of 1 leaves what LayerNorm made as it is.")
+        return
+    if not array.any():
+        raise NotYet(f"{name!r} is still zero. Your function left without filling it, as the one in the incident did.")
+    spread, mean = array.std(), array.mean()
+    if spread < 1e-12:
+        raise NotYet(f"every weight of {name!r} is {shown(mean)}. Equal weights get equal gradients and stay equal: draw them at random.")
+    expected = 0.02 if name == "embedding" else 1 / math.sqrt(array.shape[0])
+    if abs(mean) > 0.1 * max(expected, spread):
+        raise NotYet(f"the mean of {name!r} is {shown(mean)}; weights should lie around 0. Does your draw take both signs?")
+    if abs(spread - expected) <= 0.08 * expected:
+        return
+    seen = f"the standard deviation of {name!r} is {shown(spread)}; {shown(expected)} was asked for."
+    candidates = {
+        "You divide by fan_in; its square root was asked for.": 1 / array.shape[0],
+        "That is 1 / sqrt(fan_out): fan_in is the first axis, the numbers that each sum adds up.": 1 / math.sqrt(array.shape[1]),
+        "That is a plain standard normal: nothing scales it.": 1.0,
+        "That is the embedding's spread; a matrix wants 1 / sqrt(fan_in).": 0.02,
+    }
+    for reason, candidate in candidates.items():
+        if abs(spread - candidate) <= 0.05 * candidate:
+            raise NotYet(f"{seen} {reason}")
+    raise NotYet(seen)
+
+
+VERDICTS = {
+    "initialisation": "convicted",
+    "gradients too small": "acquitted",
+    "attention": "acquitted",
+    "no clipping": "acquitted",
+    "threads": "acquitted",
+}
+_WHY_ACQUITTED = {
+    "gradients too small": "Raising the rate a thousandfold changed nothing: 1,000 times 0 is 0. Zero gradients were the symptom.",
+    "attention": "Real attention in the patient, with the true gradient: still 9.2103. And the healthy model learnt with simplified attention.",
+    "no clipping": "Clipping makes long gradients shorter. These have length 0.",
+    "threads": "The pool changed not one digit of the loss.",
+}
+
+
+def examine_verdicts(answer):
+    """One word for each suspect."""
+    verdicts = {str(name).strip(): str(word).strip().lower() if word is not ... else ... for name, word in dict(answer).items()}
+    open_ones = [name for name in VERDICTS if verdicts.get(name, ...) is ...]
+    if open_ones:
+        raise NotYet(f"still open: {', '.join(open_ones)}.")
+    for name in VERDICTS:
+        if verdicts[name] not in ("acquitted", "convicted"):
+            raise NotYet(f"{name!r} is {verdicts[name]!r}; write 'acquitted' or 'convicted'.")
+    if verdicts["initialisation"] != "convicted":
+        raise NotYet("initialisation acquitted? It was the one experiment after which the loss moved, all else left as it was.")
+    for name, reason in _WHY_ACQUITTED.items():
+        if verdicts[name] != "acquitted":
+            raise NotYet(f"{name!r} convicted? {reason}")
+    return "One suspect convicted, four acquitted, each by an experiment."
+
+
+EXERCISES = {
+    "01.1": Exercise(None, suspect),
+    "01.2": Exercise(uniform_loss, examine_uniform_loss),
+    "01.3": Exercise(weight_magnitudes, examine_weight_magnitudes),
+    "01.4": Exercise(amplification, examine_amplification),
+    "01.5": Exercise(scaled_normal, examine_initialise),
+    "01.6": Exercise(VERDICTS, examine_verdicts),
+}

@@ -1,0 +1,126 @@
+"""What every check needs: calling a reader's function safely, and saying what was seen instead of just "wrong"."""
+
+import copy
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+
+class NotYet(Exception):
+    """The answer is not right yet; the message says what was seen and what it suggests."""
+
+
+class NotAttempted(Exception):
+    """The answer is still the stub."""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    Attributes
+    ----------
+    reference : object
+        What the notebook goes on with until the reader's answer holds.
+    examine : callable
+        Takes the answer. Raises :class:`NotYet` where it does not hold; may return the sentence that follows
+        "passed." in place of the usual one.
+    """
+
+    reference: object
+    examine: Callable
+
+
+def is_open(answer):
+    """Whether an answer is the stub `...`, or holds nothing but stubs."""
+    if isinstance(answer, dict):
+        return bool(answer) and all(value is ... for value in answer.values())
+    return answer is ...
+
+
+def answer_name(answer):
+    """How to call the answer in a sentence."""
+    return getattr(answer, "__name__", "answer")
+
+
+def shown(value, digits=4):
+    """A number as a reader would write it."""
+    return f"{value:.{digits}f}".rstrip("0").rstrip(".") if abs(value) >= 10**-digits or value == 0 else f"{value:.1e}"
+
+
+def call(function, *arguments):
+    """Call a reader's function on copies of `arguments`; turn every way to fail into a line that helps.
+
+    Raises
+    ------
+    NotAttempted
+        If it returns `...`.
+    NotYet
+        If it is no function, raises, returns None, or changes its arguments.
+    """
+    if not callable(function):
+        raise NotYet(f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it.")
+    given = copy.deepcopy(arguments)
+    result = run(function, *given)
+    if result is None:
+        raise NotYet("it returned None. Is there a `return` on every path?")
+    for before, after in zip(arguments, given, strict=True):
+        if not same(before, after):
+            raise NotYet("your function changed its input. Did you use -=, *= or [...] = on an argument? Work on a copy.")
+    return result
+
+
+def run(function, *arguments):
+    """Call `function`, its warnings silenced, its exceptions turned into :class:`NotYet`, `...` into not attempted."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            result = function(*arguments)
+    except (NotYet, NotAttempted):
+        raise
+    except (Exception, SystemExit) as error:
+        raise NotYet(f"it raised {type(error).__name__}: {error}. The arguments were {', '.join(map(brief, arguments))}.") from None
+    if result is ...:
+        raise NotAttempted
+    return result
+
+
+def number(value, what="it"):
+    """Read one finite number out of what a reader returned: a float, a NumPy scalar, an array of one."""
+    if isinstance(value, str) or is_open(value):
+        raise NotYet(f"{what} is {value!r}; a number was asked for.")
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise NotYet(f"{what} is of type {type(value).__name__}; a number was asked for.") from None
+    if array.size != 1:
+        raise NotYet(f"{what} has shape {array.shape}; one number was asked for.")
+    if not np.isfinite(array).all():
+        raise NotYet(f"{what} is {array.item()}; a finite number was asked for. Was something divided by 0, or log taken of 0?")
+    return array.item()
+
+
+def same(first, second):
+    """Whether two arguments are equal, arrays included."""
+    if isinstance(first, dict):
+        return isinstance(second, dict) and first.keys() == second.keys() and all(same(first[k], second[k]) for k in first)
+    if isinstance(first, np.ndarray):
+        return np.array_equal(first, second, equal_nan=True)
+    return first is second or repr(first) == repr(second)
+
+
+def close(first, second, tolerance=1e-6):
+    """Whether two numbers agree to `tolerance`, relative to the larger or to 1; float32 answers are welcome."""
+    return abs(first - second) <= tolerance * max(1.0, abs(first), abs(second))
+
+
+def brief(value):
+    """An argument in a few characters."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape}"
+    if isinstance(value, dict):
+        return f"a dictionary of {len(value)} arrays"
+    text = repr(value)
+    return text if len(text) <= 40 else f"a {type(value).__name__}"

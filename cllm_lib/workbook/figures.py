@@ -1,0 +1,225 @@
+"""Figures of the workbook: one house style, a title, named axes, and a text that tells what a figure shows.
+
+Colours are Okabe and Ito's, told apart by colour-blind readers; lines also differ in dash and marker, so that print
+without colour loses nothing. The ground is white on purpose: it stays legible on a dark page.
+"""
+
+import io
+import itertools
+import math
+
+import numpy as np
+from IPython.display import Image, display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cllm_lib.training.diagnostics import Diagnosis
+
+BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
+    "#000000",
+    "#E69F00",
+    "#56B4E9",
+    "#009E73",
+    "#0072B2",
+    "#D55E00",
+    "#CC79A7",
+)
+LINE_STYLES = ((BLUE, "-", "o"), (VERMILION, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"), (ORANGE, "-", "v"))
+
+
+def new_axes(title, xlabel, ylabel, width=7.0, height=4.0):
+    """One pair of axes in the house style.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Its figure is `axes.figure`.
+    """
+    figure = Figure(figsize=(width, height), dpi=90, layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=12)
+    axes.set_xlabel(xlabel, fontsize=11)
+    axes.set_ylabel(ylabel, fontsize=11)
+    axes.grid(color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return axes
+
+
+def show(axes, caption):
+    """Show a figure, with what to see in it as its alternative text and as words below it.
+
+    Under the caption stand the numbers of every line and bar that was drawn, read back from the drawing: whoever
+    cannot see the picture has them, and a changed picture changes this text.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    caption : str
+        One sentence: what to see.
+    """
+    buffer = io.BytesIO()
+    axes.figure.savefig(buffer, format="png", metadata={"Software": None})
+    display(Image(buffer.getvalue(), alt=caption))
+    print("\n".join([f"What to see: {caption}", *numbers_drawn(axes)]))
+
+
+def numbers_drawn(axes):
+    """One line of text for each labelled line and group of bars in `axes`, from the numbers they were drawn with."""
+    texts = []
+    for line in axes.lines:
+        if not line.get_label().startswith("_"):
+            y = np.asarray(line.get_ydata(), dtype=float)
+            summary = f"at {_number(y[0])}" if (y == y[0]).all() else f"from {_number(y[0])} to {_number(y[-1])}, mean {_number(y.mean())}"
+            texts.append(f"  {line.get_label()}: {summary}")
+    for bars in axes.containers:
+        names = [label.get_text() for label in axes.get_xticklabels()]
+        values = [_number(bar.get_height()) for bar in bars]
+        texts.append("  " + "; ".join(f"{name.replace(chr(10), ' ')}: {value}" for name, value in zip(names, values, strict=True)))
+    return texts
+
+
+def _number(value):
+    return f"{value:.2f}" if value == 0 or 0.01 <= abs(value) < 1e4 else f"{value:.1e}"
+
+
+def draw_lines(axes, curves):
+    """Draw named curves, each in a colour, dash and marker of its own.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    curves : dict of str to (x, y)
+        Sequences of equal length.
+    """
+    for (label, (x, y)), (colour, dash, marker) in zip(curves.items(), itertools.cycle(LINE_STYLES), strict=False):
+        every = max(1, len(x) // 10)
+        axes.plot(x, y, dash, color=colour, marker=marker, markevery=every, markersize=5, linewidth=1.8, label=label)
+
+
+def draw_levels(axes, levels):
+    """Draw named horizontal lines: numbers known before any training.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    levels : dict of str to float
+    """
+    for label, value in levels.items():
+        axes.axhline(value, color="#555555", linestyle=(0, (5, 3)), linewidth=1.2, label=label)
+
+
+def loss_curves(curves, title, levels=None):
+    """Losses against epochs, beside levels known beforehand.
+
+    Parameters
+    ----------
+    curves : dict of str to sequence of float
+        Mean loss of epoch 1, 2, ..., in nats per token.
+    title : str
+    levels : dict of str to float, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, "epoch", "loss (nats per token)")
+    draw_levels(axes, levels or {})
+    draw_lines(axes, {label: (np.arange(1, len(losses) + 1), losses) for label, losses in curves.items()})
+    axes.set_ylim(bottom=0.0)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, fontsize=10)
+    return axes
+
+
+def uniform_loss_curve(uniform_loss, marks):
+    """Loss of a guess that gives every word the same chance, against the number of words.
+
+    Parameters
+    ----------
+    uniform_loss : callable
+        From V to the loss in nats: the reader's own.
+    marks : dict of str to int
+        Vocabularies to mark, by name.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    sizes = np.unique(np.round(np.logspace(0, 5.2, 80)).astype(int))
+    axes = new_axes("How wrong is a uniform guess?", "V, words to choose from", "loss (nats)")
+    axes.set_xscale("log")
+    axes.plot(sizes, [float(uniform_loss(int(size))) for size in sizes], color=BLUE, linewidth=1.8, label="uniform guess")
+    for name, size in marks.items():
+        loss = float(uniform_loss(size))
+        axes.plot([size], [loss], "o", color=VERMILION, markersize=7, label=f"{name} (V = {size:,})")
+        axes.annotate(f"{name}: {loss:.2f}", (size, loss), xytext=(-8, 6), textcoords="offset points", ha="right", fontsize=10)
+    return axes
+
+
+def bars(values, title, ylabel, log=False):
+    """Named bars. On a logarithmic axis a bar of exactly 0 cannot stand; it is marked with the word zero instead.
+
+    Parameters
+    ----------
+    values : dict of str to float
+    title, ylabel : str
+    log : bool
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, "", ylabel)
+    heights = [float(value) for value in values.values()]
+    drawn = axes.bar(range(len(heights)), heights, color=SKY, edgecolor=BLACK, linewidth=0.8, width=0.6)
+    axes.set_xticks(range(len(heights)), [name.replace(" ", "\n") for name in values], fontsize=10)
+    if log:
+        axes.set_yscale("log")
+        positive = [height for height in heights if height > 0]
+        axes.set_ylim(min(positive) / 10 if positive else 0.1, max(positive, default=1.0) * 10)
+    for bar in drawn:
+        height = bar.get_height()
+        text = "zero" if height == 0 else _number(height)
+        anchor = axes.get_ylim()[0] if log and height == 0 else height
+        axes.annotate(text, (bar.get_x() + bar.get_width() / 2, anchor), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=10)
+    return axes
+
+
+def gradient_by_layer(measured, predicted, title):
+    """Gradient that reaches each layer, from the top down, on a logarithmic axis, beside what was predicted.
+
+    Parameters
+    ----------
+    measured, predicted : sequence of float
+        One number a layer, the top layer first.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, "layers below the output", "largest gradient")
+    axes.set_yscale("log")
+    depth = np.arange(1, len(measured) + 1)
+    axes.plot(depth, predicted, color="#555555", linestyle=(0, (5, 3)), linewidth=1.2, label="predicted")
+    axes.plot(depth, measured, "o", color=VERMILION, markersize=8, label="measured")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend(frameon=False, fontsize=10)
+    return axes
+
+
+def largest_gradients(diagnosis: Diagnosis):
+    """Largest gradient of each kind of weight, over all layers, from a diagnosis.
+
+    Returns
+    -------
+    dict of str to float
+        For the embedding, attention, the feed-forward part and the norms.
+    """
+    groups = {"embedding": "embedding", "attention": ".attention.", "feed forward": ".feed_forward.", "norms": "_norm."}
+    return {
+        label: max((t.gradient_max for t in diagnosis.tensors if mark in t.name), default=math.nan) for label, mark in groups.items()
+    }
