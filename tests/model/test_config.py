@@ -1,0 +1,33 @@
+import numpy as np
+import pytest
+
+from cllm_lib import CLLMConfig
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"vocab_size": 0}, "vocab_size is 0: give a whole number of at least 1"),
+        ({"vocab_size": 2.5}, "vocab_size is 2.5"),
+        ({"vocab_size": True}, "vocab_size is True"),
+        ({"vocab_size": "10"}, "vocab_size is '10'"),
+        ({"d_model": 130, "n_heads": 4}, "d_model = 130 is not divisible by n_heads = 4"),
+        ({"n_layers": -1}, "n_layers is -1"),
+        ({"seq_len": 0}, "seq_len is 0"),
+        ({"dtype": "float16"}, "unknown dtype 'float16': choose one of 'float32', 'float64'"),
+        ({"positions": "sideways"}, "unknown positions 'sideways': choose one of 'none'"),
+        ({"tie_embeddings": 1}, "tie_embeddings is 1: give True or False"),
+    ],
+)
+def test_bad_sizes_get_a_clear_error(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        CLLMConfig(**({"vocab_size": 100} | arguments))
+
+
+def test_numpy_numbers_and_types_are_welcome():
+    config = CLLMConfig(vocab_size=np.int64(50), dtype=np.float32)
+    assert (config.vocab_size, type(config.vocab_size), config.dtype) == (50, int, "float32")
+
+
+def test_head_width():
+    assert CLLMConfig(vocab_size=10, d_model=12, n_heads=3).d_head == 4

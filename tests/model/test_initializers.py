@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from cllm_lib import CLLM, CLLMConfig
+
+CONFIG = CLLMConfig(vocab_size=900, d_model=96, n_layers=2, n_heads=4, d_ff=200, tie_embeddings=False)
+
+
+def test_scaled_normal_has_the_spread_it_promises():
+    for name, array in CLLM(CONFIG, seed=2).parameters.items():
+        if name.endswith("bias"):
+            assert not array.any(), name
+        elif name.endswith("gain"):
+            assert (array == 1).all(), name
+        else:
+            expected = 0.02 if name == "embedding" else array.shape[0] ** -0.5
+            # The standard deviation of a sample of n normal numbers is off by about 1 / sqrt(2 n).
+            assert array.std() == pytest.approx(expected, rel=5 / np.sqrt(2 * array.size)), name
+            assert abs(array.mean()) < 5 * expected / np.sqrt(array.size), name
+
+
+def test_zeros_are_zeros_everywhere():
+    assert not CLLM(CONFIG, init="zeros").flat_parameters.any()
+
+
+def test_a_function_of_ones_own_is_an_initialiser():
+    def ones(parameters, generator):
+        for array in parameters.values():
+            array[...] = 1.0
+
+    assert (CLLM(CONFIG, init=ones).flat_parameters == 1).all()
