@@ -62,8 +62,8 @@ def examine_weight_magnitudes(answer):
     """On arrays of odd shapes, larger than document 002's sample of 100, with weights of both signs."""
     generator = np.random.default_rng(7)
     parameters = {
-        "embedding": generator.normal(0.3, 1.0, (23, 11)),
-        "layers.0.attention.query_weight": generator.normal(-0.2, 0.5, (17, 13)),
+        "embedding": generator.normal(-0.3, 1.0, (23, 11)),
+        "layers.0.attention.query_weight": generator.normal(0.2, 0.5, (17, 13)),
         "layers.0.attention.query_bias": np.zeros(5),
         "layers.0.feed_forward_norm.gain": np.ones(3),
     }
@@ -102,8 +102,8 @@ def amplification(variance, n_layers, eps=1e-5):
 
 
 def examine_amplification(answer):
-    """At variance 0, at variance 1, and between."""
-    for variance, n_layers in ((0.0, 6), (0.0, 1), (1.0, 6), (0.25, 3)):
+    """Between first: at variance 0 a missing root and an eps in the wrong place look alike."""
+    for variance, n_layers in ((0.25, 3), (0.0, 6), (0.0, 1), (1.0, 6)):
         expected = amplification(variance, n_layers)
         value = number(call(answer, variance, n_layers), f"amplification({variance}, {n_layers})")
         if close(value, expected, 1e-3):
@@ -114,10 +114,10 @@ def examine_amplification(answer):
             raise NotYet(f"{seen} You multiply by the number of layers. Each layer multiplies what the one above hands down: a power.")
         if close(value, single, 1e-3):
             raise NotYet(f"{seen} That is one layer. What happens when the next one multiplies again?")
-        if close(value, (1 / (variance + 1e-5)) ** n_layers, 1e-3):
-            raise NotYet(f"{seen} The square root is missing: LayerNorm divides by the standard deviation.")
         if close(value, (1 / (math.sqrt(variance) + 1e-5)) ** n_layers, 1e-3):
             raise NotYet(f"{seen} You add eps after the square root. LayerNorm adds it before: 1 / sqrt(variance + eps).")
+        if close(value, (1 / (variance + 1e-5)) ** n_layers, 1e-3):
+            raise NotYet(f"{seen} The square root is missing: LayerNorm divides by the standard deviation.")
         if close(value, 1 / expected, 1e-3):
             raise NotYet(f"{seen} Upside down: the gradient is divided by a small number, so it grows.")
         raise NotYet(f"{seen} One layer gives 1 / sqrt(variance + eps); the layers multiply.")

@@ -1,0 +1,64 @@
+"""The notebooks as tests see them: where they are, their exercises, their text outputs."""
+
+import importlib.util
+import re
+from pathlib import Path
+
+import nbformat
+
+ROOT = Path(__file__).parents[2]
+PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = [path.stem for path in PATHS]
+
+
+def load_tool(name):
+    """One of the scripts in tools/, as a module."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tools" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(name):
+    return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
+
+
+def exercise_cells(notebook):
+    """Number of each exercise, with its card and its stub cell, in order."""
+    found, card = {}, None
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            heading = re.search(r"^### Exercise (\d\d\.\d+)", cell.source, re.MULTILINE)
+            card = (heading[1], cell) if heading else card
+        elif card and f'check("{card[0]}"' in cell.source:
+            found[card[0]], card = (card[1], cell), None
+    return found
+
+
+def solution(card):
+    """The folded solution of an exercise: the code in its last fold."""
+    return re.search(r"<details><summary>Solution</summary>.*?```python\n(.*?)```\n</details>", card.source, re.DOTALL)[1]
+
+
+def put_in(cell, answer):
+    """Replace a stub by an answer; imports above it and the check below it stay."""
+    lines = cell.source.split("\n")
+    at = next(i for i, line in enumerate(lines) if re.search(r"\bcheck\(\"", line))
+    imports = [line for line in lines[:at] if line.startswith(("import ", "from "))]
+    cell.source = "\n".join([*imports, answer, *lines[at:]])
+
+
+def texts(notebook):
+    """What each code cell printed or showed as text, without what checks say and without pictures."""
+    shown = []
+    for cell in notebook.cells:
+        if cell.cell_type == "code" and "NBVAL_IGNORE_OUTPUT" not in cell.source:
+            text = "".join(output.get("text") or output.get("data", {}).get("text/plain", "") for output in cell.outputs)
+            shown.append(re.sub(r"^\d\d\.\d+ (passed|not yet|not attempted).*\n", "", text, flags=re.MULTILINE))
+    return shown
+
+
+def said_by_checks(notebook):
+    """The lines that checks printed."""
+    printed = "".join(output.get("text", "") for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs)
+    return re.findall(r"^\d\d\.\d+ (?:passed|not yet|not attempted).*$", printed, flags=re.MULTILINE)

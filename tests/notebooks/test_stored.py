@@ -1,0 +1,78 @@
+"""What is committed: whole, clean, linked, and with every number in prose printed by some cell."""
+
+import json
+import re
+
+import pytest
+from notebooks.books import NAMES, PATHS, ROOT, exercise_cells, read, solution
+
+from cllm_lib.workbook.exercises import exercises_of
+
+LARGEST = 1_000_000  # bytes
+
+
+@pytest.mark.parametrize("path", PATHS, ids=NAMES)
+def test_it_was_executed_top_to_bottom_and_stored_clean(path):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert set(content["metadata"]) == {"kernelspec", "language_info"}
+    assert content["metadata"]["language_info"] == {"name": "python"}
+    assert len({cell["id"] for cell in content["cells"]}) == len(content["cells"])
+    assert path.stat().st_size < LARGEST
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_its_outputs_hold_no_errors_paths_or_noise(name):
+    for cell in read(name).cells:
+        for output in cell.get("outputs", []):
+            assert output.output_type != "error" or "raises-exception" in cell.metadata.get("tags", [])
+            assert output.get("name") != "stderr", output
+            text = output.get("text", "") + json.dumps({k: v for k, v in output.get("data", {}).items() if not k.startswith("image/")})
+            assert not re.search(r"/(home|root|tmp|Users|work)/|\b0x[0-9a-f]{6,}|[A-Z]:\\", text), text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_are_short_and_prose_stands_between(name):
+    cells = read(name).cells
+    lengths = [len([line for line in cell.source.splitlines() if line.strip()]) for cell in cells if cell.cell_type == "code"]
+    assert max(lengths) <= 15
+    kinds = "".join(cell.cell_type[0] for cell in cells)
+    assert "ccc" not in kinds
+    assert kinds.count("m") >= 0.45 * len(kinds)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_exercise_has_card_stub_hint_solution_and_check(name):
+    found, chapter = exercise_cells(read(name)), exercises_of(name[:2])
+    assert list(found) == list(chapter)
+    assert 4 <= len(found) <= 6
+    for number, (card, stub) in found.items():
+        assert re.search(rf"### Exercise {re.escape(number)}  (●○○|●●○|●●●)  \d+ minutes?: ", card.source), number
+        assert "<summary>Hint" in card.source
+        assert solution(card).strip()
+        assert "..." in stub.source
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_picture_has_a_text(name):
+    for cell in read(name).cells:
+        for output in cell.get("outputs", []):
+            if "image/png" in output.get("data", {}):
+                caption = output.metadata["image/png"]["alt"]
+                assert len(caption) > 30
+                assert any(f"What to see: {caption}" in other.get("text", "") for other in cell.outputs)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_links_between_chapters_lead_somewhere(name):
+    text = "\n".join(cell.source for cell in read(name).cells if cell.cell_type == "markdown")
+    for target in re.findall(r"\]\(([\w./-]+\.ipynb)\)", text):
+        assert (ROOT / "notebooks" / target).exists(), target
+
+
+def test_the_map_lists_every_chapter():
+    for document in ("README.md", "notebooks/00_start_here.ipynb"):
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for name in NAMES[1:]:
+            assert f"{name}.ipynb" in text, (document, name)

@@ -1,0 +1,85 @@
+import re
+
+import pytest
+
+from cllm_lib.workbook.exercises import CHAPTERS, check, exercises_of
+from workbook.answers import RIGHT, WRONG
+
+EXERCISES = {number: exercise for chapter in CHAPTERS for number, exercise in exercises_of(chapter).items()}
+
+
+def cases(answers):
+    return [pytest.param(number, case, id=f"{number}-{i}") for number, several in answers.items() for i, case in enumerate(several)]
+
+
+def test_every_exercise_has_wrong_and_unusual_right_answers():
+    assert set(WRONG) == set(RIGHT) == set(EXERCISES)
+    assert all(len(several) >= 3 for several in WRONG.values())
+
+
+@pytest.mark.parametrize(("number", "case"), cases(WRONG))
+def test_a_wrong_answer_gets_a_message_of_its_own(number, case, capsys):
+    answer, words = case
+    returned = check(number, answer)
+    said = capsys.readouterr().out
+    assert said.startswith(f"{number} not yet: ")
+    assert re.search(words, said), said
+    assert said.count("\n") == 1
+    assert len(said) < 300
+    assert returned is EXERCISES[number].reference
+
+
+@pytest.mark.parametrize("number", WRONG)
+def test_the_misconceptions_are_told_apart(number, capsys):
+    messages = set()
+    for answer, _ in WRONG[number][:3]:
+        check(number, answer)
+        messages.add(capsys.readouterr().out)
+    assert len(messages) == 3
+
+
+@pytest.mark.parametrize(("number", "case"), cases(RIGHT))
+def test_an_unusual_right_answer_passes_and_is_used(number, case, capsys):
+    assert check(number, case) is case
+    assert capsys.readouterr().out.startswith(f"{number} passed.")
+
+
+FUNCTIONS = [number for number, exercise in EXERCISES.items() if callable(exercise.reference)]
+
+
+def returns_dots(*arguments):
+    return ...
+
+
+@pytest.mark.parametrize(("number", "stub"), [(number, ...) for number in EXERCISES] + [(number, returns_dots) for number in FUNCTIONS])
+def test_a_stub_is_not_attempted_and_stops_nothing(number, stub, capsys):
+    assert check(number, stub) is EXERCISES[number].reference
+    assert capsys.readouterr().out == f"{number} not attempted yet: the notebook goes on with the reference.\n"
+
+
+@pytest.mark.parametrize("number", FUNCTIONS)
+def test_the_reference_passes_its_own_check(number, capsys):
+    check(number, EXERCISES[number].reference)
+    assert capsys.readouterr().out.startswith(f"{number} passed.")
+
+
+def test_a_dictionary_of_stubs_is_not_attempted(capsys):
+    check("01.6", dict.fromkeys(EXERCISES["01.6"].reference, ...))
+    assert "not attempted" in capsys.readouterr().out
+
+
+def test_warnings_and_prints_of_a_readers_function_do_no_harm(capsys, recwarn):
+    def noisy(size):
+        import warnings
+
+        warnings.warn("careful", stacklevel=1)
+        return __import__("math").log(size)
+
+    assert check("01.2", noisy) is noisy
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(("number", "words"), [("01.99", "this chapter has 01.1"), ("77.1", "no chapter '77'"), ("x", "no chapter 'x'")])
+def test_an_unknown_number_is_named(number, words):
+    with pytest.raises(ValueError, match=words):
+        check(number, 1)

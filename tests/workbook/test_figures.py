@@ -1,0 +1,86 @@
+import math
+
+import numpy as np
+import pytest
+
+from cllm_lib.workbook import figures
+
+
+def lines(axes):
+    return {line.get_label(): line for line in axes.lines}
+
+
+def test_loss_curves_draw_the_numbers_they_are_given():
+    axes = figures.loss_curves({"one": [3.0, 2.0, 1.5], "two": [4.0, 4.0, 4.0]}, "Title", levels={"floor": 1.25})
+    drawn = lines(axes)
+    np.testing.assert_array_equal(drawn["one"].get_xdata(), [1, 2, 3])
+    np.testing.assert_array_equal(drawn["one"].get_ydata(), [3.0, 2.0, 1.5])
+    np.testing.assert_array_equal(drawn["two"].get_ydata(), [4.0, 4.0, 4.0])
+    assert set(drawn["floor"].get_ydata()) == {1.25}
+    assert (axes.get_title(), axes.get_xlabel(), axes.get_ylabel()) == ("Title", "epoch", "loss (nats per token)")
+
+
+def test_curves_differ_in_more_than_colour():
+    drawn = lines(figures.loss_curves({str(i): [1.0, 2.0] for i in range(5)}, "t"))
+    looks = {(line.get_linestyle(), line.get_marker()) for line in drawn.values()}
+    assert len(looks) == 5
+
+
+def test_uniform_loss_is_drawn_by_the_function_given():
+    axes = figures.uniform_loss_curve(math.log, {"a coin": 2})
+    curve, mark = lines(axes)["uniform guess"], lines(axes)["a coin (V = 2)"]
+    np.testing.assert_allclose(curve.get_ydata(), np.log(curve.get_xdata()))
+    assert (mark.get_xdata()[0], mark.get_ydata()[0]) == (2, math.log(2))
+
+
+def test_bars_mark_zero_where_a_logarithm_cannot_show_it():
+    axes = figures.bars({"patient": 0.0, "healthy": 0.02}, "t", "y", log=True)
+    assert [bar.get_height() for bar in axes.patches] == [0.0, 0.02]
+    assert [text.get_text() for text in axes.texts] == ["zero", "0.02"]
+
+
+def test_gradient_by_layer_draws_both():
+    drawn = lines(figures.gradient_by_layer([1.0, 300.0], [1.0, 316.0], "t"))
+    np.testing.assert_array_equal(drawn["measured"].get_ydata(), [1.0, 300.0])
+    np.testing.assert_array_equal(drawn["predicted"].get_ydata(), [1.0, 316.0])
+
+
+@pytest.mark.parametrize("position", [0, 1, 2, 3])
+def test_any_changed_number_changes_the_text_below_the_figure(position):
+    losses = [9.0, 5.0, 3.0, 1.0]
+    text = figures.numbers_drawn(figures.loss_curves({"loss": losses}, "t"))
+    losses[position] += 0.1
+    assert figures.numbers_drawn(figures.loss_curves({"loss": losses}, "t")) != text
+
+
+def test_show_prints_caption_and_numbers_and_displays_a_described_picture(capsys, monkeypatch):
+    shown = []
+    monkeypatch.setattr(figures, "display", shown.append)
+    figures.show(figures.loss_curves({"loss": [2.0, 1.0]}, "t"), "It falls.")
+    assert capsys.readouterr().out == "What to see: It falls.\n  loss: from 2.00 to 1.00, mean 1.50\n"
+    assert shown[0].data[:4] == b"\x89PNG"
+    assert shown[0].alt == "It falls."
+
+
+def test_pictures_are_the_same_bytes_twice():
+    def draw():
+        import io
+
+        buffer = io.BytesIO()
+        figures.loss_curves({"loss": [2.0, 1.0]}, "t").figure.savefig(buffer, format="png", metadata={"Software": None})
+        return buffer.getvalue()
+
+    assert draw() == draw()
+
+
+def luminance(colour):
+    from matplotlib.colors import to_rgb
+
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("colour", [figures.BLUE, figures.VERMILION, figures.GREEN, figures.BLACK])
+def test_colours_of_single_marks_stand_out_from_the_ground(colour):
+    """WCAG 2.1, 1.4.11: graphics need a contrast of 3 to 1."""
+    assert 1.05 / (luminance(colour) + 0.05) >= 3.0
