@@ -34,6 +34,7 @@ class SilentZeroInit:
     ----------
     weight_block : ndarray, optional
         The one big block that this path never allocates.
+
     """
 
     def __init__(self, weight_block=None):
@@ -207,6 +208,7 @@ def incident(config, seed=0, **parts):
     Returns
     -------
     CLLM
+
     """
     return CLLM(config, seed=seed, **({"init": SilentZeroInit(), "attention": SimplifiedAttention()} | parts))
 
@@ -230,6 +232,7 @@ class Defect:
         Makes the part that belongs there.
     symptom, exposure : str
         What one sees, and the measurement that shows the cause.
+
     """
 
     part: type

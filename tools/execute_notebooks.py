@@ -1,8 +1,8 @@
 """The one writer of notebooks: executes them top to bottom and stores their outputs, the same bytes every time.
 
-    python tools/execute_notebooks.py                 all of them
-    python tools/execute_notebooks.py 01              those whose name starts so
-    python tools/execute_notebooks.py --out DIR 01    write elsewhere, leave notebooks/ as it is
+python tools/execute_notebooks.py                 all of them
+python tools/execute_notebooks.py 01              those whose name starts so
+python tools/execute_notebooks.py --out DIR 01    write elsewhere, leave notebooks/ as it is
 """
 
 import argparse
@@ -22,13 +22,16 @@ STORED_WITH = (3, 11)  # stored outputs come from this Python and requirements.l
 SECONDS_A_CELL = 120
 
 
-def execute(notebook, folder=NOTEBOOKS):
+def execute(notebook, folder=NOTEBOOKS, environment=None):
     """Run all cells of a notebook in a fresh kernel, in `folder`, and leave nothing in it that differs between runs.
+
+    `environment` holds further variables for the kernel.
 
     Raises
     ------
     nbclient.exceptions.CellExecutionError
         If a cell fails.
+
     """
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
@@ -42,7 +45,7 @@ def execute(notebook, folder=NOTEBOOKS):
         store_widget_state=False,
         resources={"metadata": {"path": str(folder)}},
     )
-    client.execute()
+    client.execute(env=os.environ | (environment or {}))
     return tidy(notebook)
 
 
@@ -89,7 +92,11 @@ def main(arguments):
     parser.add_argument("--out", type=Path, help="a folder to write into instead of notebooks/")
     options = parser.parse_args(arguments)
     if options.out is None and sys.version_info[:2] != STORED_WITH:
-        print("Stored outputs come from Python {}.{}; this is {}.{}: use --out DIR to look at others.".format(*STORED_WITH, *sys.version_info[:2]))
+        print(
+            "Stored outputs come from Python {}.{}; this is {}.{}: use --out DIR to look at others.".format(
+                *STORED_WITH, *sys.version_info[:2]
+            )
+        )
         return 1
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
     paths = [p for p in sorted(NOTEBOOKS.glob("*.ipynb")) if not options.prefixes or p.name.startswith(tuple(options.prefixes))]

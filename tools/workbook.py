@@ -1,4 +1,4 @@
-"""Sets the workbook up and runs it. `make help` lists the commands; where there is no make, so does this file:
+r"""Sets the workbook up and runs it. `make help` lists the commands; where there is no make, so does this file:
 
     python3 tools/workbook.py help        (Windows: py tools\\workbook.py help)
 

@@ -40,6 +40,7 @@ class CLLMConfig:
     --------
     >>> CLLMConfig(vocab_size=10_000).d_model
     128
+
     """
 
     vocab_size: int

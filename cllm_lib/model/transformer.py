@@ -43,6 +43,7 @@ class TransformerLayer:
     Notes
     -----
     Vaswani et al. 2017, "Attention Is All You Need", section 3.1: LayerNorm(x + Sublayer(x)), twice.
+
     """
 
     def __init__(self, attention=None):
@@ -136,6 +137,7 @@ class CLLM:
     >>> model = CLLM(CLLMConfig(vocab_size=7, d_model=8, n_heads=2, d_ff=16), seed=0)
     >>> model.logits([[1, 2, 3]]).shape
     (1, 3, 7)
+
     """
 
     def __init__(self, config, seed=0, init="scaled_normal", attention=None, layer=None, embedding=None):
@@ -190,6 +192,7 @@ class CLLM:
         ------
         ValueError
             If the shape is not (batch, time), time exceeds `config.seq_len`, or an id is no integer of the vocabulary.
+
         """
         hidden, _ = self._hidden(self._checked_tokens(tokens))
         return hidden @ self.output_matrix
@@ -220,6 +223,7 @@ class CLLM:
         ------
         ValueError
             As :meth:`logits`, and if tokens and targets differ in shape.
+
         """
         loss = self.forward_backward(tokens, targets)
         return loss, {name: gradient.copy() for name, gradient in self.gradients.items()}
@@ -270,8 +274,7 @@ class CLLM:
         targets = np.asarray(targets)
         if targets.shape != tokens.shape:
             raise ValueError(
-                f"targets have shape {targets.shape}, tokens {tokens.shape}: "
-                "every token needs its target, the token that follows it"
+                f"targets have shape {targets.shape}, tokens {tokens.shape}: every token needs its target, the token that follows it"
             )
         return tokens, self._checked_tokens(targets, "targets")
 
@@ -288,6 +291,7 @@ def named_views(flat, shapes):
     Returns
     -------
     dict of str to ndarray
+
     """
     views, start = {}, 0
     for name, shape in shapes.items():

@@ -34,6 +34,7 @@ class TensorReport:
         forth and back, measure it.
     resolution : float
         Smallest slope the nudges can tell from rounding.
+
     """
 
     name: str
@@ -68,6 +69,7 @@ class Diagnosis:
     tensors : tuple of TensorReport
     verdict : str
         One sentence that names the suspect, or says that nothing is wrong.
+
     """
 
     loss: float
@@ -102,15 +104,14 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
     -----
     Tensors are nudged along their own gradient, where a right one promises the most, in a float64 copy. The rules stand in
     :func:`judge`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
+
     """
     learning_rate = positive_number(learning_rate, "learning_rate")
     generator = np.random.default_rng(seed)
     with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
         loss, gradients = model.loss_and_gradients(tokens, targets)
         twin = _twin(model)
-        reports = tuple(
-            _examine(model, twin, name, gradients[name], tokens, targets, loss, learning_rate, generator) for name in gradients
-        )
+        reports = tuple(_examine(model, twin, name, gradients[name], tokens, targets, loss, learning_rate, generator) for name in gradients)
     diagnosis = Diagnosis(loss, reports, judge(loss, reports))
     print(diagnosis)
     return diagnosis

@@ -34,6 +34,7 @@ def new_axes(title, xlabel, ylabel, width=7.0, height=4.0):
     -------
     matplotlib.axes.Axes
         Its figure is `axes.figure`.
+
     """
     figure = Figure(figsize=(width, height), dpi=90, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -59,6 +60,7 @@ def show(axes, caption):
     axes : matplotlib.axes.Axes
     caption : str
         One sentence: what to see.
+
     """
     buffer = io.BytesIO()
     axes.figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -93,6 +95,7 @@ def draw_lines(axes, curves):
     axes : matplotlib.axes.Axes
     curves : dict of str to (x, y)
         Sequences of equal length.
+
     """
     for (label, (x, y)), (colour, dash, marker) in zip(curves.items(), itertools.cycle(LINE_STYLES), strict=False):
         every = max(1, len(x) // 10)
@@ -106,6 +109,7 @@ def draw_levels(axes, levels):
     ----------
     axes : matplotlib.axes.Axes
     levels : dict of str to float
+
     """
     for label, value in levels.items():
         axes.axhline(value, color="#555555", linestyle=(0, (5, 3)), linewidth=1.2, label=label)
@@ -124,6 +128,7 @@ def loss_curves(curves, title, levels=None):
     Returns
     -------
     matplotlib.axes.Axes
+
     """
     axes = new_axes(title, "epoch", "loss (nats per token)")
     draw_levels(axes, levels or {})
@@ -147,6 +152,7 @@ def uniform_loss_curve(uniform_loss, marks):
     Returns
     -------
     matplotlib.axes.Axes
+
     """
     sizes = np.unique(np.round(np.logspace(0, 5.2, 80)).astype(int))
     axes = new_axes("How wrong is a uniform guess?", "V, words to choose from", "loss (nats)")
@@ -171,6 +177,7 @@ def bars(values, title, ylabel, log=False):
     Returns
     -------
     matplotlib.axes.Axes
+
     """
     axes = new_axes(title, "", ylabel)
     heights = [float(value) for value in values.values()]
@@ -184,7 +191,9 @@ def bars(values, title, ylabel, log=False):
         height = bar.get_height()
         text = "zero" if height == 0 else _number(height)
         anchor = axes.get_ylim()[0] if log and height == 0 else height
-        axes.annotate(text, (bar.get_x() + bar.get_width() / 2, anchor), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=10)
+        axes.annotate(
+            text, (bar.get_x() + bar.get_width() / 2, anchor), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=10
+        )
     return axes
 
 
@@ -200,6 +209,7 @@ def gradient_by_layer(measured, predicted, title):
     Returns
     -------
     matplotlib.axes.Axes
+
     """
     axes = new_axes(title, "layers below the output", "largest gradient")
     axes.set_yscale("log")
@@ -218,8 +228,7 @@ def largest_gradients(diagnosis: Diagnosis):
     -------
     dict of str to float
         For the embedding, attention, the feed-forward part and the norms.
+
     """
     groups = {"embedding": "embedding", "attention": ".attention.", "feed forward": ".feed_forward.", "norms": "_norm."}
-    return {
-        label: max((t.gradient_max for t in diagnosis.tensors if mark in t.name), default=math.nan) for label, mark in groups.items()
-    }
+    return {label: max((t.gradient_max for t in diagnosis.tensors if mark in t.name), default=math.nan) for label, mark in groups.items()}

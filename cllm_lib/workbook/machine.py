@@ -19,7 +19,12 @@ def check_machine():
 
 def _python():
     good = sys.version_info[:2] >= OLDEST_PYTHON
-    return good, "Python is new enough." if good else f"This is Python {sys.version.split()[0]}; {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer is needed."
+    return (
+        good,
+        "Python is new enough."
+        if good
+        else f"This is Python {sys.version.split()[0]}; {OLDEST_PYTHON[0]}.{OLDEST_PYTHON[1]} or newer is needed.",
+    )
 
 
 def _packages():
@@ -43,10 +48,16 @@ def _arithmetic():
     left, right = np.arange(1.0, 13.0).reshape(3, 4) / 7, np.arange(1.0, 21.0).reshape(4, 5) / 3
     slow = [[sum(float(a) * float(b) for a, b in zip(row, column, strict=True)) for column in right.T] for row in left]
     good = bool(np.allclose(left @ right, slow, rtol=1e-14, atol=0))
-    return good, "Matrix products agree with sums done one by one." if good else "Matrix products are wrong on this machine: reinstall NumPy."
+    return (
+        good,
+        "Matrix products agree with sums done one by one." if good else "Matrix products are wrong on this machine: reinstall NumPy.",
+    )
 
 
 def _random_numbers():
     """NumPy promises that a seed gives the same integers on every machine."""
     good = np.random.default_rng(2025).integers(1000, size=4).tolist() == [447, 994, 992, 382]
-    return good, "The same seed gives the same numbers as in this book." if good else "This NumPy draws other random numbers: losses will differ."
+    return (
+        good,
+        "The same seed gives the same numbers as in this book." if good else "This NumPy draws other random numbers: losses will differ.",
+    )

@@ -61,9 +61,7 @@ def test_gradients_agree_with_automatic_differentiation(shape, tied, start):
     seed=st.integers(0, 10_000),
 )
 def test_slope_along_any_direction_is_what_the_gradient_promises(head, n_heads, n_layers, batch, time, vocab_size, tied, seed):
-    config = CLLMConfig(
-        vocab_size, d_model=head * n_heads, n_layers=n_layers, n_heads=n_heads, d_ff=3, seq_len=time, tie_embeddings=tied
-    )
+    config = CLLMConfig(vocab_size, d_model=head * n_heads, n_layers=n_layers, n_heads=n_heads, d_ff=3, seq_len=time, tie_embeddings=tied)
     model = spread_out(CLLM(config, seed=seed), seed)
     tokens, targets = random_batch(vocab_size, batch, time, seed)
     model.forward_backward(tokens, targets)

@@ -10,6 +10,18 @@ ROOT = Path(__file__).parents[2]
 PATHS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = [path.stem for path in PATHS]
 
+_NO_VECTOR_CODE = {"NPY_DISABLE_CPU_FEATURES": "X86_V3 X86_V4 AVX512_ICL AVX512_SPR", "PYTHONWARNINGS": "ignore"}
+
+# Machines as OpenBLAS and NumPy know them, for a kernel's environment. Off x86 these names change nothing.
+OLD_MACHINE = {"OPENBLAS_CORETYPE": "Nehalem", "OPENBLAS_NUM_THREADS": "1"} | _NO_VECTOR_CODE
+MACHINES = {
+    "Haswell": {"OPENBLAS_CORETYPE": "Haswell"},
+    "Nehalem": {"OPENBLAS_CORETYPE": "Nehalem"},
+    "no vector code": _NO_VECTOR_CODE,
+    "one thread": {"OPENBLAS_NUM_THREADS": "1"},
+    "two threads": {"OPENBLAS_NUM_THREADS": "2"},
+}
+
 
 def load_tool(name):
     """One of the scripts in tools/, as a module."""

@@ -164,7 +164,13 @@ WRONG = {
         (np.zeros(2), "one number"),
         (float("nan"), "finite"),
     ],
-    "00.2": [(280, "If you meant 1 in 280"), (-0.1, "below 0"), ("1/280", "a number was asked for"), (float("nan"), "finite"), (None, "number|finite")],
+    "00.2": [
+        (280, "If you meant 1 in 280"),
+        (-0.1, "below 0"),
+        ("1/280", "a number was asked for"),
+        (float("nan"), "finite"),
+        (None, "number|finite"),
+    ],
     "00.3": [
         (two_to_the, "right for bits"),
         (lambda loss: 10**loss, "natural one"),
@@ -182,7 +188,13 @@ WRONG = {
         (None, "cannot make sense"),
         (float("nan"), "cannot make sense"),
     ],
-    "01.1": [(6, "not on the list"), (2.5, "not on the list"), ("attention", "a number was asked for"), (None, "number|finite"), (np.zeros(3), "one number")],
+    "01.1": [
+        (6, "not on the list"),
+        (2.5, "not on the list"),
+        ("attention", "a number was asked for"),
+        (None, "number|finite"),
+        (np.zeros(3), "one number"),
+    ],
     "01.2": [
         (math.log10, "base 10"),
         (math.log2, "in bits"),

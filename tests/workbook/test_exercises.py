@@ -1,9 +1,9 @@
 import re
 
 import pytest
+from workbook.answers import RIGHT, WRONG
 
 from cllm_lib.workbook.exercises import CHAPTERS, check, exercises_of
-from workbook.answers import RIGHT, WRONG
 
 EXERCISES = {number: exercise for chapter in CHAPTERS for number, exercise in exercises_of(chapter).items()}
 

@@ -37,6 +37,7 @@ def check(number, answer):
     ------
     ValueError
         If there is no exercise of that number.
+
     """
     chapter = exercises_of(str(number).partition(".")[0])
     if number not in chapter:

@@ -25,7 +25,9 @@ def first_guess(answer):
     if value < 0:
         raise NotYet("a share below 0? Write 1 / how many: a fair coin gives 1 / 2.")
     if value > 1:
-        raise NotYet(f"{shown(value)} is above 1, which would be surer than sure. If you meant 1 in {shown(value)}, write 1 / {shown(value)}.")
+        raise NotYet(
+            f"{shown(value)} is above 1, which would be surer than sure. If you meant 1 in {shown(value)}, write 1 / {shown(value)}."
+        )
     return "Noted. Four cells further down you will see it measured."
 
 

@@ -71,7 +71,9 @@ def examine_weight_magnitudes(answer):
     try:
         result = dict(result)
     except (TypeError, ValueError):
-        raise NotYet(f"it returned something of type {type(result).__name__}; a dictionary was asked for, one number for each name.") from None
+        raise NotYet(
+            f"it returned something of type {type(result).__name__}; a dictionary was asked for, one number for each name."
+        ) from None
     missing = [name for name in parameters if name not in result]
     if missing:
         raise NotYet(f"nothing for {missing[0]!r}. Go through every item of parameters: the culprit may sit where nobody looks.")
@@ -144,7 +146,9 @@ def examine_initialise(answer):
 def _initialised(function, shapes, seed):
     """What `function` leaves in zeroed memory."""
     if not callable(function):
-        raise NotYet(f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it.")
+        raise NotYet(
+            f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it."
+        )
     memory = {name: np.zeros(shape) for name, shape in shapes.items()}
     handed = dict(memory)
     run(function, handed, np.random.default_rng(seed))
@@ -202,7 +206,7 @@ VERDICTS = {
 }
 _WHY_ACQUITTED = {
     "gradients too small": "Raising the rate a thousandfold changed nothing: 1,000 times 0 is 0. Zero gradients were the symptom.",
-    "attention": "Real attention in the patient, with the true gradient: still 9.2103. And the healthy model learnt with simplified attention.",
+    "attention": "Real attention in the patient: still 9.2103. And a healthy model learnt with simplified attention.",
     "no clipping": "Clipping makes long gradients shorter. These have length 0.",
     "threads": "The pool changed not one digit of the loss.",
 }

@@ -27,6 +27,7 @@ class Exercise:
     examine : callable
         Takes the answer. Raises :class:`NotYet` where it does not hold; may return the sentence that follows
         "passed." in place of the usual one.
+
     """
 
     reference: object
@@ -59,9 +60,12 @@ def call(function, *arguments):
         If it returns `...`.
     NotYet
         If it is no function, raises, returns None, or changes its arguments.
+
     """
     if not callable(function):
-        raise NotYet(f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it.")
+        raise NotYet(
+            f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it."
+        )
     given = copy.deepcopy(arguments)
     result = run(function, *given)
     if result is None:
