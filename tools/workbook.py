@@ -1,6 +1,6 @@
 r"""Sets the workbook up and runs it. `make help` lists the commands; where there is no make, so does this file:
 
-    python3 tools/workbook.py help        (Windows: py tools\\workbook.py help)
+    python3 tools/workbook.py help        (Windows: py tools\workbook.py help)
 
 Standard library only, and syntax that an old Python can read: it has to say that it is too old.
 """
