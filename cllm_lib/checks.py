@@ -13,7 +13,6 @@ def positive_integer(value, name):
     ------
     ValueError
         If `value` is not a whole number of at least 1.
-
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 1:
         raise ValueError(f"{name} is {value!r}: give a whole number of at least 1")
@@ -27,7 +26,6 @@ def positive_number(value, name, minimum=0.0):
     ------
     ValueError
         If `value` is no number, NaN, infinite, or below `minimum`.
-
     """
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
     if not is_number or not math.isfinite(value) or value < minimum:
@@ -42,7 +40,6 @@ def one_of(value, known, name):
     ------
     ValueError
         If `value` is not a key of `known`.
-
     """
     if not isinstance(value, str) or value not in known:
         names = ", ".join(repr(key) for key in known)
@@ -64,7 +61,6 @@ def token_ids(tokens, vocab_size, name="tokens"):
     ------
     ValueError
         If an id is not an integer, is negative, or is `vocab_size` or more; the error says where.
-
     """
     tokens = np.asarray(tokens)
     if tokens.dtype.kind not in "iu":

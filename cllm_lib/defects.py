@@ -34,7 +34,6 @@ class SilentZeroInit:
     ----------
     weight_block : ndarray, optional
         The one big block that this path never allocates.
-
     """
 
     def __init__(self, weight_block=None):
@@ -208,7 +207,6 @@ def incident(config, seed=0, **parts):
     Returns
     -------
     CLLM
-
     """
     return CLLM(config, seed=seed, **({"init": SilentZeroInit(), "attention": SimplifiedAttention()} | parts))
 
@@ -232,7 +230,6 @@ class Defect:
         Makes the part that belongs there.
     symptom, exposure : str
         What one sees, and the measurement that shows the cause.
-
     """
 
     part: type

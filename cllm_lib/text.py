@@ -39,7 +39,6 @@ class Corpus:
     n_validation : int
     best_loss : float or None
         The lowest loss any model can reach on unseen text, in nats per token, where it is known exactly.
-
     """
 
     name: str
@@ -87,7 +86,6 @@ class Corpus:
         ------
         ValueError
             If the text is shorter than one sequence, or holds fewer sequences than one batch takes.
-
         """
         inputs, targets = windows(self.train_tokens, seq_len)
         batch_size = positive_integer(batch_size, "batch_size")
@@ -125,7 +123,6 @@ def windows(tokens, seq_len):  # (n,) -> 2 x (m, T)
     ------
     ValueError
         If there are not `seq_len` + 1 tokens: a sequence, and the target of its last token.
-
     """
     seq_len = positive_integer(seq_len, "seq_len")
     count = (len(tokens) - 1) // seq_len
@@ -159,7 +156,6 @@ def conditional_entropy(symbols, given):
     Notes
     -----
     Cover and Thomas 2006, "Elements of Information Theory", 2nd ed., theorem 2.2.1 (chain rule).
-
     """
     symbols, given = np.ravel(symbols), np.ravel(given)
     pairs = np.stack([given, symbols], axis=1)
@@ -192,7 +188,6 @@ def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
         If a path leads to no file.
     ValueError
         If a name is unknown, a text is empty or not UTF-8, or a number makes no sense.
-
     """
     vocab_size = positive_integer(vocab_size, "vocab_size")
     if not 0.0 <= validation_fraction < 1.0:

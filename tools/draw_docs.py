@@ -15,7 +15,10 @@ def two_loss_curves():
     """Twenty epochs each, as in chapter 01."""
     corpus = load_corpus("sayings")
     config = CLLMConfig(vocab_size=10_000, d_model=128, n_layers=2, n_heads=4, d_ff=512)
-    runs = {"every weight silently zero": defects.incident(config), "the same model, initialised": CLLM(config, seed=0)}
+    runs = {
+        "every weight silently zero": CLLM(config, seed=0, init=defects.SilentZeroInit()),
+        "the same model, initialised": CLLM(config, seed=0),
+    }
     curves = {name: Trainer(model, corpus).fit(epochs=20, progress=True).epoch_losses for name, model in runs.items()}
     return figures.loss_curves(curves, "Nothing crashed in either run", levels={"ln 10,000 = 9.2103": np.log(10_000)})
 

@@ -31,7 +31,6 @@ def execute(notebook, folder=NOTEBOOKS, environment=None):
     ------
     nbclient.exceptions.CellExecutionError
         If a cell fails.
-
     """
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)

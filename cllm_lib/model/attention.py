@@ -46,7 +46,6 @@ def scaled_dot_product_forward(query, key, value, mask):  # 3 x (B, H, T, d), (T
     Notes
     -----
     Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1.
-
     """
     scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
     weights = softmax(np.where(mask, scores, -np.inf))
@@ -78,7 +77,6 @@ def attention_forward(x, parameters, n_heads):  # (B, T, D) -> (B, T, D)
     -------
     y : ndarray, shape (B, T, D)
     cache : tuple
-
     """
     projected = [linear_forward(x, parameters[f"{name}_weight"], parameters[f"{name}_bias"]) for name in PROJECTIONS]
     heads = [split_heads(y, n_heads) for y, _ in projected]
@@ -96,7 +94,6 @@ def attention_backward(dy, cache):  # (B, T, D) -> (B, T, D), gradients of the e
         The sum of three paths: x made the queries, the keys and the values.
     gradients : dict
         Named like the parameters.
-
     """
     projection_caches, attend_cache, output_cache, n_heads = cache
     d_merged, output = linear_backward(dy, output_cache)

@@ -40,7 +40,6 @@ class CLLMConfig:
     --------
     >>> CLLMConfig(vocab_size=10_000).d_model
     128
-
     """
 
     vocab_size: int

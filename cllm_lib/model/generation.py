@@ -29,7 +29,6 @@ def generate(model, prompt_tokens, max_new_tokens, temperature=1.0, seed=0):
     ------
     ValueError
         If the prompt is empty or not one-dimensional, an id is out of range, or a number makes no sense.
-
     """
     prompt = np.asarray(prompt_tokens)
     if prompt.ndim != 1 or prompt.size == 0:

@@ -24,7 +24,6 @@ def scaled_normal(parameters, generator):
     -----
     A sum of fan_in products of independent terms of variance 1 has variance fan_in; hence 1 / sqrt(fan_in)
     (LeCun et al. 1998, "Efficient BackProp", section 4.6).
-
     """
     for name, array in parameters.items():
         if name.endswith("bias"):
@@ -47,7 +46,6 @@ def zeros(parameters, generator):
         Named views, filled in place.
     generator : numpy.random.Generator
         Not used; every initialiser has the same signature.
-
     """
     for array in parameters.values():
         array[...] = 0.0

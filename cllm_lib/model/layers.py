@@ -16,7 +16,6 @@ def embedding_forward(tokens, embedding):  # (B, T) ints, (V, D) -> (B, T, D)
     x : ndarray, shape (B, T, D)
     cache : tuple
         The tokens and V: which rows were read, of how many.
-
     """
     return embedding[tokens], (tokens, embedding.shape[0])
 
@@ -35,7 +34,6 @@ def embedding_backward(dx, cache, out=None):  # (B, T, D) -> (V, D)
     Returns
     -------
     ndarray, shape (V, D)
-
     """
     tokens, vocab_size = cache
     width = dx.shape[-1]
@@ -57,7 +55,6 @@ def linear_forward(x, weight, bias):  # (..., n), (n, m), (m) -> (..., m)
     y : ndarray, shape (..., m)
     cache : tuple
         x makes the weight's gradient, the weight makes x's.
-
     """
     return x @ weight + bias, (x, weight)
 
@@ -70,7 +67,6 @@ def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: 
     dx : ndarray, shape (..., n)
     gradients : dict
         `weight` and `bias`, summed over all leading axes, because every position used the same weights.
-
     """
     x, weight = cache
     rows = dy.reshape(-1, dy.shape[-1])
@@ -90,7 +86,6 @@ def layer_norm_forward(x, gain, bias, eps=1e-5):  # (..., D), (D), (D) -> (..., 
     Notes
     -----
     Ba, Kiros, Hinton 2016, "Layer Normalization", equation 4.
-
     """
     centred = x - x.mean(axis=-1, keepdims=True)
     inverse_std = 1.0 / np.sqrt((centred * centred).mean(axis=-1, keepdims=True) + eps)
@@ -107,7 +102,6 @@ def layer_norm_backward(dy, cache):  # (..., D) -> (..., D), {gain: (D), bias: (
         Without the two directions that normalising removed: a common shift, and a stretch along x itself.
     gradients : dict
         `gain` and `bias`.
-
     """
     normalised, inverse_std, gain = cache
     leading = tuple(range(dy.ndim - 1))
@@ -126,7 +120,6 @@ def feed_forward_forward(x, expand_weight, expand_bias, contract_weight, contrac
     y : ndarray, shape (..., D)
     cache : tuple
         The caches of both maps, and tanh's output, from which its slope follows.
-
     """
     expanded, expand_cache = linear_forward(x, expand_weight, expand_bias)
     hidden = np.tanh(expanded)
@@ -142,7 +135,6 @@ def feed_forward_backward(dy, cache):  # (..., D) -> (..., D), gradients of the 
     dx : ndarray, shape (..., D)
     gradients : dict
         Named like the arguments of the forward function.
-
     """
     expand_cache, hidden, contract_cache = cache
     d_hidden, contract = linear_backward(dy, contract_cache)
@@ -169,7 +161,6 @@ def softmax(scores, axis=-1):
     Returns
     -------
     ndarray, same shape
-
     """
     weights = scores - scores.max(axis=axis, keepdims=True)
     np.exp(weights, out=weights)
@@ -199,7 +190,6 @@ def cross_entropy_forward(logits, targets):  # (..., V), (...) ints -> scalar
     -----
     -ln softmax(z)[target] = ln(sum(exp(z))) - z[target], the log-sum-exp form: no probability is ever rounded to 0
     before its logarithm is taken (Goodfellow, Bengio, Courville 2016, "Deep Learning", section 4.1).
-
     """
     rows = logits.reshape(-1, logits.shape[-1])
     ids = targets.reshape(-1)

@@ -43,7 +43,6 @@ class TransformerLayer:
     Notes
     -----
     Vaswani et al. 2017, "Attention Is All You Need", section 3.1: LayerNorm(x + Sublayer(x)), twice.
-
     """
 
     def __init__(self, attention=None):
@@ -137,7 +136,6 @@ class CLLM:
     >>> model = CLLM(CLLMConfig(vocab_size=7, d_model=8, n_heads=2, d_ff=16), seed=0)
     >>> model.logits([[1, 2, 3]]).shape
     (1, 3, 7)
-
     """
 
     def __init__(self, config, seed=0, init="scaled_normal", attention=None, layer=None, embedding=None):
@@ -192,7 +190,6 @@ class CLLM:
         ------
         ValueError
             If the shape is not (batch, time), time exceeds `config.seq_len`, or an id is no integer of the vocabulary.
-
         """
         hidden, _ = self._hidden(self._checked_tokens(tokens))
         return hidden @ self.output_matrix
@@ -223,7 +220,6 @@ class CLLM:
         ------
         ValueError
             As :meth:`logits`, and if tokens and targets differ in shape.
-
         """
         loss = self.forward_backward(tokens, targets)
         return loss, {name: gradient.copy() for name, gradient in self.gradients.items()}
@@ -291,7 +287,6 @@ def named_views(flat, shapes):
     Returns
     -------
     dict of str to ndarray
-
     """
     views, start = {}, 0
     for name, shape in shapes.items():

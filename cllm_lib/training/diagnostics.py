@@ -34,7 +34,6 @@ class TensorReport:
         forth and back, measure it.
     resolution : float
         Smallest slope the nudges can tell from rounding.
-
     """
 
     name: str
@@ -69,7 +68,6 @@ class Diagnosis:
     tensors : tuple of TensorReport
     verdict : str
         One sentence that names the suspect, or says that nothing is wrong.
-
     """
 
     loss: float
@@ -77,7 +75,7 @@ class Diagnosis:
     verdict: str
 
     def __str__(self):
-        head = f"{'tensor':34} {'|weight|':>8} {'gradients':>9} {'largest':>8} {'mean':>8} {'update':>8}  loss when nudged"
+        head = f"{'tensor':37} {'|weight|':>8} {'count':>8} {'largest':>8} {'mean':>8} {'update':>8}  loss when nudged"
         rows = [head, *(_row(tensor) for tensor in self.tensors)]
         return "\n".join([f"loss {self.loss:.4f}", *rows, f"verdict: {self.verdict}"])
 
@@ -104,7 +102,6 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
     -----
     Tensors are nudged along their own gradient, where a right one promises the most, in a float64 copy. The rules stand in
     :func:`judge`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
-
     """
     learning_rate = positive_number(learning_rate, "learning_rate")
     generator = np.random.default_rng(seed)
@@ -211,7 +208,7 @@ def _row(tensor):
     numbers = (tensor.gradient_max, tensor.gradient_mean, tensor.update)
     shown = " ".join(f"{_short(number):>8}" for number in numbers)
     response = f"slope {tensor.measured:.1e}" if tensor.responds else "unmoved"
-    return f"{tensor.name:34} {_short(tensor.weight):>8} {tensor.gradient_count:9,} {shown}  {response}"
+    return f"{tensor.name:37} {_short(tensor.weight):>8} {tensor.gradient_count:8,} {shown}  {response}"
 
 
 def _short(number):

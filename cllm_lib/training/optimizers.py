@@ -21,7 +21,6 @@ class SGD:
     ------
     ValueError
         If the rate is negative, NaN or infinite.
-
     """
 
     def __init__(self, learning_rate):
@@ -53,7 +52,6 @@ class Adam:
     Notes
     -----
     Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 1.
-
     """
 
     def __init__(self, learning_rate, beta1=0.9, beta2=0.999, eps=1e-8):
@@ -104,7 +102,6 @@ def make_optimizer(optimizer, learning_rate):
     ------
     ValueError
         If the name is unknown; the error lists those that exist.
-
     """
     if hasattr(optimizer, "step"):
         return optimizer
@@ -122,7 +119,6 @@ def clip_by_global_norm(gradients, max_norm):
     Notes
     -----
     Pascanu, Mikolov, Bengio 2013, "On the difficulty of training recurrent neural networks", section 3.2.
-
     """
     norm = float(np.linalg.norm(gradients))
     if norm > max_norm:

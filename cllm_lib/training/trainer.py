@@ -19,7 +19,6 @@ class History:
         Loss of every batch, before the step it caused, in nats per token.
     epoch_losses : list of float
         Their mean over each epoch.
-
     """
 
     losses: list = field(default_factory=list)
@@ -47,7 +46,6 @@ class Trainer:
     ------
     ValueError
         If the corpus knows more words than the model, has no full batch, a name is unknown or a number makes no sense.
-
     """
 
     def __init__(self, model, corpus, optimizer="adam", learning_rate=1e-3, batch_size=4, seed=0, clip_norm=None):
@@ -90,7 +88,6 @@ class Trainer:
         -------
         History
             Of all calls so far.
-
         """
         with _progress_bar(positive_integer(epochs, "epochs") * self.batches_per_epoch, progress) as bar:
             for _ in range(epochs):

@@ -24,6 +24,7 @@ BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#D55E00",
     "#CC79A7",
 )
+GREY = "#555555"
 LINE_STYLES = ((BLUE, "-", "o"), (VERMILION, "--", "s"), (GREEN, "-.", "^"), (PURPLE, ":", "D"), (ORANGE, "-", "v"))
 
 
@@ -34,7 +35,6 @@ def new_axes(title, xlabel, ylabel, width=7.0, height=4.0):
     -------
     matplotlib.axes.Axes
         Its figure is `axes.figure`.
-
     """
     figure = Figure(figsize=(width, height), dpi=90, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
@@ -60,7 +60,6 @@ def show(axes, caption):
     axes : matplotlib.axes.Axes
     caption : str
         One sentence: what to see.
-
     """
     buffer = io.BytesIO()
     axes.figure.savefig(buffer, format="png", metadata={"Software": None})
@@ -95,7 +94,6 @@ def draw_lines(axes, curves):
     axes : matplotlib.axes.Axes
     curves : dict of str to (x, y)
         Sequences of equal length.
-
     """
     for (label, (x, y)), (colour, dash, marker) in zip(curves.items(), itertools.cycle(LINE_STYLES), strict=False):
         every = max(1, len(x) // 10)
@@ -103,16 +101,17 @@ def draw_lines(axes, curves):
 
 
 def draw_levels(axes, levels):
-    """Draw named horizontal lines: numbers known before any training.
+    """Draw named horizontal lines: numbers known before any training. The name stands at the line itself.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     levels : dict of str to float
-
     """
     for label, value in levels.items():
-        axes.axhline(value, color="#555555", linestyle=(0, (5, 3)), linewidth=1.2, label=label)
+        axes.axhline(value, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label=label)
+        at_the_right = {"xycoords": axes.get_yaxis_transform(), "xytext": (-4, -4), "textcoords": "offset points"}
+        axes.annotate(label, (1.0, value), **at_the_right, ha="right", va="top", fontsize=10, color=GREY)
 
 
 def loss_curves(curves, title, levels=None):
@@ -120,22 +119,22 @@ def loss_curves(curves, title, levels=None):
 
     Parameters
     ----------
-    curves : dict of str to sequence of float
-        Mean loss of epoch 1, 2, ..., in nats per token.
+    curves : dict of str to sequence of float, or to dict of float to float
+        Mean loss of epoch 1, 2, ..., in nats per token; or loss by epoch, where epochs are left out.
     title : str
     levels : dict of str to float, optional
 
     Returns
     -------
     matplotlib.axes.Axes
-
     """
     axes = new_axes(title, "epoch", "loss (nats per token)")
     draw_levels(axes, levels or {})
-    draw_lines(axes, {label: (np.arange(1, len(losses) + 1), losses) for label, losses in curves.items()})
+    by_epoch = {label: losses if isinstance(losses, dict) else dict(enumerate(losses, 1)) for label, losses in curves.items()}
+    draw_lines(axes, {label: (list(losses), list(losses.values())) for label, losses in by_epoch.items()})
     axes.set_ylim(bottom=0.0)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(frameon=False, fontsize=10)
+    axes.legend(handles=[line for line in axes.lines if line.get_label() in curves], frameon=False, fontsize=10)
     return axes
 
 
@@ -152,7 +151,6 @@ def uniform_loss_curve(uniform_loss, marks):
     Returns
     -------
     matplotlib.axes.Axes
-
     """
     sizes = np.unique(np.round(np.logspace(0, 5.2, 80)).astype(int))
     axes = new_axes("How wrong is a uniform guess?", "V, words to choose from", "loss (nats)")
@@ -161,7 +159,7 @@ def uniform_loss_curve(uniform_loss, marks):
     for name, size in marks.items():
         loss = float(uniform_loss(size))
         axes.plot([size], [loss], "o", color=VERMILION, markersize=7, label=f"{name} (V = {size:,})")
-        axes.annotate(f"{name}: {loss:.2f}", (size, loss), xytext=(-8, 6), textcoords="offset points", ha="right", fontsize=10)
+        axes.annotate(f"{name}: {loss:.2f}", (size, loss), xytext=(9, -4), textcoords="offset points", va="top", fontsize=10)
     return axes
 
 
@@ -177,7 +175,6 @@ def bars(values, title, ylabel, log=False):
     Returns
     -------
     matplotlib.axes.Axes
-
     """
     axes = new_axes(title, "", ylabel)
     heights = [float(value) for value in values.values()]
@@ -209,12 +206,11 @@ def gradient_by_layer(measured, predicted, title):
     Returns
     -------
     matplotlib.axes.Axes
-
     """
     axes = new_axes(title, "layers below the output", "largest gradient")
     axes.set_yscale("log")
     depth = np.arange(1, len(measured) + 1)
-    axes.plot(depth, predicted, color="#555555", linestyle=(0, (5, 3)), linewidth=1.2, label="predicted")
+    axes.plot(depth, predicted, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label="predicted")
     axes.plot(depth, measured, "o", color=VERMILION, markersize=8, label="measured")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=10)
@@ -228,7 +224,6 @@ def largest_gradients(diagnosis: Diagnosis):
     -------
     dict of str to float
         For the embedding, attention, the feed-forward part and the norms.
-
     """
     groups = {"embedding": "embedding", "attention": ".attention.", "feed forward": ".feed_forward.", "norms": "_norm."}
     return {label: max((t.gradient_max for t in diagnosis.tensors if mark in t.name), default=math.nan) for label, mark in groups.items()}

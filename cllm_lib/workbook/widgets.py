@@ -22,7 +22,6 @@ class UniformLossExplorer(ipywidgets.VBox):
     ----------
     slider : ipywidgets.FloatLogSlider
     sentence, picture : ipywidgets.HTML
-
     """
 
     def __init__(self, uniform_loss=math.log, vocab_size=10_000):
@@ -73,7 +72,6 @@ def curve_svg(uniform_loss, size, loss):
     Returns
     -------
     str
-
     """
     top = max(float(uniform_loss(round(10**LOG_MAX))), 1e-9)
 

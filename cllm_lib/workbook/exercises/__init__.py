@@ -37,7 +37,6 @@ def check(number, answer):
     ------
     ValueError
         If there is no exercise of that number.
-
     """
     chapter = exercises_of(str(number).partition(".")[0])
     if number not in chapter:
@@ -48,7 +47,8 @@ def check(number, answer):
             raise NotAttempted
         comment = exercise.examine(answer)
     except NotAttempted:
-        print(f"{number} not attempted yet: the notebook goes on with the reference.")
+        goes_on = "without it" if exercise.reference is None else "with the reference"
+        print(f"{number} not attempted yet: the notebook goes on {goes_on}.")
     except NotYet as reason:
         print(f"{number} not yet: {reason}")
     except Exception as error:  # an answer nobody thought of must not end in a traceback from in here

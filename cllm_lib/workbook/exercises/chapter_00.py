@@ -16,6 +16,8 @@ def tokens_per_step(answer):
         raise NotYet(f"{shown(value)} counts one side only. A step reads 4 sequences, each 32 tokens long.")
     if close(value, 1241):
         raise NotYet("1,241 is the whole text. One step reads a part of it: 4 sequences of 32 tokens.")
+    if close(value, 124):
+        raise NotYet("124 gives each row 31 guesses. The last word of a row is asked for its next word too: 32 a row.")
     raise NotYet(f"{shown(value)} is not it. Picture a table of 4 rows and 32 columns: how many boxes has it?")
 
 
@@ -28,7 +30,7 @@ def first_guess(answer):
         raise NotYet(
             f"{shown(value)} is above 1, which would be surer than sure. If you meant 1 in {shown(value)}, write 1 / {shown(value)}."
         )
-    return "Noted. Four cells further down you will see it measured."
+    return "Noted. A few cells further down you will see it measured."
 
 
 def perplexity(answer):
@@ -62,6 +64,8 @@ def what_may_differ(answer):
         raise NotYet("A, a printed loss, must match: it comes from float64 with a fixed seed, rounded far above where machines part.")
     if "C" in letters:
         raise NotYet("C, a count, must match: counting words involves no rounding at all.")
+    if not letters:
+        raise NotYet("an empty answer says that nothing may differ, not even how long a cell takes.")
     if letters != MAY_DIFFER:
         missing = {"B": "how long a cell took", "D": "the exact pixels of a figure"}[min(MAY_DIFFER - letters)]
         raise NotYet(f"right so far, but one more may differ: {missing} depends on the machine.")
