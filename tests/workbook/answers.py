@@ -245,7 +245,7 @@ WRONG = {
         (global_draws, "the same seed gave two different models"),
         (own_generator, "another seed gave the same model"),
         (lambda p, g: _fill(p, g, matrix=lambda a: float("nan")), "holds NaN"),
-        (lambda parameters: None, "it raised TypeError"),
+        (lambda parameters: parameters.clear(), "it raised TypeError"),
         (raises, "it raised KeyError"),
         (np.zeros(3), "a function was asked for"),
         (None, "a function was asked for"),
