@@ -34,6 +34,11 @@ def test_every_dependency_has_a_lower_bound_which_the_lock_meets(requirement):
     assert all(requirement.specifier.contains(number) for number in versions)
 
 
+def test_pytorch_is_pinned_and_neither_in_the_lock_nor_in_the_tests_everyone_runs():
+    assert PROJECT["optional-dependencies"]["peers"] == ["torch==2.13.0"]
+    assert not {"torch", "triton"} & {name for name, _ in locked()}
+
+
 def test_the_lock_pins_with_hashes_and_carries_no_address():
     blocks = re.split(r"^(?=[\w.-]+==)", LOCK, flags=re.MULTILINE)[1:]
     assert len(blocks) == len(locked()) > 100

@@ -20,7 +20,7 @@ OLDEST = (3, 11)
 NEEDED_MB = 1100  # the environment takes about 760 MB, its installation some more for a while
 VENV = ROOT / ".venv"
 NOTEBOOKS = ROOT / "notebooks"
-WORKSPACE = ROOT / "workspace"
+WORKSPACE = Path(os.environ.get("CLLM_WORKSPACE", ROOT / "workspace"))
 LOCK = ROOT / "requirements.lock"
 
 HELP = """\
@@ -41,9 +41,11 @@ class Stop(Exception):
     """Something the user has to change first; its text is the one sentence they see."""
 
 
-def python_of(venv):
-    """The interpreter inside an environment, on this system."""
-    return venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+def environment_python():
+    """Python of the environment in use: this one if the workbook is installed in it (conda, say), else .venv's."""
+    if all(importlib.util.find_spec(name) for name in ("cllm_lib", "jupyterlab")):
+        return Path(sys.executable)
+    return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
 def check_python(version=sys.version_info):
@@ -103,6 +105,8 @@ def run(*command, **options):
 
 def set_up():
     """Build the environment, unless it stands and is the right one."""
+    if environment_python() == Path(sys.executable):
+        return
     stamp = VENV / "installed.txt"
     if stamp.exists() and stamp.read_text(encoding="utf-8") == fingerprint():
         return
@@ -110,7 +114,7 @@ def set_up():
     check_disk(shutil.disk_usage(str(ROOT)).free)
     print("Building the environment in .venv: once, a minute or two.", flush=True)
     run(sys.executable, "-m", "venv", "--clear", VENV)
-    pip = [python_of(VENV), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
+    pip = [environment_python(), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
     run(*pip, "--require-hashes", "-r", LOCK)
     run(*pip, "--no-deps", "--no-build-isolation", "-e", ROOT)
     quiet_lab()
@@ -186,7 +190,7 @@ def lab(port="8888", *arguments):
     check_port(number)
     for name in update_workspace():
         print(f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.")
-    command = [python_of(VENV), "-m", "jupyter", "lab", f"--port={number}", "--ServerApp.port_retries=0", "--ip=127.0.0.1"]
+    command = [environment_python(), "-m", "jupyter", "lab", f"--port={number}", "--ServerApp.port_retries=0", "--ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={WORKSPACE}", "--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
     command += ["--LabApp.extension_manager=readonly", *arguments]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
@@ -200,33 +204,48 @@ def lab(port="8888", *arguments):
 def pytest(*arguments):
     """Lint, then the tests."""
     lint()
-    run(python_of(VENV), "-m", "pytest", *arguments)
+    run(environment_python(), "-m", "pytest", *arguments)
+
+
+def test_all():
+    """Everything, with the slow tests; they also compare with PyTorch, which is large and installed for them only."""
+    set_up()
+    run(environment_python(), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *peers())
+    pytest("-m", "slow or not slow")
+
+
+def peers():
+    """The extra `peers` of pyproject.toml: what the library is measured against."""
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["optional-dependencies"]["peers"]
 
 
 def lint():
     """Style of library, tests, tools and notebooks."""
     set_up()
-    run(python_of(VENV), "-m", "ruff", "check", ".")
-    run(python_of(VENV), "-m", "ruff", "format", "--check", ".")
+    run(environment_python(), "-m", "ruff", "check", ".")
+    run(environment_python(), "-m", "ruff", "format", "--check", ".")
 
 
 def execute():
     """Execute all notebooks by the one script."""
     set_up()
-    run(python_of(VENV), "tools/execute_notebooks.py")
+    run(environment_python(), "tools/execute_notebooks.py")
 
 
 def docs():
     """Redraw the pictures of the README."""
     set_up()
-    run(python_of(VENV), "tools/draw_docs.py")
+    run(environment_python(), "tools/draw_docs.py")
 
 
 def lock():
     """Resolve requirements.lock anew, for all systems and Pythons."""
     set_up()
-    run(python_of(VENV), "-m", "pip", "--quiet", "install", "uv")
-    uv = [python_of(VENV), "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11", "--extra", "test"]
+    run(environment_python(), "-m", "pip", "--quiet", "install", "uv")
+    uv = [environment_python(), "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11", "--extra", "test"]
     run(*uv, "--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "pyproject.toml", "-o", LOCK)
 
 
@@ -241,7 +260,7 @@ COMMANDS = {
     "lab": lab,
     "fresh": say_fresh,
     "test": pytest,
-    "test-all": lambda: pytest("-m", "slow or not slow"),
+    "test-all": test_all,
     "notebooks": execute,
     "lint": lint,
     "lock": lock,

@@ -75,10 +75,9 @@ def numbers_drawn(axes):
             y = np.asarray(line.get_ydata(), dtype=float)
             summary = f"at {_number(y[0])}" if (y == y[0]).all() else f"from {_number(y[0])} to {_number(y[-1])}, mean {_number(y.mean())}"
             texts.append(f"  {line.get_label()}: {summary}")
+    names = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
     for bars in axes.containers:
-        names = [label.get_text() for label in axes.get_xticklabels()]
-        values = [_number(bar.get_height()) for bar in bars]
-        texts.append("  " + "; ".join(f"{name.replace(chr(10), ' ')}: {value}" for name, value in zip(names, values, strict=True)))
+        texts += [f"  {name}: {_number(bar.get_height())}" for name, bar in zip(names, bars, strict=True)]
     return texts
 
 
