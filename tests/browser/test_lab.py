@@ -127,6 +127,13 @@ def test_a_chapter_runs_to_its_end_and_shows_the_stored_numbers(page, lab, name)
 def slider_follows_the_keyboard(page):
     """The widget opens with the static figure's number, and the arrow keys move it."""
     handle = page.get_by_role("slider").first
+    panel = page.locator(".jp-WindowedPanel-outer").first
+    panel.evaluate("panel => panel.scrollTop = 0")
+    for _ in range(60):  # JupyterLab builds only the cells in view
+        if handle.count():
+            break
+        panel.evaluate("panel => panel.scrollTop += 400")
+        page.wait_for_timeout(200)
     handle.scroll_into_view_if_needed()
     picture = page.locator("svg[aria-label*='uniform guess']").first
     assert "at V = 10,000 it is 9.2103 nats" in picture.get_attribute("aria-label")
