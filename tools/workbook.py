@@ -145,6 +145,14 @@ def clean_copy(book):
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
 
+def read_json(path):
+    """What a file of ours holds; nothing where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
 def update_workspace(notebooks=NOTEBOOKS, workspace=WORKSPACE):
     """Copy the chapters that are not there yet; never touch one that is.
 
@@ -152,7 +160,7 @@ def update_workspace(notebooks=NOTEBOOKS, workspace=WORKSPACE):
     """
     workspace.mkdir(exist_ok=True)
     record = workspace / ".versions.json"
-    versions = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    versions = read_json(record)
     newer = []
     for book in sorted(notebooks.glob("*.ipynb")):
         text = clean_copy(book)

@@ -80,6 +80,15 @@ def test_fresh_sets_mine_aside_twice_and_gives_the_new_one(folders):
     assert workbook.update_workspace(*folders) == []
 
 
+def test_a_damaged_record_costs_no_work(folders):
+    _, workspace = folders
+    workbook.update_workspace(*folders)
+    edit(workspace / "00_start_here.ipynb", "my work")
+    (workspace / ".versions.json").write_text("{", encoding="utf-8")
+    workbook.update_workspace(*folders)
+    assert "my work" in (workspace / "00_start_here.ipynb").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("chapter", ["", "7", "0", "01x"])
 def test_fresh_names_the_chapters_there_are(chapter, folders):
     with pytest.raises(workbook.Stop, match="00_start_here.ipynb, 01_the_loss_that_never_moves.ipynb"):
