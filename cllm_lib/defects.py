@@ -6,6 +6,8 @@
 The sound model contains none of these lines and no switch that would turn one on. :data:`ALL` is the catalogue.
 """
 
+import inspect
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -240,11 +242,10 @@ class Defect:
 
 
 def _paragraph(part, title):
-    """The lines of a docstring under `title`, as one: the catalogue and the docstring cannot disagree."""
-    lines = part.__doc__.splitlines()
-    start = next(i for i, line in enumerate(lines) if line.strip() == title) + 1
-    stop = next((i for i in range(start, len(lines)) if lines[i].strip() and not lines[i].startswith(" " * 8)), len(lines))
-    return " ".join(line.strip() for line in lines[start:stop] if line.strip())
+    """The indented text under `title` in a docstring, as one line: catalogue and docstring cannot disagree."""
+    lines = inspect.cleandoc(part.__doc__).splitlines()
+    below = itertools.takewhile(lambda line: line.startswith("    "), lines[lines.index(title) + 1 :])
+    return " ".join(line.strip() for line in below)
 
 
 def _exhibit(part, seam, sound):
