@@ -197,7 +197,10 @@ def lab(port="8888", *arguments):
     set_up()
     check_port(number)
     for name in update_workspace():
-        print(f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.", flush=True)
+        print(
+            f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.",
+            flush=True,
+        )
     command = [environment_python(), "-m", "jupyter", "lab", f"--port={number}", "--ServerApp.port_retries=0", "--ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={WORKSPACE}", "--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
     command += ["--LabApp.extension_manager=readonly", *arguments]

@@ -81,8 +81,8 @@ def numbers_drawn(axes):
     return texts
 
 
-def _number(value):
-    return f"{value:.2f}" if value == 0 or 0.01 <= abs(value) < 1e4 else f"{value:.1e}"
+def _number(value, digits=4):
+    return f"{value:.{digits}g}"
 
 
 def draw_lines(axes, curves):
@@ -185,7 +185,7 @@ def bars(values, title, ylabel, log=False):
         axes.set_ylim(min(positive) / 10 if positive else 0.1, max(positive, default=1.0) * 10)
     for bar in drawn:
         height = bar.get_height()
-        text = "zero" if height == 0 else _number(height)
+        text = "zero" if height == 0 else _number(height, digits=2)
         anchor = axes.get_ylim()[0] if log and height == 0 else height
         axes.annotate(
             text, (bar.get_x() + bar.get_width() / 2, anchor), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=10

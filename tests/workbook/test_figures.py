@@ -49,7 +49,7 @@ def test_gradient_by_layer_draws_both():
 def test_any_changed_number_changes_the_text_below_the_figure(position):
     losses = [9.0, 5.0, 3.0, 1.0]
     text = figures.numbers_drawn(figures.loss_curves({"loss": losses}, "t"))
-    losses[position] += 0.1
+    losses[position] += 0.01
     assert figures.numbers_drawn(figures.loss_curves({"loss": losses}, "t")) != text
 
 
@@ -57,7 +57,7 @@ def test_show_prints_caption_and_numbers_and_displays_a_described_picture(capsys
     shown = []
     monkeypatch.setattr(figures, "display", shown.append)
     figures.show(figures.loss_curves({"loss": [2.0, 1.0]}, "t"), "It falls.")
-    assert capsys.readouterr().out == "What to see: It falls.\n  loss: from 2.00 to 1.00, mean 1.50\n"
+    assert capsys.readouterr().out == "What to see: It falls.\n  loss: from 2 to 1, mean 1.5\n"
     assert shown[0].data[:4] == b"\x89PNG"
     assert shown[0].alt == "It falls."
 
