@@ -14,7 +14,7 @@ import numpy as np
 
 from cllm_lib.model.attention import PROJECTIONS, CausalSelfAttention, attention_backward
 from cllm_lib.model.initializers import scaled_normal
-from cllm_lib.model.layers import feed_forward_backward, feed_forward_forward, layer_norm_forward, linear_backward
+from cllm_lib.model.layers import feed_forward_backward, feed_forward_forward, layer_norm_backward, layer_norm_forward
 from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer, below_prefix, with_prefix
 
 
@@ -121,9 +121,8 @@ class OuterProductAttention(CausalSelfAttention):
         """The shortcut."""
         x, sound_cache = cache
         _, gradients = attention_backward(dy, sound_cache)
-        _, shortcut = linear_backward(dy, (x, np.eye(x.shape[-1], dtype=x.dtype)))
         for name in PROJECTIONS:
-            gradients[f"{name}_weight"], gradients[f"{name}_bias"] = shortcut["weight"], shortcut["bias"]
+            gradients[f"{name}_weight"], gradients[f"{name}_bias"] = outer_product(x, dy), dy.sum(axis=(0, 1))
         return dy, gradients
 
 
@@ -174,26 +173,23 @@ class LayerOfTheHalfRepair(TransformerLayer):
         fed, feed_forward_cache = feed_forward_forward(attended, **below_prefix("feed_forward", parameters))
         norm = below_prefix("feed_forward_norm", parameters)
         y, _ = layer_norm_forward(attended + fed, **norm)
-        return y, (x, attended, feed_forward_cache, norm["gain"])
+        _, wrong_cache = layer_norm_forward(attended, **norm)  # what backward takes for the statistics of y
+        return y, (x, attended, feed_forward_cache, wrong_cache)
 
     def backward(self, dy, cache):
         """The wrong statistics, then the outer product."""
-        x, attended, feed_forward_cache, gain = cache
-        leading = (0, 1)
-        inverse_std = 1.0 / np.sqrt(attended.var(axis=-1, keepdims=True) + 1e-5)
-        normalised = (attended - attended.mean(axis=-1, keepdims=True)) * inverse_std
-        norm = {"gain": (dy * normalised).sum(axis=leading), "bias": dy.sum(axis=leading)}
-        d_normalised = dy * gain
-        shift = d_normalised.mean(axis=-1, keepdims=True)
-        stretch = (d_normalised * normalised).mean(axis=-1, keepdims=True)
-        d_sum = (d_normalised - shift - normalised * stretch) * inverse_std
-
+        x, _, feed_forward_cache, wrong_cache = cache
+        d_sum, norm = layer_norm_backward(dy, wrong_cache)
         d_fed, feed_forward = feed_forward_backward(d_sum, feed_forward_cache)
         d_attended = d_sum + d_fed
-        _, shortcut = linear_backward(d_attended, (x, np.eye(x.shape[-1], dtype=x.dtype)))
-        attention = {f"{name}_weight": shortcut["weight"] for name in PROJECTIONS}
-        gradients = with_prefix("attention", attention) | with_prefix("feed_forward", feed_forward)
-        return d_attended, gradients | with_prefix("feed_forward_norm", norm)
+        shortcut = outer_product(x, d_attended)
+        gradients = with_prefix("feed_forward", feed_forward) | with_prefix("feed_forward_norm", norm)
+        return d_attended, gradients | {f"attention.{name}_weight": shortcut for name in PROJECTIONS}
+
+
+def outer_product(x, dy):  # (B, T, D), (B, T, D) -> (D, D)
+    """x^T dy, summed over all positions: document 003's stand-in for the gradient of query, key and value alike."""
+    return x.reshape(-1, x.shape[-1]).T @ dy.reshape(-1, dy.shape[-1])
 
 
 def incident(config, seed=0, **parts):

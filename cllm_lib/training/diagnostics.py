@@ -48,9 +48,9 @@ class TensorReport:
     resolution: float
 
     @property
-    def is_matrix(self):
-        """Whether zero is suspicious here: gains and biases may rest at 0, a matrix may not."""
-        return not self.name.endswith(("bias", "gain"))
+    def may_be_zero(self):
+        """Whether zeros are no cause for suspicion: a bias may rest at 0, a matrix or a gain may not."""
+        return self.name.endswith("bias")
 
     @property
     def responds(self):
@@ -120,20 +120,20 @@ def judge(loss, tensors):
     Weights zero: the initialisation. Gradient zero though the loss responds, or another than the loss follows: the
     backward pass. Gradients above 1: clip. Gradients below 1e-6: raise the learning rate. None of these: nothing.
     """
-    matrices = [tensor for tensor in tensors if tensor.is_matrix]
+    weights = [tensor for tensor in tensors if not tensor.may_be_zero]
     not_finite = [t for t in tensors if not np.isfinite([t.weight, t.gradient_max]).all()]
     if not_finite or not np.isfinite(loss):
         where = _names(not_finite) if not_finite else "the loss"
         return f"NaN or infinite numbers in {where}: something overflowed in an earlier step; go back to the first step that shows it."
-    empty = [t for t in matrices if t.weight == 0.0]
-    if len(empty) == len(matrices):
-        return "Every weight matrix is exactly zero: the initialisation never reached the weights."
+    empty = [t for t in weights if t.weight == 0.0]
+    if len(empty) == len(weights):
+        return "Every weight is exactly zero: the initialisation never reached them."
     if empty:
         return f"Exactly zero: {_names(empty)}. The initialisation left them out."
     forgotten = [t for t in tensors if t.gradient_max == 0.0 and t.responds]
     if forgotten:
         return f"The loss responds to {_names(forgotten)}, and the gradient there is 0: the backward pass forgets it."
-    unused = [t for t in matrices if t.gradient_max == 0.0]
+    unused = [t for t in weights if t.gradient_max == 0.0]
     if unused:
         return f"On this batch the loss depends on nothing in {_names(unused)}: the forward pass does not use it."
     wrong = [t for t in tensors if _disagrees(t)]
@@ -142,7 +142,7 @@ def judge(loss, tensors):
     large = [t for t in tensors if t.gradient_max > TOO_LARGE]
     if large:
         return f"Gradients above {TOO_LARGE:g} in {_names(large)}: document 002 advises clipping."
-    if all(t.gradient_max < TOO_SMALL for t in matrices):
+    if all(t.gradient_max < TOO_SMALL for t in weights):
         return f"Every gradient is below {TOO_SMALL:g}: document 002 advises a higher learning rate."
     return "Nothing wrong: weights, gradients and the loss's response agree with each other."
 

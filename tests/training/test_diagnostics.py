@@ -37,8 +37,8 @@ class UnusedProjection(CausalSelfAttention):
     [
         ({}, "Nothing wrong"),
         ({"attention": defects.SimplifiedAttention()}, "Nothing wrong"),  # a weaker model, and rightly differentiated
-        ({"init": "zeros"}, "Every weight matrix is exactly zero: the initialisation"),
-        ({"init": defects.SilentZeroInit()}, "Every weight matrix is exactly zero: the initialisation"),
+        ({"init": "zeros"}, "Every weight is exactly zero: the initialisation"),
+        ({"init": defects.SilentZeroInit()}, "Every weight is exactly zero: the initialisation"),
         ({"init": defects.EmbeddingsOnlyInit()}, r"Exactly zero: layers.0.attention.query_weight.*and 9 more"),
         ({"attention": MissingBackward()}, r"The loss responds to layers.0.attention.query_weight.*backward pass forgets"),
         ({"attention": defects.OuterProductAttention()}, "The loss does not follow the gradient of .*query_weight.*backward pass"),
@@ -52,6 +52,12 @@ def test_the_verdict_names_the_suspect(dtype, parts, words, batch, capsys):
     assert capsys.readouterr().out == f"{report}\n"
 
     assert re.search(words, report.verdict), report.verdict
+
+
+def test_gains_of_zero_are_found_too(batch):
+    model = CLLM(CONFIG, seed=0)
+    model.parameters["layers.1.feed_forward_norm.gain"][:] = 0.0
+    assert diagnose(model, *batch).verdict.startswith("Exactly zero: layers.1.feed_forward_norm.gain.")
 
 
 def test_gradients_above_one_are_for_clipping(batch):
