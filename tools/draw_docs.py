@@ -1,4 +1,4 @@
-"""Draws the picture of the README: the loss of the same model, all zero and initialised. `make docs` runs it."""
+"""Draws the picture of the README: the loss of one model, all zero and initialised. `make docs` runs it."""
 
 import sys
 from pathlib import Path
@@ -16,8 +16,8 @@ def two_loss_curves():
     corpus = load_corpus("sayings")
     config = CLLMConfig(vocab_size=10_000, d_model=128, n_layers=2, n_heads=4, d_ff=512)
     runs = {
-        "every weight silently zero": CLLM(config, seed=0, init=defects.SilentZeroInit()),
-        "the same model, initialised": CLLM(config, seed=0),
+        "the patient": CLLM(config, seed=0, init=defects.SilentZeroInit()),
+        "the patient, cured": CLLM(config, seed=0),
     }
     curves = {name: Trainer(model, corpus).fit(epochs=20, progress=True).epoch_losses for name, model in runs.items()}
     return figures.loss_curves(curves, "Nothing crashed in either run", levels={"ln 10,000 = 9.2103": np.log(10_000)})

@@ -120,6 +120,22 @@ def random_bias(parameters, generator):
     _fill(parameters, generator, bias=0.1)
 
 
+def adds(parameters, generator):
+    for name, array in parameters.items():
+        if name.endswith("gain"):
+            array += 1.0
+        elif not name.endswith("bias"):
+            array += (0.02 if name == "embedding" else array.shape[0] ** -0.5) * generator.standard_normal(array.shape)
+
+
+def forgets_norms(parameters, generator):
+    for name, array in parameters.items():
+        if name.endswith("gain"):
+            array[...] = 1.0
+        elif not name.endswith("_bias"):
+            array[...] = (0.02 if name == "embedding" else array.shape[0] ** -0.5) * generator.standard_normal(array.shape)
+
+
 def one_sided(parameters, generator):
     _fill(parameters, generator, draw=lambda shape: generator.random(shape))
 
@@ -193,12 +209,13 @@ WRONG = {
     "01.1": [
         (6, "not on the list"),
         (2.5, "not on the list"),
-        ("attention", "a number was asked for"),
+        ("the compiler", "a number was asked for"),
         (None, "number|finite"),
         (np.zeros(3), "one number"),
     ],
     "01.2": [
         (math.log10, "base 10"),
+        (lambda size: round(math.log(size), 4), "Do not round"),
         (math.log2, "in bits"),
         (lambda size: -math.log(size), "The sign"),
         (lambda size: 1 / size, "the probability itself"),
@@ -209,6 +226,7 @@ WRONG = {
     ],
     "01.3": [
         (signed_mean, "both signs cancel"),
+        (lambda p: {k: round(float(abs(v).mean()), 4) for k, v in p.items()}, "Do not round"),
         (late_abs, "absolute value after the mean"),
         (summed, "That is the sum"),
         (largest, "That is the largest"),
@@ -223,6 +241,9 @@ WRONG = {
         (0.1, "a function was asked for"),
     ],
     "01.4": [
+        (lambda variance, n, eps=1e-5: (variance + eps) ** (-(n - 1) / 2), "one layer short"),
+        (lambda variance, n, eps=1e-4: (variance + 1e-5) ** (-n / 2), "Use the argument eps"),
+        (lambda variance, n: (variance + 1e-5) ** (-n / 2), "it raised TypeError"),
         (lambda variance, n, eps=1e-5: n / math.sqrt(variance + eps), "a power"),
         (lambda variance, n, eps=1e-5: 1 / math.sqrt(variance + eps), "That is one layer"),
         (lambda variance, n, eps=1e-5: (variance + eps) ** -n, "square root is missing"),
@@ -240,7 +261,11 @@ WRONG = {
         (unscaled, "standard deviation of 'embedding' is"),
         (everything_small, "embedding's spread"),
         (zero_gain, "multiplies everything"),
-        (random_bias, "Biases start at 0"),
+        (random_bias, "Biases were to start at 0"),
+        (adds, "Write over what is there"),
+        (forgets_norms, "'layers.0.attention_norm.bias' is not 0"),
+        (lambda p, g: _fill(p, g, matrix=lambda a: (2 / a.shape[0]) ** 0.5), "He's rule"),
+        (lambda p, g: _fill(p, g, matrix=lambda a: (2 / sum(a.shape)) ** 0.5), "Glorot's rule"),
         (one_sided, "should lie around 0"),
         (global_draws, "the same seed gave two different models"),
         (own_generator, "another seed gave the same model"),
@@ -265,11 +290,11 @@ WRONG = {
 }
 
 RIGHT = {
-    "00.1": [128.0, np.int64(128), Fraction(128), np.array([128])],
+    "00.1": [128.0, "128", np.int64(128), Fraction(128), np.array([128])],
     "00.2": [0.5, 0, 1, Fraction(1, 280), sympy.Rational(1, 280), np.float32(0.003)],
     "00.3": [math.exp, np.exp, lambda loss: np.e**loss, lambda loss: np.float32(np.exp(loss)), lambda loss: sympy.exp(loss)],
-    "00.4": [{"B", "D"}, ["D", "B"], "BD", "b, d", ("b", "d")],
-    "01.1": [0, 3, 5.0, np.int64(1)],
+    "00.4": [{"B", "D"}, {"B, D"}, "B and D", ["D", "B"], "BD", "b, d", ("b", "d")],
+    "01.1": [0, 3, 5.0, np.int64(1), "3", "attention"],
     "01.2": [
         math.log,
         np.log,
@@ -281,7 +306,7 @@ RIGHT = {
     "01.3": [magnitudes_as_pairs, magnitudes_reversed, lambda parameters: {k: abs(v).mean() for k, v in parameters.items()}],
     "01.4": [
         lambda variance, n_layers, eps=1e-5: (variance + eps) ** (-n_layers / 2),
-        lambda variance, n: math.prod([1 / math.sqrt(variance + 1e-5)] * n),
+        lambda variance, n, eps=1e-5: math.prod([1 / math.sqrt(variance + eps)] * n),
         lambda variance, n, eps=1e-5: np.float32(1 / np.sqrt(variance + eps)) ** n,
     ],
     "01.5": [uniform_with_the_same_spread, filled_through_out],

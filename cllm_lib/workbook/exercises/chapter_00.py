@@ -1,8 +1,9 @@
 """Exercises of 00_start_here."""
 
 import math
+import re
 
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, shown
 
 
 def tokens_per_step(answer):
@@ -39,7 +40,7 @@ def perplexity(answer):
         value = number(call(answer, loss), f"perplexity({shown(loss)})")
         if close(value, options, 1e-5):
             continue
-        seen = f"perplexity({shown(loss)}) is {shown(value)}; {shown(options)} was asked for."
+        seen = compared(f"perplexity({shown(loss)})", value, options)
         if close(value, 2**loss, 1e-5):
             raise NotYet(f"{seen} You raise 2 to the loss: right for bits. These losses are in nats, whose base is e.")
         if close(value, 10**loss, 1e-5):
@@ -56,7 +57,8 @@ MAY_DIFFER = frozenset("BD")
 
 def what_may_differ(answer):
     """Letters of the things that may differ between machines."""
-    letters = {part.strip().upper() for part in answer} - {"", ","}
+    text = answer if isinstance(answer, str) else " ".join(answer)
+    letters = {letter.upper() for letter in re.findall(r"\b[A-Za-z]\b", text) or text}
     unknown = letters - set("ABCD")
     if unknown:
         raise NotYet(f"{', '.join(sorted(unknown))} is none of the four; give letters from A to D, such as {{'A', 'C'}}.")

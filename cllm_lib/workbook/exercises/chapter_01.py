@@ -6,7 +6,7 @@ import numpy as np
 
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.layers import cross_entropy_forward
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, number, run, same, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, run, same, shown
 
 SUSPECTS = {
     1: "initialisation",
@@ -18,8 +18,9 @@ SUSPECTS = {
 
 
 def suspect(answer):
-    """A prediction: 1 to 5, or 0 for none of them."""
-    value = number(answer, "your suspect")
+    """A prediction: 1 to 5, or 0 for none of them; a name from the list will do."""
+    by_name = {name: i for i, name in SUSPECTS.items()}
+    value = number(by_name.get(answer.strip().lower(), answer) if isinstance(answer, str) else answer, "your suspect")
     if value != int(value) or not 0 <= value <= 5:
         raise NotYet(f"{shown(value)} is not on the list: write a number from 1 to 5, or 0 for none of them.")
     return f"Noted: {SUSPECTS.get(int(value), 'none of the five')}. The experiments will decide."
@@ -37,7 +38,7 @@ def examine_uniform_loss(answer):
         value = number(call(answer, size), f"uniform_loss({size})")
         if close(value, expected):
             continue
-        seen = f"uniform_loss({size}) is {shown(value)}; {shown(expected)} was asked for."
+        seen = compared(f"uniform_loss({size})", value, expected)
         if close(value, math.log(10_000)):
             raise NotYet(f"{seen} That is the answer for 10,000 words: does your function use its argument?")
         if close(value, -expected):
@@ -82,7 +83,7 @@ def examine_weight_magnitudes(answer):
         expected = np.abs(array).mean()
         if close(value, expected):
             continue
-        seen = f"{name!r} has mean absolute value {shown(expected)}, you give {shown(value)}."
+        seen = compared(f"the mean absolute value of {name!r}", value, expected)
         if close(value, array.mean()):
             raise NotYet(f"{seen} That is the mean with signs: weights of both signs cancel, and a healthy layer looks like zero.")
         if close(value, abs(array.mean())):
@@ -111,6 +112,8 @@ def examine_amplification(answer):
         if close(value, expected, 1e-3):
             continue
         seen = f"amplification({variance}, {n_layers}) is {value:.3g}; {expected:.3g} was asked for."
+        if close(value, amplification(variance, n_layers - 1), 1e-3):
+            raise NotYet(f"{seen} That is one layer short: n_layers layers give n_layers factors.")
         single = 1 / math.sqrt(variance + 1e-5)
         if close(value, single * n_layers, 1e-3):
             raise NotYet(f"{seen} You multiply by the number of layers. Each layer multiplies what the one above hands down: a power.")
@@ -123,6 +126,8 @@ def examine_amplification(answer):
         if close(value, 1 / expected, 1e-3):
             raise NotYet(f"{seen} Upside down: the gradient is divided by a small number, so it grows.")
         raise NotYet(f"{seen} One layer gives 1 / sqrt(variance + eps); the layers multiply.")
+    if not close(number(call(answer, 0.0, 2, 1e-4)), 1e4, 1e-3):
+        raise NotYet("right for eps = 1e-5, wrong for eps = 1e-4. Use the argument eps; other libraries choose other values.")
 
 
 def examine_initialise(answer):
@@ -132,6 +137,7 @@ def examine_initialise(answer):
         "layers.0.attention.query_weight": (90, 120),
         "layers.0.attention.query_bias": (120,),
         "layers.0.attention_norm.gain": (90,),
+        "layers.0.attention_norm.bias": (90,),
         "layers.0.feed_forward.contract_weight": (160, 60),
     }
     first, second, other = (_initialised(answer, shapes, seed) for seed in (3, 3, 4))
@@ -139,17 +145,19 @@ def examine_initialise(answer):
         _examine_array(name, first[name])
     if not same(first, second):
         raise NotYet("the same seed gave two different models. Draw from the generator you are given, not from np.random.")
+    if not same(first, _initialised(answer, shapes, 3, memory_holds=7.0)):
+        raise NotYet("where memory was not zero before, your function leaves other weights. Write over what is there: array[...] = values.")
     if np.array_equal(first["embedding"], other["embedding"]):
         raise NotYet("another seed gave the same model. Draw from the generator you are given; do not make one inside.")
 
 
-def _initialised(function, shapes, seed):
-    """What `function` leaves in zeroed memory."""
+def _initialised(function, shapes, seed, memory_holds=0.0):
+    """What `function` leaves in memory that held one number everywhere."""
     if not callable(function):
         raise NotYet(
             f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it."
         )
-    memory = {name: np.zeros(shape) for name, shape in shapes.items()}
+    memory = {name: np.full(shape, memory_holds) for name, shape in shapes.items()}
     handed = dict(memory)
     run(function, handed, np.random.default_rng(seed))
     rebound = [name for name in shapes if handed.get(name) is not memory[name]]
@@ -166,7 +174,7 @@ def _examine_array(name, array):
         raise NotYet(f"{name!r} holds NaN or infinite numbers. Was a spread divided by 0?")
     if name.endswith("bias"):
         if array.any():
-            raise NotYet(f"{name!r} is not 0. Biases start at 0: nothing is known yet that would call for a shift.")
+            raise NotYet(f"{name!r} is not 0. Biases were to start at 0: nothing is known yet that would call for a shift.")
         return
     if name.endswith("gain"):
         if not array.any():
@@ -189,6 +197,9 @@ def _examine_array(name, array):
         "You divide by fan_in; its square root was asked for.": 1 / array.shape[0],
         "That is 1 / sqrt(fan_out): fan_in is the first axis, the numbers that each sum adds up.": 1 / math.sqrt(array.shape[1]),
         "That is a plain standard normal: nothing scales it.": 1.0,
+        "That is a plain uniform draw from -1 to 1: nothing scales it.": 3**-0.5,
+        "That is He's rule, sqrt(2 / fan_in), a good one with ReLU; here 1 / sqrt(fan_in) was asked for.": math.sqrt(2 / array.shape[0]),
+        "That is Glorot's rule, sqrt(2 / (fan_in + fan_out)); here 1 / sqrt(fan_in) was asked for.": math.sqrt(2 / sum(array.shape)),
         "That is the embedding's spread; a matrix wants 1 / sqrt(fan_in).": 0.02,
     }
     for reason, candidate in candidates.items():

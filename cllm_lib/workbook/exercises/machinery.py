@@ -44,9 +44,9 @@ def is_open(answer):
 
 
 def _body(function):
-    """What a function consists of, its arguments left out; of anything else nothing."""
+    """What a function consists of, arguments and docstring left out; of anything else nothing."""
     code = getattr(function, "__code__", None)
-    return code and (code.co_code, code.co_consts)
+    return code and (code.co_code, [value for value in code.co_consts if value not in (None, function.__doc__)])
 
 
 def answer_name(answer):
@@ -100,17 +100,24 @@ def run(function, *arguments):
 
 def number(value, what="it"):
     """Read one finite number out of what a reader returned: a float, a NumPy scalar, an array of one."""
-    if isinstance(value, str) or is_open(value):
-        raise NotYet(f"{what} is {value!r}; a number was asked for.")
+    if is_open(value):
+        raise NotYet(f"{what} is still open; a number was asked for.")
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):
-        raise NotYet(f"{what} is of type {type(value).__name__}; a number was asked for.") from None
+        raise NotYet(f"{what} is {brief(value)}; a number was asked for.") from None
     if array.size != 1:
         raise NotYet(f"{what} has shape {array.shape}; one number was asked for.")
     if not np.isfinite(array).all():
         raise NotYet(f"{what} is {array.item()}; a finite number was asked for. Was something divided by 0, or log taken of 0?")
     return array.item()
+
+
+def compared(what, value, expected):
+    """How a sentence about a wrong number begins. A number that was only rounded is told so at once."""
+    if value != expected and shown(value) == shown(expected):
+        raise NotYet(f"{what} is {shown(expected)} to four digits, and then differs. Do not round inside the function.")
+    return f"{what} is {shown(value)}; {shown(expected)} was asked for."
 
 
 def same(first, second):
