@@ -10,25 +10,90 @@ BLOCK = 32_768  # floats: small enough that a block and its moments stay in the 
 
 
 class SGD:
-    """Stochastic gradient descent: p -= rate * g.
+    """Stochastic gradient descent, with momentum if asked for.
+
+        v = momentum v + g        p -= rate * v        (Nesterov: p -= rate * (g + momentum v))
 
     Parameters
     ----------
     learning_rate : float
         At least 0.
+    momentum : float
+        Share of the last velocity that is kept; at least 0 and below 1.
+    nesterov : bool
+        Look ahead along the velocity.
 
     Raises
     ------
     ValueError
-        If the rate is negative, NaN or infinite.
+        If a number is negative, NaN or infinite, momentum is not below 1, or Nesterov is asked for without momentum.
+
+    Notes
+    -----
+    Sutskever, Martens, Dahl, Hinton 2013, "On the importance of initialization and momentum in deep learning",
+    section 2, in the form in which the rate multiplies the velocity.
     """
 
-    def __init__(self, learning_rate):
+    def __init__(self, learning_rate, momentum=0.0, nesterov=False):
         self.learning_rate = positive_number(learning_rate, "learning_rate")
+        self.momentum = _running_share(momentum, "momentum")
+        if nesterov and not momentum:
+            raise ValueError("nesterov looks ahead along the velocity, which needs a momentum above 0, such as 0.9")
+        self.nesterov = nesterov
+        self.velocity = None
 
     def step(self, parameters, gradients):
         """Change `parameters` in place; both are flat arrays of the same length."""
-        parameters -= self.learning_rate * gradients
+        if not self.momentum:
+            parameters -= self.learning_rate * gradients
+            return
+        if self.velocity is None:
+            self.velocity = np.zeros_like(parameters)
+        self.velocity *= self.momentum
+        self.velocity += gradients
+        ahead = gradients + self.momentum * self.velocity if self.nesterov else self.velocity
+        parameters -= self.learning_rate * ahead
+
+
+class Momentum(SGD):
+    """SGD that keeps nine tenths of its velocity: the optimiser named "momentum"."""
+
+    def __init__(self, learning_rate, momentum=0.9, nesterov=False):
+        super().__init__(learning_rate, momentum, nesterov)
+
+
+class RMSProp:
+    """Each parameter's step, divided by the running size of its gradient.
+
+        v = decay v + (1 - decay) g^2        p -= rate * g / (sqrt(v) + eps)
+
+    Parameters
+    ----------
+    learning_rate, decay, eps : float
+
+    Raises
+    ------
+    ValueError
+        If a number is negative, NaN or infinite, or `decay` is not below 1.
+
+    Notes
+    -----
+    Tieleman and Hinton 2012, "Neural Networks for Machine Learning", lecture 6.5.
+    """
+
+    def __init__(self, learning_rate, decay=0.99, eps=1e-8):
+        self.learning_rate = positive_number(learning_rate, "learning_rate")
+        self.decay = _running_share(decay, "decay")
+        self.eps = positive_number(eps, "eps")
+        self.second_moment = None
+
+    def step(self, parameters, gradients):
+        """Change `parameters` in place; both are flat arrays of the same length."""
+        if self.second_moment is None:
+            self.second_moment = np.zeros_like(parameters)
+        self.second_moment *= self.decay
+        self.second_moment += (1.0 - self.decay) * gradients * gradients
+        parameters -= self.learning_rate * gradients / (np.sqrt(self.second_moment) + self.eps)
 
 
 class Adam:
@@ -56,12 +121,10 @@ class Adam:
 
     def __init__(self, learning_rate, beta1=0.9, beta2=0.999, eps=1e-8):
         self.learning_rate = positive_number(learning_rate, "learning_rate")
-        self.beta1 = positive_number(beta1, "beta1")
-        self.beta2 = positive_number(beta2, "beta2")
+        self.beta1 = _running_share(beta1, "beta1")
+        self.beta2 = _running_share(beta2, "beta2")
         self.eps = positive_number(eps, "eps")
-        for name in ("beta1", "beta2"):
-            if getattr(self, name) >= 1.0:
-                raise ValueError(f"{name} is {getattr(self, name)!r}: a running mean needs a share below 1")
+        self.weight_decay = 0.0
         self.steps = 0
         self.first_moment = self.second_moment = None
 
@@ -78,6 +141,8 @@ class Adam:
             block = slice(start, start + BLOCK)
             p, g, m, v = parameters[block], gradients[block], self.first_moment[block], self.second_moment[block]
             scratch = self._scratch[: len(p)]
+            if self.weight_decay:
+                p *= 1.0 - self.learning_rate * self.weight_decay
             m *= self.beta1
             m += np.multiply(g, 1.0 - self.beta1, out=scratch)
             np.multiply(g, g, out=scratch)
@@ -92,7 +157,35 @@ class Adam:
             p -= scratch
 
 
-OPTIMIZERS = {"sgd": SGD, "adam": Adam}
+class AdamW(Adam):
+    """Adam, and every parameter shrinks by the share `learning_rate * weight_decay` at each step.
+
+    The shrinking stands outside the moments: added to the gradient instead, it would be divided by the gradient's
+    size, and weights with large gradients would hardly decay.
+
+    Parameters
+    ----------
+    learning_rate, weight_decay, beta1, beta2, eps : float
+
+    Notes
+    -----
+    Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
+    """
+
+    def __init__(self, learning_rate, weight_decay=0.01, beta1=0.9, beta2=0.999, eps=1e-8):
+        super().__init__(learning_rate, beta1, beta2, eps)
+        self.weight_decay = positive_number(weight_decay, "weight_decay")
+
+
+def _running_share(value, name):
+    """A share of the past that a running mean keeps: at least 0, below 1."""
+    value = positive_number(value, name)
+    if value >= 1.0:
+        raise ValueError(f"{name} is {value!r}: a running mean needs a share below 1")
+    return value
+
+
+OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "rmsprop": RMSProp, "adam": Adam, "adamw": AdamW}
 
 
 def make_optimizer(optimizer, learning_rate):

@@ -33,7 +33,7 @@ class Trainer:
     model : CLLM
     corpus : Corpus
         Its training part is cut into sequences of `model.config.seq_len`.
-    optimizer : {"adam", "sgd"} or object
+    optimizer : {"adam", "adamw", "rmsprop", "momentum", "sgd"} or object
         A name, or any object with `step(parameters, gradients)`.
     learning_rate : float
     batch_size : int
@@ -41,6 +41,8 @@ class Trainer:
         Of the shuffling.
     clip_norm : float, optional
         The longest gradient let through; longer ones are scaled down. No limit by default.
+    schedule : callable, optional
+        From the step, 0 first, to a factor on the learning rate; see :mod:`cllm_lib.training.schedules`.
 
     Raises
     ------
@@ -48,14 +50,17 @@ class Trainer:
         If the corpus knows more words than the model, has no full batch, a name is unknown or a number makes no sense.
     """
 
-    def __init__(self, model, corpus, optimizer="adam", learning_rate=1e-3, batch_size=4, seed=0, clip_norm=None):
+    def __init__(self, model, corpus, optimizer="adam", learning_rate=1e-3, batch_size=4, seed=0, clip_norm=None, schedule=None):
         self.model = model
         self.corpus = corpus
         self.optimizer = make_optimizer(optimizer, positive_number(learning_rate, "learning_rate"))
         self.batch_size = positive_integer(batch_size, "batch_size")
         self.clip_norm = None if clip_norm is None else positive_number(clip_norm, "clip_norm")
+        self.schedule = schedule
+        self.base_rate = self.optimizer.learning_rate if schedule else None
         self.generator = np.random.default_rng(seed)
         self.history = History()
+        self.steps = 0
         if len(corpus.vocabulary) > model.config.vocab_size:
             raise ValueError(
                 f"{corpus.name!r} uses {len(corpus.vocabulary)} ids, the model knows {model.config.vocab_size}: "
@@ -71,6 +76,9 @@ class Trainer:
         loss = self.model.forward_backward(inputs, targets)
         if self.clip_norm is not None:
             clip_by_global_norm(self.model.flat_gradients, self.clip_norm)
+        if self.schedule is not None:
+            self.optimizer.learning_rate = self.base_rate * self.schedule(self.steps)
+        self.steps += 1
         self.optimizer.step(self.model.flat_parameters, self.model.flat_gradients)
         return loss
 

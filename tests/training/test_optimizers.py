@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllm_lib.training.optimizers import BLOCK, SGD, Adam, clip_by_global_norm, make_optimizer
+from cllm_lib.training.optimizers import BLOCK, OPTIMIZERS, SGD, Adam, AdamW, Momentum, RMSProp, clip_by_global_norm, make_optimizer
 
 
 def test_sgd_subtracts_rate_times_gradient():
@@ -56,11 +56,85 @@ def test_adam_treats_every_block_alike():
 
 
 def test_zero_gradients_move_nothing():
-    for optimizer in (SGD(1.0), Adam(1.0)):
+    for optimizer in (make(1.0) for make in OPTIMIZERS.values()):
         parameters = np.zeros(5)
         for _ in range(3):
             optimizer.step(parameters, np.zeros(5))
         np.testing.assert_array_equal(parameters, np.zeros(5))
+
+
+def test_momentum_adds_up_a_constant_gradient_to_a_geometric_series():
+    parameters, optimizer = np.zeros(1), Momentum(1.0, momentum=0.5)
+    positions = []
+    for _ in range(3):
+        optimizer.step(parameters, np.ones(1))
+        positions.append(parameters[0])
+    assert positions == [-1.0, -1.0 - 1.5, -1.0 - 1.5 - 1.75]
+
+
+def test_nesterov_is_one_velocity_ahead():
+    parameters = np.zeros(1)
+    Momentum(1.0, momentum=0.5, nesterov=True).step(parameters, np.ones(1))
+    assert parameters[0] == -1.5
+
+
+def test_rmsprop_ignores_the_size_of_the_gradient():
+    small, large = np.zeros(1), np.zeros(1)
+    first, second = RMSProp(0.1, eps=0.0), RMSProp(0.1, eps=0.0)
+    for _ in range(4):
+        first.step(small, np.array([1e-3]))
+        second.step(large, np.array([1e3]))
+    np.testing.assert_allclose(small, large, rtol=1e-12)
+    assert small[0] < 0
+
+
+def test_adamw_shrinks_weights_apart_from_the_step():
+    decayed, plain = np.array([2.0, -3.0]), np.array([2.0, -3.0])
+    gradient = np.array([0.5, 0.1])
+    AdamW(0.1, weight_decay=0.2).step(decayed, gradient)
+    Adam(0.1).step(plain, gradient)
+    np.testing.assert_allclose(decayed - plain, -0.1 * 0.2 * np.array([2.0, -3.0]), rtol=1e-12)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("make", "peer", "settings"),
+    [
+        (lambda: SGD(0.05), "SGD", {"lr": 0.05}),
+        (lambda: Momentum(0.05), "SGD", {"lr": 0.05, "momentum": 0.9}),
+        (lambda: Momentum(0.05, nesterov=True), "SGD", {"lr": 0.05, "momentum": 0.9, "nesterov": True}),
+        (lambda: RMSProp(0.01), "RMSprop", {"lr": 0.01}),
+        (lambda: Adam(0.01), "Adam", {"lr": 0.01}),
+        (lambda: AdamW(0.01, weight_decay=0.1), "AdamW", {"lr": 0.01, "weight_decay": 0.1}),
+    ],
+    ids=["sgd", "momentum", "nesterov", "rmsprop", "adam", "adamw"],
+)
+def test_fifty_steps_agree_with_pytorch(make, peer, settings):
+    torch = pytest.importorskip("torch", reason="PyTorch is large; `make test-all` installs it")
+    generator = np.random.default_rng(0)
+    ours = generator.standard_normal(200)
+    theirs = torch.tensor(ours.copy(), requires_grad=True)
+    optimizer, other = make(), getattr(torch.optim, peer)([theirs], **settings)
+    for _ in range(50):
+        gradient = generator.standard_normal(200)
+        optimizer.step(ours, gradient)
+        theirs.grad = torch.tensor(gradient)
+        other.step()
+    np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: SGD(0.1, momentum=1.0), "momentum is 1.0: a running mean needs a share below 1"),
+        (lambda: SGD(0.1, nesterov=True), "needs a momentum above 0"),
+        (lambda: RMSProp(0.1, decay=-0.1), "decay is -0.1"),
+        (lambda: AdamW(0.1, weight_decay=float("nan")), "weight_decay is nan"),
+    ],
+)
+def test_bad_settings_get_a_clear_error(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()
 
 
 def test_clipping_keeps_the_direction_and_limits_the_length():
@@ -72,7 +146,7 @@ def test_clipping_keeps_the_direction_and_limits_the_length():
 
 
 @pytest.mark.parametrize("rate", [-1e-3, float("nan"), float("inf"), "fast", None, True])
-@pytest.mark.parametrize("name", ["sgd", "adam"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_bad_rates_get_a_clear_error(name, rate):
     with pytest.raises(ValueError, match="learning_rate is .*: give a finite number"):
         make_optimizer(name, rate)
@@ -84,7 +158,7 @@ def test_bad_betas_get_a_clear_error():
 
 
 def test_unknown_optimizer_names_those_that_exist():
-    with pytest.raises(ValueError, match="unknown optimizer 'adamax': choose one of 'sgd', 'adam'"):
+    with pytest.raises(ValueError, match="unknown optimizer 'adamax': choose one of 'sgd', 'momentum', 'rmsprop', 'adam', 'adamw'"):
         make_optimizer("adamax", 0.1)
 
 

@@ -38,6 +38,27 @@ def test_the_loss_reported_is_the_one_before_the_step(corpus):
     assert model.loss(inputs, targets) < before
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop", "adam", "adamw"])
+def test_every_optimiser_learns(corpus, optimizer):
+    rate = 0.5 if optimizer in ("sgd", "momentum") else 1e-2
+    losses = Trainer(small(corpus), corpus, optimizer=optimizer, learning_rate=rate).fit(epochs=4).epoch_losses
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_a_schedule_scales_every_step(corpus):
+    model = small(corpus)
+    batch = windows(corpus.tokens[:33], 32)
+    trainer = Trainer(model, corpus, optimizer="sgd", learning_rate=0.5, schedule=lambda step: [0.0, 1.0, 0.25][step])
+    rates, moved = [], []
+    for _ in range(3):
+        before = model.flat_parameters.copy()
+        trainer.step(*batch)
+        rates.append(trainer.optimizer.learning_rate)
+        moved.append(bool((model.flat_parameters != before).any()))
+    assert rates == [0.0, 0.5, 0.125]
+    assert moved == [False, True, True]
+
+
 def test_clipping_limits_an_sgd_step(corpus):
     model = small(corpus)
     start = model.flat_parameters.copy()
