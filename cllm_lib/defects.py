@@ -15,7 +15,7 @@ import numpy as np
 from cllm_lib.model.attention import PROJECTIONS, CausalSelfAttention, attention_backward
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.layers import feed_forward_backward, feed_forward_forward, layer_norm_backward, layer_norm_forward
-from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer, below_prefix, with_prefix
+from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
 
 
 class SilentZeroInit:
@@ -161,17 +161,17 @@ class LayerOfTheHalfRepair(TransformerLayer):
     def parameter_shapes(self, config):
         """Query, key and value without biases, the feed-forward part, one norm."""
         shapes = super().parameter_shapes(config)
-        attention = {f"attention.{name}_weight" for name in PROJECTIONS}
-        return {name: shape for name, shape in shapes.items() if not name.startswith("attention") or name in attention}
+        attention = {f"{name}_weight": (config.d_model, config.d_model) for name in PROJECTIONS}
+        return {"attention": attention} | {name: shapes[name] for name in ("feed_forward", "feed_forward_norm")}
 
     def forward(self, x, parameters, config):
         """Without a way around attention: what attention does not pass on is lost."""
         width = config.d_model
         missing = {f"{name}_bias": np.zeros(width, x.dtype) for name in (*PROJECTIONS, "output")}
         missing["output_weight"] = np.eye(width, dtype=x.dtype)
-        attended, _ = self.attention.forward(x, below_prefix("attention", parameters) | missing, config)
-        fed, feed_forward_cache = feed_forward_forward(attended, **below_prefix("feed_forward", parameters))
-        norm = below_prefix("feed_forward_norm", parameters)
+        attended, _ = self.attention.forward(x, parameters["attention"] | missing, config)
+        fed, feed_forward_cache = feed_forward_forward(attended, **parameters["feed_forward"])
+        norm = parameters["feed_forward_norm"]
         y, _ = layer_norm_forward(attended + fed, **norm)
         _, wrong_cache = layer_norm_forward(attended, **norm)  # what backward takes for the statistics of y
         return y, (x, attended, feed_forward_cache, wrong_cache)
@@ -183,8 +183,8 @@ class LayerOfTheHalfRepair(TransformerLayer):
         d_fed, feed_forward = feed_forward_backward(d_sum, feed_forward_cache)
         d_attended = d_sum + d_fed
         shortcut = outer_product(x, d_attended)
-        gradients = with_prefix("feed_forward", feed_forward) | with_prefix("feed_forward_norm", norm)
-        return d_attended, gradients | {f"attention.{name}_weight": shortcut for name in PROJECTIONS}
+        attention = {f"{name}_weight": shortcut for name in PROJECTIONS}
+        return d_attended, {"attention": attention, "feed_forward": feed_forward, "feed_forward_norm": norm}
 
 
 def outer_product(x, dy):  # (B, T, D), (B, T, D) -> (D, D)

@@ -56,7 +56,10 @@ def linear_forward(x, weight, bias):  # (..., n), (n, m), (m) -> (..., m)
     cache : tuple
         x makes the weight's gradient, the weight makes x's.
     """
-    return x @ weight + bias, (x, weight)
+    # All positions under each other: one product of (rows, n) and (n, m) instead of one for each sequence.
+    y = x.reshape(-1, x.shape[-1]) @ weight
+    y += bias
+    return y.reshape(*x.shape[:-1], -1), (x, weight)
 
 
 def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: (m)}
@@ -71,7 +74,7 @@ def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: 
     x, weight = cache
     rows = dy.reshape(-1, dy.shape[-1])
     gradients = {"weight": x.reshape(-1, x.shape[-1]).T @ rows, "bias": rows.sum(axis=0)}
-    return dy @ weight.T, gradients
+    return (rows @ weight.T).reshape(x.shape), gradients
 
 
 def layer_norm_forward(x, gain, bias, eps=1e-5):  # (..., D), (D), (D) -> (..., D)

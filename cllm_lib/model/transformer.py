@@ -19,17 +19,6 @@ from cllm_lib.model.layers import (
 )
 
 
-def with_prefix(prefix, arrays):
-    """The same dictionary, each name with `prefix` and a dot before it."""
-    return {f"{prefix}.{name}": array for name, array in arrays.items()}
-
-
-def below_prefix(prefix, arrays):
-    """What stands below `prefix` in a dictionary of dotted names, the prefix removed."""
-    start = prefix + "."
-    return {name[len(start) :]: array for name, array in arrays.items() if name.startswith(start)}
-
-
 class TransformerLayer:
     """One layer in the order of the original transformer (post-LayerNorm).
 
@@ -49,7 +38,7 @@ class TransformerLayer:
         self.attention = CausalSelfAttention() if attention is None else attention
 
     def parameter_shapes(self, config):
-        """Names and shapes of the arrays this layer trains."""
+        """Names and shapes of the arrays this layer trains, one dictionary for each part of it."""
         width, inner = config.d_model, config.d_ff
         norm = {"gain": (width,), "bias": (width,)}
         feed_forward = {
@@ -58,19 +47,15 @@ class TransformerLayer:
             "contract_weight": (inner, width),
             "contract_bias": (width,),
         }
-        return (
-            with_prefix("attention", self.attention.parameter_shapes(config))
-            | with_prefix("attention_norm", norm)
-            | with_prefix("feed_forward", feed_forward)
-            | with_prefix("feed_forward_norm", norm)
-        )
+        attention = self.attention.parameter_shapes(config)
+        return {"attention": attention, "attention_norm": norm, "feed_forward": feed_forward, "feed_forward_norm": norm}
 
     def forward(self, x, parameters, config):  # (B, T, D) -> (B, T, D)
         """Compute the layer's output, and what its backward pass needs."""
-        attended, attention_cache = self.attention.forward(x, below_prefix("attention", parameters), config)
-        x, attention_norm_cache = layer_norm_forward(x + attended, **below_prefix("attention_norm", parameters))
-        fed, feed_forward_cache = feed_forward_forward(x, **below_prefix("feed_forward", parameters))
-        y, feed_forward_norm_cache = layer_norm_forward(x + fed, **below_prefix("feed_forward_norm", parameters))
+        attended, attention_cache = self.attention.forward(x, parameters["attention"], config)
+        x, attention_norm_cache = layer_norm_forward(x + attended, **parameters["attention_norm"])
+        fed, feed_forward_cache = feed_forward_forward(x, **parameters["feed_forward"])
+        y, feed_forward_norm_cache = layer_norm_forward(x + fed, **parameters["feed_forward_norm"])
         return y, (attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache)
 
     def backward(self, dy, cache):  # (B, T, D) -> (B, T, D), gradients
@@ -80,13 +65,12 @@ class TransformerLayer:
         d_fed, feed_forward = feed_forward_backward(d_sum, feed_forward_cache)
         d_sum, attention_norm = layer_norm_backward(d_sum + d_fed, attention_norm_cache)
         d_attended, attention = self.attention.backward(d_sum, attention_cache)
-        gradients = (
-            with_prefix("attention", attention)
-            | with_prefix("attention_norm", attention_norm)
-            | with_prefix("feed_forward", feed_forward)
-            | with_prefix("feed_forward_norm", feed_forward_norm)
-        )
-        return d_sum + d_attended, gradients
+        return d_sum + d_attended, {
+            "attention": attention,
+            "attention_norm": attention_norm,
+            "feed_forward": feed_forward,
+            "feed_forward_norm": feed_forward_norm,
+        }
 
 
 class TokenEmbedding:
@@ -147,27 +131,25 @@ class CLLM:
         initialize = init if callable(init) else one_of(init, INITIALIZERS, "init")
 
         shapes = self._parameter_shapes()
-        size = sum(math.prod(shape) for shape in shapes.values())
+        size = sum(math.prod(shape) for shape in by_name(shapes).values())
         # Memory starts as zeros, as calloc's does in C. What the initialiser leaves out stays zero.
         self.flat_parameters = np.zeros(size, config.dtype)
         self.flat_gradients = np.zeros(size, config.dtype)
-        self.parameters = named_views(self.flat_parameters, shapes)
-        self.gradients = named_views(self.flat_gradients, shapes)
+        parameters, gradients = views_of(self.flat_parameters, shapes), views_of(self.flat_gradients, shapes)
+        self.parameters, self.gradients = by_name(parameters), by_name(gradients)
+        self._layer_parameters, self._layer_gradients = list(parameters["layers"].values()), list(gradients["layers"].values())
         initialize(self.parameters, np.random.default_rng(seed))
-        self._layer_parameters = [below_prefix(f"layers.{i}", self.parameters) for i in range(config.n_layers)]
-        self._layer_gradients = [below_prefix(f"layers.{i}", self.gradients) for i in range(config.n_layers)]
 
     def _parameter_shapes(self):
         config = self.config
-        shapes = {"embedding": (config.vocab_size, config.d_model)}
-        for i in range(config.n_layers):
-            shapes |= with_prefix(f"layers.{i}", self.layer.parameter_shapes(config))
+        layers = {str(i): self.layer.parameter_shapes(config) for i in range(config.n_layers)}
+        shapes = {"embedding": (config.vocab_size, config.d_model), "layers": layers}
         if not config.tie_embeddings:
             shapes["output_weight"] = (config.d_model, config.vocab_size)
         return shapes
 
     def layer_parameters(self, i):
-        """Named views of layer `i`'s own parameters, without the `layers.i.` before their names."""
+        """Layer `i`'s own parameters as its forward pass takes them: views, one dictionary for each part of the layer."""
         return self._layer_parameters[i]
 
     @property
@@ -244,8 +226,7 @@ class CLLM:
         embedding_cache, layer_caches = caches
         for i in reversed(range(self.config.n_layers)):
             d_hidden, gradients = self.layer.backward(d_hidden, layer_caches[i])
-            for name, view in self._layer_gradients[i].items():
-                view[...] = gradients[name]  # a part that forgets a gradient fails here, rather than leave an old one
+            write_into(self._layer_gradients[i], gradients)
         self.embedding.backward(d_hidden, embedding_cache, out=self.gradients["embedding"])
         return loss
 
@@ -275,22 +256,44 @@ class CLLM:
         return tokens, self._checked_tokens(targets, "targets")
 
 
-def named_views(flat, shapes):
-    """Cut one flat buffer into named arrays that share its memory.
+def views_of(flat, shapes):
+    """Cut one flat buffer into arrays that share its memory, arranged as `shapes` is.
 
     Parameters
     ----------
     flat : ndarray, shape (n,)
-    shapes : dict of str to tuple
-        Their sizes sum to n.
+    shapes : dict of str to tuple, or to such a dict
+        The sizes sum to n.
 
     Returns
     -------
-    dict of str to ndarray
+    dict of str to ndarray, or to such a dict
     """
-    views, start = {}, 0
-    for name, shape in shapes.items():
-        stop = start + math.prod(shape)
-        views[name] = flat[start:stop].reshape(shape)
-        start = stop
-    return views
+    start = 0
+
+    def cut(node):
+        nonlocal start
+        if isinstance(node, dict):
+            return {name: cut(below) for name, below in node.items()}
+        size = math.prod(node)
+        start += size
+        return flat[start - size : start].reshape(node)
+
+    return cut(shapes)
+
+
+def by_name(tree, prefix=""):
+    """A dictionary of dictionaries as one, with dots in its names: {"a": {"b": 1}} becomes {"a.b": 1}."""
+    named = {}
+    for name, node in tree.items():
+        named |= by_name(node, f"{prefix}{name}.") if isinstance(node, dict) else {prefix + name: node}
+    return named
+
+
+def write_into(views, gradients):
+    """Copy gradients into views arranged alike. One that is missing is a KeyError, not an old number left standing."""
+    for name, view in views.items():
+        if isinstance(view, dict):
+            write_into(view, gradients[name])
+        else:
+            view[...] = gradients[name]

@@ -6,6 +6,7 @@ from oracles import spread_out
 
 from cllm_lib import CLLM, CLLMConfig
 from cllm_lib.model.attention import PROJECTIONS
+from cllm_lib.model.transformer import by_name
 
 
 @pytest.mark.slow
@@ -14,7 +15,7 @@ def test_a_layer_is_pytorchs_transformer_encoder_layer(seed):
     torch = pytest.importorskip("torch", reason="PyTorch is large; `make test-all` installs it")
     config = CLLMConfig(vocab_size=5, d_model=12, n_layers=1, n_heads=3, d_ff=10, seq_len=7)
     model = spread_out(CLLM(config, seed=seed), seed)
-    parameters = model.layer_parameters(0)
+    parameters = by_name(model.layer_parameters(0))
     peer = torch.nn.TransformerEncoderLayer(
         12, 3, 10, dropout=0.0, activation=torch.tanh, batch_first=True, norm_first=False, dtype=torch.float64
     )
@@ -38,7 +39,7 @@ def test_a_layer_is_pytorchs_transformer_encoder_layer(seed):
     peer.load_state_dict({name: torch.tensor(array) for name, array in theirs(parameters).items()})
     generator = np.random.default_rng(seed)
     x, upstream = generator.standard_normal((2, 2, 7, 12))
-    y, cache = model.layer.forward(x, parameters, config)
+    y, cache = model.layer.forward(x, model.layer_parameters(0), config)
     dx, gradients = model.layer.backward(upstream, cache)
 
     x_theirs = torch.tensor(x, requires_grad=True)
@@ -46,6 +47,6 @@ def test_a_layer_is_pytorchs_transformer_encoder_layer(seed):
     y_theirs.backward(torch.tensor(upstream))
     np.testing.assert_allclose(y, y_theirs.detach().numpy(), rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(dx, x_theirs.grad.numpy(), rtol=1e-9, atol=1e-11)
-    ours = theirs(gradients)
+    ours = theirs(by_name(gradients))
     for name, parameter in peer.named_parameters():
         np.testing.assert_allclose(ours[name], parameter.grad.numpy(), rtol=1e-9, atol=1e-11, err_msg=name)

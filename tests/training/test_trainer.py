@@ -70,7 +70,7 @@ def test_patterns_are_learnt_to_the_best_reachable_loss():
     patterns = load_corpus("patterns", validation_fraction=0.1)
     config = CLLMConfig(len(patterns.vocabulary), d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=10, dtype="float32")
     model = CLLM(config, seed=0)
-    Trainer(model, patterns, learning_rate=3e-3, batch_size=32).fit(epochs=20)
+    Trainer(model, patterns, learning_rate=1e-3, batch_size=32).fit(epochs=30)  # at 3e-3 one seed of six gets stuck
     reached = model.loss(*windows(patterns.validation_tokens, 10))
     assert patterns.best_loss == pytest.approx(0.831777, abs=1e-6)
     assert patterns.best_loss - 1e-3 < reached < patterns.best_loss + 0.03
