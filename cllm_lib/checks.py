@@ -19,17 +19,17 @@ def positive_integer(value, name):
     return int(value)
 
 
-def positive_number(value, name, minimum=0.0):
-    """Return `value` as a float; it must be finite and not below `minimum`.
+def non_negative_number(value, name):
+    """Return `value` as a float; it must be finite and not below 0.
 
     Raises
     ------
     ValueError
-        If `value` is no number, NaN, infinite, or below `minimum`.
+        If `value` is no number, NaN, infinite, or below 0.
     """
     is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not is_number or not math.isfinite(value) or value < minimum:
-        raise ValueError(f"{name} is {value!r}: give a finite number of at least {minimum:g}")
+    if not is_number or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{name} is {value!r}: give a finite number of at least 0")
     return float(value)
 
 

@@ -87,17 +87,22 @@ class Corpus:
         ValueError
             If the text is shorter than one sequence, or holds fewer sequences than one batch takes.
         """
+        count = self.batches_per_epoch(batch_size, seq_len)
         inputs, targets = windows(self.train_tokens, seq_len)
+        order = generator.permutation(len(inputs))
+        for rows in order[: count * batch_size].reshape(count, batch_size):
+            yield inputs[rows], targets[rows]
+
+    def batches_per_epoch(self, batch_size, seq_len):
+        """How many full batches an epoch has; at least 1, or a ValueError as :meth:`batches` raises it."""
+        sequences = len(windows(self.train_tokens, seq_len)[0])
         batch_size = positive_integer(batch_size, "batch_size")
-        if batch_size > len(inputs):
+        if batch_size > sequences:
             raise ValueError(
-                f"batch_size is {batch_size}, but {self.name!r} has only {len(inputs)} training sequences "
+                f"batch_size is {batch_size}, but {self.name!r} has only {sequences} training sequences "
                 f"of {seq_len} tokens: take a smaller batch, shorter sequences or more text"
             )
-        order = generator.permutation(len(inputs))
-        for start in range(0, len(inputs) - batch_size + 1, batch_size):
-            rows = order[start : start + batch_size]
-            yield inputs[rows], targets[rows]
+        return sequences // batch_size
 
     def unigram_entropy(self, seq_len):
         """H(next), in nats, over the training targets: the loss of a model that knows only how often words occur."""
@@ -194,7 +199,7 @@ def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
         raise ValueError(f"validation_fraction is {validation_fraction!r}: give a share from 0 to below 1")
     sources = [source] if isinstance(source, str | Path) else list(source)
     if not sources:
-        raise ValueError("no text was named: give one of " + ", ".join(map(repr, TEXTS)) + ", a path, or several")
+        raise ValueError(f"no text was named: give one of {corpus_names()}, a path, or several")
 
     words = [word for one in sources for word in tokenize(read_text(one, seed))]
     counts = Counter(words)
@@ -210,6 +215,11 @@ def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
     )
 
 
+def corpus_names():
+    """The names that :func:`load_corpus` knows, for a sentence."""
+    return ", ".join(map(repr, TEXTS))
+
+
 def read_text(source, seed=0):
     """The text behind a corpus name or a path. Raises as :func:`load_corpus` does."""
     if isinstance(source, str) and source in TEXTS:
@@ -219,8 +229,7 @@ def read_text(source, seed=0):
         raise ValueError(f"{source!s} is a folder: name the text files in it, one by one")
     if not path.exists():
         if isinstance(source, str) and path.suffix == "" and path.name == source:
-            names = ", ".join(map(repr, TEXTS))
-            raise ValueError(f"unknown corpus {source!r}: choose one of {names}, or give the path of a text file")
+            raise ValueError(f"unknown corpus {source!r}: choose one of {corpus_names()}, or give the path of a text file")
         raise FileNotFoundError(f"no text file at {source!s}: check the path (relative paths start at {Path.cwd().name!r})")
     return decoded(path.read_bytes(), path.name)
 

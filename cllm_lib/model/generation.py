@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cllm_lib.checks import positive_integer, positive_number, token_ids
+from cllm_lib.checks import non_negative_number, positive_integer, token_ids
 from cllm_lib.model.layers import softmax
 
 
@@ -34,7 +34,7 @@ def generate(model, prompt_tokens, max_new_tokens, temperature=1.0, seed=0):
     if prompt.ndim != 1 or prompt.size == 0:
         raise ValueError(f"the prompt has shape {prompt.shape}: give a list of one or more token ids; corpus.encode(text) makes one")
     tokens = token_ids(prompt, model.config.vocab_size, "prompt_tokens").tolist()
-    temperature = positive_number(temperature, "temperature")
+    temperature = non_negative_number(temperature, "temperature")
     generator = np.random.default_rng(seed)
     for _ in range(positive_integer(max_new_tokens, "max_new_tokens")):
         logits = model.logits([tokens[-model.config.seq_len :]])[0, -1].astype(np.float64)

@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from cllm_lib.checks import positive_number
+from cllm_lib.checks import non_negative_number
 from cllm_lib.model.transformer import CLLM
+from cllm_lib.training.gradient_check import central_difference
 
 COUNTED = 1e-10  # document 002 counts a gradient as present above this
 TOO_LARGE = 1.0  # its rule: clip
@@ -103,7 +104,7 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
     Tensors are nudged along their own gradient, where a right one promises the most, in a float64 copy. The rules stand in
     :func:`judge`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
     """
-    learning_rate = positive_number(learning_rate, "learning_rate")
+    learning_rate = non_negative_number(learning_rate, "learning_rate")
     generator = np.random.default_rng(seed)
     with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
         loss, gradients = model.loss_and_gradients(tokens, targets)
@@ -170,14 +171,9 @@ def _nudge(twin, name, gradient, tokens, targets, loss, generator):
     usable = np.isfinite(length) and length > 0.0
     direction = gradient / length if usable else _unit(generator.standard_normal(weights.shape))
     step = 1e-5 * max(1.0, float(np.linalg.norm(weights)))
-    before = weights.copy()
-    weights[...] = before + step * direction
-    above = twin.loss(tokens, targets)
-    weights[...] = before - step * direction
-    below = twin.loss(tokens, targets)
-    weights[...] = before
+    measured = central_difference(lambda: twin.loss(tokens, targets), weights, step * direction) / (2 * step)
     resolution = 100 * np.finfo(weights.dtype).eps * max(1.0, abs(loss)) / step
-    return (length if usable else 0.0), (above - below) / (2 * step), float(resolution)
+    return (length if usable else 0.0), measured, float(resolution)
 
 
 def _twin(model):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cllm_lib.checks import positive_integer, positive_number
+from cllm_lib.checks import non_negative_number, positive_integer
 
 SMALLEST_SHARE = 1e-3  # gradients below this share of the largest are compared with that share instead
 
@@ -97,34 +97,54 @@ def check_gradients(function, arrays, eps=1e-6, coordinates=None, seed=0):
     ValueError
         If an array is not float64, or a gradient is missing or has another shape than its array.
     """
-    eps = positive_number(eps, "eps")
+    eps = non_negative_number(eps, "eps")
     limit = None if coordinates is None else positive_integer(coordinates, "coordinates")
     generator = np.random.default_rng(seed)
     _, gradients = function(arrays)
     gradients = {name: np.array(_gradient_of(name, array, gradients)) for name, array in arrays.items()}
+
+    def loss():
+        return float(function(arrays)[0])
+
     compared = {}
     for name, array in arrays.items():
         chosen = np.arange(array.size) if limit is None or limit >= array.size else np.sort(generator.permutation(array.size)[:limit])
         indices = [tuple(int(i) for i in np.unravel_index(flat, array.shape)) for flat in chosen]
-        compared[name] = [(index, float(gradients[name][index]), slope(function, arrays, name, index, eps)) for index in indices]
+        slopes = [central_difference(loss, array, eps, index) / (2.0 * eps) for index in indices]
+        compared[name] = [(index, float(gradients[name][index]), slope) for index, slope in zip(indices, slopes, strict=True)]
     numbers = [abs(number) for found in compared.values() for _, *pair in found for number in pair]
     largest = max(numbers, default=0.0)
     rows = (_worst(name, found, arrays[name].size, SMALLEST_SHARE * largest) for name, found in compared.items())
     return GradientReport(tuple(rows), largest)
 
 
-def slope(function, arrays, name, index, eps=1e-6):
-    """Central difference of the loss in one coordinate; the array is left as it was."""
-    array = arrays[name]
-    before = array[index]
+def central_difference(loss, array, step, where=...):
+    """Loss after adding `step` to `array[where]`, minus loss after subtracting it; the array is left as it was.
+
+    Parameters
+    ----------
+    loss : callable
+        Without arguments; reads `array`.
+    array : ndarray
+    step : float or ndarray
+        Of the shape of `array[where]`.
+    where : index, optional
+        One coordinate, for instance; everything by default.
+
+    Returns
+    -------
+    float
+        Divided by twice the length of `step`, the slope in its direction.
+    """
+    before = np.copy(array[where])
     try:
-        array[index] = before + eps
-        above, _ = function(arrays)
-        array[index] = before - eps
-        below, _ = function(arrays)
+        array[where] = before + step
+        above = loss()
+        array[where] = before - step
+        below = loss()
     finally:
-        array[index] = before
-    return (float(above) - float(below)) / (2.0 * eps)
+        array[where] = before
+    return above - below
 
 
 def layer_loss(forward, backward, first="x", seed=0):

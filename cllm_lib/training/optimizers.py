@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from cllm_lib.checks import one_of, positive_number
+from cllm_lib.checks import non_negative_number, one_of
 
 BLOCK = 32_768  # floats: small enough that a block and its moments stay in the processor's cache between operations
 
@@ -35,7 +35,7 @@ class SGD:
     """
 
     def __init__(self, learning_rate, momentum=0.0, nesterov=False):
-        self.learning_rate = positive_number(learning_rate, "learning_rate")
+        self.learning_rate = non_negative_number(learning_rate, "learning_rate")
         self.momentum = _running_share(momentum, "momentum")
         if nesterov and not momentum:
             raise ValueError("nesterov looks ahead along the velocity, which needs a momentum above 0, such as 0.9")
@@ -82,9 +82,9 @@ class RMSProp:
     """
 
     def __init__(self, learning_rate, decay=0.99, eps=1e-8):
-        self.learning_rate = positive_number(learning_rate, "learning_rate")
+        self.learning_rate = non_negative_number(learning_rate, "learning_rate")
         self.decay = _running_share(decay, "decay")
-        self.eps = positive_number(eps, "eps")
+        self.eps = non_negative_number(eps, "eps")
         self.second_moment = None
 
     def step(self, parameters, gradients):
@@ -120,10 +120,10 @@ class Adam:
     """
 
     def __init__(self, learning_rate, beta1=0.9, beta2=0.999, eps=1e-8):
-        self.learning_rate = positive_number(learning_rate, "learning_rate")
+        self.learning_rate = non_negative_number(learning_rate, "learning_rate")
         self.beta1 = _running_share(beta1, "beta1")
         self.beta2 = _running_share(beta2, "beta2")
-        self.eps = positive_number(eps, "eps")
+        self.eps = non_negative_number(eps, "eps")
         self.weight_decay = 0.0
         self.steps = 0
         self.first_moment = self.second_moment = None
@@ -174,12 +174,12 @@ class AdamW(Adam):
 
     def __init__(self, learning_rate, weight_decay=0.01, beta1=0.9, beta2=0.999, eps=1e-8):
         super().__init__(learning_rate, beta1, beta2, eps)
-        self.weight_decay = positive_number(weight_decay, "weight_decay")
+        self.weight_decay = non_negative_number(weight_decay, "weight_decay")
 
 
 def _running_share(value, name):
     """A share of the past that a running mean keeps: at least 0, below 1."""
-    value = positive_number(value, name)
+    value = non_negative_number(value, name)
     if value >= 1.0:
         raise ValueError(f"{name} is {value!r}: a running mean needs a share below 1")
     return value

@@ -5,7 +5,7 @@ The trainer multiplies its learning rate by the factor before each step.
 
 import math
 
-from cllm_lib.checks import positive_integer, positive_number
+from cllm_lib.checks import non_negative_number, positive_integer
 
 
 def constant():
@@ -62,7 +62,7 @@ def warmup_cosine(warmup_steps, total, floor=0.0):
 
 
 def _share(value, name):
-    value = positive_number(value, name)
+    value = non_negative_number(value, name)
     if value > 1.0:
         raise ValueError(f"{name} is {value!r}: give a share from 0 to 1")
     return value

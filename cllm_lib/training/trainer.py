@@ -4,8 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cllm_lib.checks import positive_integer, positive_number
-from cllm_lib.text import windows
+from cllm_lib.checks import non_negative_number, positive_integer
 from cllm_lib.training.optimizers import clip_by_global_norm, make_optimizer
 
 
@@ -53,9 +52,9 @@ class Trainer:
     def __init__(self, model, corpus, optimizer="adam", learning_rate=1e-3, batch_size=4, seed=0, clip_norm=None, schedule=None):
         self.model = model
         self.corpus = corpus
-        self.optimizer = make_optimizer(optimizer, positive_number(learning_rate, "learning_rate"))
+        self.optimizer = make_optimizer(optimizer, non_negative_number(learning_rate, "learning_rate"))
         self.batch_size = positive_integer(batch_size, "batch_size")
-        self.clip_norm = None if clip_norm is None else positive_number(clip_norm, "clip_norm")
+        self.clip_norm = None if clip_norm is None else non_negative_number(clip_norm, "clip_norm")
         self.schedule = schedule
         self.base_rate = self.optimizer.learning_rate if schedule else None
         self.generator = np.random.default_rng(seed)
@@ -66,10 +65,7 @@ class Trainer:
                 f"{corpus.name!r} uses {len(corpus.vocabulary)} ids, the model knows {model.config.vocab_size}: "
                 f"raise the model's vocab_size, or load_corpus(..., vocab_size={model.config.vocab_size})"
             )
-        sequences = len(windows(corpus.train_tokens, model.config.seq_len)[0])
-        self.batches_per_epoch = sequences // self.batch_size
-        if not self.batches_per_epoch:
-            next(corpus.batches(self.batch_size, model.config.seq_len, self.generator))  # says what is too small
+        self.batches_per_epoch = corpus.batches_per_epoch(self.batch_size, model.config.seq_len)
 
     def step(self, inputs, targets):
         """One batch: loss, gradients, one step of the optimiser. Returns the loss before the step."""

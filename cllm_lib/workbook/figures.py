@@ -6,14 +6,11 @@ without colour loses nothing. The ground is white on purpose: it stays legible o
 
 import io
 import itertools
-import math
 
 import numpy as np
 from IPython.display import Image, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-from cllm_lib.training.diagnostics import Diagnosis
 
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000",
@@ -214,15 +211,3 @@ def gradient_by_layer(measured, predicted, title):
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=10)
     return axes
-
-
-def largest_gradients(diagnosis: Diagnosis):
-    """Largest gradient of each kind of weight, over all layers, from a diagnosis.
-
-    Returns
-    -------
-    dict of str to float
-        For the embedding, attention, the feed-forward part and the norms.
-    """
-    groups = {"embedding": "embedding", "attention": ".attention.", "feed forward": ".feed_forward.", "norms": "_norm."}
-    return {label: max((t.gradient_max for t in diagnosis.tensors if mark in t.name), default=math.nan) for label, mark in groups.items()}
