@@ -2,24 +2,10 @@
 
 import pytest
 from notebooks.books import NAMES, OLD_MACHINE, exercise_cells, load_tool, put_in, read, said_by_checks, solution, texts
-from workbook.answers import WRONG
+from workbook.answers import TYPED_WRONG, WRONG
 
 writer = load_tool("execute_notebooks")
 NUMBERS = {name: list(exercise_cells(read(name))) for name in NAMES}
-
-# Wrong answers as a reader would type them; the others in `answers` are tried on the checks directly.
-TYPED_WRONG = {
-    "00.1": "tokens_per_step = 36",
-    "00.2": "my_guess = 280",
-    "00.3": "def perplexity(loss):\n    return 2 ** loss",
-    "00.4": 'may_differ = {"A"}',
-    "01.1": 'my_suspect = "attention"',
-    "01.2": "def uniform_loss(vocab_size):\n    return 1 / vocab_size",
-    "01.3": "def weight_magnitudes(parameters):\n    return [abs(array).mean() for array in parameters.values()]",
-    "01.4": "def amplification(variance, n_layers, eps=1e-5):\n    return n_layers / (variance + eps)",
-    "01.5": "def initialise(parameters, generator):\n    parameters = {name: generator.random(a.shape) for name, a in parameters.items()}",
-    "01.6": 'verdicts = {"attention": "convicted", "initialisation": None}',
-}
 
 
 def run(name, answers, environment=None):

@@ -1,37 +1,13 @@
-"""Answers for every exercise: plausible wrong ones with the message each must get, and unusual right ones."""
+"""Answers for chapter 01: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
 
 import math
 from collections import OrderedDict
-from fractions import Fraction
 
 import numpy as np
 import sympy
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
 
-def returns(value):
-    return lambda *arguments: value
-
-
-def raises(*arguments):
-    raise KeyError("x")
-
-
-BROKEN_FUNCTIONS = [
-    (returns(None), "returned None"),
-    (raises, "it raised KeyError"),
-    (returns(float("nan")), "a finite number was asked for"),
-    (returns(np.zeros(3)), r"shape \(3,\); one number was asked for"),
-    (returns("nine"), "a number was asked for"),
-    (3, "a function was asked for"),
-]
-
-
-# -- 00 --
-def two_to_the(loss):
-    return 2**loss
-
-
-# -- 01.3 --
 def signed_mean(parameters):
     return {name: array.mean() for name, array in parameters.items()}
 
@@ -70,7 +46,6 @@ def magnitudes_reversed(parameters):
     return OrderedDict((name, np.mean(np.abs(parameters[name]), keepdims=True)) for name in reversed(list(parameters)))
 
 
-# -- 01.5 --
 def _fill(parameters, generator, embedding=0.02, matrix=lambda a: a.shape[0] ** -0.5, gain=1.0, bias=0.0, draw=None):
     draw = draw or generator.standard_normal
     for name, array in parameters.items():
@@ -170,42 +145,8 @@ VERDICTS = {
     "threads": "acquitted",
 }
 
+
 WRONG = {
-    "00.1": [
-        (36, "36 is 4 [+] 32"),
-        (32, "counts one side only"),
-        (1241, "whole text"),
-        (124, "31 guesses"),
-        (5, "how many boxes"),
-        (None, "a number was asked for|finite"),
-        (np.zeros(2), "one number"),
-        (float("nan"), "finite"),
-    ],
-    "00.2": [
-        (280, "If you meant 1 in 280"),
-        (-0.1, "below 0"),
-        ("1/280", "a number was asked for"),
-        (float("nan"), "finite"),
-        (None, "number|finite"),
-    ],
-    "00.3": [
-        (two_to_the, "right for bits"),
-        (lambda loss: 10**loss, "natural one"),
-        (lambda loss: math.exp(-loss), "one over it"),
-        (lambda loss: math.log(loss) if loss > 0 else 1, "logarithm once more"),
-        (lambda loss: loss, "Which function undoes"),
-        *BROKEN_FUNCTIONS,
-    ],
-    "00.4": [
-        ({"A"}, "A, a printed loss, must match"),
-        ({"B", "C"}, "C, a count, must match"),
-        ({"B"}, "the exact pixels"),
-        ({"D"}, "how long a cell took"),
-        ({"E"}, "none of the four"),
-        (set(), "an empty answer"),
-        (None, "cannot make sense"),
-        (float("nan"), "cannot make sense"),
-    ],
     "01.1": [
         (6, "not on the list"),
         (2.5, "not on the list"),
@@ -290,10 +231,6 @@ WRONG = {
 }
 
 RIGHT = {
-    "00.1": [128.0, "128", np.int64(128), Fraction(128), np.array([128])],
-    "00.2": [0.5, 0, 1, Fraction(1, 280), sympy.Rational(1, 280), np.float32(0.003)],
-    "00.3": [math.exp, np.exp, lambda loss: np.e**loss, lambda loss: np.float32(np.exp(loss)), lambda loss: sympy.exp(loss)],
-    "00.4": [{"B", "D"}, {"B, D"}, "B and D", ["D", "B"], "BD", "b, d", ("b", "d")],
     "01.1": [0, 3, 5.0, np.int64(1), "3", "attention"],
     "01.2": [
         math.log,
@@ -311,4 +248,13 @@ RIGHT = {
     ],
     "01.5": [uniform_with_the_same_spread, filled_through_out],
     "01.6": [dict(reversed(VERDICTS.items())), {name: word.upper() for name, word in VERDICTS.items()}, list(VERDICTS.items())],
+}
+
+TYPED_WRONG = {
+    "01.1": 'my_suspect = "attention"',
+    "01.2": "def uniform_loss(vocab_size):\n    return 1 / vocab_size",
+    "01.3": "def weight_magnitudes(parameters):\n    return [abs(array).mean() for array in parameters.values()]",
+    "01.4": "def amplification(variance, n_layers, eps=1e-5):\n    return n_layers / (variance + eps)",
+    "01.5": "def initialise(parameters, generator):\n    parameters = {name: generator.random(a.shape) for name, a in parameters.items()}",
+    "01.6": 'verdicts = {"attention": "convicted", "initialisation": None}',
 }
