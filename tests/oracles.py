@@ -10,6 +10,8 @@ def reference_loss(parameters, tokens, targets, n_layers, n_heads, tied):
     total = 0.0
     for row, row_targets in zip(tokens, targets, strict=True):
         states = [parameters["embedding"][token] for token in row]
+        if "positions.table" in parameters:
+            states = [state + parameters["positions.table"][t] for t, state in enumerate(states)]
         for i in range(n_layers):
             states = reference_layer(states, lambda name, i=i: parameters[f"layers.{i}.{name}"], n_heads)
         for state, target in zip(states, row_targets, strict=True):

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from cllm_lib.checks import one_of, positive_integer
+from cllm_lib.model.positions import POSITIONS
 
-POSITIONS = {"none": "the order of tokens is visible through the causal mask only"}
 DTYPES = {"float32": np.float32, "float64": np.float64}
 
 
@@ -28,8 +28,8 @@ class CLLMConfig:
         float64 reproduces to the last printed digit on every machine; float32 is about twice as fast.
     tie_embeddings : bool
         Whether the output reuses the embedding (logits = hidden @ embedding.T) or has a matrix of its own.
-    positions : {"none"}
-        How the model learns where a token stands.
+    positions : {"none", "learned"}
+        How the model learns where a token stands; see :mod:`~cllm_lib.model.positions`.
 
     Raises
     ------

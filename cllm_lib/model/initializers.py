@@ -11,7 +11,7 @@ import math
 def scaled_normal(parameters, generator):
     """Normal values whose spread keeps the size of what flows through a layer.
 
-    Embeddings get standard deviation 0.02, matrices 1 / sqrt(fan_in), gains 1 and biases 0.
+    Embeddings, of words and of positions, get standard deviation 0.02, matrices 1 / sqrt(fan_in), gains 1 and biases 0.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def scaled_normal(parameters, generator):
             array[...] = 0.0
         elif name.endswith("gain"):
             array[...] = 1.0
-        elif name == "embedding":
+        elif name in ("embedding", "positions.table"):
             array[...] = 0.02 * generator.standard_normal(array.shape)
         else:
             fan_in = array.shape[0]

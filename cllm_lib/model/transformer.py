@@ -17,6 +17,7 @@ from cllm_lib.model.layers import (
     layer_norm_backward,
     layer_norm_forward,
 )
+from cllm_lib.model.positions import POSITIONS
 
 
 class TransformerLayer:
@@ -128,6 +129,7 @@ class CLLM:
         self.config = config
         self.layer = TransformerLayer(attention) if layer is None else layer
         self.embedding = TokenEmbedding() if embedding is None else embedding
+        self.positions = POSITIONS[config.positions]()
         initialize = init if callable(init) else one_of(init, INITIALIZERS, "init")
 
         shapes = self._parameter_shapes()
@@ -138,12 +140,14 @@ class CLLM:
         parameters, gradients = views_of(self.flat_parameters, shapes), views_of(self.flat_gradients, shapes)
         self.parameters, self.gradients = by_name(parameters), by_name(gradients)
         self._layer_parameters, self._layer_gradients = list(parameters["layers"].values()), list(gradients["layers"].values())
+        self._position_parameters, self._position_gradients = parameters["positions"], gradients["positions"]
         initialize(self.parameters, np.random.default_rng(seed))
 
     def _parameter_shapes(self):
         config = self.config
         layers = {str(i): self.layer.parameter_shapes(config) for i in range(config.n_layers)}
-        shapes = {"embedding": (config.vocab_size, config.d_model), "layers": layers}
+        embedding = (config.vocab_size, config.d_model)
+        shapes = {"embedding": embedding, "positions": self.positions.parameter_shapes(config), "layers": layers}
         if not config.tie_embeddings:
             shapes["output_weight"] = (config.d_model, config.vocab_size)
         return shapes
@@ -227,11 +231,13 @@ class CLLM:
         for i in reversed(range(self.config.n_layers)):
             d_hidden, gradients = self.layer.backward(d_hidden, layer_caches[i])
             write_into(self._layer_gradients[i], gradients)
+        write_into(self._position_gradients, self.positions.backward(d_hidden, self._position_parameters))
         self.embedding.backward(d_hidden, embedding_cache, out=self.gradients["embedding"])
         return loss
 
     def _hidden(self, tokens):  # (B, T) -> (B, T, D)
         x, embedding_cache = self.embedding.forward(tokens, self.parameters["embedding"])
+        x = self.positions.forward(x, self._position_parameters)
         layer_caches = []
         for parameters in self._layer_parameters:
             x, cache = self.layer.forward(x, parameters, self.config)

@@ -15,7 +15,7 @@ from cllm_lib import CLLMConfig
         ({"n_layers": -1}, "n_layers is -1"),
         ({"seq_len": 0}, "seq_len is 0"),
         ({"dtype": "float16"}, "unknown dtype 'float16': choose one of 'float32', 'float64'"),
-        ({"positions": "sideways"}, "unknown positions 'sideways': choose one of 'none'"),
+        ({"positions": "sideways"}, "unknown positions 'sideways': choose one of 'none', 'learned'"),
         ({"tie_embeddings": 1}, "tie_embeddings is 1: give True or False"),
     ],
 )

@@ -13,11 +13,12 @@ SHAPES = {
     "one head": dict(d_model=6, n_layers=2, n_heads=1, d_ff=4, batch=1, time=5),
     "prime width": dict(d_model=7, n_layers=1, n_heads=1, d_ff=3, batch=2, time=4),
     "prime width, a head for each column": dict(d_model=5, n_layers=3, n_heads=5, d_ff=11, batch=1, time=3),
+    "learned positions, some not reached": dict(d_model=6, n_layers=1, n_heads=2, d_ff=5, batch=3, time=3, seq_len=5, positions="learned"),
 }
 
 
-def build(tied, batch, time, vocab_size=9, **sizes):
-    config = CLLMConfig(vocab_size=vocab_size, seq_len=time, tie_embeddings=tied, **sizes)
+def build(tied, batch, time, vocab_size=9, seq_len=None, **sizes):
+    config = CLLMConfig(vocab_size=vocab_size, seq_len=seq_len or time, tie_embeddings=tied, **sizes)
     return spread_out(CLLM(config, seed=1)), *random_batch(vocab_size, batch, time)
 
 
@@ -58,10 +59,12 @@ def test_gradients_agree_with_automatic_differentiation(shape, tied, start):
     time=st.integers(1, 5),
     vocab_size=st.integers(1, 6),
     tied=st.booleans(),
+    positions=st.sampled_from(["none", "learned"]),
     seed=st.integers(0, 10_000),
 )
-def test_slope_along_any_direction_is_what_the_gradient_promises(head, n_heads, n_layers, batch, time, vocab_size, tied, seed):
-    config = CLLMConfig(vocab_size, d_model=head * n_heads, n_layers=n_layers, n_heads=n_heads, d_ff=3, seq_len=time, tie_embeddings=tied)
+def test_slope_along_any_direction_is_what_the_gradient_promises(head, n_heads, n_layers, batch, time, vocab_size, tied, positions, seed):
+    sizes = dict(d_model=head * n_heads, n_layers=n_layers, n_heads=n_heads, d_ff=3, seq_len=time)
+    config = CLLMConfig(vocab_size, tie_embeddings=tied, positions=positions, **sizes)
     model = spread_out(CLLM(config, seed=seed), seed)
     tokens, targets = random_batch(vocab_size, batch, time, seed)
     model.forward_backward(tokens, targets)
