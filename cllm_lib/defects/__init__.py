@@ -1,0 +1,134 @@
+"""The museum: each historical bug of CLLM as a part, to be handed in where the sound part would go.
+
+    CLLM(config, init=defects.SilentZeroInit())
+    CLLM(config, attention=defects.SimplifiedAttention())
+
+The sound model contains none of these lines and no switch that would turn one on. :data:`ALL` is the catalogue.
+Wherever a forward pass is the exhibit, its backward pass is the true gradient of that wrong forward pass; and the
+other way round. So each fault stands alone, and a measurement that shows it shows nothing else.
+"""
+
+import inspect
+import itertools
+from dataclasses import dataclass
+
+from cllm_lib.defects.attention import (
+    BlockProjection,
+    HeadStride,
+    MissingAttentionGradient,
+    NoCausalMask,
+    OuterProductAttention,
+    SimplifiedAttention,
+    TaylorExponential,
+    home_made_exponential,
+)
+from cllm_lib.defects.initialization import EmbeddingsOnlyInit, SilentZeroInit
+from cllm_lib.defects.layers import LayerNormFromTheWrongTensor, LayerOfTheHalfRepair, LostEmbeddingGradient, NoResidual
+from cllm_lib.defects.training import GradientOfAnotherLoss
+from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.initializers import scaled_normal
+from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
+
+__all__ = [
+    "ALL",
+    "BlockProjection",
+    "Defect",
+    "EmbeddingsOnlyInit",
+    "GradientOfAnotherLoss",
+    "HeadStride",
+    "LayerNormFromTheWrongTensor",
+    "LayerOfTheHalfRepair",
+    "LostEmbeddingGradient",
+    "MissingAttentionGradient",
+    "NoCausalMask",
+    "NoResidual",
+    "OuterProductAttention",
+    "SilentZeroInit",
+    "SimplifiedAttention",
+    "TaylorExponential",
+    "half_repaired",
+    "home_made_exponential",
+    "incident",
+]
+
+
+def incident(config, seed=0, **parts):
+    """The model as the application built it before the first fix; `parts` replace what one wants to test.
+
+    Parameters
+    ----------
+    config : CLLMConfig
+    seed : int
+    **parts
+        Arguments of :class:`~cllm_lib.model.transformer.CLLM`, such as `attention=CausalSelfAttention()`.
+
+    Returns
+    -------
+    CLLM
+    """
+    return CLLM(config, seed=seed, **({"init": SilentZeroInit(), "attention": SimplifiedAttention()} | parts))
+
+
+def half_repaired(config, seed=0):
+    """The model after commit d018b3c: embeddings random, the rest zero, in the layer of that day."""
+    return CLLM(config, seed=seed, init=EmbeddingsOnlyInit(), layer=LayerOfTheHalfRepair(), embedding=LostEmbeddingGradient())
+
+
+@dataclass(frozen=True)
+class Defect:
+    """One exhibit.
+
+    Attributes
+    ----------
+    part : type
+        Call it without arguments to get the part; at the seam "model" it takes the place of CLLM itself.
+    seam : {"init", "attention", "layer", "embedding", "model"}
+        The argument of :class:`~cllm_lib.model.transformer.CLLM` that takes it.
+    sound : callable
+        Makes the part that belongs there.
+    symptom, exposure : str
+        What one sees, and the measurement that shows the cause.
+    """
+
+    part: type
+    seam: str
+    sound: object
+    symptom: str
+    exposure: str
+
+    def patient(self, config, seed=0):
+        """A model that has this defect and no other."""
+        return self.part(config, seed=seed) if self.seam == "model" else CLLM(config, seed=seed, **{self.seam: self.part()})
+
+    def healthy(self, config, seed=0):
+        """The same model with the sound part in its place."""
+        return self.sound(config, seed=seed) if self.seam == "model" else CLLM(config, seed=seed, **{self.seam: self.sound()})
+
+
+def _paragraph(part, title):
+    """The indented text under `title` in a docstring, as one line: catalogue and docstring cannot disagree."""
+    lines = inspect.cleandoc(part.__doc__).splitlines()
+    below = itertools.takewhile(lambda line: line.startswith("    "), lines[lines.index(title) + 1 :])
+    return " ".join(line.strip() for line in below)
+
+
+def _exhibit(part, seam, sound):
+    return Defect(part, seam, sound, _paragraph(part, "Symptom"), _paragraph(part, "Exposed by"))
+
+
+ALL = {
+    "silent zero initialisation": _exhibit(SilentZeroInit, "init", lambda: scaled_normal),
+    "half repair": _exhibit(EmbeddingsOnlyInit, "init", lambda: scaled_normal),
+    "gradient of another loss": _exhibit(GradientOfAnotherLoss, "model", CLLM),
+    "simplified attention": _exhibit(SimplifiedAttention, "attention", CausalSelfAttention),
+    "no causal mask": _exhibit(NoCausalMask, "attention", CausalSelfAttention),
+    "head stride": _exhibit(HeadStride, "attention", CausalSelfAttention),
+    "projection by blocks": _exhibit(BlockProjection, "attention", CausalSelfAttention),
+    "no residual": _exhibit(NoResidual, "layer", TransformerLayer),
+    "home-made exponential": _exhibit(TaylorExponential, "attention", CausalSelfAttention),
+    "missing attention gradient": _exhibit(MissingAttentionGradient, "attention", CausalSelfAttention),
+    "outer-product backward": _exhibit(OuterProductAttention, "attention", CausalSelfAttention),
+    "LayerNorm from the wrong tensor": _exhibit(LayerNormFromTheWrongTensor, "layer", TransformerLayer),
+    "lost embedding gradient": _exhibit(LostEmbeddingGradient, "embedding", TokenEmbedding),
+    "layer of the half repair": _exhibit(LayerOfTheHalfRepair, "layer", TransformerLayer),
+}

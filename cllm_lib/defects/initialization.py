@@ -1,0 +1,54 @@
+"""Initialisers that leave weights at zero."""
+
+
+class SilentZeroInit:
+    """The root cause: an initialiser that leaves without a word, and every weight stays zero.
+
+    What it did
+        The application built its model in zeroed memory, layer by layer, and then called an initialiser that began
+        "if the one big weight block is missing, return". On that path the block was never allocated. Filling it
+        would not have helped either: the layers had memory of their own.
+    Symptom
+        Loss ln V at every batch, with every gradient exactly 0.
+    Exposed by
+        One line of weight magnitudes.
+    In the documents
+        001, root cause 1, "may not be initialized properly", listed and passed over; 002 asks for the printout.
+
+    Parameters
+    ----------
+    weight_block : ndarray, optional
+        The one big block that this path never allocates.
+    """
+
+    def __init__(self, weight_block=None):
+        self.weight_block = weight_block
+
+    def __call__(self, parameters, generator):
+        """Initialise `weight_block`, if there is one; `parameters` are never touched."""
+        if self.weight_block is None:
+            return  # no error, no message: the caller goes on with zeros
+        self.weight_block[...] = generator.uniform(-0.05, 0.05, self.weight_block.shape)
+
+
+class EmbeddingsOnlyInit:
+    """The half repair: embeddings random, every matrix still zero.
+
+    What it did
+        Commit d018b3c gave the embeddings uniform values in +-0.05 and the norms their gain of 1, and left queries,
+        keys, values and the feed-forward part as calloc had made them.
+    Symptom
+        In the layer it was made for (:class:`LayerOfTheHalfRepair`): 9.2103, a second number, NaN.
+    Exposed by
+        The variance that enters each LayerNorm: exactly 0, so every layer multiplies the gradient by 1 / sqrt(1e-5).
+    In the documents
+        None: the last of them was written an hour before.
+    """
+
+    def __call__(self, parameters, generator):
+        """Fill the embedding and the gains; the rest stays 0."""
+        for name, array in parameters.items():
+            if name == "embedding":
+                array[...] = generator.uniform(-0.05, 0.05, array.shape)
+            elif name.endswith("gain"):
+                array[...] = 1.0
