@@ -77,7 +77,9 @@ class AssociativeRecall:
         """The number given; or a ValueError if the model's `seq_len` is not the length of a sequence."""
         positive_integer(batch_size, "batch_size")
         if seq_len != self.seq_len:
-            raise ValueError(f"the model reads {seq_len} tokens, a sequence of {self.n_pairs} pairs has {self.seq_len}: set seq_len to that")
+            raise ValueError(
+                f"the model reads {seq_len} tokens, a sequence of {self.n_pairs} pairs has {self.seq_len}: set seq_len to that"
+            )
         return self.batches_in_epoch
 
     def accuracy(self, model, generator, count=200):

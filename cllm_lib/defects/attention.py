@@ -8,11 +8,9 @@ from cllm_lib.model.attention import (
     attention_backward,
     causal_mask,
     merge_heads,
-    scaled_dot_product_backward,
     scaled_dot_product_forward,
     split_heads,
 )
-from cllm_lib.model.layers import linear_backward, linear_forward
 
 
 class SimplifiedAttention:
@@ -41,38 +39,7 @@ class SimplifiedAttention:
         return 2.0 * dy, {}
 
 
-class _OtherAttention(CausalSelfAttention):
-    """Sound attention with its middle exposed: subclasses replace what happens between the projections."""
-
-    def attend(self, query, key, value):  # 3 x (B, H, T, d) -> (B, H, T, d)
-        return scaled_dot_product_forward(query, key, value, causal_mask(query.shape[2]))
-
-    def attend_backward(self, d_output, cache):
-        return scaled_dot_product_backward(d_output, cache)
-
-    def forward(self, x, parameters, config):
-        """Project, attend in this part's own way, project back."""
-        projected = [linear_forward(x, parameters[f"{name}_weight"], parameters[f"{name}_bias"]) for name in PROJECTIONS]
-        heads = [split_heads(y, config.n_heads) for y, _ in projected]
-        attended, attend_cache = self.attend(*heads)
-        y, output_cache = linear_forward(merge_heads(attended), parameters["output_weight"], parameters["output_bias"])
-        return y, ([cache for _, cache in projected], attend_cache, output_cache, config.n_heads)
-
-    def backward(self, dy, cache):
-        """The true gradient of this forward pass, faults and all: only the forward pass is wrong."""
-        projection_caches, attend_cache, output_cache, n_heads = cache
-        d_merged, output = linear_backward(dy, output_cache)
-        gradients = {"output_weight": output["weight"], "output_bias": output["bias"]}
-        dx = 0.0
-        d_heads = self.attend_backward(split_heads(d_merged, n_heads), attend_cache)
-        for name, d_head, projection_cache in zip(PROJECTIONS, d_heads, projection_caches, strict=True):
-            d_path, projection = linear_backward(merge_heads(d_head), projection_cache)
-            gradients[f"{name}_weight"], gradients[f"{name}_bias"] = projection["weight"], projection["bias"]
-            dx = dx + d_path
-        return dx, gradients
-
-
-class NoCausalMask(_OtherAttention):
+class NoCausalMask(CausalSelfAttention):
     """Attention that looks ahead: position t reads position t + 1, which is its own target.
 
     What it did
@@ -91,7 +58,7 @@ class NoCausalMask(_OtherAttention):
         return scaled_dot_product_forward(query, key, value, everything)
 
 
-class HeadStride(_OtherAttention):
+class HeadStride(CausalSelfAttention):
     """Keys and values read with the wrong stride: what a head takes for positions are other heads.
 
     What it did
@@ -117,7 +84,7 @@ class HeadStride(_OtherAttention):
         return d_query, written_to_blocks(d_key), written_to_blocks(d_value)
 
 
-class BlockProjection(_OtherAttention):
+class BlockProjection(CausalSelfAttention):
     """Each head sees its own slice of the input only: most of the three matrices is never read.
 
     What it did
@@ -146,7 +113,7 @@ class BlockProjection(_OtherAttention):
         return dx, gradients
 
 
-class TaylorExponential(_OtherAttention):
+class TaylorExponential(CausalSelfAttention):
     """A softmax made with an exponential of one's own, whose series stops after two terms below zero.
 
     What it did

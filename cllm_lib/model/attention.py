@@ -29,13 +29,19 @@ def merge_heads(x):  # (B, H, T, d) -> (B, T, D)
     return x.transpose(0, 2, 1, 3).reshape(batch, time, n_heads * d_head)
 
 
-def scaled_dot_product_forward(query, key, value, mask):  # 3 x (B, H, T, d), (T, T) -> (B, H, T, d)
+def scaled_dot_product_forward(query, key, value, mask=None):  # 3 x (B, H, T, d), (T, T) -> (B, H, T, d)
     """Average the values, weighted by how well each key answers the query.
 
     1. scores = query . key / sqrt(d): without the root their variance would grow with d, and softmax would pick
        a single key before anything is learnt.
     2. weights = softmax of the scores over the keys, with -inf where the mask forbids.
     3. output = weights . values.
+
+    Parameters
+    ----------
+    query, key, value : ndarray, shape (B, H, T, d)
+    mask : ndarray of bool, shape (T, T), optional
+        True where a query may look; :func:`causal_mask` by default.
 
     Returns
     -------
@@ -47,6 +53,7 @@ def scaled_dot_product_forward(query, key, value, mask):  # 3 x (B, H, T, d), (T
     -----
     Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1.
     """
+    mask = causal_mask(query.shape[-2]) if mask is None else mask
     scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
     weights = softmax(np.where(mask, scores, -np.inf))
     return weights @ value, (query, key, value, weights)
@@ -63,7 +70,7 @@ def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, 
     return d_query, d_key, d_value
 
 
-def attention_forward(x, parameters, n_heads):  # (B, T, D) -> (B, T, D)
+def attention_forward(x, parameters, n_heads, attend=scaled_dot_product_forward):  # (B, T, D) -> (B, T, D)
     """Project to queries, keys and values, attend in each head, and project back.
 
     Parameters
@@ -72,6 +79,8 @@ def attention_forward(x, parameters, n_heads):  # (B, T, D) -> (B, T, D)
     parameters : dict
         `query_weight`, `query_bias`, the same for key, value and output: (D, D) and (D,).
     n_heads : int
+    attend : callable
+        From query, key and value, each (B, H, T, d), to what attention returns for them, and a cache.
 
     Returns
     -------
@@ -80,12 +89,12 @@ def attention_forward(x, parameters, n_heads):  # (B, T, D) -> (B, T, D)
     """
     projected = [linear_forward(x, parameters[f"{name}_weight"], parameters[f"{name}_bias"]) for name in PROJECTIONS]
     heads = [split_heads(y, n_heads) for y, _ in projected]
-    attended, attend_cache = scaled_dot_product_forward(*heads, causal_mask(x.shape[1]))
+    attended, attend_cache = attend(*heads)
     y, output_cache = linear_forward(merge_heads(attended), parameters["output_weight"], parameters["output_bias"])
     return y, ([cache for _, cache in projected], attend_cache, output_cache, n_heads)
 
 
-def attention_backward(dy, cache):  # (B, T, D) -> (B, T, D), gradients of the eight arrays
+def attention_backward(dy, cache, attend_backward=scaled_dot_product_backward):  # (B, T, D) -> (B, T, D), gradients of the eight arrays
     """Gradients of :func:`attention_forward`.
 
     Returns
@@ -98,7 +107,7 @@ def attention_backward(dy, cache):  # (B, T, D) -> (B, T, D), gradients of the e
     projection_caches, attend_cache, output_cache, n_heads = cache
     d_merged, output = linear_backward(dy, output_cache)
     gradients = {"output_weight": output["weight"], "output_bias": output["bias"]}
-    d_heads = scaled_dot_product_backward(split_heads(d_merged, n_heads), attend_cache)
+    d_heads = attend_backward(split_heads(d_merged, n_heads), attend_cache)
     dx = 0.0
     for name, d_head, projection_cache in zip(PROJECTIONS, d_heads, projection_caches, strict=True):
         d_path, projection = linear_backward(merge_heads(d_head), projection_cache)
@@ -110,7 +119,8 @@ def attention_backward(dy, cache):  # (B, T, D) -> (B, T, D), gradients of the e
 class CausalSelfAttention:
     """The sound attention, as a part that a model can be given: `CLLM(config, attention=CausalSelfAttention())`.
 
-    Any object with these three methods can take its place: a defect of the museum, or a reader's own.
+    Any object with `parameter_shapes`, `forward` and `backward` can take its place: a defect of the museum, or a
+    reader's own. A part that differs only in what happens between the projections overrides :meth:`attend`.
     """
 
     def parameter_shapes(self, config):
@@ -123,8 +133,16 @@ class CausalSelfAttention:
 
     def forward(self, x, parameters, config):
         """See :func:`attention_forward`."""
-        return attention_forward(x, parameters, config.n_heads)
+        return attention_forward(x, parameters, config.n_heads, self.attend)
 
     def backward(self, dy, cache):
         """See :func:`attention_backward`."""
-        return attention_backward(dy, cache)
+        return attention_backward(dy, cache, self.attend_backward)
+
+    def attend(self, query, key, value):
+        """See :func:`scaled_dot_product_forward`."""
+        return scaled_dot_product_forward(query, key, value)
+
+    def attend_backward(self, d_output, cache):
+        """See :func:`scaled_dot_product_backward`."""
+        return scaled_dot_product_backward(d_output, cache)
