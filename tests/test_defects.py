@@ -5,6 +5,7 @@ import pytest
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
+from cllm_lib.model.attention import attention_weights
 from cllm_lib.training.gradient_check import central_difference
 from cllm_lib.training.optimizers import Adam
 
@@ -105,12 +106,6 @@ def reached(model, query, time=8):
     return found
 
 
-def weights_of_first_layer(model, tokens):
-    part, x = model.layer.attention, model.parameters["embedding"][tokens]
-    _, (_, attend_cache, _, _) = part.forward(x, model.layer_parameters(0)["attention"], model.config)
-    return attend_cache[3]
-
-
 def test_no_causal_mask_lets_an_output_depend_on_what_comes_later():
     patient, healthy = both("no causal mask")
     assert reached(patient, query=2) == set(range(8))
@@ -198,7 +193,7 @@ def test_home_made_exponential_is_the_true_one_above_zero_and_a_line_below():
 
 def test_home_made_exponential_gives_negative_weights_that_still_sum_to_one():
     tokens, _ = random_batch(40, 3, 8)
-    patient, healthy = (weights_of_first_layer(model, tokens) for model in both("home-made exponential", size=1.0))
+    patient, healthy = (attention_weights(model, tokens[0])[0] for model in both("home-made exponential", size=1.0))
     for weights in (patient, healthy):
         np.testing.assert_allclose(weights.sum(axis=-1), 1.0, atol=1e-9)
     assert patient.min() < 0.0

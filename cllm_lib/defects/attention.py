@@ -112,6 +112,10 @@ class BlockProjection(CausalSelfAttention):
             gradients[f"{name}_weight"] *= in_block
         return dx, gradients
 
+    def weights(self, cache):
+        """Of the sound part."""
+        return super().weights(cache[0])
+
 
 class TaylorExponential(CausalSelfAttention):
     """A softmax made with an exponential of one's own, whose series stops after two terms below zero.
@@ -200,6 +204,10 @@ class OuterProductAttention(CausalSelfAttention):
         for name in PROJECTIONS:
             gradients[f"{name}_weight"], gradients[f"{name}_bias"] = outer_product(x, dy), dy.sum(axis=(0, 1))
         return dy, gradients
+
+    def weights(self, cache):
+        """Of the sound part."""
+        return super().weights(cache[1])
 
 
 def outer_product(x, dy):  # (B, T, D), (B, T, D) -> (D, D)

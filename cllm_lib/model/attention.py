@@ -3,6 +3,7 @@
 Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -116,11 +117,20 @@ def attention_backward(dy, cache, attend_backward=scaled_dot_product_backward): 
     return dx, gradients
 
 
+def weights_of(cache):  # -> (B, H, T, T)
+    """The attention weights that :func:`attention_forward` left in its cache: row q is how query q divides its look."""
+    _, (*_, weights), _, _ = cache
+    return weights
+
+
 class CausalSelfAttention:
     """The sound attention, as a part that a model can be given: `CLLM(config, attention=CausalSelfAttention())`.
 
-    Any object with `parameter_shapes`, `forward` and `backward` can take its place: a defect of the museum, or a
-    reader's own. A part that differs only in what happens between the projections overrides :meth:`attend`.
+        Any object with `parameter_shapes`, `forward` and `backward` can take its place: a defect of the museum, or a
+        reader's own. A part that differs only in what happens between the projections overrides :meth:`attend`.
+    =======
+        Any object with the first three methods can take its place: a defect of the museum, or a reader's own. The fourth,
+        `weights`, is for looking: :func:`attention_weights` asks for it.
     """
 
     def parameter_shapes(self, config):
@@ -146,3 +156,50 @@ class CausalSelfAttention:
     def attend_backward(self, d_output, cache):
         """See :func:`scaled_dot_product_backward`."""
         return scaled_dot_product_backward(d_output, cache)
+
+    def weights(self, cache):  # -> (B, H, T, T)
+        """See :func:`weights_of`."""
+        return weights_of(cache)
+
+
+class _Watched:
+    """An attention part that works as `part` does, and keeps a copy of the weights of each call."""
+
+    def __init__(self, part):
+        self.part = part
+        self.seen = []
+
+    def forward(self, *arguments):
+        y, cache = self.part.forward(*arguments)
+        self.seen.append(np.array(self.part.weights(cache)))
+        return y, cache
+
+
+def attention_weights(model, tokens):  # (T,) -> n_layers x (H, T, T)
+    """Where each position of one sequence looks, in every layer and head of a model.
+
+    Parameters
+    ----------
+    model : CLLM
+        Left as it was.
+    tokens : array_like of int, shape (T,)
+
+    Returns
+    -------
+    list of ndarray, shape (H, T, T)
+        One array a layer: `[layer][head, query, key]`. Of sound attention each row sums to 1 over the keys.
+
+    Raises
+    ------
+    ValueError
+        If `tokens` are not one sequence, or the model's attention has no weights, as simplified attention has none.
+    """
+    if np.ndim(tokens) != 1:
+        raise ValueError(f"tokens have shape {np.shape(tokens)}: give one sequence, such as tokens[0]")
+    part = getattr(model.layer, "attention", None)
+    if not hasattr(part, "weights"):
+        raise ValueError(f"{type(part or model.layer).__name__} has no attention weights to show: give it a method weights(cache)")
+    watched, watched.layer = copy.copy(model), copy.copy(model.layer)
+    watched.layer.attention = _Watched(part)
+    watched.logits([tokens])
+    return [weights[0] for weights in watched.layer.attention.seen]

@@ -33,39 +33,52 @@ def new_axes(title, xlabel, ylabel, width=7.0, height=4.0):
     matplotlib.axes.Axes
         Its figure is `axes.figure`.
     """
+    return row_of_axes([title], xlabel, ylabel, width, height)[0]
+
+
+def row_of_axes(titles, xlabel, ylabel, width, height):
+    """Axes side by side in one figure, in the house style; `width` is that of the whole figure.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+    """
     figure = Figure(figsize=(width, height), dpi=90, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title, fontsize=12)
-    axes.set_xlabel(xlabel, fontsize=11)
-    axes.set_ylabel(ylabel, fontsize=11)
-    axes.grid(color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    return axes
+    row = list(figure.subplots(1, len(titles), squeeze=False)[0])
+    for axes, title in zip(row, titles, strict=True):
+        axes.set_title(title, fontsize=12)
+        axes.set_xlabel(xlabel, fontsize=11)
+        axes.set_ylabel(ylabel, fontsize=11)
+        axes.grid(color="#dddddd", linewidth=0.7)
+        axes.set_axisbelow(True)
+        for side in ("top", "right"):
+            axes.spines[side].set_visible(False)
+    return row
 
 
 def show(axes, caption):
     """Show a figure, with what to see in it as its alternative text and as words below it.
 
-    Under the caption stand the numbers of every line and bar that was drawn, read back from the drawing: whoever
+    Under the caption stand the numbers of every line, bar and map that was drawn, read back from the drawing: whoever
     cannot see the picture has them, and a changed picture changes this text.
 
     Parameters
     ----------
-    axes : matplotlib.axes.Axes
+    axes : matplotlib.axes.Axes, or a list of them
+        Of one figure.
     caption : str
         One sentence: what to see.
     """
+    row = axes if isinstance(axes, list) else [axes]
     buffer = io.BytesIO()
-    axes.figure.savefig(buffer, format="png", metadata={"Software": None})
+    row[0].figure.savefig(buffer, format="png", metadata={"Software": None})
     display(Image(buffer.getvalue(), alt=caption))
-    print("\n".join([f"What to see: {caption}", *numbers_drawn(axes)]))
+    print("\n".join([f"What to see: {caption}", *itertools.chain.from_iterable(map(numbers_drawn, row))]))
 
 
 def numbers_drawn(axes):
-    """One line of text for each labelled line and group of bars in `axes`, from the numbers they were drawn with."""
+    """One line of text for each labelled line, bar and map in `axes`, from the numbers they were drawn with."""
     texts = []
     for line in axes.lines:
         if not line.get_label().startswith("_"):
@@ -75,6 +88,13 @@ def numbers_drawn(axes):
     names = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
     for bars in axes.containers:
         texts += [f"  {name}: {_number(bar.get_height())}" for name, bar in zip(names, bars, strict=True)]
+    for image in axes.images:
+        rows = [label.get_text() for label in axes.get_yticklabels()]
+        last = np.asarray(image.get_array(), dtype=float)[-1]
+        best = int(np.argmax(last))
+        texts.append(
+            f"  {axes.get_title()}: the last row, {rows[-1]}, is largest at {names[best]} (column {best}): {_number(last[best], 2)}"
+        )
     return texts
 
 
@@ -211,3 +231,58 @@ def gradient_by_layer(measured, predicted, title):
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.legend(frameon=False, fontsize=10)
     return axes
+
+
+def attention_map(weights, words, title):
+    """Where each word looks in one head, as a labelled map.
+
+    Parameters
+    ----------
+    weights : array_like, shape (T, T)
+        Query rows, key columns.
+    words : sequence of str
+        T of them.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    return attention_maps({title: weights}, words)[0]
+
+
+def attention_maps(maps, words):
+    """Maps side by side, in one scale of colours: before and after training, or all heads of a layer.
+
+    Parameters
+    ----------
+    maps : dict of str to array_like, shape (T, T)
+        Weights, query rows and key columns, by title. `{f"head {h}": w for h, w in enumerate(weights[0])}` shows a layer.
+    words : sequence of str
+        T of them.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If a map is not T x T.
+    """
+    arrays = [np.asarray(weights, dtype=float) for weights in maps.values()]
+    for title, weights in zip(maps, arrays, strict=True):
+        if weights.shape != (len(words), len(words)):
+            raise ValueError(f"the map {title!r} has shape {weights.shape}, and there are {len(words)} words: give weights[layer][head]")
+    side = min(5.0, max(2.8, 0.24 * len(words)))
+    row = row_of_axes([str(title) for title in maps], "key: what is looked at", "query: who looks", len(maps) * side + 0.8, side + 0.4)
+    scale = {"vmin": min(0.0, *(np.nanmin(a) for a in arrays)), "vmax": max(1.0, *(np.nanmax(a) for a in arrays))}
+    for axes, weights in zip(row, arrays, strict=True):
+        image = axes.imshow(weights, cmap="Blues", **scale)
+        axes.set_xticks(range(len(words)), words, rotation=90, fontsize=9)
+        axes.set_yticks(range(len(words)), words, fontsize=9)
+        axes.grid(visible=False)
+    for axes in row[1:]:
+        axes.set_ylabel("")  # as at the first
+    row[0].figure.colorbar(image, ax=row, label="weight", shrink=0.8)
+    return row

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from oracles import spread_out
 
+from cllm_lib import CLLM, CLLMConfig, defects
 from cllm_lib.model import attention
 
 
@@ -47,3 +49,62 @@ def test_weights_survive_huge_scores():
 def test_causal_mask_lets_each_query_see_itself_and_the_past(time):
     mask = attention.causal_mask(time)
     assert all(mask[q, k] == (k <= q) for q in range(time) for k in range(time))
+
+
+def small_model(**parts):
+    config = CLLMConfig(vocab_size=11, d_model=8, n_layers=3, n_heads=2, d_ff=6, seq_len=5)
+    return spread_out(CLLM(config, **parts))
+
+
+def test_attention_weights_are_those_of_the_formula_in_every_layer():
+    model, tokens = small_model(), [3, 1, 4, 1, 5]
+    collected = attention.attention_weights(model, tokens)
+    x = model.parameters["embedding"][None, tokens]
+    for i, weights in enumerate(collected):
+        p = model.layer_parameters(i)["attention"]
+        query, key = (x[0] @ p[f"{name}_weight"] + p[f"{name}_bias"] for name in ("query", "key"))
+        for h, q in np.ndindex(2, 5):
+            columns = slice(4 * h, 4 * h + 4)
+            scores = [math.exp(query[q, columns] @ key[k, columns] / 2.0) if k <= q else 0.0 for k in range(5)]
+            np.testing.assert_allclose(weights[h, q], np.array(scores) / sum(scores), atol=1e-12)
+        x, _ = model.layer.forward(x, model.layer_parameters(i), model.config)
+    assert [weights.shape for weights in collected] == [(2, 5, 5)] * 3
+
+
+def test_looking_leaves_the_model_alone():
+    model = small_model()
+    layer, before = model.layer, model.flat_parameters.copy()
+    loss = model.loss([[1, 2, 3]], [[2, 3, 4]])
+    attention.attention_weights(model, [1, 2, 3])
+    assert model.layer is layer
+    assert type(layer.attention) is attention.CausalSelfAttention
+    np.testing.assert_array_equal(model.flat_parameters, before)
+    assert model.loss([[1, 2, 3]], [[2, 3, 4]]) == loss
+
+
+def test_collected_weights_are_copies():
+    model = small_model()
+    first = attention.attention_weights(model, [1, 2, 3])
+    kept = np.array(first)
+    attention.attention_weights(model, [5, 6, 7])
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("part", [{"attention": defects.OuterProductAttention()}, {"layer": defects.LayerOfTheHalfRepair()}])
+def test_defects_with_attention_can_be_looked_at(part):
+    for weights in attention.attention_weights(small_model(**part), [1, 2, 3]):
+        np.testing.assert_allclose(weights.sum(axis=-1), 1.0)
+
+
+@pytest.mark.parametrize(
+    ("attention_part", "tokens", "words"),
+    [
+        (None, [[1, 2]], r"shape \(1, 2\): give one sequence"),
+        (None, 3, r"shape \(\): give one sequence"),
+        (None, [1, 99], r"\[0, 1\] is 99, outside the vocabulary"),
+        (defects.SimplifiedAttention(), [1, 2], "SimplifiedAttention has no attention weights"),
+    ],
+)
+def test_what_has_no_weights_to_show_says_so(attention_part, tokens, words):
+    with pytest.raises(ValueError, match=words):
+        attention.attention_weights(small_model(attention=attention_part), tokens)

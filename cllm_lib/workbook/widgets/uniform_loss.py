@@ -1,8 +1,10 @@
-"""Things to move. Each stands beside a static figure, works from the keyboard, and writes no output of its own."""
+"""The loss of a uniform guess, at any number of words."""
 
 import math
 
 import ipywidgets
+
+from cllm_lib.workbook.widgets.svg import MARK, svg, text
 
 WIDTH, HEIGHT, MARGIN = 420, 180, 34
 LOG_MAX = 5.2  # powers of ten: up to about 158,000 words
@@ -84,13 +86,14 @@ def curve_svg(uniform_loss, size, loss):
     curve = " ".join(place(v, float(uniform_loss(v))) for v in sizes)
     x, y = place(size, loss).split(",")
     floor = HEIGHT - MARGIN
-    return (
-        f'<svg role="img" aria-label="Loss of a uniform guess against V on a logarithmic axis; at V = {size:,} it is {loss:.4f} nats" '
-        f'width="{WIDTH}" height="{HEIGHT}" viewBox="0 0 {WIDTH} {HEIGHT}" fill="none" stroke="currentColor">'
-        f'<path d="M{MARGIN},{MARGIN // 2} V{floor} H{WIDTH - MARGIN // 2}"/>'
-        f'<polyline points="{curve}" stroke="#56B4E9" stroke-width="2.5"/>'
-        f'<path d="M{x},{floor} V{y} H{MARGIN}" stroke-dasharray="4 3"/>'
-        f'<circle cx="{x}" cy="{y}" r="6" fill="#D55E00" stroke="none"/>'
-        f'<g fill="currentColor" stroke="none" font-size="12"><text x="{WIDTH - 110}" y="{HEIGHT - 10}">V (log scale)</text>'
-        f'<text x="4" y="12">loss (nats)</text></g></svg>'
+    return svg(
+        f"Loss of a uniform guess against V on a logarithmic axis; at V = {size:,} it is {loss:.4f} nats",
+        WIDTH,
+        HEIGHT,
+        f'<path d="M{MARGIN},{MARGIN // 2} V{floor} H{WIDTH - MARGIN // 2}"/>',
+        f'<polyline points="{curve}" stroke="#56B4E9" stroke-width="2.5"/>',
+        f'<path d="M{x},{floor} V{y} H{MARGIN}" stroke-dasharray="4 3"/>',
+        f'<circle cx="{x}" cy="{y}" r="6" fill="{MARK}" stroke="none"/>',
+        text(WIDTH - 110, HEIGHT - 10, "V (log scale)"),
+        text(4, 12, "loss (nats)"),
     )

@@ -1,0 +1,6 @@
+"""Things to move. Each stands beside a static figure, works from the keyboard, and writes no output of its own."""
+
+from cllm_lib.workbook.widgets.attention import AttentionViewer
+from cllm_lib.workbook.widgets.uniform_loss import UniformLossExplorer
+
+__all__ = ["AttentionViewer", "UniformLossExplorer"]

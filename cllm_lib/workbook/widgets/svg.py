@@ -1,0 +1,36 @@
+"""Pictures drawn in the page, in the page's own colours, so that they fit a light and a dark theme."""
+
+from html import escape
+
+# Fully opaque, each stands out from white and from a dark page by at least 3 to 1 (WCAG 2.1, 1.4.11).
+SHADE = "#0072B2"
+MARK = "#D55E00"
+
+
+def svg(label, width, height, *elements):
+    """Elements of SVG as one picture with a description.
+
+    Parameters
+    ----------
+    label : str
+        What to see, with its numbers: a screen reader says it in place of the picture.
+    width, height : int
+        In pixels.
+    *elements : str
+        Without `fill` and `stroke` of their own they are lines in the colour of the page's text.
+
+    Returns
+    -------
+    str
+    """
+    return (
+        f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'fill="none" stroke="currentColor">{"".join(elements)}</svg>'
+    )
+
+
+def text(x, y, words, anchor="start", size=12):
+    """Words at a place, in the colour of the page's text; `anchor` says which end of them stands at x."""
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="currentColor" stroke="none">{escape(words)}</text>'
+    )
