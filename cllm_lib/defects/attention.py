@@ -139,11 +139,11 @@ class TaylorExponential(CausalSelfAttention):
         largest = np.where(allowed, scores, -np.inf).max(axis=-1, keepdims=True)
         powers = np.where(allowed, home_made_exponential(np.where(allowed, scores - largest, 0.0)), 0.0)
         total = powers.sum(axis=-1, keepdims=True)
-        return (powers / total) @ value, (query, key, value, powers / total, total, scores == largest)
+        return (powers / total) @ value, (query, key, value, total, scores == largest, powers / total)
 
     def attend_backward(self, d_output, cache):
         """The true gradient of 1 + x: slope 1 for every key, and the largest score stands in every term."""
-        query, key, value, weights, total, is_largest = cache
+        query, key, value, total, is_largest, weights = cache
         d_weights = d_output @ value.swapaxes(-1, -2)
         allowed = causal_mask(query.shape[2])
         d_powers = np.where(allowed, (d_weights - (d_weights * weights).sum(axis=-1, keepdims=True)) / total, 0.0)

@@ -126,11 +126,9 @@ def weights_of(cache):  # -> (B, H, T, T)
 class CausalSelfAttention:
     """The sound attention, as a part that a model can be given: `CLLM(config, attention=CausalSelfAttention())`.
 
-        Any object with `parameter_shapes`, `forward` and `backward` can take its place: a defect of the museum, or a
-        reader's own. A part that differs only in what happens between the projections overrides :meth:`attend`.
-    =======
-        Any object with the first three methods can take its place: a defect of the museum, or a reader's own. The fourth,
-        `weights`, is for looking: :func:`attention_weights` asks for it.
+    Any object with `parameter_shapes`, `forward` and `backward` can take its place: a defect of the museum, or a
+    reader's own. A part that differs only in what happens between the projections overrides :meth:`attend`.
+    `weights` is for looking: :func:`attention_weights` asks for it.
     """
 
     def parameter_shapes(self, config):
