@@ -1,0 +1,260 @@
+"""Answers for chapter 02: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
+
+import math
+from collections import Counter, defaultdict
+
+import numpy as np
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
+
+
+# -- 02.2 --
+def entropy_of(counts):
+    shares = np.array(list(counts), dtype=float)
+    shares /= shares.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def joint(inputs, targets):
+    return entropy_of(Counter(zip(inputs.ravel().tolist(), targets.ravel().tolist(), strict=True)).values())
+
+
+def single(ids):
+    return entropy_of(Counter(ids.ravel().tolist()).values())
+
+
+def floor(inputs, targets):
+    return joint(inputs, targets) - single(inputs)
+
+
+def unweighted(inputs, targets):
+    following = defaultdict(Counter)
+    for a, b in zip(inputs.ravel().tolist(), targets.ravel().tolist(), strict=True):
+        following[a][b] += 1
+    return np.mean([entropy_of(counts.values()) for counts in following.values()])
+
+
+def weighted(inputs, targets):
+    following = defaultdict(list)
+    for a, b in zip(inputs.ravel(), targets.ravel(), strict=True):
+        following[a].append(b)
+    return sum(len(words) * entropy_of(Counter(words).values()) for words in following.values()) / inputs.size
+
+
+def by_matrix(inputs, targets):
+    counts = np.zeros((1 + inputs.max(), 1 + targets.max()))
+    np.add.at(counts, (inputs, targets), 1)
+    chances = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    return np.float32(-(counts[counts > 0] * np.log(chances[counts > 0])).sum() / counts.sum())
+
+
+# -- 02.3 --
+def weights(query, key, scale=None, masked=True, fill=-np.inf, shift=True, axis=-1, mask=None):
+    scores = query @ key.swapaxes(-1, -2) / (math.sqrt(query.shape[-1]) if scale is None else scale)
+    mask = np.tri(query.shape[-2], dtype=bool) if mask is None else mask
+    scores = np.where(mask, scores, fill) if masked else scores
+    powers = np.exp(scores - scores.max(axis=axis, keepdims=True) if shift else scores)
+    return powers / powers.sum(axis=axis, keepdims=True)
+
+
+def masks_late(query, key):
+    return weights(query, key, masked=False) * np.tri(query.shape[-2])
+
+
+def two_axes_only(query, key):
+    return weights(query.reshape(-1, query.shape[-1]), key.reshape(-1, key.shape[-1]))
+
+
+def transposes_everything(query, key):
+    scores = query @ key.T / math.sqrt(query.shape[-1])
+    scores = np.where(np.tri(query.shape[-2], dtype=bool), scores, -np.inf)
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def shifts_by_one_maximum(query, key):
+    scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
+    powers = np.exp(np.where(np.tri(query.shape[-2], dtype=bool), scores, -np.inf) - scores.max())
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def strictly_earlier(query, key):
+    return weights(query, key, mask=np.tri(query.shape[-2], k=-1, dtype=bool))
+
+
+def spoils_its_input(query, key):
+    query /= math.sqrt(query.shape[-1])
+    return weights(query, key, scale=1.0)
+
+
+def by_einsum(query, key):
+    scores = np.einsum("...qd,...kd->...qk", query, key) * query.shape[-1] ** -0.5
+    scores = scores + np.triu(np.full(scores.shape[-2:], -1e30), k=1)
+    scores = scores - scores.max(-1, keepdims=True)
+    return np.exp(scores - np.log(np.exp(scores).sum(-1, keepdims=True)))
+
+
+def scaled_beforehand(query, key):
+    return weights(query * query.shape[-1] ** -0.25, key * query.shape[-1] ** -0.25, scale=1.0).astype(np.float32)
+
+
+# -- 02.4 --
+def heads(x, n_heads):
+    return x.reshape(*x.shape[:2], n_heads, -1).transpose(0, 2, 1, 3)
+
+
+def by_slices(x, n_heads):
+    return np.stack(np.split(x, n_heads, axis=-1), axis=1)
+
+
+# -- 02.5 --
+def reaching(model, tokens, query, positions=None, new=None, compare=None, start=None):
+    compare = compare or (lambda logits: logits[0, query])
+    before, found = compare(model.logits(tokens)), set()
+    for t in range(tokens.shape[1]) if positions is None else positions:
+        changed = tokens.copy()
+        changed[0, t] = (changed[0, t] + 1) % model.config.vocab_size if new is None else new
+        if np.abs(compare(model.logits(changed)) - before).max() > 1e-9:
+            found.add(t)
+    return found
+
+
+def in_place(model, tokens, query):
+    before, found = model.logits(tokens)[0, query], set()
+    for t in range(tokens.shape[1]):
+        tokens[0, t] = (tokens[0, t] + 1) % model.config.vocab_size
+        if (model.logits(tokens)[0, query] != before).any():
+            found.add(t)
+    return found
+
+
+def without_modulo(model, tokens, query):
+    before = model.logits(tokens)[0, query]
+    return {t for t in range(tokens.shape[1]) if (model.logits(tokens + np.eye(tokens.shape[1], dtype=int)[t])[0, query] != before).any()}
+
+
+def as_flags(model, tokens, query):
+    found = reaching(model, tokens, query)
+    return [t in found for t in range(tokens.shape[1])]
+
+
+def in_one_batch(model, tokens, query):
+    time = tokens.shape[1]
+    changed = (tokens + np.eye(time, dtype=int)) % model.config.vocab_size
+    return np.flatnonzero(np.abs(model.logits(changed)[:, query] - model.logits(tokens)[0, query]).max(axis=-1) > 1e-9)
+
+
+# -- 02.6 --
+DIAGNOSIS = {"A": "head stride", "B": "exponential", "C": "no residual", "D": "no mask", "E": "blocks"}
+
+BROKEN_ARRAYS = [
+    (returns(None), "returned None"),
+    (raises, "it raised KeyError"),
+    (returns("nine"), "an array was asked for"),
+    (3, "a function was asked for"),
+]
+
+WRONG = {
+    "02.1": [
+        (-1, "below 0"),
+        (9.21, "above ln 280"),
+        ("low", "a number was asked for"),
+        (None, "number|finite"),
+        (float("nan"), "finite"),
+        (np.zeros(2), "one number"),
+    ],
+    "02.2": [
+        (joint, "entropy of the pairs"),
+        (lambda x, y: single(y), "the unigram entropy"),
+        (lambda x, y: joint(x, y) - single(y), "the other way round"),
+        (unweighted, "must count often"),
+        (lambda x, y: floor(x, y) / math.log(2), "in bits"),
+        (lambda x, y: -floor(x, y), "The sign"),
+        (lambda x, y: math.exp(floor(x, y)), "a perplexity"),
+        (lambda x, y: floor(x, y) * x.size, "a sum over all pairs"),
+        (lambda x, y: round(floor(x, y), 4), "Do not round"),
+        (lambda x, y: single(x) / 2, "Each pair"),
+        *BROKEN_FUNCTIONS,
+    ],
+    "02.3": [
+        (lambda q, k: weights(q, k, scale=1.0), "no score was divided"),
+        (masks_late, "you mask after softmax"),
+        (lambda q, k: weights(q, k, axis=-2), "over the queries"),
+        (lambda q, k: weights(q, k, scale=q.shape[-1]), "its square root"),
+        (lambda q, k: weights(q, k, scale=q.shape[-1] ** -0.5), "you multiply"),
+        (lambda q, k: weights(q, k, scale=q.shape[-2] ** 0.5), "root of T"),
+        (lambda q, k: weights(q, k, masked=False), "nothing is masked"),
+        (lambda q, k: weights(q, k, fill=0.0), "exp.0. is 1"),
+        (lambda q, k: weights(q, k, mask=~np.tri(q.shape[-2], k=-1, dtype=bool)), "upside down"),
+        (lambda q, k: weights(q, k).swapaxes(-1, -2), "rows and columns are swapped"),
+        (lambda q, k: np.exp(q @ k.T / q.shape[-1] ** 0.5) * np.tri(len(q)), "divide each row by its sum"),
+        (lambda q, k: weights(q, k, shift=False), "subtract each row's maximum"),
+        (two_axes_only, "shape"),
+        (transposes_everything, "it raised ValueError"),
+        (shifts_by_one_maximum, "scores of 10,000"),
+        (strictly_earlier, "NaN or infinite"),
+        (spoils_its_input, "changed its input"),
+        (lambda q, k: q @ k.swapaxes(-1, -2), "weights lie between 0 and 1"),
+        (lambda q, k: weights(q * 1.3, k), "the numbers differ from the loops"),
+        (lambda q, k: weights(q, k) * 0.5, "each should sum to 1"),
+        (lambda q, k: np.full((5, 5), np.nan), "NaN or infinite"),
+        (returns(np.zeros(3)), r"shape \(3,\); \(5, 5\) was asked for"),
+        *BROKEN_ARRAYS,
+    ],
+    "02.4": [
+        (lambda x, n: x.reshape(x.shape[0], n, x.shape[1], -1), "reshape alone lays rows"),
+        (lambda x, n: x.reshape(*x.shape[:2], n, -1), "still behind time"),
+        (lambda x, n: x.reshape(*x.shape[:2], -1, n).transpose(0, 3, 1, 2), "every H-th column"),
+        (lambda x, n: heads(x, n)[:, ::-1], "reverse order"),
+        (lambda x, n: x, "was asked for: batch, heads"),
+        (lambda x, n: heads(x[:, ::-1], n), "the shape fits"),
+        (lambda x, n: np.full(heads(x, n).shape, np.nan), "the shape fits"),
+        (returns(np.zeros(3)), r"became \(3,\)"),
+        *BROKEN_ARRAYS,
+    ],
+    "02.5": [
+        (lambda m, t, q: reaching(m, t, q, positions=range(q + 1)), "earlier positions only"),
+        (lambda m, t, q: reaching(m, t, q, new=0), "is 0 already"),
+        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0]), "compare those at `query` only"),
+        (lambda m, t, q: reaching(m, t, q, positions=[p for p in range(6) if p != q]), "its own token"),
+        (in_place, "changed its input"),
+        (without_modulo, "it raised ValueError: an id is outside"),
+        (as_flags, "True and False"),
+        (lambda m, t, q: {int(i) + 40 for i in t[0]}, "not positions"),
+        (lambda m, t, q: set(range(1, t.shape[1])), "one token changed at a time"),
+        (returns(5), "a set of positions was asked for"),
+        (returns({float("nan")}), "a set of positions was asked for|cannot make sense"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (None, "a function was asked for"),
+    ],
+    "02.6": [
+        (DIAGNOSIS | {"A": "no mask", "D": "head stride"}, "A as 'no mask': then its outputs would depend on later words"),
+        (DIAGNOSIS | {"B": "blocks"}, "B as 'blocks'"),
+        (DIAGNOSIS | {"C": "exponential"}, "leave the range"),
+        (DIAGNOSIS | {"E": "no residual"}, "nothing would come through"),
+        (DIAGNOSIS | {"D": "head stride"}, "position 8 would depend"),
+        (DIAGNOSIS | {"A": "stride"}, "not in the table"),
+        (DIAGNOSIS | {"C": ..., "E": ...}, "still open: C, E"),
+        (None, "cannot make sense"),
+        ({"A": float("nan")}, "still open"),
+        ("no mask", "cannot make sense"),
+    ],
+}
+
+RIGHT = {
+    "02.1": [0, 1.53, "2", np.float32(1.5), 5.63],
+    "02.2": [floor, weighted, by_matrix],
+    "02.3": [weights, by_einsum, scaled_beforehand],
+    "02.4": [heads, by_slices, lambda x, n: np.moveaxis(x.reshape(*x.shape[:2], n, -1), 2, 1)],
+    "02.5": [reaching, in_one_batch, lambda m, t, q: sorted(reaching(m, t, q))],
+    "02.6": [dict(reversed(DIAGNOSIS.items())), {k.lower(): v.upper() for k, v in DIAGNOSIS.items()}, list(DIAGNOSIS.items())],
+}
+
+TYPED_WRONG = {
+    "02.1": 'my_bet = "low"',
+    "02.2": "def bigram_floor(inputs, targets):\n    return np.log(len(np.unique(targets)))",
+    "02.3": "def attention_weights(query, key):\n    return np.exp(query @ key.T)",
+    "02.4": "def split_heads(x, n_heads):\n    return x.reshape(x.shape[0], n_heads, x.shape[1], -1)",
+    "02.5": "def reach(model, tokens, query):\n    return set(range(query + 1))",
+    "02.6": 'diagnosis = {"A": "no mask", "B": "no mask", "C": "no mask", "D": "no mask", "E": "no mask"}',
+}
