@@ -108,11 +108,21 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
     generator = np.random.default_rng(seed)
     with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
         loss, gradients = model.loss_and_gradients(tokens, targets)
-        twin = _twin(model)
+        twin = float64_copy(model)
         reports = tuple(_examine(model, twin, name, gradients[name], tokens, targets, loss, learning_rate, generator) for name in gradients)
     diagnosis = Diagnosis(loss, reports, judge(loss, reports))
     print(diagnosis)
     return diagnosis
+
+
+def float64_copy(model):
+    """The same model in float64, with weights of its own: a nudge small enough to be a slope would drown in float32's rounding."""
+
+    def copy_weights(parameters, generator):
+        for name, array in parameters.items():
+            array[...] = model.parameters[name]
+
+    return CLLM(replace(model.config, dtype="float64"), init=copy_weights, layer=model.layer, embedding=model.embedding)
 
 
 def judge(loss, tensors):
@@ -174,16 +184,6 @@ def _nudge(twin, name, gradient, tokens, targets, loss, generator):
     measured = central_difference(lambda: twin.loss(tokens, targets), weights, step * direction) / (2 * step)
     resolution = 100 * np.finfo(weights.dtype).eps * max(1.0, abs(loss)) / step
     return (length if usable else 0.0), measured, float(resolution)
-
-
-def _twin(model):
-    """The same model in float64: a nudge small enough to be a slope would drown in float32's rounding."""
-
-    def copy_weights(parameters, generator):
-        for name, array in parameters.items():
-            array[...] = model.parameters[name]
-
-    return CLLM(replace(model.config, dtype="float64"), init=copy_weights, layer=model.layer, embedding=model.embedding)
 
 
 def _unit(direction):

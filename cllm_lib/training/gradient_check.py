@@ -6,6 +6,7 @@
 It needs weights off zero: where everything is zero, a wrong gradient is zero as well.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from cllm_lib.checks import non_negative_number, positive_integer
 
 SMALLEST_SHARE = 1e-3  # gradients below this share of the largest are compared with that share instead
+NOISE = 1e-8  # a loss near 10 is known to 2e-15; divided by 2 eps = 2e-6, that is a slope of 1e-9
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,6 @@ def check_gradients(function, arrays, eps=1e-6, coordinates=None, seed=0):
         If an array is not float64, or a gradient is missing or has another shape than its array.
     """
     eps = non_negative_number(eps, "eps")
-    limit = None if coordinates is None else positive_integer(coordinates, "coordinates")
     generator = np.random.default_rng(seed)
     _, gradients = function(arrays)
     gradients = {name: np.array(_gradient_of(name, array, gradients)) for name, array in arrays.items()}
@@ -108,14 +109,109 @@ def check_gradients(function, arrays, eps=1e-6, coordinates=None, seed=0):
 
     compared = {}
     for name, array in arrays.items():
-        chosen = np.arange(array.size) if limit is None or limit >= array.size else np.sort(generator.permutation(array.size)[:limit])
-        indices = [tuple(int(i) for i in np.unravel_index(flat, array.shape)) for flat in chosen]
-        slopes = [central_difference(loss, array, eps, index) / (2.0 * eps) for index in indices]
-        compared[name] = [(index, float(gradients[name][index]), slope) for index, slope in zip(indices, slopes, strict=True)]
+        indices = drawn_entries(array.shape, coordinates, generator)
+        pairs = zip(*compare_entries(loss, array, gradients[name], indices, eps), strict=True)
+        compared[name] = [(index, float(analytic), float(slope)) for index, (analytic, slope) in zip(indices, pairs, strict=True)]
     numbers = [abs(number) for found in compared.values() for _, *pair in found for number in pair]
     largest = max(numbers, default=0.0)
     rows = (_worst(name, found, arrays[name].size, SMALLEST_SHARE * largest) for name, found in compared.items())
     return GradientReport(tuple(rows), largest)
+
+
+def drawn_entries(shape, coordinates, generator):
+    """Indices of at most `coordinates` entries of an array, drawn without repetition, in the array's order; all if None.
+
+    Returns
+    -------
+    list of tuple of int
+    """
+    size = math.prod(shape)
+    limit = size if coordinates is None else positive_integer(coordinates, "coordinates")
+    chosen = np.arange(size) if limit >= size else np.sort(generator.permutation(size)[:limit])
+    return [tuple(int(i) for i in np.unravel_index(flat, shape)) for flat in chosen]
+
+
+def compare_entries(loss, array, gradient, indices, eps=1e-6):
+    """Gradients of some entries as handed in, and as central differences measure them.
+
+    Parameters
+    ----------
+    loss : callable
+        Without arguments; reads `array`.
+    array : ndarray
+        float64; nudged in place one entry at a time, and left as it was.
+    gradient : ndarray
+        Of the shape of `array`: what is to be checked.
+    indices : sequence of tuple of int
+    eps : float
+
+    Returns
+    -------
+    analytic, numeric : ndarray, shape (n,)
+    """
+    analytic = np.array([gradient[index] for index in indices])
+    numeric = np.array([central_difference(loss, array, eps, index) / (2.0 * eps) for index in indices])
+    return analytic, numeric
+
+
+def relative_error(analytic, numeric, smallest=0.0):
+    """|analytic - numeric| over the larger of the two, or over `smallest` where both are below it; 0 where all are 0."""
+    scale = max(abs(analytic), abs(numeric), smallest)
+    return 0.0 if scale == 0.0 else abs(analytic - numeric) / scale
+
+
+def angle_between(first, second):
+    """The angle between two gradients, taken as vectors: 0 for the same direction, 90 for nothing in common, 180 for opposite.
+
+    Parameters
+    ----------
+    first, second : array_like of equal shape
+
+    Returns
+    -------
+    float
+        In degrees. NaN where either is zero everywhere, or not finite: that has no direction. Rounding noise has
+        one: where a true gradient is 0 up to 1e-17, compare lengths instead.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ.
+
+    Notes
+    -----
+    Half the angle is the arctangent of |u - v| / |u + v| with u and v of length 1. Unlike the arccosine of u . v,
+    this keeps its digits near 0 and 180 degrees (Kahan 2006, "How Futile are Mindless Assessments of Roundoff in
+    Floating-Point Computation?", section 12).
+    """
+    first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    if first.shape != second.shape:
+        raise ValueError(f"one gradient has shape {first.shape}, the other {second.shape}: an angle needs two of one shape")
+    sizes = [float(np.max(np.abs(vector), initial=0.0)) for vector in (first, second)]
+    if not all(0.0 < size < np.inf for size in sizes):
+        return float("nan")
+    u, v = (vector.ravel() / size for vector, size in zip((first, second), sizes, strict=True))  # no square under- or overflows
+    u, v = u / np.linalg.norm(u), v / np.linalg.norm(v)
+    return float(np.degrees(2.0 * np.arctan2(np.linalg.norm(u - v), np.linalg.norm(u + v))))
+
+
+def agreement(analytic, numeric):
+    """How far two gradients agree, in words: a factor and an angle.
+
+    The factor is the k of the best line through 0, analytic = k numeric: 1 for a right gradient, 2 for a doubled, 0
+    for a forgotten one. The angle says how well that line fits: 0 if all entries lie on it.
+
+    Returns
+    -------
+    str
+        Without numbers where no slope is above 1e-8: that is rounding, and any factor would be chance.
+    """
+    analytic, numeric = np.ravel(analytic), np.ravel(numeric)
+    if np.max(np.abs(numeric), initial=0.0) <= NOISE:
+        return "no slope stands out from rounding"
+    angle = angle_between(analytic, numeric)
+    angle = f"{angle:.1f} degrees" if np.isfinite(angle) else "none"
+    return f"factor {analytic @ numeric / (numeric @ numeric):.3f}, angle {angle}"
 
 
 def central_difference(loss, array, step, where=...):
@@ -192,11 +288,6 @@ def _gradient_of(name, array, gradients):
 
 def _worst(name, found, size, smallest):
     """The row of the coordinate with the largest error; NaN counts as the worst of all."""
-    errors = [_relative_error(analytic, numeric, smallest) for _, analytic, numeric in found]
+    errors = [relative_error(analytic, numeric, smallest) for _, analytic, numeric in found]
     worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
     return GradientRow(name, len(found), size, *found[worst], errors[worst])
-
-
-def _relative_error(analytic, numeric, smallest):
-    scale = max(abs(analytic), abs(numeric), smallest)
-    return 0.0 if scale == 0.0 else abs(analytic - numeric) / scale

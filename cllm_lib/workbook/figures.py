@@ -12,6 +12,9 @@ from IPython.display import Image, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from cllm_lib.training.gradient_check import agreement
+from cllm_lib.training.ravine import ravine_loss
+
 BLACK, ORANGE, SKY, GREEN, BLUE, VERMILION, PURPLE = (
     "#000000",
     "#E69F00",
@@ -33,11 +36,11 @@ def new_axes(title, xlabel, ylabel, width=7.0, height=4.0):
     matplotlib.axes.Axes
         Its figure is `axes.figure`.
     """
-    return row_of_axes([title], xlabel, ylabel, width, height)[0]
+    return several_axes([title], xlabel, ylabel, 1, width, height)[0]
 
 
-def row_of_axes(titles, xlabel, ylabel, width, height):
-    """Axes side by side in one figure, in the house style; `width` is that of the whole figure.
+def several_axes(titles, xlabel, ylabel, columns, width, height):
+    """Axes in one figure, in the house style, row by row; `width` and `height` are those of the whole figure.
 
     Returns
     -------
@@ -45,8 +48,8 @@ def row_of_axes(titles, xlabel, ylabel, width, height):
     """
     figure = Figure(figsize=(width, height), dpi=90, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
-    row = list(figure.subplots(1, len(titles), squeeze=False)[0])
-    for axes, title in zip(row, titles, strict=True):
+    all_axes = list(figure.subplots(len(titles) // columns, columns, squeeze=False).flat)
+    for axes, title in zip(all_axes, titles, strict=True):
         axes.set_title(title, fontsize=12)
         axes.set_xlabel(xlabel, fontsize=11)
         axes.set_ylabel(ylabel, fontsize=11)
@@ -54,7 +57,7 @@ def row_of_axes(titles, xlabel, ylabel, width, height):
         axes.set_axisbelow(True)
         for side in ("top", "right"):
             axes.spines[side].set_visible(False)
-    return row
+    return all_axes
 
 
 def show(axes, caption):
@@ -275,7 +278,8 @@ def attention_maps(maps, words):
         if weights.shape != (len(words), len(words)):
             raise ValueError(f"the map {title!r} has shape {weights.shape}, and there are {len(words)} words: give weights[layer][head]")
     side = min(5.0, max(2.8, 0.24 * len(words)))
-    row = row_of_axes([str(title) for title in maps], "key: what is looked at", "query: who looks", len(maps) * side + 0.8, side + 0.4)
+    titles, width, height = [str(title) for title in maps], len(maps) * side + 0.8, side + 0.4
+    row = several_axes(titles, "key: what is looked at", "query: who looks", len(maps), width, height)
     scale = {"vmin": min(0.0, *(np.nanmin(a) for a in arrays)), "vmax": max(1.0, *(np.nanmax(a) for a in arrays))}
     for axes, weights in zip(row, arrays, strict=True):
         image = axes.imshow(weights, cmap="Blues", **scale)
@@ -286,3 +290,63 @@ def attention_maps(maps, words):
         axes.set_ylabel("")  # as at the first
     row[0].figure.colorbar(image, ax=row, label="weight", shrink=0.8)
     return row
+
+
+def ravine(paths, curvature, title):
+    """Paths down a ravine over lines of equal loss, and the loss at each step.
+
+    Parameters
+    ----------
+    paths : dict of str to array_like, shape (n, 2)
+        By name, as :func:`~cllm_lib.training.ravine.ravine_path` gives them; all from one start.
+    curvature : float
+    title : str
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        The map, and the losses. A path that diverges leaves both.
+    """
+    paths = {name: np.asarray(path, dtype=float) for name, path in paths.items()}
+    start = next(iter(paths.values()))[0]
+    reach = 1.25 * max(abs(start[0]), 2.5 * abs(start[1]))
+    above, below = several_axes([title, ""], "step", "loss", 1, 7.0, 5.6)
+    x, y = np.meshgrid(np.linspace(-reach, reach, 201), np.linspace(-reach / 2.5, reach / 2.5, 81))
+    levels = ravine_loss(start, curvature) * 4.0 ** np.arange(-4, 2)
+    above.contour(x, y, ravine_loss(np.stack([x, y], axis=-1), curvature), levels=levels, colors="#999999", linewidths=0.8)
+    inside = {name: np.where(np.abs(path) < 10 * reach, path, np.nan) for name, path in paths.items()}
+    draw_lines(above, {f"_{name}": tuple(path.T) for name, path in inside.items()})
+    above.grid(visible=False)
+    above.plot(*start, "o", color=BLACK, markersize=9, fillstyle="none", label="_start")
+    above.plot(0, 0, "+", color=BLACK, markersize=10, label="_minimum")
+    above.set(xlabel="x, along the ravine", ylabel="y, across", xlim=(-reach, reach), ylim=(-reach / 2.5, reach / 2.5), aspect="equal")
+    first = float(ravine_loss(start, curvature))
+    below.set(yscale="log", ylim=(1e-6 * first, 10 * first))  # before what may be infinite
+    losses = {name: ravine_loss(path, curvature) for name, path in paths.items()}
+    draw_lines(below, {name: (np.arange(len(loss)), loss) for name, loss in losses.items()})
+    below.legend(frameon=False, fontsize=10)
+    return [above, below]
+
+
+def gradient_scatter(analytic, numeric, title):
+    """Gradients handed in, against slopes measured: one point an entry, over the diagonal where right ones lie.
+
+    Parameters
+    ----------
+    analytic, numeric : array_like of equal size
+        As :func:`~cllm_lib.training.gradient_check.compare_entries` gives them.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        The label of the points says how far they agree: :func:`~cllm_lib.training.gradient_check.agreement`.
+    """
+    analytic, numeric = np.ravel(analytic), np.ravel(numeric)
+    reach = 1.1 * max(np.nanmax(np.abs(numeric)), np.nanmax(np.abs(analytic))) or 1.0
+    axes = new_axes(title, "slope measured by central differences", "gradient of the backward pass", width=5.5, height=4.6)
+    axes.plot([-reach, reach], [-reach, reach], color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label="where right ones lie")
+    label = f"{len(numeric)} entries: {agreement(analytic, numeric)}"
+    axes.plot(numeric, analytic, "o", color=VERMILION, markersize=6, label=label)
+    axes.legend(frameon=False, fontsize=10)
+    return axes

@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, defects
 from cllm_lib.model import layers
-from cllm_lib.training.gradient_check import check_gradients, layer_loss
+from cllm_lib.training.gradient_check import agreement, angle_between, check_gradients, compare_entries, drawn_entries, layer_loss
 
 
 def cube(arrays):
@@ -121,3 +123,71 @@ def test_off_zero_the_wrong_one_is_caught():
 def test_what_cannot_be_compared_gets_a_clear_error(function, arrays, words):
     with pytest.raises(ValueError, match=words):
         check_gradients(function, arrays)
+
+
+def test_entries_are_drawn_once_each_in_order_and_all_where_there_are_few():
+    drawn = drawn_entries((5, 7), 9, np.random.default_rng(0))
+    assert drawn == sorted(set(drawn))
+    assert len(drawn) == 9
+    assert all(0 <= row < 5 and 0 <= column < 7 for row, column in drawn)
+    everything = [(row, column) for row in range(2) for column in range(3)]
+    assert drawn_entries((2, 3), 9, None) == drawn_entries((2, 3), None, None) == everything
+    assert drawn_entries((5, 7), 9, np.random.default_rng(1)) != drawn
+
+
+def test_compared_entries_are_those_asked_for_and_the_array_is_left_alone(x):
+    before = x["x"].copy()
+    analytic, numeric = compare_entries(lambda: cube(x)[0], x["x"], 2 * cube(x)[1]["x"], [(2, 1), (0, 3)])
+    expected = np.array([3 * before[2, 1] ** 2, 3 * before[0, 3] ** 2])
+    np.testing.assert_allclose(analytic, 2 * expected)
+    np.testing.assert_allclose(numeric, expected, rtol=1e-6)
+    np.testing.assert_array_equal(x["x"], before)
+
+
+@settings(deadline=None)
+@given(st.floats(0.0, 180.0), st.integers(2, 6), st.floats(-200.0, 200.0), st.floats(-200.0, 200.0), st.integers(0, 1000))
+def test_the_angle_is_the_one_that_was_drawn(degrees, size, first_power, second_power, seed):
+    """Two vectors at a known angle, turned together at random, of any length that float64 can hold."""
+    plane, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((size, 2)))
+    radians = np.radians(degrees)
+    first, second = 10.0**first_power * plane[:, 0], 10.0**second_power * (plane @ [np.cos(radians), np.sin(radians)])
+    assert angle_between(first, second) == pytest.approx(degrees, abs=1e-9)
+
+
+def test_tiny_angles_keep_their_digits():
+    assert angle_between([1.0, 0.0], [1.0, 1e-10]) == pytest.approx(np.degrees(1e-10), rel=1e-6)
+
+
+def test_angles_of_matrices_and_of_scaled_gradients():
+    gradient = np.random.default_rng(0).standard_normal((3, 4))
+    assert angle_between(gradient, 7 * gradient) == pytest.approx(0.0, abs=1e-6)
+    assert angle_between(gradient, -gradient) == pytest.approx(180.0)
+
+
+@pytest.mark.parametrize("nowhere", [[0.0, 0.0], [np.nan, 1.0], [np.inf, 1.0]])
+def test_what_has_no_direction_has_no_angle(nowhere):
+    assert np.isnan(angle_between(nowhere, [1.0, 2.0]))
+    assert np.isnan(angle_between([1.0, 2.0], nowhere))
+
+
+def test_an_angle_needs_two_of_one_shape():
+    with pytest.raises(ValueError, match=r"one gradient has shape \(2,\), the other \(1, 2\)"):
+        angle_between([1.0, 2.0], [[1.0, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("analytic", "words"),
+    [
+        ([1.0, -2.0], "factor 1.000, angle 0.0 degrees"),
+        ([2.0, -4.0], "factor 2.000, angle 0.0 degrees"),
+        ([-1.0, 2.0], "factor -1.000, angle 180.0 degrees"),
+        ([2.0, 1.0], "factor 0.000, angle 90.0 degrees"),
+        ([0.0, 0.0], "factor 0.000, angle none"),
+    ],
+)
+def test_agreement_in_words(analytic, words):
+    assert agreement(analytic, [1.0, -2.0]) == words
+
+
+def test_slopes_of_rounding_are_not_compared():
+    assert agreement([1.0, 2.0], [1e-10, -1e-10]) == "no slope stands out from rounding"

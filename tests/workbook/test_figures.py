@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 
+from cllm_lib.training.optimizers import SGD
+from cllm_lib.training.ravine import ravine_loss, ravine_path
 from cllm_lib.workbook import figures
 
 
@@ -113,3 +115,38 @@ def test_show_prints_the_numbers_of_every_map(capsys, monkeypatch):
     figures.show(figures.attention_maps({"x": np.eye(2), "y": np.eye(2)}, ["a", "b"]), "Diagonals.")
     printed = capsys.readouterr().out.splitlines()
     assert [line.split(":")[0] for line in printed] == ["What to see", "  x", "  y"]
+
+
+def test_ravine_draws_paths_and_their_losses():
+    paths = {"sgd": ravine_path(SGD(0.03)), "diverging": ravine_path(SGD(0.1))}
+    above, below = figures.ravine(paths, 25.0, "Title")
+    drawn = lines(above)
+    np.testing.assert_array_equal(drawn["_sgd"].get_xdata(), paths["sgd"][:, 0])
+    np.testing.assert_array_equal(drawn["_sgd"].get_ydata(), paths["sgd"][:, 1])
+    assert np.nanmax(np.abs(drawn["_diverging"].get_ydata())) < 50  # the rest is far outside
+    for name, path in paths.items():
+        np.testing.assert_array_equal(lines(below)[name].get_ydata(), ravine_loss(path, 25.0))
+    assert [text.split(":")[0] for text in figures.numbers_drawn(below)] == ["  sgd", "  diverging"]
+    assert figures.numbers_drawn(above) == []
+    assert (above.get_aspect(), below.get_yscale(), above.get_title()) == (1.0, "log", "Title")
+
+
+def test_a_path_out_of_all_numbers_is_still_a_figure(capsys, monkeypatch):
+    monkeypatch.setattr(figures, "display", lambda picture: None)
+    figures.show(figures.ravine({"wild": ravine_path(SGD(1e3))}, 25.0, "t"), "It leaves.")
+    assert "wild: from 20.5 to" in capsys.readouterr().out
+
+
+def test_gradient_scatter_draws_the_pairs_over_the_diagonal():
+    axes = figures.gradient_scatter([2.0, -4.0, 6.0], [1.0, -2.0, 3.0], "t")
+    diagonal, points = axes.lines
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+    np.testing.assert_array_equal(points.get_xdata(), [1.0, -2.0, 3.0])
+    np.testing.assert_array_equal(points.get_ydata(), [2.0, -4.0, 6.0])
+    assert points.get_label() == "3 entries: factor 2.000, angle 0.0 degrees"
+
+
+@pytest.mark.parametrize("analytic", [[0.0, 0.0], [np.nan, 1.0]])
+def test_gradient_scatter_of_nothing_or_of_no_numbers(analytic):
+    axes = figures.gradient_scatter(analytic, [0.0, 0.0], "t")
+    assert axes.lines[1].get_label() == "2 entries: no slope stands out from rounding"

@@ -5,10 +5,10 @@ from html import escape
 import ipywidgets
 import numpy as np
 
+from cllm_lib.workbook.widgets.controls import choice
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 MAP_SIZE = 240  # pixels
-SHADE_RGB = " ".join(str(part) for part in bytes.fromhex(SHADE[1:]))
 DARKEST = 0.75  # of SHADE behind a word: the word stays readable in a light and in a dark theme
 
 
@@ -26,8 +26,7 @@ class AttentionViewer(ipywidgets.VBox):
 
     Attributes
     ----------
-    layer, head : ipywidgets.Dropdown
-    query : ipywidgets.SelectionSlider
+    layer, head, query : ipywidgets.SelectionSlider
     sentence, line, picture : ipywidgets.HTML
         What was found, the words with their weights, and the map.
 
@@ -40,17 +39,16 @@ class AttentionViewer(ipywidgets.VBox):
     def __init__(self, weights, words, layer=0, head=0, query=-1):
         self.words = [str(word) for word in words]
         self.weights = np.stack([_checked(i, array, len(self.words)) for i, array in enumerate(_layers(weights))])
-        wide, narrow = ipywidgets.Layout(width="440px"), ipywidgets.Layout(width="150px")
-        self.layer = ipywidgets.Dropdown(description="layer", options=range(len(self.weights)), index=layer, layout=narrow)
-        self.head = ipywidgets.Dropdown(description="head", options=range(len(self.weights[0])), index=head, layout=narrow)
+        n_layers, n_heads, time, _ = self.weights.shape
         positions = [(f"{t}: {word}", t) for t, word in enumerate(self.words)]
-        self.query = ipywidgets.SelectionSlider(description="query", options=positions, index=query % len(self.words), layout=wide)
-        self.query.tooltip = "the word that looks; the arrow keys move it"
+        self.layer = choice("layer", range(n_layers), range(n_layers)[layer])
+        self.head = choice("head", range(n_heads), range(n_heads)[head])
+        self.query = choice("query", positions, range(time)[query])
         self.sentence, self.line, self.picture = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
         for control in (self.layer, self.head, self.query):
             control.observe(self._redraw, names="value")
         self._redraw()
-        super().__init__([ipywidgets.HBox([self.layer, self.head]), self.query, self.sentence, self.line, self.picture])
+        super().__init__([self.layer, self.head, self.query, self.sentence, self.line, self.picture])
 
     def __repr__(self):
         return "Attention weights by layer, head and query (run this cell in JupyterLab to move them)"
@@ -93,7 +91,7 @@ def words_html(row, words, query):
     """
     boxes = []
     for t, (word, weight) in enumerate(zip(words, row, strict=True)):
-        shade = f"rgb({SHADE_RGB} / {DARKEST * min(max(weight, 0.0), 1.0):.2f})"
+        shade = f"color-mix(in srgb, {SHADE} {DARKEST * min(max(weight, 0.0), 1.0):.0%}, transparent)"
         frame = MARK if t == query else "transparent"
         number = f"{weight:.2f}" if reached(t, query, weight) else ""
         boxes.append(
