@@ -19,14 +19,11 @@ def choice(description, options, value, **traits):
     return ipywidgets.SelectionSlider(description=description, options=options, value=value, layout=WIDE, **traits)
 
 
-def number(kind, description, value, lowest, highest, **traits):
-    """A slider over numbers, of `kind` FloatSlider or FloatLogSlider.
+def stops(description, numbers, value):
+    """The same over numbers, of which `value` becomes one: a slider between two of its stops would move by itself.
 
-    Raises
-    ------
-    ValueError
-        If it would have to start outside its range, where ipywidgets would move it without a word.
+    Returns
+    -------
+    ipywidgets.SelectionSlider
     """
-    if not lowest <= value <= highest:
-        raise ValueError(f"{description} is {value!r}: the slider goes from {lowest:g} to {highest:g}, so start it there")
-    return kind(value, description=description, layout=WIDE, **traits)
+    return choice(description, [(f"{number:g}", number) for number in sorted({*numbers, value})], value)

@@ -6,7 +6,7 @@ import numpy as np
 from cllm_lib.checks import one_of
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.ravine import CURVATURE, START, STEPS, ravine_loss, ravine_path
-from cllm_lib.workbook.widgets.controls import choice, number
+from cllm_lib.workbook.widgets.controls import choice, stops
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 SETTINGS = {  # arguments of each optimiser, and the sliders they are read from
@@ -15,8 +15,11 @@ SETTINGS = {  # arguments of each optimiser, and the sliders they are read from
     "rmsprop": {"decay": "beta2"},
     "adam": {"beta1": "beta1", "beta2": "beta2"},
 }
+RATES = [float(f"{digit}e{power}") for power in (-3, -2, -1) for digit in range(1, 10)] + [1.0]
+BETAS1 = [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99]
+BETAS2 = [0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9999]
 WIDTH, HEIGHT = 500, 200
-LEVELS = [4.0**power for power in (1, 0, -1, -2, -3, -4)]  # of the loss at the start: each ellipse half as wide as the one before
+LEVELS = [4.0**power for power in (0, -1, -2, -3, -4)]  # of the loss at the start: each ellipse half as wide as the one before
 
 
 class OptimizerRavine(ipywidgets.VBox):
@@ -35,8 +38,7 @@ class OptimizerRavine(ipywidgets.VBox):
 
     Attributes
     ----------
-    optimizer : ipywidgets.SelectionSlider
-    learning_rate, beta1, beta2 : ipywidgets.FloatLogSlider, FloatSlider
+    optimizer, learning_rate, beta1, beta2 : ipywidgets.SelectionSlider
     sentence, picture : ipywidgets.HTML
     path : ndarray, shape (steps + 1, 2)
         As :func:`~cllm_lib.training.ravine.ravine_path` gives it.
@@ -44,17 +46,17 @@ class OptimizerRavine(ipywidgets.VBox):
     Raises
     ------
     ValueError
-        If the optimiser is unknown, or a setting lies outside its slider.
+        If the optimiser is unknown, or refuses a setting.
     """
 
     def __init__(self, optimizer="momentum", learning_rate=0.03, beta1=0.9, beta2=0.999, start=START, curvature=CURVATURE, steps=STEPS):
         one_of(optimizer, SETTINGS, "optimizer")
         self.start, self.curvature, self.steps = start, curvature, steps
         self.optimizer = choice("optimiser", list(SETTINGS), optimizer)
-        log, linear = ipywidgets.FloatLogSlider, ipywidgets.FloatSlider
-        self.learning_rate = number(log, "rate", learning_rate, 0.001, 1.0, min=-3, max=0, step=0.05, readout_format=".3g")
-        self.beta1 = number(linear, "beta1", beta1, 0.0, 0.99, min=0.0, max=0.99, step=0.01)
-        self.beta2 = number(linear, "beta2", beta2, 0.0, 0.999, min=0.0, max=0.999, step=0.001, readout_format=".3f")
+        self.learning_rate = stops("rate", RATES, learning_rate)
+        self.beta1, self.beta2 = stops("beta1", BETAS1, beta1), stops("beta2", BETAS2, beta2)
+        for name in SETTINGS:
+            self._new(name)  # a setting that one of them refuses is refused now
         self.sentence, self.picture = ipywidgets.HTML(), ipywidgets.HTML()
         controls = [self.optimizer, self.learning_rate, self.beta1, self.beta2]
         for control in controls:
@@ -65,16 +67,18 @@ class OptimizerRavine(ipywidgets.VBox):
     def __repr__(self):
         return "An optimiser on a ravine, with sliders for its settings (run this cell in JupyterLab to move them)"
 
+    def _new(self, name):
+        """An optimiser of that name with the settings of the sliders."""
+        settings = {argument: getattr(self, slider).value for argument, slider in SETTINGS[name].items()}
+        return OPTIMIZERS[name](self.learning_rate.value, **settings)
+
     def _redraw(self, change=None):
         name = self.optimizer.value
         used = SETTINGS[name]
         self.beta1.disabled, self.beta2.disabled = ("beta1" not in used.values(), "beta2" not in used.values())
-        settings = {argument: getattr(self, slider).value for argument, slider in used.items()}
-        self.path = ravine_path(OPTIMIZERS[name](self.learning_rate.value, **settings), self.start, self.curvature, self.steps)
+        self.path = ravine_path(self._new(name), self.start, self.curvature, self.steps)
         losses = ravine_loss(self.path, self.curvature)
-        shown = ", ".join(
-            [f"rate {self.learning_rate.value:.3g}", *(f"{slider} {getattr(self, slider).value:g}" for slider in used.values())]
-        )
+        shown = ", ".join([f"rate {self.learning_rate.label}", *(f"{slider} {getattr(self, slider).label}" for slider in used.values())])
         outcome = f"after {self.steps} steps the loss is {losses[-1]:.3g}, from {losses[0]:.3g} at the start"
         verdict = "" if losses[-1] <= losses[0] else ": it diverged"
         self.sentence.value = f"<p><b>{name}</b> ({shown}): {outcome}<b>{verdict}</b>.</p>"
@@ -113,7 +117,9 @@ def path_svg(path, curvature, label):
         label,
         WIDTH,
         HEIGHT + 20,
+        f'<svg width="{WIDTH}" height="{HEIGHT}">',  # cuts off what leaves it
         f'<g stroke-opacity="0.35">{ellipses}</g><path d="M{middle[0] - 5:g},{middle[1]:g} h10 m-5,-5 v10"/>',
-        f'<polyline points="{" ".join(places)}" stroke="{SHADE}" stroke-width="1.8"/><g fill="{SHADE}" stroke="none">{dots}</g>{ends}',
+        f'<polyline points="{" ".join(places)}" stroke="{SHADE}" stroke-width="1.8"/>',
+        f'<g fill="{SHADE}" stroke="none">{dots}</g>{ends}</svg>',
         text(2, HEIGHT + 14, "ring: start; disc: end; cross: minimum; ellipses: lines of equal loss; one dot a step"),
     )

@@ -71,6 +71,16 @@ def test_what_leaves_the_page_is_not_drawn():
     assert not re.search(r"nan|inf", widget.picture.value)
 
 
+def test_any_setting_can_be_the_first_and_is_a_stop_of_its_slider():
+    """JupyterLab moves a slider that starts between two stops to the nearer one, and the number with it."""
+    widget = OptimizerRavine("adam", learning_rate=0.0123, beta1=0.87, beta2=0.9876)
+    np.testing.assert_allclose(widget.path, ravine_path(Adam(0.0123, 0.87, 0.9876)), rtol=1e-12)
+    for slider, value in ((widget.learning_rate, 0.0123), (widget.beta1, 0.87), (widget.beta2, 0.9876)):
+        numbers = [number for _, number in slider.options]
+        assert numbers == sorted(set(numbers))
+        assert slider.value == value
+
+
 def test_its_text_is_the_same_each_time():
     assert repr(OptimizerRavine()) == repr(OptimizerRavine("adam"))
 
@@ -79,9 +89,9 @@ def test_its_text_is_the_same_each_time():
     ("arguments", "message"),
     [
         ({"optimizer": "adamw"}, "unknown optimizer 'adamw': choose one of 'sgd'"),
-        ({"learning_rate": 5.0}, "rate is 5.0: the slider goes from 0.001 to 1"),
-        ({"beta1": 1.0}, "beta1 is 1.0: the slider goes from 0 to 0.99"),
-        ({"beta2": -0.1}, "beta2 is -0.1"),
+        ({"learning_rate": -5.0}, "learning_rate is -5.0: give a finite number of at least 0"),
+        ({"beta1": 1.0}, "momentum is 1.0: a running mean needs a share below 1"),
+        ({"beta2": -0.1}, "decay is -0.1"),
         ({"start": 3.0}, "start is 3.0: give two finite numbers"),
     ],
 )
