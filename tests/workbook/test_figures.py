@@ -119,13 +119,13 @@ def test_show_prints_the_numbers_of_every_map(capsys, monkeypatch):
 
 def test_ravine_draws_paths_and_their_losses():
     paths = {"sgd": ravine_path(SGD(0.03)), "diverging": ravine_path(SGD(0.1))}
-    above, below = figures.ravine(paths, 25.0, "Title")
+    above, below = figures.ravine(paths, 30.0, "Title")
     drawn = lines(above)
     np.testing.assert_array_equal(drawn["_sgd"].get_xdata(), paths["sgd"][:, 0])
     np.testing.assert_array_equal(drawn["_sgd"].get_ydata(), paths["sgd"][:, 1])
     assert np.nanmax(np.abs(drawn["_diverging"].get_ydata())) < 50  # the rest is far outside
     for name, path in paths.items():
-        np.testing.assert_array_equal(lines(below)[name].get_ydata(), ravine_loss(path, 25.0))
+        np.testing.assert_array_equal(lines(below)[name].get_ydata(), ravine_loss(path, 30.0))
     assert [text.split(":")[0] for text in figures.numbers_drawn(below)] == ["  sgd", "  diverging"]
     assert figures.numbers_drawn(above) == []
     assert (above.get_aspect(), below.get_yscale(), above.get_title()) == (1.0, "log", "Title")

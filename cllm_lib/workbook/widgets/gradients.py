@@ -44,7 +44,7 @@ class GradientInspector(ipywidgets.VBox):
         If there is no such array, or the sound model has other weights.
     """
 
-    def __init__(self, model, tokens, targets, sound_model=None, array="embedding", entries=24, seed=0):
+    def __init__(self, model, tokens, targets, sound_model=None, array="embedding", entries=12, seed=0):
         one_of(array, model.parameters, "array")
         self.model, self.tokens, self.targets = float64_copy(model), tokens, targets
         self.gradients = self.model.loss_and_gradients(tokens, targets)[1]

@@ -33,6 +33,7 @@ def test_it_opens_at_the_last_query_of_the_first_head(viewer):
     np.testing.assert_array_equal(viewer.row, weights_for()[0, 0, 3])
     assert "Layer 0, head 0" in viewer.sentence.value
     assert "<b>&lt;is&gt;</b> (position 3)" in viewer.sentence.value
+    assert "&lt;is&gt;<br>" in viewer.line.value
 
 
 def test_every_place_shows_its_own_numbers(viewer):

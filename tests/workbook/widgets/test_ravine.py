@@ -45,7 +45,7 @@ def test_every_slider_reaches_the_optimiser_that_has_it(name, optimizer):
     assert widget.beta2.disabled == (name in ("sgd", "momentum"))
 
 
-@pytest.mark.parametrize(("rate", "diverged"), [(0.07, False), (0.09, True), (1.0, True)])
+@pytest.mark.parametrize(("rate", "diverged"), [(0.079, False), (0.081, True), (1.0, True)])
 def test_it_says_whether_it_diverged(rate, diverged):
     widget = OptimizerRavine("sgd", learning_rate=rate)
     assert ("it diverged" in widget.sentence.value) == ("it diverged" in widget.picture.value) == diverged
