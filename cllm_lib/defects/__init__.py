@@ -24,10 +24,11 @@ from cllm_lib.defects.attention import (
 )
 from cllm_lib.defects.initialization import EmbeddingsOnlyInit, SilentZeroInit
 from cllm_lib.defects.layers import LayerNormFromTheWrongTensor, LayerOfTheHalfRepair, LostEmbeddingGradient, NoResidual
-from cllm_lib.defects.training import GradientOfAnotherLoss
+from cllm_lib.defects.training import GradientOfAnotherLoss, OnlyEmbeddings
 from cllm_lib.model.attention import CausalSelfAttention
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
+from cllm_lib.training.optimizers import SGD
 
 __all__ = [
     "ALL",
@@ -42,6 +43,7 @@ __all__ = [
     "MissingAttentionGradient",
     "NoCausalMask",
     "NoResidual",
+    "OnlyEmbeddings",
     "OuterProductAttention",
     "SilentZeroInit",
     "SimplifiedAttention",
@@ -81,11 +83,13 @@ class Defect:
     Attributes
     ----------
     part : type
-        Call it without arguments to get the part; at the seam "model" it takes the place of CLLM itself.
-    seam : {"init", "attention", "layer", "embedding", "model"}
-        The argument of :class:`~cllm_lib.model.transformer.CLLM` that takes it.
+        Call it without arguments to get the part; at the seam "model" it takes the place of CLLM itself, and at the
+        seam "optimizer" it is called with the model it is to train.
+    seam : {"init", "attention", "layer", "embedding", "model", "optimizer"}
+        The argument of :class:`~cllm_lib.model.transformer.CLLM` that takes it; "optimizer" is one of
+        :class:`~cllm_lib.training.trainer.Trainer`.
     sound : callable
-        Makes the part that belongs there.
+        Makes the part that belongs there, called as `part` is.
     symptom, exposure : str
         What one sees, and the measurement that shows the cause.
     """
@@ -97,12 +101,17 @@ class Defect:
     exposure: str
 
     def patient(self, config, seed=0):
-        """A model that has this defect and no other."""
-        return self.part(config, seed=seed) if self.seam == "model" else CLLM(config, seed=seed, **{self.seam: self.part()})
+        """A model that has this defect and no other; where the optimiser is the defect, a sound one for it to train."""
+        return self._model(self.part, config, seed)
 
     def healthy(self, config, seed=0):
         """The same model with the sound part in its place."""
-        return self.sound(config, seed=seed) if self.seam == "model" else CLLM(config, seed=seed, **{self.seam: self.sound()})
+        return self._model(self.sound, config, seed)
+
+    def _model(self, part, config, seed):
+        if self.seam == "model":
+            return part(config, seed=seed)
+        return CLLM(config, seed=seed, **({} if self.seam == "optimizer" else {self.seam: part()}))
 
 
 def _paragraph(part, title):
@@ -131,4 +140,5 @@ ALL = {
     "LayerNorm from the wrong tensor": _exhibit(LayerNormFromTheWrongTensor, "layer", TransformerLayer),
     "lost embedding gradient": _exhibit(LostEmbeddingGradient, "embedding", TokenEmbedding),
     "layer of the half repair": _exhibit(LayerOfTheHalfRepair, "layer", TransformerLayer),
+    "only embeddings updated": _exhibit(OnlyEmbeddings, "optimizer", lambda model: SGD(1e-3)),
 }

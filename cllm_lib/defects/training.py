@@ -1,8 +1,9 @@
-"""Training that follows something else than the loss it prints."""
+"""Training that follows something else than the loss it prints, or moves only a part of the weights."""
 
 import numpy as np
 
 from cllm_lib.model.transformer import CLLM
+from cllm_lib.training.optimizers import SGD
 
 
 class GradientOfAnotherLoss(CLLM):
@@ -28,3 +29,42 @@ class GradientOfAnotherLoss(CLLM):
         self.flat_gradients.fill(0.0)
         np.add.at(self.gradients["embedding"], tokens, (embedding[targets] - embedding[tokens]) / tokens.size)
         return loss
+
+
+class OnlyEmbeddings:
+    """An optimiser that stops where the embedding ends.
+
+    What it did
+        The loop that applied the gradients ran over the embedding's share of the weights, by plain SGD, while a setting
+        that nobody could see said "adam". Every other weight had its gradient computed and never got a step.
+    Symptom
+        The loss falls, so that training seems to work, and stops early on a text that needs attention.
+    Exposed by
+        Comparing every tensor with itself before and after one step: all but the embedding are the same to the last bit.
+    In the documents
+        004, "Parameter Updates: Only embeddings", and "Production-ready for embedding training".
+
+    Parameters
+    ----------
+    model : CLLM
+        Whose embedding is updated; it is the first share of the flat buffer.
+    optimizer : object, optional
+        What updates it; plain SGD at 0.001 by default, as in the program.
+    """
+
+    def __init__(self, model, optimizer=None):
+        self.size = model.parameters["embedding"].size
+        self.optimizer = SGD(1e-3) if optimizer is None else optimizer
+
+    @property
+    def learning_rate(self):
+        """That of the optimiser inside, so that a schedule reaches it."""
+        return self.optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate):
+        self.optimizer.learning_rate = rate
+
+    def step(self, parameters, gradients):
+        """Update the first share, in place."""
+        self.optimizer.step(parameters[: self.size], gradients[: self.size])

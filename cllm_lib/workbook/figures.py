@@ -350,3 +350,24 @@ def gradient_scatter(analytic, numeric, title):
     axes.plot(numeric, analytic, "o", color=VERMILION, markersize=6, label=label)
     axes.legend(frameon=False, fontsize=10)
     return axes
+
+
+def buffer_layout(spans, title):
+    """Where each part lives in one flat buffer: a row for each part, a block for each stretch of memory.
+
+    Parameters
+    ----------
+    spans : dict of str to list of (int, int)
+        First position and length of each of the part's stretches.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, "position in the buffer (numbers)", "", height=2.8)
+    for row, (stretches, (colour, _, _)) in enumerate(zip(spans.values(), itertools.cycle(LINE_STYLES), strict=False)):
+        axes.broken_barh(stretches, (row - 0.35, 0.7), facecolors=colour, edgecolor=colour, linewidth=1.0)
+    axes.set_yticks(range(len(spans)), list(spans), fontsize=10)
+    axes.invert_yaxis()
+    return axes

@@ -66,6 +66,24 @@ def test_clipping_limits_an_sgd_step(corpus):
     assert np.linalg.norm(model.flat_parameters - start) == pytest.approx(1e-3)
 
 
+@pytest.mark.parametrize("parts", [2, 4, 5, 6])  # 4 and 5 cut a batch of 6 into unequal parts
+def test_an_accumulated_batch_makes_the_same_step(corpus, parts):
+    whole, cut = (Trainer(small(corpus), corpus, optimizer="sgd", learning_rate=0.1, batch_size=6, accumulate=n) for n in (1, parts))
+    start = whole.model.flat_parameters.copy()
+    np.testing.assert_allclose(cut.fit(epochs=1).losses, whole.fit(epochs=1).losses, rtol=1e-12)
+    np.testing.assert_allclose(cut.model.flat_gradients, whole.model.flat_gradients, rtol=0, atol=1e-14)
+    np.testing.assert_allclose(cut.model.flat_parameters, whole.model.flat_parameters, rtol=0, atol=1e-14)
+    assert np.abs(whole.model.flat_parameters - start).max() > 1e-3
+
+
+def test_a_batch_is_read_in_as_many_parts_as_asked_for(corpus, monkeypatch):
+    model, rows = small(corpus), []
+    forward_backward = model.forward_backward
+    monkeypatch.setattr(model, "forward_backward", lambda inputs, targets: rows.append(len(inputs)) or forward_backward(inputs, targets))
+    Trainer(model, corpus, batch_size=6, accumulate=4).step(*windows(corpus.tokens[: 6 * 32 + 1], 32))
+    assert rows == [2, 2, 1, 1]
+
+
 def test_patterns_are_learnt_to_the_best_reachable_loss():
     patterns = load_corpus("patterns", validation_fraction=0.1)
     config = CLLMConfig(len(patterns.vocabulary), d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=10, dtype="float32")
@@ -92,6 +110,8 @@ def test_progress_is_drawn_only_when_asked_for(corpus, capsys):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": 39}, "only 38 training sequences of 32 tokens"),
         ({"clip_norm": -1}, "clip_norm is -1"),
+        ({"accumulate": 0}, "accumulate is 0"),
+        ({"accumulate": 5}, "accumulate is 5, and a batch has only 4 sequences"),
     ],
 )
 def test_bad_settings_get_a_clear_error(corpus, settings, words):

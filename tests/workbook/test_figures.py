@@ -47,6 +47,13 @@ def test_gradient_by_layer_draws_both():
     np.testing.assert_array_equal(drawn["predicted"].get_ydata(), [1.0, 316.0])
 
 
+def test_buffer_layout_draws_every_stretch_in_its_row():
+    axes = figures.buffer_layout({"embedding": [(0, 40)], "attention": [(40, 10), (70, 30)]}, "t")
+    drawn = [[path.get_extents().extents.round(6).tolist() for path in row.get_paths()] for row in axes.collections]
+    assert drawn == [[[0, -0.35, 40, 0.35]], [[40, 0.65, 50, 1.35], [70, 0.65, 100, 1.35]]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["embedding", "attention"]
+
+
 @pytest.mark.parametrize("position", [0, 1, 2, 3])
 def test_any_changed_number_changes_the_text_below_the_figure(position):
     losses = [9.0, 5.0, 3.0, 1.0]

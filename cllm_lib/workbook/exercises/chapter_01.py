@@ -153,10 +153,6 @@ def examine_initialise(answer):
 
 def _initialised(function, shapes, seed, memory_holds=0.0):
     """What `function` leaves in memory that held one number everywhere."""
-    if not callable(function):
-        raise NotYet(
-            f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it."
-        )
     memory = {name: np.full(shape, memory_holds) for name, shape in shapes.items()}
     handed = dict(memory)
     run(function, handed, np.random.default_rng(seed))

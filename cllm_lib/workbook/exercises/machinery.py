@@ -69,10 +69,6 @@ def call(function, *arguments):
     NotYet
         If it is no function, raises, returns None, or changes its arguments.
     """
-    if not callable(function):
-        raise NotYet(
-            f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it."
-        )
     given = copy.deepcopy(arguments)
     result = run(function, *given)
     if result is None:
@@ -85,6 +81,10 @@ def call(function, *arguments):
 
 def run(function, *arguments):
     """Call `function`, its warnings silenced, its exceptions turned into :class:`NotYet`, `...` into not attempted."""
+    if not callable(function):
+        raise NotYet(
+            f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it."
+        )
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")

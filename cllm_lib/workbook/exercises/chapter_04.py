@@ -1,0 +1,410 @@
+"""Exercises of 04_adam."""
+
+import math
+from collections import Counter
+
+import numpy as np
+
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, run, shown
+
+
+def rate_factor(answer):
+    """A prediction: how many times the rate of 0.001 serves plain gradient descent best?"""
+    value = number(answer, "your factor")
+    if value <= 0:
+        raise NotYet(f"{shown(value)} would stop the descent or turn it round; write a factor above 0, such as 10.")
+    return f"Noted: {value:g} times 0.001 is {value / 1000:g}. The range test will show."
+
+
+# Steps that change their arrays in place -------------------------------------------------------------------------
+
+
+def _walk(step, start, gradients, n_states, settings):
+    """What `step(parameters, gradients, *states, *settings(t))` leaves in its arrays after all gradients."""
+    arrays = [start.copy(), *(np.zeros_like(start) for _ in range(n_states))]
+    for t, gradient in enumerate(gradients, 1):
+        given = gradient.copy()
+        run(step, arrays[0], given, *arrays[1:], *settings(t))
+        if not np.array_equal(given, gradient):
+            raise NotYet("your function changed the gradients it was given. They belong to the model: compute with a copy.")
+    return arrays
+
+
+def _walk_by_hand(step, start, gradients, n_states, settings):
+    """The same with `step` on plain Python numbers, one coordinate after the other: it returns what the arrays should hold."""
+    columns = []
+    for i, p in enumerate(start.tolist()):
+        numbers = (p, *(0.0 for _ in range(n_states)))
+        for t, gradient in enumerate(gradients, 1):
+            numbers = step(numbers[0], float(gradient[i]), *numbers[1:], *settings(t))
+        columns.append(numbers)
+    return [np.array(row) for row in zip(*columns, strict=True)]
+
+
+def _agree(seen, wanted):
+    return all(np.allclose(a, b, rtol=1e-7, atol=1e-9) for a, b in zip(seen, wanted, strict=True))
+
+
+def _examine_step(answer, right, slips, names, gradients, settings):
+    """Compare a reader's step with `right`; where it differs, look for the slip that explains all it left behind."""
+    start = np.array([0.7, -1.2, 0.4, 2.0, -0.3])
+    n_states = len(names) - 1
+    after_two = _walk(answer, start, gradients[:2], n_states, settings)
+    still = [name for name, array in zip(names, after_two, strict=True) if np.array_equal(array, start if name == names[0] else 0 * start)]
+    if still:
+        one = still[0]
+        raise NotYet(
+            f"{' and '.join(still)} did not change. `{one} = ...` makes a new array; `{one}[...] = ...` or `-=` fills the one given."
+        )
+    for name, array in zip(names, after_two, strict=True):
+        if not np.isfinite(array).all():
+            raise NotYet(
+                f"{name} holds NaN or infinity after two steps. Was something divided by 0, or a root taken of something negative?"
+            )
+    seen = _walk(answer, start, gradients, n_states, settings)
+    wanted = _walk_by_hand(right, start, gradients, n_states, settings)
+    if _agree(seen, wanted):
+        return
+    for reason, slip in slips.items():
+        try:
+            explained = _walk_by_hand(slip, start, gradients, n_states, settings)
+        except (ZeroDivisionError, ValueError):  # a root of something negative
+            continue
+        if _agree(seen, explained):
+            raise NotYet(reason)
+    for name, one, other in zip(names, seen, wanted, strict=True):
+        if not _agree([one], [other]):
+            raise NotYet(
+                f"after {len(gradients)} steps {compared(f'{name}[0]', float(one[0]), float(other[0]))} Go through it line by line."
+            )
+
+
+def momentum_step(parameters, gradients, velocity, rate, momentum=0.9):
+    """Reference: v = momentum v + g, then p -= rate v, in place."""
+    velocity *= momentum
+    velocity += gradients
+    parameters -= rate * velocity
+
+
+def _momentum_by_hand(p, g, v, rate, momentum):
+    v = momentum * v + g
+    return p - rate * v, v
+
+
+_MOMENTUM_SLIPS = {
+    "the parameters move with the old velocity: the newest gradient comes one step late. Renew the velocity first.": (
+        lambda p, g, v, rate, momentum: (p - rate * v, momentum * v + g)
+    ),
+    "the parameters go uphill. The gradient points to where the loss rises: subtract.": (
+        lambda p, g, v, rate, momentum: (p + rate * (momentum * v + g), momentum * v + g)
+    ),
+    "your velocity is a running mean, momentum v + (1 - momentum) g, with steps a tenth as long. Here the gradient is added whole.": (
+        lambda p, g, v, rate, momentum: (p - rate * (momentum * v + (1 - momentum) * g), momentum * v + (1 - momentum) * g)
+    ),
+    "the rate is inside your velocity. Another form in use; here the velocity collects gradients, and the rate multiplies it at the end.": (
+        lambda p, g, v, rate, momentum: (p - (momentum * v + rate * g), momentum * v + rate * g)
+    ),
+    "that is Nesterov's form, g + momentum v: it looks a step ahead. Asked for was the plain one, the velocity itself.": (
+        lambda p, g, v, rate, momentum: (p - rate * (g + momentum * (momentum * v + g)), momentum * v + g)
+    ),
+    "the velocity is right and the parameters do not use it: they still move by the gradient alone.": (
+        lambda p, g, v, rate, momentum: (p - rate * g, momentum * v + g)
+    ),
+    "your velocity forgets nothing: momentum is the share of the old velocity that is kept.": (
+        lambda p, g, v, rate, momentum: (p - rate * (v + g), v + g)
+    ),
+    "your velocity forgets everything: it is the last gradient. Keep a share, momentum, of the old one.": (
+        lambda p, g, v, rate, momentum: (p - rate * g, g)
+    ),
+    "momentum multiplies the gradient in your velocity. It is the share of the old velocity that is kept: momentum v + g.": (
+        lambda p, g, v, rate, momentum: (p - rate * (v + momentum * g), v + momentum * g)
+    ),
+    "your velocity holds minus the gradients. A form in use too; here it adds them, and the parameters subtract it.": (
+        lambda p, g, v, rate, momentum: (p + rate * (momentum * v - g), momentum * v - g)
+    ),
+    "your function does not use its argument momentum: it keeps 0.9 whatever is given.": (
+        lambda p, g, v, rate, momentum: _momentum_by_hand(p, g, v, rate, 0.9)
+    ),
+}
+
+
+def examine_momentum_step(answer):
+    """Three gradients, two settings; velocity and parameters against sums done one by one."""
+    gradients = np.random.default_rng(11).standard_normal((3, 5))
+    for rate, momentum in ((0.1, 0.9), (0.03, 0.6)):
+        _examine_step(answer, _momentum_by_hand, _MOMENTUM_SLIPS, ("parameters", "velocity"), gradients, lambda t, s=(rate, momentum): s)
+
+
+# Adam ------------------------------------------------------------------------------------------------------------
+
+
+def uncorrected(t, beta1=0.9, beta2=0.999):
+    """Reference: m / sqrt(v) after t equal gradients, m and v having started at 0."""
+    return (1 - beta1**t) / math.sqrt(1 - beta2**t)
+
+
+def _uncorrected_by_hand(t, beta1, beta2):
+    m = v = 0.0
+    for _ in range(t):
+        m, v = beta1 * m + (1 - beta1) * 0.37, beta2 * v + (1 - beta2) * 0.37**2
+    return m / math.sqrt(v)
+
+
+def examine_uncorrected(answer):
+    """Against m and v renewed t times."""
+    for t, beta1, beta2 in ((1, 0.9, 0.999), (5, 0.9, 0.999), (40, 0.8, 0.95)):
+        what = f"uncorrected({t})" if beta1 == 0.9 else f"uncorrected({t}, {beta1}, {beta2})"
+        value = number(call(answer, t) if beta1 == 0.9 else call(answer, t, beta1, beta2), what)
+        expected = _uncorrected_by_hand(t, beta1, beta2)
+        if close(value, expected):
+            continue
+        seen = compared(what, value, expected)
+        if close(value, 1.0):
+            raise NotYet(f"{seen} A length of 1 is what the corrected step has. What are m and v while both are too small?")
+        if close(value, 1 - beta1**t):
+            raise NotYet(f"{seen} That is how small m is. The step divides by the square root of v, which is too small as well.")
+        if close(value, 1 / expected):
+            raise NotYet(f"{seen} Upside down: m stands above the line, the root of v below it.")
+        if close(value, (1 - beta1**t) / (1 - beta2**t)):
+            raise NotYet(f"{seen} The square root is missing: Adam divides by sqrt(v).")
+        if close(value, (1 - beta1) / math.sqrt(1 - beta2)):
+            raise NotYet(f"{seen} That is the first step, right for t = 1 only. How much of g is in m after t steps?")
+        if close(value, beta1**t / math.sqrt(beta2**t)):
+            raise NotYet(f"{seen} beta ** t is the share that is still missing; the share that has arrived is 1 - beta ** t.")
+        if beta1 != 0.9 and close(value, _uncorrected_by_hand(t, 0.9, 0.999)):
+            raise NotYet(f"{seen} Your function does not use its arguments beta1 and beta2.")
+        raise NotYet(f"{seen} After t equal gradients g, m is (1 - beta1 ** t) g. What is v, and what is m / sqrt(v)?")
+
+
+def adam_step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Reference: Kingma and Ba's algorithm 1, in place."""
+    m += (1 - beta1) * (gradients - m)
+    v += (1 - beta2) * (gradients**2 - v)
+    parameters -= rate * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+
+
+def _adam_by_hand(**slip):
+    """Kingma and Ba's algorithm 1 on plain numbers; `slip` replaces one piece of it."""
+    new_m = slip.get("new_m", lambda g, m, beta1: beta1 * m + (1 - beta1) * g)
+    new_v = slip.get("new_v", lambda g, m, v, beta2: beta2 * v + (1 - beta2) * g * g)
+    correct_m = slip.get("correct_m", lambda m, beta1, t: m / (1 - beta1**t))
+    correct_v = slip.get("correct_v", lambda v, beta2, t: v / (1 - beta2**t))
+    size = slip.get("size", lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat) + eps)
+    numerator = slip.get("numerator", lambda g, m_hat: m_hat)
+    settings = slip.get("settings", lambda *given: given)
+    stored, sign = slip.get("stored", False), slip.get("sign", -1)
+
+    def step(p, g, m, v, t, rate, beta1, beta2, eps):
+        t, rate, beta1, beta2, eps = settings(t, rate, beta1, beta2, eps)
+        m = new_m(g, m, beta1)
+        v = new_v(g, m, v, beta2)
+        m_hat, v_hat = correct_m(m, beta1, t), correct_v(v, beta2, t)
+        p = p + sign * rate * numerator(g, m_hat) / size(v, v_hat, beta2, t, eps)
+        return (p, m_hat, v_hat) if stored else (p, m, v)
+
+    return step
+
+
+_ADAM_SLIPS = {
+    "there is no bias correction: m and v start at 0 and are too small at first. Divide by 1 - beta1 ** t and 1 - beta2 ** t.": (
+        _adam_by_hand(correct_m=lambda m, beta1, t: m, correct_v=lambda v, beta2, t: v)
+    ),
+    "v is not corrected. It starts at 0 as m does, and is a thousand times too small at t = 1: divide by 1 - beta2 ** t.": (
+        _adam_by_hand(correct_v=lambda v, beta2, t: v)
+    ),
+    "m is not corrected. It starts at 0 as v does, and is ten times too small at t = 1: divide by 1 - beta1 ** t.": (
+        _adam_by_hand(correct_m=lambda m, beta1, t: m)
+    ),
+    "your corrections are one step ahead, with t + 1. The first step has t = 1 already.": (
+        _adam_by_hand(settings=lambda t, *others: (t + 1, *others))
+    ),
+    "the corrected m and v were written back. The running means stay as they are; the corrected ones serve this step only.": (
+        _adam_by_hand(stored=True)
+    ),
+    "v collects the gradient, not its square.": _adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + (1 - beta2) * g),
+    "v collects the absolute value of the gradient; its square was asked for.": (
+        _adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + (1 - beta2) * abs(g))
+    ),
+    "v collects the square of m. The square of the gradient itself: m has already averaged the signs away.": (
+        _adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + (1 - beta2) * m * m)
+    ),
+    "the parameters go uphill. The gradient points to where the loss rises: subtract.": _adam_by_hand(sign=1),
+    "the step uses the gradient instead of the corrected m: that is RMSProp with a correction.": (
+        _adam_by_hand(numerator=lambda g, m_hat: g)
+    ),
+    "the square root is missing: divide by sqrt(v), which has the unit of a gradient.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: v_hat + eps)
+    ),
+    "beta1 and beta2 have changed places: m has the short memory, beta1 = 0.9.": (
+        _adam_by_hand(settings=lambda t, rate, beta1, beta2, eps: (t, rate, beta2, beta1, eps))
+    ),
+    "m is a sum, not a mean: the new gradient enters with weight 1 - beta1.": _adam_by_hand(new_m=lambda g, m, beta1: beta1 * m + g),
+    "v is a sum, not a mean: the new square enters with weight 1 - beta2.": (_adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + g * g)),
+    "eps is inside the root. It is added after it: sqrt(v) + eps, or it counts as sqrt(eps), 0.0001 instead of 0.00000001.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat + eps))
+    ),
+    "eps is added to the root of v before the correction: the documents' form, which comes below. Algorithm 1 corrects first.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: (math.sqrt(v) + eps) / math.sqrt(1 - beta2**t))
+    ),
+    "right with the usual settings, wrong with others. Does your function use all its arguments, beta1, beta2 and eps?": (
+        _adam_by_hand(settings=lambda t, rate, *others: (t, rate, 0.9, 0.999, 1e-8))
+    ),
+    "right for eps = 1e-8, wrong for a larger one. Use the argument eps, after the root.": (
+        _adam_by_hand(settings=lambda t, rate, beta1, beta2, eps: (t, rate, beta1, beta2, 1e-8))
+    ),
+}
+
+
+def examine_adam_step(answer):
+    """Four gradients, the usual settings and others, with an eps that cannot hide."""
+    gradients = np.random.default_rng(12).standard_normal((4, 5)) * np.array([1.0, 0.1, 10.0, 1.0, 0.3])
+    for settings in ((0.01, 0.9, 0.999, 1e-8), (0.05, 0.8, 0.95, 0.2)):
+        _examine_step(
+            answer,
+            _adam_by_hand(),
+            _ADAM_SLIPS,
+            ("parameters", "m", "v"),
+            gradients,
+            lambda t, settings=settings: (t, *settings),
+        )
+
+
+# Clipping, and a number to name ----------------------------------------------------------------------------------
+
+
+def clip_gradients(gradients, max_norm):
+    """Reference: one factor for all arrays."""
+    norm = math.sqrt(sum(float((array**2).sum()) for array in gradients.values()))
+    factor = min(1.0, max_norm / norm) if norm else 1.0
+    return {name: factor * array for name, array in gradients.items()}
+
+
+def _length(gradients):
+    """Root of the sum of all squares, one number at a time."""
+    return math.sqrt(math.fsum(x * x for array in gradients.values() for x in np.ravel(array).tolist()))
+
+
+def _scaled(gradients, factor):
+    return {name: factor * array for name, array in gradients.items()}
+
+
+def _clip_slips(gradients, limit):
+    """What usual slips make of gradients longer than the limit."""
+    length, lengths = _length(gradients), {name: _length({name: array}) for name, array in gradients.items()}
+    values = np.concatenate([np.ravel(array) for array in gradients.values()])
+    return {
+        "each array was clipped by its own length. One length for all arrays together, or the direction changes.": {
+            name: array * min(1.0, limit / lengths[name]) for name, array in gradients.items()
+        },
+        "each number was clipped by itself. That turns the direction: multiply all by the same factor.": {
+            name: np.clip(array, -limit, limit) for name, array in gradients.items()
+        },
+        "the lengths of the arrays were added. Add the squares of all numbers, then take the root.": _scaled(
+            gradients, limit / sum(lengths.values())
+        ),
+        "the root is missing: you divide by the sum of squares, the square of the length.": _scaled(gradients, limit / length**2),
+        "the result has length 1, whatever max_norm is: multiply by max_norm / length.": _scaled(gradients, 1 / length),
+        "you divide by the sum of absolute values; the length is the root of the sum of squares.": _scaled(
+            gradients, limit / np.abs(values).sum()
+        ),
+        "you divide by the largest number; the length is the root of the sum of all squares.": _scaled(
+            gradients, limit / np.abs(values).max()
+        ),
+        "they became longer: the factor is upside down. max_norm / length is below 1 here.": _scaled(gradients, length / limit),
+        "they came back as they were, though their length is above the limit.": gradients,
+    }
+
+
+def examine_clip_gradients(answer):
+    """Longer than the limit, shorter, and nothing at all."""
+    generator = np.random.default_rng(13)
+    gradients = {
+        "embedding": generator.standard_normal((7, 3)),
+        "layers.0.norm.gain": 5.0 * generator.standard_normal(4),
+        "layers.0.norm.bias": 0.1 * generator.standard_normal(4),
+    }
+    limit, length = 2.5, _length(gradients)
+    seen = _clipped(answer, gradients, limit)
+    if not _alike(seen, _scaled(gradients, limit / length)):
+        for reason, slip in _clip_slips(gradients, limit).items():
+            if _alike(seen, slip):
+                raise NotYet(reason)
+        raise NotYet(f"from length {shown(length)} to {shown(_length(seen))}; {limit} was the limit, by one factor for all numbers.")
+    if not _alike(_clipped(answer, gradients, 2 * length), gradients):
+        raise NotYet("a gradient of half the allowed length was changed. What is within the limit stays as it is: clip, do not normalise.")
+    nothing = _scaled(gradients, 0.0)
+    if not _alike(_clipped(answer, nothing, limit), nothing):
+        raise NotYet("gradients of 0 came back as something else. Their length is 0: do not divide by it.")
+
+
+def _clipped(answer, gradients, limit):
+    result = call(answer, gradients, limit)
+    if not isinstance(result, dict) or set(result) != set(gradients):
+        raise NotYet(f"a dictionary with the names of the gradients was asked for, and this is {_kind(result)}.")
+    for name, array in gradients.items():
+        if np.shape(result[name]) != array.shape:
+            raise NotYet(f"{name!r} came back with shape {np.shape(result[name])}; it went in with {array.shape}.")
+    result = {name: np.asarray(array, dtype=float) for name, array in result.items()}
+    if not all(np.isfinite(array).all() for array in result.values()):
+        raise NotYet(f"NaN or infinity in what came back, for gradients of length {shown(_length(gradients))}. Was something divided by 0?")
+    return result
+
+
+def _kind(result):
+    return f"one with the names {sorted(map(str, result))[:3]}" if isinstance(result, dict) else f"of type {type(result).__name__}"
+
+
+def _alike(first, second):
+    return all(np.allclose(first[name], second[name], rtol=1e-6, atol=1e-12) for name in second)
+
+
+def best_constant_loss(targets):
+    """Reference: the entropy of how often each id occurs."""
+    _, counts = np.unique(targets, return_counts=True)
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
+
+
+def examine_best_constant_loss(answer):
+    """Against the mean of -ln(share), token by token."""
+    skewed = np.array([[0, 0, 0, 5], [0, 5, 0, 9]])
+    for targets in (skewed, np.random.default_rng(14).zipf(1.6, (6, 50)) % 40, np.full((2, 3), 7)):
+        counts = Counter(targets.ravel().tolist())
+        total = targets.size
+        expected = sum(-math.log(counts[token] / total) for token in targets.ravel().tolist()) / total
+        what = f"best_constant_loss of {targets.tolist()}" if targets is skewed else "best_constant_loss of a longer text"
+        value = number(call(answer, targets), what)
+        if close(value, expected):
+            continue
+        seen = compared(what, value, expected)
+        losses = [-math.log(count / total) for count in counts.values()]
+        if close(value, math.log(len(counts))):
+            raise NotYet(f"{seen} That gives each of the {len(counts)} words the same chance. Frequent words deserve more.")
+        if close(value, expected / math.log(2)):
+            raise NotYet(f"{seen} That is in bits, the logarithm to base 2; losses here are in nats.")
+        if close(value, sum(losses) / len(losses)):
+            raise NotYet(
+                f"{seen} Your mean counts each word once. The loss counts each position: a frequent word counts as often as it occurs."
+            )
+        if close(value, min(losses)):
+            raise NotYet(f"{seen} That is the loss at the most frequent word alone; average over all positions.")
+        if close(value, -expected):
+            raise NotYet(f"{seen} The sign: a logarithm of a share is negative, and the loss is minus that.")
+        if close(value, sum(losses)):
+            raise NotYet(f"{seen} That is a sum over the words; weigh each by its share.")
+        if close(value, expected * total):
+            raise NotYet(f"{seen} That is the sum over all positions; the loss is their mean.")
+        if close(value, math.exp(expected)):
+            raise NotYet(f"{seen} That is the perplexity; the loss is its logarithm.")
+        raise NotYet(f"{seen} Give each word its share of all positions, and average minus the logarithm over the positions.")
+    return "Here is its value for this text, beside the loss the deep model stands at."
+
+
+EXERCISES = {
+    "04.1": Exercise(None, rate_factor),
+    "04.2": Exercise(momentum_step, examine_momentum_step),
+    "04.3": Exercise(uncorrected, examine_uncorrected),
+    "04.4": Exercise(adam_step, examine_adam_step),
+    "04.5": Exercise(clip_gradients, examine_clip_gradients),
+    "04.6": Exercise(best_constant_loss, examine_best_constant_loss),
+}

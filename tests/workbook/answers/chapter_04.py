@@ -1,0 +1,288 @@
+"""Answers for chapter 04: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
+
+import math
+from collections import Counter
+
+import numpy as np
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
+
+BROKEN_STEPS = [
+    (raises, "it raised KeyError"),
+    (returns(None), "did not change"),
+    (lambda parameters, gradients, *rest: parameters.fill(np.nan) or [a.fill(np.nan) for a in rest[:2] if np.ndim(a)], "NaN"),
+    (lambda parameters: parameters, "it raised TypeError"),
+    (0.1, "a function was asked for"),
+    (None, "a function was asked for"),
+]
+
+
+# 04.2
+
+
+def momentum(renew=lambda v, g, k: k * v + g, move=lambda p, v, g, rate, k: p - rate * v, early=False):
+    def step(parameters, gradients, velocity, rate, momentum=0.9):
+        old = velocity.copy()
+        velocity[...] = renew(old, gradients, momentum)
+        parameters[...] = move(parameters, old if early else velocity, gradients, rate, momentum)
+
+    return step
+
+
+def momentum_rebinds(parameters, gradients, velocity, rate, momentum=0.9):
+    velocity = momentum * velocity + gradients
+    parameters = parameters - rate * velocity
+    return parameters, velocity
+
+
+def momentum_rebinds_the_velocity(parameters, gradients, velocity, rate, momentum=0.9):
+    velocity = momentum * velocity + gradients
+    parameters -= rate * velocity
+
+
+def momentum_in_the_gradients(parameters, gradients, velocity, rate, momentum=0.9):
+    gradients += momentum * velocity
+    velocity[...] = gradients
+    parameters -= rate * velocity
+
+
+def momentum_one_by_one(parameters, gradients, velocity, rate, momentum=0.9):
+    for i in range(len(parameters)):
+        velocity[i] = momentum * velocity[i] + gradients[i]
+        parameters[i] -= rate * velocity[i]
+    return parameters
+
+
+def momentum_through_out(parameters, gradients, velocity, rate, momentum=0.9):
+    np.add(np.multiply(velocity, momentum, out=velocity), gradients, out=velocity)
+    np.subtract(parameters, rate * velocity, out=parameters)
+
+
+# 04.4
+
+
+def adam(
+    new_m=lambda m, g, b: b * m + (1 - b) * g,
+    new_v=lambda v, g, m, b: b * v + (1 - b) * g**2,
+    clocks=lambda t: (t, t),
+    size=lambda v, v_hat, eps, root: np.sqrt(v_hat) + eps,
+    numerator=lambda m_hat, g: m_hat,
+    sign=-1,
+    given=lambda rate, b1, b2, eps: (rate, b1, b2, eps),
+    store=False,
+):
+    def step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+        rate, beta1, beta2, eps = given(rate, beta1, beta2, eps)
+        m[...] = new_m(m, gradients, beta1)
+        v[...] = new_v(v, gradients, m, beta2)
+        t1, t2 = clocks(t)
+        m_hat, v_hat = m / np.subtract(1, beta1**t1), v / np.subtract(1, beta2**t2)
+        parameters += sign * rate * numerator(m_hat, gradients) / size(v, v_hat, eps, np.sqrt(1 - beta2**t))
+        if store:
+            m[...], v[...] = m_hat, v_hat
+
+    return step
+
+
+def adam_rebinds(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = beta1 * m + (1 - beta1) * gradients
+    v = beta2 * v + (1 - beta2) * gradients**2
+    parameters -= rate * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)
+    return parameters, m, v
+
+
+def adam_corrects_in_place(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    m[...] = beta1 * m + (1 - beta1) * gradients
+    v[...] = beta2 * v + (1 - beta2) * gradients**2
+    m /= 1 - beta1**t
+    v /= 1 - beta2**t
+    parameters -= rate * m / (np.sqrt(v) + eps)
+
+
+def adam_squares_the_gradient_in_place(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    m[...] = beta1 * m + (1 - beta1) * gradients
+    gradients *= gradients
+    v[...] = beta2 * v + (1 - beta2) * gradients
+    parameters -= rate * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)
+
+
+def adam_one_by_one(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    for i, g in enumerate(gradients):
+        m[i] = beta1 * m[i] + (1 - beta1) * g
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g
+        parameters[i] -= rate * (m[i] / (1 - beta1**t)) / (math.sqrt(v[i] / (1 - beta2**t)) + eps)
+
+
+def adam_with_one_rate(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    np.add(beta1 * m, (1 - beta1) * gradients, out=m)
+    np.add(beta2 * v, (1 - beta2) * np.square(gradients), out=v)
+    root = math.sqrt(1 - beta2**t)
+    parameters -= rate * root / (1 - beta1**t) * m / (np.sqrt(v) + eps * root)
+    return parameters, m, v
+
+
+# 04.5
+
+
+def scaled(gradients, factor):
+    return {name: factor * array for name, array in gradients.items()}
+
+
+def length(gradients):
+    return np.sqrt(sum((array**2).sum() for array in gradients.values()))
+
+
+def clip_in_place(gradients, max_norm):
+    factor = min(1.0, max_norm / length(gradients))
+    for array in gradients.values():
+        array *= factor
+    return gradients
+
+
+def clip_by_flattening(gradients, max_norm):
+    flat = np.concatenate([array.ravel() for array in gradients.values()])
+    flat /= max(1.0, np.linalg.norm(flat) / max_norm)
+    cuts = np.cumsum([array.size for array in gradients.values()])[:-1]
+    return {name: part.reshape(gradients[name].shape) for name, part in zip(gradients, np.split(flat, cuts), strict=True)}
+
+
+def clip_as_lists(gradients, max_norm):
+    return {name: array.tolist() for name, array in scaled(gradients, min(1.0, max_norm / (length(gradients) + 1e-12))).items()}
+
+
+# 04.6
+
+
+def shares(targets):
+    return np.unique(targets, return_counts=True)[1] / np.size(targets)
+
+
+WRONG = {
+    "04.1": [
+        (0, "would stop the descent"),
+        (-10, "write a factor above 0"),
+        ("a hundred", "a number was asked for"),
+        (None, "number|finite"),
+        (float("nan"), "finite number"),
+        (np.zeros(3), "one number"),
+    ],
+    "04.2": [
+        (momentum_rebinds, "parameters and velocity did not change"),
+        (momentum(early=True), "with the old velocity"),
+        (momentum(renew=lambda v, g, k: k * v + (1 - k) * g), "running mean"),
+        (momentum_rebinds_the_velocity, "velocity did not change"),
+        (momentum(move=lambda p, v, g, rate, k: p + rate * v), "go uphill"),
+        (lambda p, g, v, rate, momentum=0.9: (np.multiply(v, momentum, out=v), v.__iadd__(rate * g), p.__isub__(v)), "rate is inside"),
+        (momentum(move=lambda p, v, g, rate, k: p - rate * (g + k * v)), "Nesterov"),
+        (momentum(move=lambda p, v, g, rate, k: p - rate * g), "parameters do not use it"),
+        (momentum(renew=lambda v, g, k: v + g), "forgets nothing"),
+        (momentum(renew=lambda v, g, k: g), "forgets everything"),
+        (momentum(renew=lambda v, g, k: v + k * g), "momentum multiplies the gradient"),
+        (momentum(renew=lambda v, g, k: k * v - g, move=lambda p, v, g, rate, k: p + rate * v), "minus the gradients"),
+        (momentum(renew=lambda v, g, k: 0.9 * v + g), "does not use its argument momentum"),
+        (momentum(renew=lambda v, g, k: k * v + 2 * g), r"velocity\[0\] is|parameters\[0\] is"),
+        (momentum_in_the_gradients, "changed the gradients"),
+        *BROKEN_STEPS,
+    ],
+    "04.3": [
+        (lambda t, beta1=0.9, beta2=0.999: 1.0, "A length of 1"),
+        (lambda t, beta1=0.9, beta2=0.999: 1 - beta1**t, "how small m is"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1**t) / (1 - beta2**t), "square root is missing"),
+        (lambda t, beta1=0.9, beta2=0.999: math.sqrt(1 - beta2**t) / (1 - beta1**t), "Upside down"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1) / math.sqrt(1 - beta2), "right for t = 1 only"),
+        (lambda t, beta1=0.9, beta2=0.999: beta1**t / beta2 ** (t / 2), "share that is still missing"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - 0.9**t) / math.sqrt(1 - 0.999**t), "arguments beta1 and beta2"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1 ** (t - 1)) / math.sqrt(1 - beta2 ** (t - 1)), "ZeroDivisionError"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1**t) / math.sqrt(1 - beta2**t) + 0.1, "What is v"),
+        (lambda t: (1 - 0.9**t) / math.sqrt(1 - 0.999**t), "it raised TypeError"),
+        *BROKEN_FUNCTIONS,
+    ],
+    "04.4": [
+        (adam(clocks=lambda t: (np.inf, np.inf)), "no bias correction"),
+        (adam(size=lambda v, v_hat, eps, root: np.sqrt(v_hat + eps)), "eps is inside the root"),
+        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * g), "NaN|not its square"),
+        (adam(clocks=lambda t: (t - 1, t - 1)), "NaN"),
+        (adam(clocks=lambda t: (t, np.inf)), "v is not corrected"),
+        (adam(clocks=lambda t: (np.inf, t)), "m is not corrected"),
+        (adam(clocks=lambda t: (t + 1, t + 1)), "one step ahead"),
+        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * m**2), "square of m"),
+        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * abs(g)), "absolute value of the gradient"),
+        (adam(sign=1), "go uphill"),
+        (adam(numerator=lambda m_hat, g: g), "instead of the corrected m"),
+        (adam(size=lambda v, v_hat, eps, root: v_hat + eps), "square root is missing"),
+        (adam(given=lambda rate, b1, b2, eps: (rate, b2, b1, eps)), "changed places"),
+        (adam(new_m=lambda m, g, b: b * m + g), "m is a sum"),
+        (adam(new_v=lambda v, g, m, b: b * v + g**2), "v is a sum"),
+        (adam(size=lambda v, v_hat, eps, root: (np.sqrt(v) + eps) / root), "the documents' form"),
+        (adam(given=lambda rate, b1, b2, eps: (rate, 0.9, 0.999, 1e-8)), "all its arguments"),
+        (adam(given=lambda rate, b1, b2, eps: (rate, b1, b2, 1e-8)), "Use the argument eps"),
+        (adam(store=True), "were written back"),
+        (adam_corrects_in_place, "were written back"),
+        (adam_rebinds, "m and v did not change"),
+        (adam_squares_the_gradient_in_place, "changed the gradients"),
+        (adam(given=lambda rate, b1, b2, eps: (2 * rate, b1, b2, eps)), r"parameters\[0\] is"),
+        *BROKEN_STEPS,
+    ],
+    "04.5": [
+        (lambda g, limit: {name: array * min(1.0, limit / np.linalg.norm(array)) for name, array in g.items()}, "by its own length"),
+        (lambda g, limit: {name: np.clip(array, -limit, limit) for name, array in g.items()}, "each number was clipped by itself"),
+        (lambda g, limit: scaled(g, limit / length(g)), "clip, do not normalise"),
+        (lambda g, limit: scaled(g, min(1.0, limit / sum(np.linalg.norm(a) for a in g.values()))), "lengths of the arrays were added"),
+        (lambda g, limit: scaled(g, min(1.0, limit / length(g) ** 2)), "root is missing"),
+        (lambda g, limit: scaled(g, 1 / length(g)), "length 1, whatever max_norm"),
+        (lambda g, limit: scaled(g, min(1.0, limit / sum(abs(a).sum() for a in g.values()))), "sum of absolute values"),
+        (lambda g, limit: scaled(g, min(1.0, limit / max(abs(a).max() for a in g.values()))), "the largest number"),
+        (lambda g, limit: scaled(g, max(1.0, length(g) / limit)), "upside down"),
+        (lambda g, limit: dict(g), "came back as they were"),
+        (lambda g, limit: scaled(g, limit / max(limit, length(g))) if length(g) else scaled(g, np.nan), "NaN"),
+        (
+            lambda g, limit: scaled(g, limit / length(g) if length(g) > limit else 1.0) if length(g) else {n: a + 1 for n, a in g.items()},
+            "of 0",
+        ),
+        (lambda g, limit: scaled(g, 0.5 * limit / length(g)), "by one factor for all numbers"),
+        (clip_in_place, "changed its input"),
+        (lambda g, limit: length(g), "a dictionary with the names"),
+        (lambda g, limit: {"embedding": g["embedding"]}, "a dictionary with the names"),
+        (lambda g, limit: {name: array.ravel() for name, array in g.items()}, "came back with shape"),
+        (lambda g, limit: scaled(g, np.nan), "NaN"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+    ],
+    "04.6": [
+        (lambda targets: math.log(len(np.unique(targets))), "same chance"),
+        (lambda targets: -np.log(shares(targets)).mean(), "counts each word once"),
+        (lambda targets: -(shares(targets) * np.log2(shares(targets))).sum(), "in bits"),
+        (lambda targets: (shares(targets) * np.log(shares(targets))).sum(), "The sign"),
+        (lambda targets: -math.log(shares(targets).max()), "most frequent word alone"),
+        (lambda targets: -np.log(shares(targets)).sum(), "sum over the words"),
+        (lambda targets: -(shares(targets) * np.log(shares(targets))).sum() * np.size(targets), "sum over all positions"),
+        (lambda targets: math.exp(-(shares(targets) * np.log(shares(targets))).sum()), "the perplexity"),
+        (lambda targets: math.log(10_000), "Give each word its share"),
+        (lambda targets: np.bincount(targets).max(), "it raised ValueError"),
+        *BROKEN_FUNCTIONS,
+    ],
+}
+
+RIGHT = {
+    "04.1": [1, 100, 10_000, 0.5, "100", np.int64(10)],
+    "04.2": [momentum(), momentum_one_by_one, momentum_through_out],
+    "04.3": [
+        lambda t, beta1=0.9, beta2=0.999: np.float32(1 - beta1**t) / np.sqrt(1 - beta2**t),
+        lambda t, beta1=0.9, beta2=0.999: np.array([(1 - beta1) * sum(beta1**k for k in range(t)) * (1 - beta2**t) ** -0.5]),
+    ],
+    "04.4": [adam(), adam_one_by_one, adam_with_one_rate],
+    "04.5": [clip_by_flattening, clip_as_lists],
+    "04.6": [
+        lambda targets: sum(-math.log(n / np.size(targets)) * n for n in Counter(np.ravel(targets).tolist()).values()) / np.size(targets),
+        lambda targets: -np.mean(np.log([(targets == token).mean() for token in targets.ravel()])),
+    ],
+}
+
+TYPED_WRONG = {
+    "04.1": 'my_factor = "a thousand"',
+    "04.2": "def momentum_step(parameters, gradients, velocity, rate, momentum=0.9):\n    velocity = momentum * velocity + gradients",
+    "04.3": "def uncorrected(t, beta1=0.9, beta2=0.999):\n    return (1 - beta1) / (1 - beta2)",
+    "04.4": "def adam_step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):\n    parameters -= rate * gradients",
+    "04.5": "def clip_gradients(gradients, max_norm):\n    return max_norm",
+    "04.6": "def best_constant_loss(targets):\n    return 9.2103",
+}
