@@ -1,5 +1,6 @@
 """Timing side by side, fairly: each contestant in a process of its own, one after another, over and over."""
 
+import itertools
 import multiprocessing
 import statistics
 import time
@@ -59,7 +60,7 @@ def ratio(ours, peer):
         raise ValueError(f"{len(ours)} rounds against {len(peer)}: a comparison needs the same number, two at least")
     rounds = [statistics.median(a) / statistics.median(b) for a, b in zip(ours, peer, strict=True)]
     low, middle, high = statistics.quantiles(rounds, n=4, method="inclusive")
-    return Ratio(statistics.median(sum(ours, [])), statistics.median(sum(peer, [])), middle, low, high)
+    return Ratio(*(statistics.median(itertools.chain(*times)) for times in (ours, peer)), middle, low, high)
 
 
 class Worker:

@@ -36,6 +36,7 @@ class Ours:
         self.optimizer = Adam(RATE) if adam else None
 
     def step(self):
+        """One step; returns the loss before it."""
         loss = self.model.forward_backward(self.tokens, self.targets)
         if self.optimizer:
             self.optimizer.step(self.model.flat_parameters, self.model.flat_gradients)
@@ -58,6 +59,7 @@ class Products:
             self.products += [(a, b, np.empty_like(dy)), (a.mT, dy, np.empty_like(b)), (dy, b.mT, np.empty_like(a))]
 
     def step(self):
+        """All products once."""
         for a, b, out in self.products:
             np.matmul(a, b, out=out)
 
@@ -90,7 +92,7 @@ class PyTorch:
                 self.expand, self.contract = torch.nn.Linear(width, config.d_ff), torch.nn.Linear(config.d_ff, width)
                 self.attention_norm, self.feed_forward_norm = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
 
-            def forward(self, x):
+            def forward(self, x):  # (B, T, D) -> (B, T, D)
                 split = (*x.shape[:2], heads, width // heads)
                 query, key, value = (y.view(split).transpose(1, 2) for y in self.projections(x).split(width, dim=-1))
                 attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
@@ -127,6 +129,7 @@ class PyTorch:
         yield "output_weight", self.output.weight.T
 
     def step(self):
+        """One step; returns the loss before it."""
         logits = self.network(self.tokens)
         loss = self.torch.nn.functional.cross_entropy(logits.flatten(0, 1), self.targets.flatten())
         self.optimizer.zero_grad()
@@ -149,7 +152,6 @@ class JAX:
         self.jax, self.weights = jax, {name: jnp.asarray(array) for name, array in weights.items()}
         self.moments = tuple({name: jnp.zeros_like(array) for name, array in self.weights.items()} for _ in range(2))
         self.steps, self.batch = 0, tuple(jnp.asarray(ids, jnp.int32) for ids in batch_of(config))
-        tokens, targets = self.batch
 
         def norm(x, p, name):
             mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
@@ -161,7 +163,8 @@ class JAX:
         def layer(x, p, i):
             name = f"layers.{i}."
             query, key, value = (
-                linear(x, p, f"{name}attention.{projection}").reshape(*x.shape[:2], config.n_heads, config.d_head) for projection in PROJECTIONS
+                linear(x, p, f"{name}attention.{projection}").reshape(*x.shape[:2], config.n_heads, config.d_head)
+                for projection in PROJECTIONS
             )
             scores = jnp.einsum("bqhd,bkhd->bhqk", query, key) / math.sqrt(config.d_head)
             scores = jnp.where(jnp.tri(x.shape[1], dtype=bool), scores, -jnp.inf)
@@ -188,6 +191,7 @@ class JAX:
         self.compiled = jax.jit(step, donate_argnums=(0, 1, 2))
 
     def step(self):
+        """One step; returns the loss before it."""
         self.steps += 1
         loss, self.weights, *self.moments = self.compiled(self.weights, *self.moments, float(self.steps), *self.batch)
         self.jax.block_until_ready(self.weights)
@@ -211,6 +215,11 @@ def pytorch_default(config):
 def jax_compiled(config):
     """JAX, from our weights."""
     return JAX(config, initial_weights(config))
+
+
+def forward_backward_only(config):
+    """Ours without the optimiser."""
+    return Ours(config, adam=False)
 
 
 def agreement(ours, theirs, start):

@@ -31,6 +31,14 @@ def affine_shapes(config):
     }
 
 
+def safe_for_exp(scores, limit=50.0):
+    """Whether exp of every score, and sums of them, fit a float32: then no row needs its maximum subtracted.
+
+    Two looks at the whole array cost a tenth of finding, and subtracting, the maximum of each of many short rows.
+    """
+    return -limit < scores.min() and scores.max() < limit
+
+
 class Affine:
     """y = x W + b, for one matrix or a stack of them: :func:`~cllm_lib.model.layers.linear_forward`."""
 
@@ -43,12 +51,14 @@ class Affine:
         self.ones = np.ones((1, n_rows), block.dtype)
 
     def forward(self, x):  # (N, n) -> (..., N, m)
+        """Compute y."""
         self.x = x
         np.matmul(x, self.weight, out=self.y)
         self.y += self.bias
         return self.y
 
     def backward(self, dy):  # (..., N, m) -> (..., N, n)
+        """Leave the gradients of W and b, return that of x."""
         np.matmul(self.x.T, dy, out=self.d_weight)
         np.matmul(self.ones, dy, out=self.d_bias)  # a sum over rows, several times faster than sum(axis=0)
         return np.matmul(dy, self.weight.mT, out=self.dx)
@@ -66,15 +76,17 @@ class LayerNorm:
         self.normalised, self.y, self.dx, self.scratch = np.empty((4, n_rows, width), block.dtype)
 
     def forward(self, x):  # (N, D) -> (N, D)
+        """Rows of mean 0 and variance 1, scaled and shifted."""
         centred = np.subtract(x, x @ self.mean, out=self.normalised)
-        np.multiply(centred, centred, out=self.scratch)
-        self.inverse_std = 1.0 / np.sqrt(self.scratch @ self.mean + self.eps)
+        variance = np.vecdot(centred, centred)[:, None] / self.gain.size
+        self.inverse_std = 1.0 / np.sqrt(variance + self.eps)
         self.normalised *= self.inverse_std
         np.multiply(self.normalised, self.gain, out=self.y)
         self.y += self.bias
         return self.y
 
     def backward(self, dy):  # (N, D) -> (N, D)
+        """See :func:`~cllm_lib.model.layers.layer_norm_backward`."""
         along = np.multiply(dy, self.normalised, out=self.scratch)
         np.matmul(self.ones, along, out=self.d_gain)
         np.matmul(self.ones, dy, out=self.d_bias)
@@ -109,23 +121,25 @@ class Attention:
         self.ones = np.ones((time, 1), dtype)
 
     def forward(self, x):  # (N, D) -> (N, D)
+        """Project, attend in each head, project back."""
         self.projections.forward(x)
         self.projections.y[0] *= self.scale  # the queries rather than the scores
         scores = np.matmul(self.query, self.key.mT, out=self.weights)
+        safe = safe_for_exp(scores)
         scores += self.forbidden
-        scores -= scores.max(axis=-1, keepdims=True)
+        if not safe:
+            scores -= scores.max(axis=-1, keepdims=True)
         np.exp(scores, out=scores)
         scores /= scores @ self.ones
         np.matmul(self.weights, self.value, out=self.attended)
         return self.output.forward(self.merged)
 
     def backward(self, dy):  # (N, D) -> (N, D)
+        """See :func:`~cllm_lib.model.attention.attention_backward`."""
         self.output.backward(dy)  # fills d_attended
         np.matmul(self.weights.mT, self.d_attended, out=self.d_value)
         d_scores = np.matmul(self.d_attended, self.value.mT, out=self.d_scores)
-        # Softmax backward needs sum(d_weights * weights) over the keys. As attended = weights @ value, that is
-        # d_attended . attended, d products instead of T (Dao et al. 2022, "FlashAttention", appendix B.2).
-        d_scores -= np.vecdot(self.d_attended, self.attended)[..., None]
+        d_scores -= np.vecdot(d_scores, self.weights)[..., None]
         d_scores *= self.weights
         np.matmul(d_scores, self.key, out=self.d_query)
         np.matmul(d_scores.mT, self.query, out=self.d_key)
@@ -141,10 +155,12 @@ class FeedForward:
         self.contract = Affine(blocks["contract"], d_blocks["contract"], n_rows)
 
     def forward(self, x):  # (N, D) -> (N, D)
+        """D to F, tanh, and back."""
         hidden = self.expand.forward(x)
         return self.contract.forward(np.tanh(hidden, out=hidden))
 
     def backward(self, dy):  # (N, D) -> (N, D)
+        """See :func:`~cllm_lib.model.layers.feed_forward_backward`."""
         d_hidden, slope = self.contract.backward(dy), self.expand.y  # tanh' = 1 - tanh^2
         slope *= slope
         np.subtract(1.0, slope, out=slope)
@@ -163,6 +179,7 @@ class Layer:
         self.feed_forward_norm = LayerNorm(blocks["feed_forward_norm"], d_blocks["feed_forward_norm"], n_rows)
 
     def forward(self, x):  # (N, D) -> (N, D)
+        """Attention, + x, LayerNorm, feed-forward, +, LayerNorm."""
         attended = self.attention.forward(x)
         attended += x
         x = self.attention_norm.forward(attended)
@@ -171,6 +188,7 @@ class Layer:
         return self.feed_forward_norm.forward(fed)
 
     def backward(self, dy):  # (N, D) -> (N, D)
+        """Undo :meth:`forward` from its last line to its first."""
         d_sum = self.feed_forward_norm.backward(dy)
         d_sum += self.feed_forward.backward(d_sum)
         d_sum = self.attention_norm.backward(d_sum)
@@ -189,9 +207,11 @@ class Output:
         self.d_hidden = np.empty((n_rows, width), matrix.dtype)
 
     def forward_backward(self, hidden, targets):  # (N, D), (N) -> loss, (N, D)
+        """The loss, and the gradient of the hidden states; that of the matrix is left in its place."""
         at_target = np.arange(len(targets)), targets
         logits = np.matmul(hidden, self.matrix, out=self.logits)
-        logits -= logits.max(axis=-1, keepdims=True)
+        if not safe_for_exp(logits):
+            logits -= logits.max(axis=-1, keepdims=True)
         target_logits = logits[at_target]
         np.exp(logits, out=logits)
         total = logits @ self.ones
@@ -221,6 +241,7 @@ class Stack:
         self.output = Output(matrix, d_matrix, batch * time)
 
     def forward_backward(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)
+        """The loss, and the gradient of x; what is returned is overwritten by the next call."""
         rows = x.reshape(-1, x.shape[-1])
         for layer in self.layers:
             rows = layer.forward(rows)
