@@ -53,9 +53,7 @@ def assert_same_step(quick, plain, tokens, targets):
     dtype=st.sampled_from(["float64", "float32"]),
     seed=st.integers(0, 10_000),
 )
-def test_loss_and_gradients_are_those_of_the_plain_layers(
-    head, n_heads, n_layers, d_ff, batches, vocab_size, tied, positions, dtype, seed
-):
+def test_loss_and_gradients_are_those_of_the_plain_layers(head, n_heads, n_layers, d_ff, batches, vocab_size, tied, positions, dtype, seed):
     config = CLLMConfig(vocab_size, head * n_heads, n_layers, n_heads, d_ff, 7, dtype, tied, positions)
     quick, plain = pair(config, seed)
     for batch, time in batches:  # other shapes, and what the last step left behind
