@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig
+from cllm_lib.model import fast
 from cllm_lib.model.attention import CausalSelfAttention
 from cllm_lib.model.transformer import TransformerLayer
 
@@ -69,6 +70,13 @@ def test_scores_and_logits_out_of_the_range_of_exp_are_shifted(name, tied):
         if name in model.parameters:
             model.parameters[name] *= 2000.0
     assert_same_step(quick, plain, *random_batch(11, 2, 7))
+
+
+@pytest.mark.parametrize(("score", "safe"), [(49.0, True), (-49.0, True), (51.0, False), (-51.0, False), (np.inf, False), (np.nan, False)])
+def test_one_score_far_from_zero_is_enough_to_shift(score, safe):
+    assert fast.safe_for_exp(np.array([[0.0, 1.0], [score, 2.0]])) == safe
+    largest = np.full((10, 10_000), 49.9, np.float32)
+    assert np.isfinite(np.exp(largest).sum())
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -131,6 +139,13 @@ def test_a_copy_is_a_model_of_its_own(duplicate, attention):
     model.flat_parameters += 0.01
     assert other.forward_backward(*batch) == model.forward_backward(*batch)
     np.testing.assert_array_equal(other.flat_gradients, model.flat_gradients)
+
+
+def test_a_pickle_holds_each_number_once():
+    model = CLLM(CLLMConfig(500, d_model=32), seed=0)
+    model.forward_backward(*random_batch(500, 4, 32))
+    both_buffers = 2 * model.flat_parameters.nbytes
+    assert both_buffers < len(pickle.dumps(model)) < both_buffers + 10_000
 
 
 def test_two_models_in_two_threads_do_not_disturb_each_other():
