@@ -29,6 +29,7 @@ make lab PORT=8890       the same at another port
 make fresh CHAPTER=01    set your chapter 01 aside and get a new one
 make test                check everything: lint, unit tests, every notebook
 make test-all            the same and the slow tests
+make bench               time a training step beside PyTorch and JAX (10 minutes, on a machine with nothing else to do)
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks
 make lock                resolve requirements.lock anew from pyproject.toml
@@ -219,10 +220,21 @@ def pytest(*arguments):
 
 
 def test_all():
-    """Everything, with the slow tests; they also compare with PyTorch, which is large and installed for them only."""
+    """Everything, with the slow tests; they also compare with PyTorch and JAX."""
+    set_up_peers()
+    pytest("-m", "slow or not slow")
+
+
+def bench():
+    """Time a training step beside PyTorch and JAX."""
+    set_up_peers()
+    run(environment_python(), "-m", "benchmarks.run")
+
+
+def set_up_peers():
+    """The environment, and in it what the library is measured against: large, so installed for that only."""
     set_up()
     run(environment_python(), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *peers())
-    pytest("-m", "slow or not slow")
 
 
 def peers():
@@ -272,6 +284,7 @@ COMMANDS = {
     "fresh": say_fresh,
     "test": pytest,
     "test-all": test_all,
+    "bench": bench,
     "notebooks": execute,
     "lint": lint,
     "lock": lock,

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from cllm_lib.checks import one_of, token_ids
+from cllm_lib.model import fast
 from cllm_lib.model.attention import CausalSelfAttention
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.layers import (
@@ -131,26 +132,37 @@ class CLLM:
         self.embedding = TokenEmbedding() if embedding is None else embedding
         self.positions = POSITIONS[config.positions]()
         initialize = init if callable(init) else one_of(init, INITIALIZERS, "init")
-
-        shapes = self._parameter_shapes()
-        size = sum(math.prod(shape) for shape in by_name(shapes).values())
         # Memory starts as zeros, as calloc's does in C. What the initialiser leaves out stays zero.
-        self.flat_parameters = np.zeros(size, config.dtype)
-        self.flat_gradients = np.zeros(size, config.dtype)
-        parameters, gradients = views_of(self.flat_parameters, shapes), views_of(self.flat_gradients, shapes)
-        self.parameters, self.gradients = by_name(parameters), by_name(gradients)
-        self._layer_parameters, self._layer_gradients = list(parameters["layers"].values()), list(gradients["layers"].values())
-        self._position_parameters, self._position_gradients = parameters["positions"], gradients["positions"]
+        size = sum(math.prod(shape) for shape in by_name(self._shapes()).values())
+        self._adopt(np.zeros(size, config.dtype), np.zeros(size, config.dtype))
         initialize(self.parameters, np.random.default_rng(seed))
 
-    def _parameter_shapes(self):
+    def _shapes(self, layer=None):
         config = self.config
-        layers = {str(i): self.layer.parameter_shapes(config) for i in range(config.n_layers)}
-        embedding = (config.vocab_size, config.d_model)
-        shapes = {"embedding": embedding, "positions": self.positions.parameter_shapes(config), "layers": layers}
+        layer = self.layer.parameter_shapes(config) if layer is None else layer
+        shapes = {"embedding": (config.vocab_size, config.d_model), "positions": self.positions.parameter_shapes(config)}
+        shapes["layers"] = {str(i): layer for i in range(config.n_layers)}
         if not config.tie_embeddings:
             shapes["output_weight"] = (config.d_model, config.vocab_size)
         return shapes
+
+    def _adopt(self, flat_parameters, flat_gradients):
+        """Make these two buffers the model's own, and cut them into named views."""
+        self.flat_parameters, self.flat_gradients = flat_parameters, flat_gradients
+        parameters, gradients = (views_of(flat, self._shapes()) for flat in (flat_parameters, flat_gradients))
+        self.parameters, self.gradients = by_name(parameters), by_name(gradients)
+        self._layer_parameters, self._layer_gradients = list(parameters["layers"].values()), list(gradients["layers"].values())
+        self._position_parameters, self._position_gradients = parameters["positions"], gradients["positions"]
+        self._stack = None
+
+    def __getstate__(self):
+        """What a copy or a pickle holds: the buffers. Views would arrive as arrays of their own."""
+        return {name: vars(self)[name] for name in ("config", "layer", "embedding", "positions", "flat_parameters", "flat_gradients")}
+
+    def __setstate__(self, state):
+        buffers = state.pop("flat_parameters"), state.pop("flat_gradients")
+        vars(self).update(state)
+        self._adopt(*buffers)
 
     def layer_parameters(self, i):
         """Layer `i`'s own parameters as its forward pass takes them: views, one dictionary for each part of the layer."""
@@ -160,6 +172,10 @@ class CLLM:
     def output_matrix(self):  # (D, V)
         """What turns a hidden state into logits: the embedding, transposed, or a matrix of its own."""
         return self.parameters["embedding"].T if self.config.tie_embeddings else self.parameters["output_weight"]
+
+    @property
+    def _output_gradient(self):  # (D, V)
+        return self.gradients["embedding"].T if self.config.tie_embeddings else self.gradients["output_weight"]
 
     def logits(self, tokens):  # (B, T) ints -> (B, T, V)
         """Scores of every possible next token, at every position.
@@ -177,14 +193,12 @@ class CLLM:
         ValueError
             If the shape is not (batch, time), time exceeds `config.seq_len`, or an id is no integer of the vocabulary.
         """
-        hidden, _ = self._hidden(self._checked_tokens(tokens))
-        return hidden @ self.output_matrix
+        return self._hidden(self._checked_tokens(tokens)) @ self.output_matrix
 
     def loss(self, tokens, targets):
         """Mean cross-entropy in nats, as :meth:`loss_and_gradients` gives it, without the backward pass."""
         tokens, targets = self._checked_pair(tokens, targets)
-        hidden, _ = self._hidden(tokens)
-        return cross_entropy_forward(hidden @ self.output_matrix, targets)[0]
+        return cross_entropy_forward(self._hidden(tokens) @ self.output_matrix, targets)[0]
 
     def loss_and_gradients(self, tokens, targets):
         """Mean cross-entropy and its gradient with respect to every parameter.
@@ -213,36 +227,58 @@ class CLLM:
     def forward_backward(self, tokens, targets):
         """Return the loss and leave its gradient in :attr:`gradients`, overwriting what was there."""
         tokens, targets = self._checked_pair(tokens, targets)
-        hidden, caches = self._hidden(tokens)
+        x, embedding_cache = self.embedding.forward(tokens, self.parameters["embedding"])
+        x = self.positions.forward(x, self._position_parameters)
+        if self._is_sound:
+            loss, dx = self._fast_stack(tokens.shape).forward_backward(x, targets)
+        else:
+            loss, dx = self._forward_backward_by_parts(x, targets)
+        write_into(self._position_gradients, self.positions.backward(dx, self._position_parameters))
+        embedding_gradient = self.gradients["embedding"]
+        if not self.config.tie_embeddings:
+            embedding_gradient.fill(0.0)  # a tied output has left its share there
+        self.embedding.backward(dx, embedding_cache, out=embedding_gradient)
+        return loss
+
+    def _forward_backward_by_parts(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)
+        """From x through layers, output and loss, and back: with any parts, in plain functions."""
+        hidden, layer_caches = self._through_layers(x)
         loss, loss_cache = cross_entropy_forward(hidden @ self.output_matrix, targets)
 
         # Backward, from the loss down. Rows: all B * T positions under each other.
-        width = self.config.d_model
         d_logits = cross_entropy_backward(loss_cache).reshape(-1, self.config.vocab_size)
-        rows = hidden.reshape(-1, width)
-        if self.config.tie_embeddings:
-            np.matmul(d_logits.T, rows, out=self.gradients["embedding"])
-        else:
-            np.matmul(rows.T, d_logits, out=self.gradients["output_weight"])
-            self.gradients["embedding"].fill(0.0)
-        d_hidden = (d_logits @ self.output_matrix.T).reshape(hidden.shape)
-
-        embedding_cache, layer_caches = caches
+        rows = hidden.reshape(-1, self.config.d_model)
+        np.matmul(rows.T, d_logits, out=self._output_gradient)
+        dx = (d_logits @ self.output_matrix.T).reshape(hidden.shape)
         for i in reversed(range(self.config.n_layers)):
-            d_hidden, gradients = self.layer.backward(d_hidden, layer_caches[i])
+            dx, gradients = self.layer.backward(dx, layer_caches[i])
             write_into(self._layer_gradients[i], gradients)
-        write_into(self._position_gradients, self.positions.backward(d_hidden, self._position_parameters))
-        self.embedding.backward(d_hidden, embedding_cache, out=self.gradients["embedding"])
-        return loss
+        return loss, dx
+
+    @property
+    def _is_sound(self):
+        """Whether every layer is the one that :mod:`~cllm_lib.model.fast` computes."""
+        return type(self.layer) is TransformerLayer and type(self.layer.attention) is CausalSelfAttention
+
+    def _fast_stack(self, shape):
+        """The sound layers with arrays for batches of this shape, kept until another shape comes."""
+        if self._stack is None or self._stack.shape != shape:
+            shapes = self._shapes(fast.affine_shapes(self.config))
+            layers, d_layers = (views_of(flat, shapes)["layers"].values() for flat in (self.flat_parameters, self.flat_gradients))
+            self._stack = None  # the old arrays go before the new ones come
+            self._stack = fast.Stack(layers, d_layers, self.output_matrix, self._output_gradient, *shape, self.config.n_heads)
+        return self._stack
 
     def _hidden(self, tokens):  # (B, T) -> (B, T, D)
-        x, embedding_cache = self.embedding.forward(tokens, self.parameters["embedding"])
-        x = self.positions.forward(x, self._position_parameters)
-        layer_caches = []
+        x, _ = self.embedding.forward(tokens, self.parameters["embedding"])
+        return self._through_layers(self.positions.forward(x, self._position_parameters))[0]
+
+    def _through_layers(self, x):  # (B, T, D) -> (B, T, D), caches
+        caches = []
         for parameters in self._layer_parameters:
             x, cache = self.layer.forward(x, parameters, self.config)
-            layer_caches.append(cache)
-        return x, (embedding_cache, layer_caches)
+            caches.append(cache)
+        return x, caches
 
     def _checked_tokens(self, tokens, name="tokens"):
         tokens = np.asarray(tokens)

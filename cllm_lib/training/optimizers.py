@@ -6,7 +6,7 @@ import numpy as np
 
 from cllm_lib.checks import non_negative_number, one_of
 
-BLOCK = 32_768  # floats: small enough that a block and its moments stay in the processor's cache between operations
+BLOCK = 65_536  # floats: small enough that a block and its moments stay in the processor's cache between operations
 
 
 class SGD:
@@ -126,35 +126,43 @@ class Adam:
         self.eps = non_negative_number(eps, "eps")
         self.weight_decay = 0.0
         self.steps = 0
-        self.first_moment = self.second_moment = None
+        self._sums = None  # as long as the parameters, twice: the moments without their constant factors
+
+    @property
+    def first_moment(self):
+        """m, as long as the parameters; None before the first step."""
+        return None if self._sums is None else (1.0 - self.beta1) * self._sums[0]
+
+    @property
+    def second_moment(self):
+        """v, as long as the parameters; None before the first step."""
+        return None if self._sums is None else (1.0 - self.beta2) * self._sums[1]
 
     def step(self, parameters, gradients):
         """Change `parameters` in place; both are flat arrays of the same length."""
-        if self.first_moment is None:
-            self.first_moment = np.zeros_like(parameters)
-            self.second_moment = np.zeros_like(parameters)
+        if self._sums is None:
+            self._sums = np.zeros((2, len(parameters)), parameters.dtype)
             self._scratch = np.empty(min(BLOCK, len(parameters)), parameters.dtype)
         self.steps += 1
-        root_correction = 1.0 / math.sqrt(1.0 - self.beta2**self.steps)
-        rate = self.learning_rate / (1.0 - self.beta1**self.steps)
+        # A sum s = beta1 s + g is m without its factor: m = (1 - beta1) s, and v likewise. The factors and the
+        # corrections then meet in two numbers outside the loop, and a block takes ten passes instead of thirteen.
+        root = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**self.steps))
+        rate = self.learning_rate * (1.0 - self.beta1) / (1.0 - self.beta1**self.steps) / root
+        eps = self.eps / root
         for start in range(0, len(parameters), BLOCK):
-            block = slice(start, start + BLOCK)
-            p, g, m, v = parameters[block], gradients[block], self.first_moment[block], self.second_moment[block]
-            scratch = self._scratch[: len(p)]
+            p, g, s, q = (array[start : start + BLOCK] for array in (parameters, gradients, *self._sums))
+            change = self._scratch[: len(p)]
             if self.weight_decay:
                 p *= 1.0 - self.learning_rate * self.weight_decay
-            m *= self.beta1
-            m += np.multiply(g, 1.0 - self.beta1, out=scratch)
-            np.multiply(g, g, out=scratch)
-            scratch *= 1.0 - self.beta2
-            v *= self.beta2
-            v += scratch
-            np.sqrt(v, out=scratch)
-            scratch *= root_correction
-            scratch += self.eps
-            np.divide(m, scratch, out=scratch)
-            scratch *= rate
-            p -= scratch
+            s *= self.beta1
+            s += g
+            q *= self.beta2
+            q += np.multiply(g, g, out=change)
+            np.sqrt(q, out=change)
+            change += eps
+            np.divide(s, change, out=change)
+            change *= rate
+            p -= change
 
 
 class AdamW(Adam):

@@ -37,6 +37,18 @@ def test_adam_is_kingma_and_bas_algorithm(gradients, start, beta1, beta2):
     assert parameters[0] == pytest.approx(slow_adam(start, gradients, 0.01, beta1, beta2, 1e-3), abs=1e-9)
 
 
+def test_adams_moments_are_the_running_means_of_the_paper():
+    optimizer, gradients = Adam(0.01, beta1=0.8, beta2=0.9), np.array([[1.0, -2.0], [3.0, 0.5], [-1.0, 4.0]])
+    assert optimizer.first_moment is None
+    assert optimizer.second_moment is None
+    m = v = 0.0
+    for gradient in gradients:
+        optimizer.step(np.zeros(2), gradient)
+        m, v = 0.8 * m + 0.2 * gradient, 0.9 * v + 0.1 * gradient**2
+        np.testing.assert_allclose(optimizer.first_moment, m, rtol=1e-14)
+        np.testing.assert_allclose(optimizer.second_moment, v, rtol=1e-14)
+
+
 def test_adams_first_step_has_the_length_of_the_rate():
     parameters = np.zeros(3)
     Adam(0.1).step(parameters, np.array([1e-3, 5.0, -2e4]))

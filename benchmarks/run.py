@@ -1,0 +1,240 @@
+"""`make bench`: prints tables of ratios, and writes them to benchmarks/RESULTS.md."""
+
+import os
+import platform
+import time
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from benchmarks import growth, memory, peers
+from benchmarks.compare import Missing, Worker, alternate, ratio
+
+THREADS = 2
+RESULTS = Path(__file__).with_name("RESULTS.md")
+SIZES = {"large": peers.LARGE, "small": peers.SMALL}
+TURNS = {"large": dict(rounds=20, steps=3), "small": dict(rounds=40, steps=15)}
+GROWTH_ROUNDS = 7
+
+STEP, FORWARD_BACKWARD = "forward + backward + Adam", "forward + backward"
+FUSED, DEFAULT, COMPILED, PRODUCTS = "PyTorch, fused Adam", "PyTorch, default Adam", "JAX, compiled", "matrix products alone"
+BUILDERS = {
+    STEP: peers.Ours,
+    FORWARD_BACKWARD: peers.forward_backward_only,
+    FUSED: peers.pytorch_fused,
+    DEFAULT: peers.pytorch_default,
+    COMPILED: peers.jax_compiled,
+    PRODUCTS: peers.Products,
+}
+PAIRS = {  # work, peer, and the ratio to reach
+    "large": [(STEP, FUSED, 1.0), (STEP, DEFAULT, 0.55), (STEP, COMPILED, 1.15), (FORWARD_BACKWARD, PRODUCTS, 1.25)],
+    "small": [(STEP, FUSED, 0.35), (STEP, COMPILED, 0.75)],
+}
+MEMORY_TO_REACH, SLOPE_TO_REACH = 0.6, 0.15
+ALLOWED_LOSS, ALLOWED_STEP = 1e-6, 1e-3  # float32 rounds to 6e-8 of a loss; Adam makes much of tiny gradients
+
+
+def main():
+    """Measure everything, print as it goes, and write the page at the end."""
+    limit_threads()
+    started = time.monotonic()
+    conditions = [describe_machine()]
+    say(conditions[0])
+    busy = psutil.cpu_percent(interval=3)
+    conditions.append(f"Before the run other programs kept the processors {busy:.0f} % busy.")
+    say(conditions[1] + (" Ratios of a busy machine say little: close what you can." if busy > 10 else ""))
+    sections = [*(speed(label) for label in SIZES), memory_section(), growth_section()]
+    conditions.append(f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes.")
+    write_whole(RESULTS, page(conditions, sections))
+    say(f"\nWritten to benchmarks/{RESULTS.name}.")
+
+
+def limit_threads():
+    """Two threads for everyone: the workers inherit both settings."""
+    for library in ("OPENBLAS", "OMP", "MKL"):
+        os.environ[f"{library}_NUM_THREADS"] = str(THREADS)
+    if hasattr(os, "sched_setaffinity"):  # JAX takes as many threads as it sees processors
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
+
+
+def speed(label):
+    """The section of one size: who computes the same, and how long each takes."""
+    config = SIZES[label]
+    names = dict.fromkeys(name for work, peer, _ in PAIRS[label] for name in (work, peer))
+    workers = {name: Worker(BUILDERS[name], config) for name in names}
+    agreed = check_same_work(config, workers)
+    rounds = TURNS[label]["rounds"]
+    times = alternate(workers, **TURNS[label], report=lambda done: say(f"\r{label} size: round {done} of {rounds}", end=""))
+    for worker in workers.values():
+        worker.close()
+    rows = [speed_row(work, peer, ratio(times[work], times[peer]), target) for work, peer, target in PAIRS[label]]
+    size = peers.Ours(config).model.flat_parameters.size
+    title = f"V = {config.vocab_size:,}, d = {config.d_model}, FF {config.d_ff:,}: {size / 1e6:.1f} million parameters, untied"
+    return section(title, ["work", "peer", "ours, ms", "peer, ms", "ratio", "quartiles", "to reach", ""], rows, agreed)
+
+
+def check_same_work(config, workers):
+    """Say how closely each peer computes our loss and makes our step; stop if it does not."""
+    start = peers.initial_weights(config)
+    loss, parameters = workers[STEP].call("step"), workers[STEP].call("parameters")
+    found = []
+    for name in (FUSED, DEFAULT, COMPILED):
+        if name not in workers or workers[name].missing:
+            continue
+        worker = workers[name]
+        loss_apart = abs(worker.call("step") / loss - 1.0)
+        step_apart = peers.agreement(parameters, worker.call("parameters"), start)
+        if not (loss_apart <= ALLOWED_LOSS and step_apart <= ALLOWED_STEP):
+            raise SystemExit(
+                f"{name} computes something else: loss apart by {loss_apart:.1e}, step by {step_apart:.1e}. Nothing was timed."
+            )
+        found.append(f"{name}: loss within {loss_apart:.0e}, step within {step_apart:.0e}")
+    return "The same weights and batch, before anything was timed: " + "; ".join(found) + " of ours, relatively." if found else ""
+
+
+def speed_row(work, peer, result, target):
+    """One line of a table of times."""
+    if isinstance(result, Missing):
+        return [work, peer, "", "", result.reason, "", f"{target}", ""]
+    times = [f"{1e3 * result.ours:.2f}", f"{1e3 * result.peer:.2f}"]
+    return [
+        work,
+        peer,
+        *times,
+        f"{result.value:.2f}",
+        f"{result.low:.2f} to {result.high:.2f}",
+        f"{target}",
+        verdict(result.value <= target),
+    ]
+
+
+def memory_section():
+    """Peak memory of a short training run, each in a fresh process."""
+    rows = []
+    for label, config in SIZES.items():
+        say(f"memory, {label} size")
+        reports = {}
+        for name in ("ours", "PyTorch"):
+            worker = Worker(memory.Memory, name, config)
+            reports[name] = worker.missing or worker.call("report")
+            worker.close()
+        size = f"V = {config.vocab_size:,}, d = {config.d_model}"
+        if isinstance(reports["PyTorch"], Missing):
+            rows.append([size, "", "", reports["PyTorch"].reason, f"{MEMORY_TO_REACH}", ""])
+            continue
+        (our_before, our_peak), (their_before, their_peak) = reports["ours"], reports["PyTorch"]
+        for what, ours, theirs in (
+            ("whole process", our_peak, their_peak),
+            ("the run alone", our_peak - our_before, their_peak - their_before),
+        ):
+            reached = verdict(ours / theirs <= MEMORY_TO_REACH)
+            rows.append(
+                [f"{size}, {what}", f"{ours / 1e6:.0f}", f"{theirs / 1e6:.0f}", f"{ours / theirs:.2f}", f"{MEMORY_TO_REACH}", reached]
+            )
+    note = (
+        f"The most memory the process ever held, over the drawing of the weights and {memory.STEPS} steps with Adam (PyTorch's fused). "
+        "The run alone: less what it held before the run, which is the interpreter and its libraries."
+    )
+    return section("Peak memory of training", ["what", "ours, MB", "PyTorch, MB", "ratio", "to reach", ""], rows, note)
+
+
+def growth_section():
+    """Time of a token against the operations counted."""
+    say("growth")
+    by_length = {("T", length): growth.sized(growth.WIDTHS[-1], length) for length in growth.LENGTHS}
+    by_width = {("d", width): growth.sized(width, growth.LENGTHS[2]) for width in growth.WIDTHS}
+    worker = Worker(growth.Growth, by_length | by_width)
+    times, prices = worker.call("measure", GROWTH_ROUNDS)
+    worker.close()
+    rows = []
+    for sizes, title in ((by_length, f"T = 32 to 1,024, d = {growth.WIDTHS[-1]}"), (by_width, f"d = 64 to 512, T = {growth.LENGTHS[2]}")):
+        counts = {size: growth.operation_counts(config, batch) for size, (config, batch) in sizes.items()}
+        measured = [1e6 * times[size] / growth.TOKENS for size in sizes]
+        counted = [1e6 * sum(counts[size][kind] * prices[kind] for kind in prices) for size in sizes]
+        products = [counts[size]["flops"] for size in sizes]
+        found = growth.slope(counted, measured)
+        ends = [f"{values[0]:.0f} to {values[-1]:.0f}" for values in (measured, counted)]
+        allowed = f"{1 - SLOPE_TO_REACH:.2f} to {1 + SLOPE_TO_REACH:.2f}"
+        rows.append(
+            [title, *ends, f"{found:.2f}", allowed, verdict(abs(found - 1.0) <= SLOPE_TO_REACH), f"{growth.slope(products, measured):.2f}"]
+        )
+    flop, number, exponential = (f"{1e12 * prices[kind]:.0f} ps" for kind in ("flops", "passes", "exps"))
+    note = (
+        f"Forward and backward, 2 layers, 8 heads, V = {peers.SMALL.vocab_size}, {growth.TOKENS:,} tokens a batch. Operations are "
+        "counted from shapes and priced by what one of each kind cost, alone, in the same run: "
+        f"{flop} for an addition or multiplication of a matrix product, {number} for a number in a simple pass over an array, "
+        f"{exponential} for an exponential. The slope is that of the logarithm of the measured time on the logarithm of the "
+        "counted one; the last column counts the products only."
+    )
+    header = ["growth", "measured, us a token", "counted, us", "slope", "to reach", "", "slope on products only"]
+    return section("Growth of the time of a token", header, rows, note)
+
+
+def verdict(reached):
+    """In words, not by a colour."""
+    return "reached" if reached else "not reached"
+
+
+def section(title, header, rows, note):
+    """A title, a table and a remark, as Markdown; printed too."""
+    lines = [f"## {title}", "", *table(header, rows)] + (["", note] if note else [])
+    say("\n" + "\n".join(lines) + "\n")
+    return "\n".join(lines)
+
+
+def table(header, rows):
+    """Lines of a Markdown table whose columns also line up as plain text."""
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in [header, *rows]]
+    return [lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]]
+
+
+def page(conditions, sections):
+    """The whole of RESULTS.md."""
+    how = (
+        "Written by `make bench`. 128 tokens (4 x 32), 2 layers, 8 heads, float32, 2 threads. Each contestant runs in a process of its "
+        "own; they take turns of a few steps, round after round, and a ratio compares two turns of one round. Times are medians of "
+        "single steps; a ratio is the median over the rounds, with its quartiles."
+    )
+    return "\n\n".join(["# Results of make bench", how, *conditions, *sections]) + "\n"
+
+
+def describe_machine():
+    """Processor, memory, system and versions, in words."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0] if names else processor
+    built = np.show_config(mode="dicts")
+    blas, simd = built["Build Dependencies"]["blas"], built["SIMD Extensions"].get("found") or ["none found"]
+    versions = [f"Python {platform.python_version()}", f"NumPy {np.__version__} with {blas['name']} {blas['version']} and {simd[-1]}"]
+    versions += [f"{title} {number}" for title, number in (("PyTorch", version("torch")), ("JAX", version("jax"))) if number]
+    memory_gb = psutil.virtual_memory().total / 1e9
+    return f"{processor}, {psutil.cpu_count()} processors, {memory_gb:.0f} GB, {platform.system()}; {', '.join(versions)}."
+
+
+def version(package):
+    """The installed version, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def write_whole(path, text):
+    """Write a file whole or not at all."""
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(text, encoding="utf-8", newline="\n")
+    os.replace(beside, path)
+
+
+def say(text, end="\n"):
+    """Print at once."""
+    print(text, end=end, flush=True)
+
+
+if __name__ == "__main__":
+    main()

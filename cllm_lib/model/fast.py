@@ -1,0 +1,251 @@
+"""The sound model's training step, quicker: the formulas of the plain layers on arrays that are kept from step to step.
+
+The plain pairs `name_forward`, `name_backward` in :mod:`~cllm_lib.model.layers` and :mod:`~cllm_lib.model.attention`
+are the definition; tests hold the two equal. What the plain pairs spend on new arrays, and on copying gradients to
+where they belong, is a third of a step at d_model = 512. Here a part of a layer is an object made once for a batch's
+shape. It owns its arrays, is bound to its views of the model's two buffers, and leaves its gradients there.
+
+Shapes: B batch, T time, N = B T rows, D d_model, H heads, d = D / H, F d_ff, V vocabulary.
+"""
+
+import math
+
+import numpy as np
+
+
+def affine_shapes(config):
+    """A layer's parameters as this module cuts them: a matrix and the bias behind it in memory are one block.
+
+    Returns
+    -------
+    dict
+        Blocks (n + 1, m), the last row being the bias; query, key and value are a stack of three. A norm is (2, D):
+        gain, bias.
+    """
+    width, inner = config.d_model, config.d_ff
+    return {
+        "attention": {"projections": (3, width + 1, width), "output": (width + 1, width)},
+        "attention_norm": (2, width),
+        "feed_forward": {"expand": (width + 1, inner), "contract": (inner + 1, width)},
+        "feed_forward_norm": (2, width),
+    }
+
+
+def safe_for_exp(scores, limit=50.0):
+    """Whether exp of every score, and sums of them, fit a float32: then no row needs its maximum subtracted.
+
+    Two looks at the whole array cost a tenth of finding, and subtracting, the maximum of each of many short rows.
+    """
+    return -limit < scores.min() and scores.max() < limit
+
+
+class Affine:
+    """y = x W + b, for one matrix or a stack of them: :func:`~cllm_lib.model.layers.linear_forward`."""
+
+    def __init__(self, block, d_block, n_rows):
+        self.weight, self.bias = block[..., :-1, :], block[..., -1:, :]
+        self.d_weight, self.d_bias = d_block[..., :-1, :], d_block[..., -1:, :]
+        *stack, n_in, n_out = self.weight.shape
+        self.y = np.empty((*stack, n_rows, n_out), block.dtype)
+        self.dx = np.empty((*stack, n_rows, n_in), block.dtype)
+        self.ones = np.ones((1, n_rows), block.dtype)
+
+    def forward(self, x):  # (N, n) -> (..., N, m)
+        """Compute y."""
+        self.x = x
+        np.matmul(x, self.weight, out=self.y)
+        self.y += self.bias
+        return self.y
+
+    def backward(self, dy):  # (..., N, m) -> (..., N, n)
+        """Leave the gradients of W and b, return that of x."""
+        np.matmul(self.x.T, dy, out=self.d_weight)
+        np.matmul(self.ones, dy, out=self.d_bias)  # a sum over rows, several times faster than sum(axis=0)
+        return np.matmul(dy, self.weight.mT, out=self.dx)
+
+
+class LayerNorm:
+    """See :func:`~cllm_lib.model.layers.layer_norm_forward`. Means are products with a column of 1 / D."""
+
+    def __init__(self, block, d_block, n_rows, eps=1e-5):
+        self.gain, self.bias = block
+        self.d_gain, self.d_bias = d_block
+        width, self.eps = self.gain.size, eps
+        self.mean = np.full((width, 1), 1.0 / width, block.dtype)
+        self.ones = np.ones(n_rows, block.dtype)
+        self.normalised, self.y, self.dx, self.scratch = np.empty((4, n_rows, width), block.dtype)
+
+    def forward(self, x):  # (N, D) -> (N, D)
+        """Rows of mean 0 and variance 1, scaled and shifted."""
+        centred = np.subtract(x, x @ self.mean, out=self.normalised)
+        variance = np.vecdot(centred, centred)[:, None] / self.gain.size
+        self.inverse_std = 1.0 / np.sqrt(variance + self.eps)
+        self.normalised *= self.inverse_std
+        np.multiply(self.normalised, self.gain, out=self.y)
+        self.y += self.bias
+        return self.y
+
+    def backward(self, dy):  # (N, D) -> (N, D)
+        """See :func:`~cllm_lib.model.layers.layer_norm_backward`."""
+        along = np.multiply(dy, self.normalised, out=self.scratch)
+        np.matmul(self.ones, along, out=self.d_gain)
+        np.matmul(self.ones, dy, out=self.d_bias)
+        gain_mean = self.gain[:, None] * self.mean  # mean(dy * gain) = dy @ (gain / D)
+        shift, stretch = dy @ gain_mean, along @ gain_mean
+        dx = np.multiply(dy, self.gain, out=self.dx)
+        dx -= shift
+        dx -= np.multiply(self.normalised, stretch, out=self.scratch)
+        dx *= self.inverse_std
+        return dx
+
+
+class Attention:
+    """See :func:`~cllm_lib.model.attention.attention_forward`; heads are views of the rows, never copies."""
+
+    def __init__(self, blocks, d_blocks, batch, time, n_heads):
+        n_rows, dtype = batch * time, blocks["output"].dtype
+        self.projections = Affine(blocks["projections"], d_blocks["projections"], n_rows)
+        self.output = Affine(blocks["output"], d_blocks["output"], n_rows)
+        self.d_projected = np.empty_like(self.projections.y)
+        self.merged, self.dx = np.empty((2, *self.output.y.shape), dtype)
+
+        def heads(rows):  # (..., N, D) -> (..., B, H, T, d)
+            return rows.reshape(*rows.shape[:-2], batch, time, n_heads, -1).swapaxes(-2, -3)
+
+        self.query, self.key, self.value = heads(self.projections.y)
+        self.d_query, self.d_key, self.d_value = heads(self.d_projected)
+        self.attended, self.d_attended = heads(self.merged), heads(self.output.dx)
+        self.scale = 1.0 / math.sqrt(self.query.shape[-1])
+        self.weights, self.d_scores = np.empty((2, batch, n_heads, time, time), dtype)
+        self.forbidden = np.triu(np.full((time, time), -np.inf, dtype), 1)  # added to the scores: what comes later
+        self.ones = np.ones((time, 1), dtype)
+
+    def forward(self, x):  # (N, D) -> (N, D)
+        """Project, attend in each head, project back."""
+        self.projections.forward(x)
+        self.projections.y[0] *= self.scale  # the queries rather than the scores
+        scores = np.matmul(self.query, self.key.mT, out=self.weights)
+        safe = safe_for_exp(scores)
+        scores += self.forbidden
+        if not safe:
+            scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores @ self.ones
+        np.matmul(self.weights, self.value, out=self.attended)
+        return self.output.forward(self.merged)
+
+    def backward(self, dy):  # (N, D) -> (N, D)
+        """See :func:`~cllm_lib.model.attention.attention_backward`."""
+        self.output.backward(dy)  # fills d_attended
+        np.matmul(self.weights.mT, self.d_attended, out=self.d_value)
+        d_scores = np.matmul(self.d_attended, self.value.mT, out=self.d_scores)
+        d_scores -= np.vecdot(d_scores, self.weights)[..., None]
+        d_scores *= self.weights
+        np.matmul(d_scores, self.key, out=self.d_query)
+        np.matmul(d_scores.mT, self.query, out=self.d_key)
+        self.d_projected[0] *= self.scale
+        return np.add.reduce(self.projections.backward(self.d_projected), axis=0, out=self.dx)
+
+
+class FeedForward:
+    """See :func:`~cllm_lib.model.layers.feed_forward_forward`; tanh and its slope are taken in place."""
+
+    def __init__(self, blocks, d_blocks, n_rows):
+        self.expand = Affine(blocks["expand"], d_blocks["expand"], n_rows)
+        self.contract = Affine(blocks["contract"], d_blocks["contract"], n_rows)
+
+    def forward(self, x):  # (N, D) -> (N, D)
+        """D to F, tanh, and back."""
+        hidden = self.expand.forward(x)
+        return self.contract.forward(np.tanh(hidden, out=hidden))
+
+    def backward(self, dy):  # (N, D) -> (N, D)
+        """See :func:`~cllm_lib.model.layers.feed_forward_backward`."""
+        d_hidden, slope = self.contract.backward(dy), self.expand.y  # tanh' = 1 - tanh^2
+        slope *= slope
+        np.subtract(1.0, slope, out=slope)
+        d_hidden *= slope
+        return self.expand.backward(d_hidden)
+
+
+class Layer:
+    """The order of :class:`~cllm_lib.model.transformer.TransformerLayer`."""
+
+    def __init__(self, blocks, d_blocks, batch, time, n_heads):
+        n_rows = batch * time
+        self.attention = Attention(blocks["attention"], d_blocks["attention"], batch, time, n_heads)
+        self.attention_norm = LayerNorm(blocks["attention_norm"], d_blocks["attention_norm"], n_rows)
+        self.feed_forward = FeedForward(blocks["feed_forward"], d_blocks["feed_forward"], n_rows)
+        self.feed_forward_norm = LayerNorm(blocks["feed_forward_norm"], d_blocks["feed_forward_norm"], n_rows)
+
+    def forward(self, x):  # (N, D) -> (N, D)
+        """Attention, + x, LayerNorm, feed-forward, +, LayerNorm."""
+        attended = self.attention.forward(x)
+        attended += x
+        x = self.attention_norm.forward(attended)
+        fed = self.feed_forward.forward(x)
+        fed += x
+        return self.feed_forward_norm.forward(fed)
+
+    def backward(self, dy):  # (N, D) -> (N, D)
+        """Undo :meth:`forward` from its last line to its first."""
+        d_sum = self.feed_forward_norm.backward(dy)
+        d_sum += self.feed_forward.backward(d_sum)
+        d_sum = self.attention_norm.backward(d_sum)
+        d_sum += self.attention.backward(d_sum)
+        return d_sum
+
+
+class Output:
+    """The product with the output matrix and the mean cross-entropy, on one array as wide as the vocabulary."""
+
+    def __init__(self, matrix, d_matrix, n_rows):
+        self.matrix, self.d_matrix = matrix, d_matrix
+        width, vocab_size = matrix.shape
+        self.logits = np.empty((n_rows, vocab_size), matrix.dtype)
+        self.ones = np.ones((vocab_size, 1), matrix.dtype)
+        self.d_hidden = np.empty((n_rows, width), matrix.dtype)
+
+    def forward_backward(self, hidden, targets):  # (N, D), (N) -> loss, (N, D)
+        """The loss, and the gradient of the hidden states; that of the matrix is left in its place."""
+        at_target = np.arange(len(targets)), targets
+        logits = np.matmul(hidden, self.matrix, out=self.logits)
+        if not safe_for_exp(logits):
+            logits -= logits.max(axis=-1, keepdims=True)
+        target_logits = logits[at_target]
+        np.exp(logits, out=logits)
+        total = logits @ self.ones
+        loss = float((np.log(total[:, 0]) - target_logits).mean())
+        # The same array once more: exp(logits) becomes (probability - 1 at the target) / N.
+        logits *= 1.0 / (len(targets) * total)
+        logits[at_target] -= 1.0 / len(targets)
+        np.matmul(hidden.T, logits, out=self.d_matrix)
+        return loss, np.matmul(logits, self.matrix.T, out=self.d_hidden)
+
+
+class Stack:
+    """Layers, output and loss for batches of one shape: from x to the loss, and back to the gradient of x.
+
+    Parameters
+    ----------
+    layers, d_layers : list of dict
+        Each layer's blocks, cut as :func:`affine_shapes` says, and their gradients, which every call overwrites.
+    matrix, d_matrix : ndarray, shape (D, V)
+        The output matrix and its gradient.
+    batch, time, n_heads : int
+    """
+
+    def __init__(self, layers, d_layers, matrix, d_matrix, batch, time, n_heads):
+        self.shape = batch, time
+        self.layers = [Layer(blocks, d_blocks, batch, time, n_heads) for blocks, d_blocks in zip(layers, d_layers, strict=True)]
+        self.output = Output(matrix, d_matrix, batch * time)
+
+    def forward_backward(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)
+        """The loss, and the gradient of x; what is returned is overwritten by the next call."""
+        rows = x.reshape(-1, x.shape[-1])
+        for layer in self.layers:
+            rows = layer.forward(rows)
+        loss, d_rows = self.output.forward_backward(rows, targets.ravel())
+        for layer in reversed(self.layers):
+            d_rows = layer.backward(d_rows)
+        return loss, d_rows.reshape(x.shape)

@@ -1,0 +1,167 @@
+"""The quick step against the plain layers, which define the model."""
+
+import copy
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import random_batch, spread_out
+
+from cllm_lib import CLLM, CLLMConfig
+from cllm_lib.model import fast
+from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.transformer import TransformerLayer
+
+CONFIG = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="learned")
+ROUNDING = {"float64": 1e-12, "float32": 2e-4}
+
+
+class AnotherAttention(CausalSelfAttention):
+    """Sound, but not the sound part itself: a model with it goes by the plain functions."""
+
+
+def pair(config, seed, size=1.0):
+    """A model, and the same one by the plain functions; weights far from 0, times `size`."""
+    quick = spread_out(CLLM(config, seed=seed), seed)
+    quick.flat_parameters *= size
+    plain = CLLM(config, attention=AnotherAttention())
+    plain.flat_parameters[:] = quick.flat_parameters
+    return quick, plain
+
+
+def assert_same_step(quick, plain, tokens, targets):
+    allowed = ROUNDING[quick.config.dtype]
+    losses = [model.forward_backward(tokens, targets) for model in (quick, plain)]
+    assert losses[0] == pytest.approx(losses[1], rel=allowed, abs=allowed)
+    largest = max(np.abs(plain.flat_gradients).max(), 1e-2)  # of one word, every gradient is 0 but for rounding
+    for name, gradient in plain.gradients.items():
+        np.testing.assert_allclose(quick.gradients[name], gradient, rtol=allowed, atol=allowed * largest, err_msg=name)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    head=st.integers(1, 5),
+    n_heads=st.integers(1, 3),
+    n_layers=st.integers(1, 3),
+    d_ff=st.integers(1, 9),
+    batches=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 7)), min_size=1, max_size=3),
+    vocab_size=st.integers(1, 12),
+    tied=st.booleans(),
+    positions=st.sampled_from(["none", "learned"]),
+    dtype=st.sampled_from(["float64", "float32"]),
+    seed=st.integers(0, 10_000),
+)
+def test_loss_and_gradients_are_those_of_the_plain_layers(head, n_heads, n_layers, d_ff, batches, vocab_size, tied, positions, dtype, seed):
+    config = CLLMConfig(vocab_size, head * n_heads, n_layers, n_heads, d_ff, 7, dtype, tied, positions)
+    quick, plain = pair(config, seed)
+    for batch, time in batches:  # other shapes, and what the last step left behind
+        assert_same_step(quick, plain, *random_batch(vocab_size, batch, time, seed))
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", ["layers.1.attention.query_weight", "embedding", "output_weight"])
+def test_scores_and_logits_out_of_the_range_of_exp_are_shifted(name, tied):
+    config = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, tie_embeddings=tied)
+    quick, plain = pair(config, 0)
+    for model in (quick, plain):
+        if name in model.parameters:
+            model.parameters[name] *= 2000.0
+    assert_same_step(quick, plain, *random_batch(11, 2, 7))
+
+
+@pytest.mark.parametrize(("score", "safe"), [(49.0, True), (-49.0, True), (51.0, False), (-51.0, False), (np.inf, False), (np.nan, False)])
+def test_one_score_far_from_zero_is_enough_to_shift(score, safe):
+    assert fast.safe_for_exp(np.array([[0.0, 1.0], [score, 2.0]])) == safe
+    largest = np.full((10, 10_000), 49.9, np.float32)
+    assert np.isfinite(np.exp(largest).sum())
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_whatever_stood_in_the_gradients_is_overwritten(tied):
+    model = CLLM(CLLMConfig(50, d_model=8, n_heads=2, d_ff=6, tie_embeddings=tied, positions="learned"))
+    tokens, targets = random_batch(50, 2, 5)
+    model.forward_backward(tokens, targets)
+    expected = model.flat_gradients.copy()
+    for value in (np.nan, 1.0):
+        model.flat_gradients[:] = value
+        model.forward_backward(tokens, targets)
+        np.testing.assert_array_equal(model.flat_gradients, expected)
+
+
+def test_only_the_sound_parts_themselves_are_computed_the_quick_way():
+    calls = []
+
+    class Watched(AnotherAttention):
+        def backward(self, dy, cache):
+            calls.append("attention")
+            return super().backward(dy, cache)
+
+    class WatchedLayer(TransformerLayer):
+        def backward(self, dy, cache):
+            calls.append("layer")
+            return super().backward(dy, cache)
+
+    batch = random_batch(11, 2, 7)
+    for parts in (dict(attention=Watched()), dict(layer=WatchedLayer()), dict(layer=TransformerLayer(Watched()))):
+        CLLM(CONFIG, **parts).forward_backward(*batch)
+    assert calls == ["attention"] * 2 + ["layer"] * 2 + ["attention"] * 2
+
+
+def test_logits_and_gradients_handed_out_outlive_later_steps():
+    model = spread_out(CLLM(CONFIG))
+    tokens, targets = random_batch(11, 2, 7)
+    logits, (_, gradients) = model.logits(tokens), model.loss_and_gradients(tokens, targets)
+    kept = logits.copy(), {name: gradient.copy() for name, gradient in gradients.items()}
+    model.forward_backward(targets, tokens)
+    model.logits(targets)
+    np.testing.assert_array_equal(logits, kept[0])
+    for name, gradient in gradients.items():
+        np.testing.assert_array_equal(gradient, kept[1][name])
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize("attention", [None, AnotherAttention()], ids=["sound", "another"])
+def test_a_copy_is_a_model_of_its_own(duplicate, attention):
+    model = CLLM(CONFIG, seed=3, attention=attention)
+    batch = random_batch(11, 2, 7)
+    model.forward_backward(*batch)
+    other = duplicate(model)
+    np.testing.assert_array_equal(other.flat_gradients, model.flat_gradients)
+    assert type(other.layer.attention) is type(model.layer.attention)
+    before = model.flat_parameters.copy()
+    for name, array in other.parameters.items():
+        assert np.shares_memory(array, other.flat_parameters), name
+        array += 0.01
+    np.testing.assert_array_equal(model.flat_parameters, before)
+    model.flat_parameters += 0.01
+    assert other.forward_backward(*batch) == model.forward_backward(*batch)
+    np.testing.assert_array_equal(other.flat_gradients, model.flat_gradients)
+
+
+def test_a_pickle_holds_each_number_once():
+    model = CLLM(CLLMConfig(500, d_model=32), seed=0)
+    model.forward_backward(*random_batch(500, 4, 32))
+    both_buffers = 2 * model.flat_parameters.nbytes
+    assert both_buffers < len(pickle.dumps(model)) < both_buffers + 10_000
+
+
+def test_two_models_in_two_threads_do_not_disturb_each_other():
+    models = [spread_out(CLLM(CONFIG, seed=seed), seed) for seed in (0, 1)]
+    batches = [random_batch(11, 3, 7, seed) for seed in (0, 1)]
+
+    def losses(i):
+        run = []
+        for _ in range(50):
+            run.append(models[i].forward_backward(*batches[i]))
+            models[i].flat_parameters -= 0.01 * models[i].flat_gradients
+        return run
+
+    starts = [model.flat_parameters.copy() for model in models]
+    with ThreadPoolExecutor(2) as pool:
+        together = list(pool.map(losses, (0, 1)))
+    for model, start in zip(models, starts, strict=True):
+        model.flat_parameters[:] = start
+    assert together == [losses(0), losses(1)]
