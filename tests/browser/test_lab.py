@@ -148,17 +148,19 @@ def widget_follows_the_keyboard(page, stored_text, description, number, stored_n
     assert float(re.search(number, opened)[1]) == pytest.approx(expected, rel=2e-3), opened
 
     sliders = page.locator(".jp-OutputArea-child", has=picture).get_by_role("slider")
+    focused = False
     for i in range(sliders.count()):
         slider = sliders.nth(i)
-        if slider.get_attribute("disabled") is not None or slider.get_attribute("aria-disabled") == "true":
+        if slider.evaluate("slider => slider.closest('[disabled]') !== null"):
             continue
         before = picture.get_attribute("aria-label")
-        if i:
+        if focused:
             page.keyboard.press("Tab")
             assert slider.evaluate("slider => slider === document.activeElement"), f"Tab does not lead to slider {i}"
         else:
             page.wait_for_timeout(1_000)  # JupyterLab attaches a cell anew when it comes into view, and focus is lost
             slider.focus()
+            focused = True
         for key in ("ArrowLeft", "ArrowRight"):  # the slider may stand at its left end
             page.keyboard.press(key)
             if changes(page, picture, before):

@@ -40,7 +40,7 @@ def examine_bigram_floor(answer):
     """On a small text with known answer, then on random ones, against H(pair) - H(current)."""
     generator = np.random.default_rng(3)
     text = generator.integers(4, size=31) * generator.integers(1, 3, size=31)
-    for tokens in (np.array([0, 1, 0, 1, 0, 2, 0, 2, 0]), text):
+    for tokens in (np.array([0, 1, 0, 1, 0, 2, 0, 2, 0]), text, np.array([1, 12, 11, 2, 1, 12, 11, 2, 7, 11, 2, 1, 2, 1, 12])):
         inputs, targets = tokens[:-1].reshape(2, -1), tokens[1:].reshape(2, -1)
         current, following = inputs.ravel().tolist(), targets.ravel().tolist()
         pairs = list(zip(current, following, strict=True))
@@ -48,7 +48,8 @@ def examine_bigram_floor(answer):
         value = number(call(answer, inputs, targets), "the floor")
         if close(value, joint - first):
             continue
-        seen = compared("the floor of a small text", value, joint - first)
+        text_shown = "the text 0 1 0 1 0 2 0 2 0" if len(tokens) == 9 else "a text of other ids"
+        seen = compared(f"the floor of {text_shown}", value, joint - first)
         by_word = [entropy_in_loops([b for a, b in pairs if a == word]) for word in set(current)]
         reasons = {
             "That is the entropy of the pairs, H(current, next): the current word is known, so its share must go.": joint,
@@ -101,11 +102,18 @@ def examine_attention_weights(answer):
     weights = array_of(call(answer, many_query, many_key), (2, 3, 4, 4), "arrays of shape (2, 3, 4, 6), with batch and heads,")
     if not same_numbers(weights, stacked):
         raise NotYet("right for one sequence, wrong for arrays of shape (2, 3, 4, 6): use the last two axes, as in swapaxes(-1, -2).")
+    query[:, 0] = np.abs(query[:, 0]) + 0.5
+    key[0] = [-3.0, 0.0, 0.0]  # the first key answers so badly that a mask of -1e4 would stand above it
     large = array_of(call(answer, 100.0 * query, 100.0 * key), (5, 5), "five queries and five keys")
     if not np.isfinite(large).all():
-        raise NotYet("right for small scores, not a number for scores of 10,000: subtract each row's maximum before np.exp.")
+        raise NotYet(
+            "right for small scores, not a number for scores of 10,000: subtract each row's maximum before np.exp, and after "
+            "masking, for the largest score of all may belong to a masked key."
+        )
     if not same_numbers(large, weights_in_loops(100.0 * query, 100.0 * key)):
-        raise NotYet("right for small scores, wrong for scores of 10,000. Is the maximum taken of each row, after masking?")
+        raise NotYet(
+            "right for small scores, wrong for scores of 10,000. Is the maximum taken of each row, after masking? Is what is masked -inf?"
+        )
     alone = array_of(call(answer, query[:1], key[:1]), (1, 1), "one query and one key")
     if not same_numbers(alone, [[1.0]]):
         raise NotYet(f"a single word must look at itself with weight 1; yours is {shown(alone.item())}.")
@@ -115,7 +123,9 @@ def _explain_weights(weights, query, key, expected):
     """Say which step went wrong, by computing what each slip would give."""
     time, d = query.shape
     if not np.isfinite(weights).all():
-        raise NotYet("there are NaN or infinite numbers among the weights. Is a whole row masked, or 0 divided by 0?")
+        raise NotYet(
+            "there are NaN or infinite numbers among the weights. Is a whole row masked, 0 divided by 0, or 0 multiplied by infinity?"
+        )
     lower = np.tri(time, dtype=bool)
     scaled = np.exp(query @ key.T / math.sqrt(d))
     everything = scaled / scaled.sum(axis=-1, keepdims=True)
@@ -144,7 +154,10 @@ def _explain_weights(weights, query, key, expected):
         raise NotYet(f"the rows sum to {', '.join(shown(s, 2) for s in weights.sum(axis=-1))}; each should sum to 1.")
     if np.abs(weights[~lower]).max() > 1e-9:
         raise NotYet("a word looks at a later word: above the diagonal every weight should be exactly 0.")
-    raise NotYet("rows sum to 1 and nothing looks ahead, but the numbers differ from the loops. Are the scores query @ key.T / sqrt(d)?")
+    raise NotYet(
+        "rows sum to 1 and nothing looks ahead, but the numbers differ from the loops. Are scores query @ key.T / sqrt(d), and is the "
+        "maximum that of each row?"
+    )
 
 
 def _softmax(scores):
@@ -204,6 +217,7 @@ class _Reacher:
     def __init__(self, sources, vocab_size=5):
         self.config, self.sources = SimpleNamespace(vocab_size=vocab_size, seq_len=99), sources
         self.table = np.random.default_rng(1).standard_normal((99, vocab_size, 4))
+        self.table[1] *= 1e-5  # position 1 matters little, and it matters
 
     def __repr__(self):
         return "a small model"
@@ -253,8 +267,13 @@ def examine_reach(answer):
             if found == {t for t in expected if tokens[0, t] != 0}:
                 raise NotYet(f"{seen} Where the token is 0 already, setting it to 0 changes nothing: take (id + 1) modulo V.")
             if found == {t for t in range(6) if any(t in sources(q, 6) for q in range(6))}:
-                raise NotYet(f"{seen} You compare the outputs of all positions; compare those at `query` only.")
-            raise NotYet(f"{seen} Is one token changed at a time, on a fresh copy?")
+                raise NotYet(
+                    f"{seen} Either the outputs of all positions are compared, or an earlier change was never undone: take a "
+                    "fresh copy for each t, and compare outputs at `query` only."
+                )
+            raise NotYet(
+                f"{seen} Is one token changed at a time, on a fresh copy, always to a new id? Does a decrease count, and a change of 1e-6?"
+            )
 
 
 # -- 02.6 --
@@ -292,22 +311,27 @@ def patients(config, seed=0):
 
 def examine_diagnosis(answer):
     """One name for each letter; a wrong one is told what that fault would have shown."""
-    given = {str(letter).strip().upper(): name for letter, name in dict(answer).items()}
+    try:
+        given = {str(letter).strip().upper(): name for letter, name in dict(answer).items()}
+    except (TypeError, ValueError):
+        raise NotYet(f"this is of type {type(answer).__name__}; a dictionary from letter to name was asked for.") from None
     open_ones = [letter for letter in DIAGNOSIS if given.get(letter, ...) is ...]
     if open_ones:
         raise NotYet(f"still open: {', '.join(open_ones)}.")
-    names = {letter: str(given[letter]).strip().lower() for letter in DIAGNOSIS}
+    names = {letter: str(given[letter]).strip(" `").lower().replace("_", " ") for letter in DIAGNOSIS}
     for letter, name in names.items():
         if name not in _WOULD_SHOW:
             raise NotYet(f"{letter} is {name!r}, which is not in the table: take one of {', '.join(_WOULD_SHOW)}.")
     for letter, name in names.items():
         if name != DIAGNOSIS[letter]:
             raise NotYet(f"{letter} as {name!r}: then {_WOULD_SHOW[name]} Look at {letter} there.")
-    return "Five faults, each found by a measurement, none by the loss."
+    return "Five faults, each found by a measurement that was not the loss."
 
 
 def array_of(value, shape, given):
     """An array of floats out of what a reader returned; of that shape, if one is named."""
+    if isinstance(value, list | tuple):
+        raise NotYet("it returned a list; an array was asked for: np.array around it makes one.")
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):

@@ -45,6 +45,8 @@ class AttentionViewer(ipywidgets.VBox):
         self.head = choice("head", range(n_heads), range(n_heads)[head])
         self.query = choice("query", positions, range(time)[query])
         self.sentence, self.line, self.picture = ipywidgets.HTML(), ipywidgets.HTML(), ipywidgets.HTML()
+        for control in (self.layer, self.head):
+            control.disabled = len(control.options) == 1  # nothing to choose: Tab passes it by
         for control in (self.layer, self.head, self.query):
             control.observe(self._redraw, names="value")
         self._redraw()

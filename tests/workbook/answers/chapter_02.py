@@ -26,6 +26,11 @@ def floor(inputs, targets):
     return joint(inputs, targets) - single(inputs)
 
 
+def glued(inputs, targets):
+    pairs = Counter(f"{a}{b}" for a, b in zip(inputs.ravel(), targets.ravel(), strict=True))
+    return entropy_of(pairs.values()) - single(inputs)
+
+
 def unweighted(inputs, targets):
     following = defaultdict(Counter)
     for a, b in zip(inputs.ravel().tolist(), targets.ravel().tolist(), strict=True):
@@ -107,13 +112,14 @@ def by_slices(x, n_heads):
 
 
 # -- 02.5 --
-def reaching(model, tokens, query, positions=None, new=None, compare=None, start=None):
+def reaching(model, tokens, query, positions=None, new=None, compare=None, change=None):
     compare = compare or (lambda logits: logits[0, query])
     before, found = compare(model.logits(tokens)), set()
     for t in range(tokens.shape[1]) if positions is None else positions:
         changed = tokens.copy()
         changed[0, t] = (changed[0, t] + 1) % model.config.vocab_size if new is None else new
-        if np.abs(compare(model.logits(changed)) - before).max() > 1e-9:
+        after = compare(model.logits(changed))
+        if (np.abs(after - before).max() if change is None else change(after, before)) > 1e-9:
             found.add(t)
     return found
 
@@ -125,6 +131,23 @@ def in_place(model, tokens, query):
         if (model.logits(tokens)[0, query] != before).any():
             found.add(t)
     return found
+
+
+def never_undone(model, tokens, query):
+    before, changed, found = model.logits(tokens)[0, query], tokens.copy(), set()
+    for t in range(tokens.shape[1]):
+        changed[0, t] = (changed[0, t] + 1) % model.config.vocab_size
+        if np.abs(model.logits(changed)[0, query] - before).max() > 1e-9:
+            found.add(t)
+    return found
+
+
+def without_abs(model, tokens, query):
+    return reaching(model, tokens, query, change=lambda after, before: (after - before)[0])
+
+
+def coarse(model, tokens, query):
+    return reaching(model, tokens, query, change=lambda after, before: np.abs(after - before).max() * 1e-6)
 
 
 def without_modulo(model, tokens, query):
@@ -167,6 +190,7 @@ WRONG = {
         (lambda x, y: single(y), "the unigram entropy"),
         (lambda x, y: joint(x, y) - single(y), "the other way round"),
         (unweighted, "must count often"),
+        (glued, "a text of other ids"),
         (lambda x, y: floor(x, y) / math.log(2), "in bits"),
         (lambda x, y: -floor(x, y), "The sign"),
         (lambda x, y: math.exp(floor(x, y)), "a perplexity"),
@@ -178,6 +202,8 @@ WRONG = {
     "02.3": [
         (lambda q, k: weights(q, k, scale=1.0), "no score was divided"),
         (masks_late, "you mask after softmax"),
+        (lambda q, k: weights(q, k, fill=-1e4), "Is what is masked -inf"),
+        (lambda q, k: weights(q, k).tolist(), "it returned a list"),
         (lambda q, k: weights(q, k, axis=-2), "over the queries"),
         (lambda q, k: weights(q, k, scale=q.shape[-1]), "its square root"),
         (lambda q, k: weights(q, k, scale=q.shape[-1] ** -0.5), "you multiply"),
@@ -214,9 +240,12 @@ WRONG = {
     "02.5": [
         (lambda m, t, q: reaching(m, t, q, positions=range(q + 1)), "earlier positions only"),
         (lambda m, t, q: reaching(m, t, q, new=0), "is 0 already"),
-        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0]), "compare those at `query` only"),
+        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0]), "outputs of all positions are compared"),
         (lambda m, t, q: reaching(m, t, q, positions=[p for p in range(6) if p != q]), "its own token"),
         (in_place, "changed its input"),
+        (never_undone, "never undone"),
+        (without_abs, "Does a decrease count"),
+        (coarse, "a change of 1e-6"),
         (without_modulo, "it raised ValueError: an id is outside"),
         (as_flags, "True and False"),
         (lambda m, t, q: {int(i) + 40 for i in t[0]}, "not positions"),
@@ -235,9 +264,10 @@ WRONG = {
         (DIAGNOSIS | {"D": "head stride"}, "position 8 would depend"),
         (DIAGNOSIS | {"A": "stride"}, "not in the table"),
         (DIAGNOSIS | {"C": ..., "E": ...}, "still open: C, E"),
-        (None, "cannot make sense"),
+        (None, "a dictionary from letter to name"),
         ({"A": float("nan")}, "still open"),
-        ("no mask", "cannot make sense"),
+        ("no mask", "a dictionary from letter to name"),
+        (list(DIAGNOSIS.values()), "a dictionary from letter to name"),
     ],
 }
 
