@@ -385,20 +385,20 @@ def error_against_step(measured, predicted, title):
     -------
     matplotlib.axes.Axes
     """
-    axes = new_axes(title, "eps, the size of the nudge", "largest error of the slope")
+    axes = new_axes(title, "eps, the size of the nudge", "largest error of the slope", height=4.6)
     axes.set_xscale("log")
     axes.set_yscale("log")
-    for label, (steps, errors) in predicted.items():
-        axes.plot(steps, errors, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label=label)
+    for (label, (steps, errors)), dash in zip(predicted.items(), itertools.cycle([(5, 3), (1, 2), (7, 2, 1, 2)]), strict=False):
+        axes.plot(steps, errors, color=GREY, linestyle=(0, dash), linewidth=1.4, label=label)
     draw_lines(axes, measured)
     every = [error for _, errors in measured.values() for error in errors]
     axes.set_ylim(min(every) / 10, max(every) * 10)
-    axes.legend(frameon=False, fontsize=9, loc="upper center", ncols=2)
+    axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
     return axes
 
 
 def angles_on_the_way_back(angles, places, title):
-    """Angle to the true gradient, place by place from the output down; a gradient of zero has none and leaves a gap.
+    """Angle to the true gradient, place by place from the output down; a gradient of zero has none and is left out.
 
     Parameters
     ----------
@@ -414,10 +414,12 @@ def angles_on_the_way_back(angles, places, title):
     axes = new_axes(title, "from the output down to the input", "angle to the true gradient (degrees)", width=8.0)
     draw_levels(axes, {"at right angles: as good as unrelated": 90.0})
     for (label, series), (colour, dash, marker) in zip(angles.items(), LINE_STYLES, strict=False):
-        axes.plot(range(len(places)), series, dash, color=colour, marker=marker, markersize=6, linewidth=1.5, label=label)
+        there = np.flatnonzero(~np.isnan(series))
+        axes.plot(there, np.asarray(series)[there], dash, color=colour, marker=marker, markersize=6, linewidth=1.5, label=label)
     axes.set_xticks(range(len(places)), places, fontsize=9)
-    axes.set_ylim(-5, 110)
-    axes.legend(handles=[line for line in axes.lines if line.get_label() in angles], frameon=False, fontsize=10)
+    axes.set_ylim(-5, 120)
+    handles = [line for line in axes.lines if line.get_label() in angles]
+    axes.legend(handles=handles, frameon=False, fontsize=10, loc="upper center", ncols=len(handles))
     return axes
 
 

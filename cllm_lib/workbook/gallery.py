@@ -45,7 +45,7 @@ class Wrong:
 
 
 def relu(x):
-    """x where it is positive, 0 elsewhere."""
+    """X where it is positive, 0 elsewhere."""
     return np.maximum(x, 0.0)
 
 
@@ -96,11 +96,15 @@ GALLERY = {
         softmax, _softmax_with(lambda dw, w: w * (dw - dw.mean(axis=-1, keepdims=True))), _sound_softmax, _x(3, 5)
     ),
     "ReLU: output >= 0": Wrong(relu, relu_slope_from_the_output, lambda dy, x: dy * (x > 0), _x(3, 5)),
-    "linear: weight not transposed": Wrong(lambda x: _linear(x)[0], lambda dy, x: dy @ _WEIGHT, lambda dy, x: linear_backward(dy, _linear(x)[1])[0], _x(3, 5)),
+    "linear: weight not transposed": Wrong(
+        lambda x: _linear(x)[0], lambda dy, x: dy @ _WEIGHT, lambda dy, x: linear_backward(dy, _linear(x)[1])[0], _x(3, 5)
+    ),
     "residual: one road only": Wrong(
         lambda x: x + np.tanh(x), lambda dy, x: dy * (1 - np.tanh(x) ** 2), lambda dy, x: dy * (2 - np.tanh(x) ** 2), _x(3, 5)
     ),
-    "LayerNorm: spread of n - 1": Wrong(lambda x: _norm(x)[0], _norm_with_one_less, lambda dy, x: layer_norm_backward(dy, _norm(x)[1])[0], _x(2, WIDTH)),
+    "LayerNorm: spread of n - 1": Wrong(
+        lambda x: _norm(x)[0], _norm_with_one_less, lambda dy, x: layer_norm_backward(dy, _norm(x)[1])[0], _x(2, WIDTH)
+    ),
     "embedding: last one wins": Wrong(
         lambda table: embedding_forward(_TOKENS, table)[0],
         _last_one_wins,

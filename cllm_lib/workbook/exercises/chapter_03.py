@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from functools import partial
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def examine_neuron_backward(answer):
     for x, w, b, target in ((0.7, -1.3, 0.4, 0.9), (2.0, 0.5, -0.3, -1.0), (-1.5, 0.8, 0.1, 0.25)):
         values = several(call(answer, x, w, b, target), 3, ("dx", "dw", "db"))
         found = [number(value, name) for value, name in zip(values, ("dx", "dw", "db"), strict=True)]
-        expected = [float(_slope(lambda v, i=i: _neuron([x, w, b], i, v, target), [x, w, b][i])) for i in range(3)]
+        expected = [_slope(partial(_neuron, [x, w, b], i, target), [x, w, b][i]) for i in range(3)]
         if all(close(f, e) for f, e in zip(found, expected, strict=True)):
             continue
         h = w * x + b
@@ -71,7 +72,7 @@ def examine_neuron_backward(answer):
         )
 
 
-def _neuron(inputs, i, value, target):
+def _neuron(inputs, i, target, value):
     x, w, b = (*inputs[:i], value, *inputs[i + 1 :])
     return (math.tanh(w * x + b) - target) ** 2 / 2
 
@@ -189,7 +190,7 @@ def examine_gradient_error(answer):
     _caught(error(_Cubes(spoil=lambda g: 2 * g)), "a gradient twice too large")
     for scale, spoil in ((1e-7, lambda g: 2 * g), (1e7, lambda g: g)):
         value = error(_Cubes(scale, spoil))
-        if spoil(1) == 2 and value < 1e-2 or spoil(1) == 1 and value > 1e-6:
+        if (spoil(1) == 2 and value < 1e-2) or (spoil(1) == 1 and value > 1e-6):
             raise NotYet(
                 f"the same function times {scale:.0e} {'with a gradient twice too large' if spoil(1) == 2 else 'with its right gradient'} "
                 f"gets {value:.0e}. An absolute difference depends on the scale: divide by the largest gradient."
@@ -235,8 +236,7 @@ def _examine_edges(answer, error):
     value = error(_Cubes(), at=np.array([[1, 2, -3]]))
     if value > 1e-6:
         raise NotYet(
-            f"x = [1, 2, -3] as integers gets {value:.1e}: an integer array stores 1.000001 as 1. "
-            "Begin with x = np.array(x, dtype=float)."
+            f"x = [1, 2, -3] as integers gets {value:.1e}: an integer array stores 1.000001 as 1. Begin with x = np.array(x, dtype=float)."
         )
 
 
@@ -256,20 +256,25 @@ def examine_scaled_dot_product_backward(answer):
         _, weights = _attend_by_loops(query, key, value)
         found = several(call(answer, d_output, query, key, value, weights), 3, names)
         found = {name: array(result, shape, name) for name, result in zip(names, found, strict=True)}
-        expected = {}
-        for name, wanted in zip(names, (query, key, value), strict=True):
-            expected[name] = np.empty(shape)
-            for index in np.ndindex(shape):
-
-                def loss(v, wanted=wanted, index=index):
-                    before, wanted[index] = wanted[index], v
-                    output, _ = _attend_by_loops(query, key, value)
-                    wanted[index] = before
-                    return np.sum(output * d_output)
-
-                expected[name][index] = _slope(loss, wanted[index], 1e-2)
+        expected = _attention_slopes(d_output, query, key, value)
         if not all(matches(found[name], expected[name], 1e-5) for name in names):
             _say_why(found, expected, _slips(d_output, query, key, value, weights), 1e-5)
+
+
+def _attention_slopes(d_output, query, key, value):
+    """The three gradients, by nudging each entry of what the loops read."""
+
+    def loss(wanted, index, nudged):
+        before, wanted[index] = wanted[index], nudged
+        output, _ = _attend_by_loops(query, key, value)
+        wanted[index] = before
+        return np.sum(output * d_output)
+
+    slopes = {}
+    for name, wanted in (("d_query", query), ("d_key", key), ("d_value", value)):
+        flat = [_slope(partial(loss, wanted, index), wanted[index], 1e-2) for index in np.ndindex(wanted.shape)]
+        slopes[name] = np.reshape(flat, wanted.shape)
+    return slopes
 
 
 def _slips(d_output, query, key, value, weights):
@@ -337,26 +342,34 @@ def _attend_by_loops(query, key, value):
     return output, weights
 
 
-KINDS = ("missing", "outer product", "LayerNorm", "embedding")
-_SUSPECTS = {
-    "P": {"layer": defects.LayerNormFromTheWrongTensor},
-    "Q": {"embedding": defects.LostEmbeddingGradient},
-    "R": {"attention": defects.OuterProductAttention},
-    "S": {"attention": defects.MissingAttentionGradient},
+VERDICTS = {"P": "LayerNorm", "Q": "embedding", "R": "outer product", "T": "missing"}
+_EXHIBITS = {
+    "LayerNorm": "LayerNorm from the wrong tensor",
+    "embedding": "lost embedding gradient",
+    "outer product": "outer-product backward",
+    "missing": "missing attention gradient",
 }
-VERDICTS = {"P": "LayerNorm", "Q": "embedding", "R": "outer product", "S": "missing"}
 _CLUES = {
     "P": "P goes wrong at the very first step back, LayerNorm of the upper layer, where no attention has been met yet.",
     "Q": "Q is right everywhere except at one place, and that place is reached last.",
     "R": "R's query and value have gradients, at right angles to the true ones.",
-    "S": "S's query and value have no gradient at all.",
+    "T": "T's query and value have no gradient at all.",
 }
 
 
-def suspect(letter, config, seed=0):
-    """One of the four patients of exercise 03.6, by its letter; "sound" is the model without a fault."""
-    parts = {} if letter == "sound" else _SUSPECTS[letter]
-    return CLLM(config, seed=seed, **{seam: part() for seam, part in parts.items()})
+def patients(config, seed=0):
+    """Four models with one fault each, and a sound one, S: what exercise 03.6 is about.
+
+    Parameters
+    ----------
+    config : CLLMConfig
+    seed : int
+
+    Returns
+    -------
+    dict of str to CLLM
+    """
+    return {letter: defects.ALL[_EXHIBITS[fault]].patient(config, seed) for letter, fault in VERDICTS.items()} | {"S": CLLM(config, seed)}
 
 
 def examine_verdicts(answer):
@@ -364,15 +377,15 @@ def examine_verdicts(answer):
     try:
         given = {str(letter).strip().upper(): word for letter, word in dict(answer).items()}
     except (TypeError, ValueError):
-        raise NotYet("a dictionary was asked for, one of the four words for each letter from P to S.") from None
+        raise NotYet("a dictionary was asked for, one of the four words for each of P, Q, R and T.") from None
     open_ones = [letter for letter in VERDICTS if given.get(letter, ...) is ...]
     if open_ones:
         raise NotYet(f"still open: {', '.join(open_ones)}.")
-    known = {word.lower(): word for word in KINDS}
+    known = {word.lower(): word for word in _EXHIBITS}
     for letter in VERDICTS:
         word = known.get(str(given[letter]).strip().lower())
         if word is None:
-            raise NotYet(f"{letter} is {given[letter]!r}; write one of {', '.join(map(repr, KINDS))}.")
+            raise NotYet(f"{letter} is {given[letter]!r}; write one of {', '.join(map(repr, _EXHIBITS))}.")
         if word != VERDICTS[letter]:
             raise NotYet(f"{letter} is not {word!r}. Look again: {_CLUES[letter]}")
     return "Four patients, four faults, told apart by where the gradient first goes wrong and how."
