@@ -5,8 +5,9 @@ import pytest
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
-from cllm_lib.model.attention import attention_weights
-from cllm_lib.training.gradient_check import central_difference
+from cllm_lib.model.attention import PROJECTIONS, CausalSelfAttention, attention_weights
+from cllm_lib.tasks import AssociativeRecall
+from cllm_lib.training.gradient_check import central_difference, check_gradients
 from cllm_lib.training.optimizers import SGD, Adam
 
 CONFIG = CLLMConfig(vocab_size=40, d_model=16, n_layers=2, n_heads=2, d_ff=24, seq_len=8)
@@ -71,6 +72,27 @@ def test_simplified_attention_cannot_pass_the_bigram_entropy(tmp_path):
 def test_its_own_backward_pass_is_right():
     model = spread_out(CLLM(CONFIG, attention=defects.SimplifiedAttention()))
     assert gradient_error(model, "embedding") < 1e-6
+
+
+class Mixed(CausalSelfAttention):
+    """Sound attention with either of its two gradients replaced."""
+
+    def __init__(self, of_weights, handed_down):
+        self.of_weights, self.handed_down = of_weights, handed_down
+
+    def forward(self, x, parameters, config):
+        y, cache = super().forward(x, parameters, config)
+        return y, (x, cache)
+
+    def backward(self, dy, cache):
+        x, cache = cache
+        dx, gradients = super().backward(dy, cache)
+        if self.of_weights != "true":
+            factor = 1.0 if self.of_weights == "shortcut" else 0.0
+            for name in PROJECTIONS:
+                gradients[f"{name}_weight"] = factor * np.einsum("bti,btj->ij", x, dy)
+                gradients[f"{name}_bias"] = factor * dy.sum(axis=(0, 1))
+        return dx if self.handed_down == "true" else 0.0 * dy, gradients
 
 
 FORWARD_FAULTS = ["simplified attention", "no causal mask", "head stride", "projection by blocks", "no residual", "home-made exponential"]
@@ -211,6 +233,87 @@ def test_outer_product_backward():
     assert gradient_error(healthy, name) < 1e-6
 
 
+def test_missing_attention_gradient_leaves_its_matrices_as_they_were_drawn():
+    patient, healthy = (defects.ALL["missing attention gradient"].patient(CONFIG), CLLM(CONFIG))
+    names = [f"layers.{i}.attention.{part}_{kind}" for i in (0, 1) for part in ("query", "key", "value") for kind in ("weight", "bias")]
+    for model, stays in ((patient, True), (healthy, False)):
+        before = {name: model.parameters[name].copy() for name in names}
+        Trainer(model, load_corpus("patterns", vocab_size=40)).fit(1)
+        moved = [(model.parameters[name] != before[name]).any() for name in names]
+        assert moved == [not stays] * len(names)  # symptom, and which weights ever get a gradient
+
+
+def test_missing_attention_gradient_is_wrong_below_attention_and_right_above():
+    patient, healthy = both("missing attention gradient")
+    assert gradient_error(patient, "layers.1.attention.output_weight") < 1e-6
+    for name in ("layers.0.feed_forward.expand_weight", "embedding"):
+        assert gradient_error(patient, name) > 0.1
+        assert gradient_error(healthy, name) < 1e-6
+
+
+def test_missing_attention_gradient_lets_no_error_pass_between_positions():
+    """Its graver half: what a position needs from an earlier one is never asked for."""
+    x = np.random.default_rng(0).standard_normal((1, 8, 16))
+    dy = np.zeros_like(x)
+    dy[:, -1] = np.random.default_rng(1).standard_normal(16)
+    for model, reached_positions in zip(both("missing attention gradient"), (1, 8), strict=True):
+        _, cache = model.layer.forward(x, model.layer_parameters(0), CONFIG)
+        dx, _ = model.layer.backward(dy, cache)
+        assert (np.abs(dx[0]).max(axis=-1) > 0).sum() == reached_positions
+
+
+def test_layer_norm_from_the_wrong_tensor():
+    patient, healthy = both("LayerNorm from the wrong tensor")
+    for name in ("layers.1.feed_forward_norm.gain", "layers.1.feed_forward.expand_weight", "embedding"):
+        assert gradient_error(patient, name, seed=1) > 0.1
+        assert gradient_error(healthy, name, seed=1) < 1e-6
+
+
+def test_layer_norm_from_the_wrong_tensor_scales_the_gradient_by_a_ratio_of_spreads():
+    """Its symptom, and where it comes from: layer by layer, 1 / spread of attention's output for 1 / spread of x + it."""
+    exhibit = defects.ALL["LayerNorm from the wrong tensor"]
+    config = CLLMConfig(vocab_size=40, d_model=16, n_layers=4, n_heads=2, d_ff=24, seq_len=8)
+    sizes = []
+    for model in (exhibit.patient(config), exhibit.healthy(config)):
+        _, gradients = model.loss_and_gradients(*random_batch(40, 3, 8))
+        sizes.append([np.linalg.norm(gradients[f"layers.{i}.feed_forward.expand_weight"]) for i in reversed(range(4))])
+    growth = np.divide(*sizes)
+    assert (np.diff(growth) > 0).all()  # further from the truth with every layer downwards
+    assert growth[-1] > 10
+
+
+def test_gradient_of_another_loss_moves_the_weights_and_not_the_loss():
+    corpus = load_corpus("sayings")
+    config = CLLMConfig(len(corpus.vocabulary), d_model=16, n_layers=1, n_heads=2, d_ff=24)
+    inputs, targets = next(corpus.batches(4, 32, np.random.default_rng(0)))
+    exhibit, change = defects.ALL["gradient of another loss"], {}
+    for name, model in (("patient", exhibit.patient(config)), ("healthy", exhibit.healthy(config))):
+        before, start = model.loss(inputs, targets), model.flat_parameters.copy()
+        losses = Trainer(model, corpus).fit(4).losses
+        assert len(set(losses)) == len(losses)  # something moves at every step
+        assert (model.flat_parameters != start).any()
+        change[name] = model.loss(inputs, targets) - before
+    assert change["patient"] > 0.0
+    assert change["healthy"] < -0.1
+
+
+@pytest.mark.parametrize("name", ["embedding", "layers.0.attention.value_weight", "layers.1.feed_forward_norm.gain"])
+def test_gradient_of_another_loss_is_exposed_by_the_check_against_the_printed_loss(name):
+    patient, healthy = both("gradient of another loss")
+    assert gradient_error(patient, name) > 0.1
+    assert gradient_error(healthy, name) < 1e-6
+
+
+@pytest.mark.parametrize("name", ["missing attention gradient", "outer-product backward", "gradient of another loss"])
+def test_at_zero_weights_the_gradient_check_acquits_every_one(name):
+    exhibit = defects.ALL[name]
+    for model in (exhibit.patient(CONFIG), exhibit.healthy(CONFIG)):
+        model.flat_parameters[...] = 0.0
+        batch = random_batch(40, 3, 8)
+        report = check_gradients(lambda _, model=model, batch=batch: model.loss_and_gradients(*batch), model.parameters, coordinates=4)
+        assert report.max_relative_error == report.largest_gradient == 0.0
+
+
 def test_lost_embedding_gradient():
     patient, healthy = (spread_out(CLLM(CONFIG, embedding=part)) for part in (defects.LostEmbeddingGradient(), None))
     assert gradient_error(patient, "embedding") > 0.1
@@ -308,3 +411,23 @@ def test_the_catalogue_is_complete_and_every_part_fits_its_seam(name):
     assert exhibit.exposure.endswith(".")
     for model in (exhibit.patient(CONFIG), exhibit.healthy(CONFIG)):
         assert np.isfinite(model.loss_and_gradients(*random_batch(40, 2, 8))[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_on_recall_what_attention_hands_down_decides(seed):
+    """Two layers: with the true input gradient even the shortcut's weights learn; without it even true weights do not."""
+    task = AssociativeRecall(6, batches_in_epoch=200)
+    config = CLLMConfig(
+        len(task.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=192, seq_len=task.seq_len, tie_embeddings=False, positions="learned"
+    )
+    told = task.sequences(5_000, np.random.default_rng(0))[:, :6] % 6
+    without_look_up = np.mean([np.bincount(values).max() / 6 for values in told])
+    shares = {}
+    for of_weights in ("true", "nothing", "shortcut"):
+        for handed_down in ("true", "nothing"):
+            model = CLLM(config, seed=seed, attention=Mixed(of_weights, handed_down))
+            Trainer(model, task, learning_rate=5e-3, batch_size=32, seed=seed).fit(1)
+            shares[of_weights, handed_down] = task.accuracy(model, np.random.default_rng(9))
+    for (_, handed_down), share in shares.items():
+        assert share > 0.95 if handed_down == "true" else share < without_look_up

@@ -14,7 +14,7 @@ class GradientOfAnotherLoss(CLLM):
         a factor and its sign, the gradient of half their squared distance; as the update subtracts it, each step
         carries a word *away* from the one that follows it. Nothing else got a gradient.
     Symptom
-        Parameters move at every step, and the printed loss does not follow.
+        Parameters move at every step, and the printed loss does not follow them down: it rises.
     Exposed by
         The gradient check against the printed loss.
     In the documents

@@ -371,3 +371,113 @@ def buffer_layout(spans, title):
     axes.set_yticks(range(len(spans)), list(spans), fontsize=10)
     axes.invert_yaxis()
     return axes
+
+
+def error_against_step(measured, predicted, title):
+    """Error of a measured slope against the size of the nudge, on logarithmic axes, beside lines drawn beforehand.
+
+    Parameters
+    ----------
+    measured, predicted : dict of str to (steps, errors)
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, "eps, the size of the nudge", "largest error of the slope", height=4.6)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for (label, (steps, errors)), dash in zip(predicted.items(), itertools.cycle([(5, 3), (1, 2), (7, 2, 1, 2)]), strict=False):
+        axes.plot(steps, errors, color=GREY, linestyle=(0, dash), linewidth=1.4, label=label)
+    draw_lines(axes, measured)
+    every = [error for _, errors in measured.values() for error in errors]
+    axes.set_ylim(min(every) / 10, max(every) * 10)
+    axes.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.15), ncols=2)
+    return axes
+
+
+def angles_on_the_way_back(angles, places, title):
+    """Angle to the true gradient, place by place from the output down; a gradient of zero has none and is left out.
+
+    Parameters
+    ----------
+    angles : dict of str to sequence of float
+        Degrees; NaN where there is no gradient.
+    places : sequence of str
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, "from the output down to the input", "angle to the true gradient (degrees)", width=8.0)
+    draw_levels(axes, {"at right angles: as good as unrelated": 90.0})
+    for (label, series), (colour, dash, marker) in zip(angles.items(), LINE_STYLES, strict=False):
+        there = np.flatnonzero(~np.isnan(series))
+        axes.plot(there, np.asarray(series)[there], dash, color=colour, marker=marker, markersize=6, linewidth=1.5, label=label)
+    axes.set_xticks(range(len(places)), places, fontsize=9)
+    axes.set_ylim(-5, 120)
+    handles = [line for line in axes.lines if line.get_label() in angles]
+    axes.legend(handles=handles, frameon=False, fontsize=10, loc="upper center", ncols=len(handles))
+    return axes
+
+
+def computation_graph(model, tokens, targets):
+    """The whole computation with its shapes: forward on top, from left to right; backward below, from right to left.
+
+    Parameters
+    ----------
+    model : CLLM
+        Made of the sound parts; one layer, or two, keeps the picture legible.
+    tokens, targets : ndarray of int, shape (B, T)
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        Every shape in it was read from arrays while the model ran; see :func:`~cllm_lib.workbook.computation.record`.
+    """
+    from cllm_lib.workbook.computation import record
+
+    operations = record(model, tokens, targets)
+    columns = {}
+    for operation in operations:
+        columns[id(operation)] = 1 + max((columns[id(source)] for source in operation.inputs), default=-1)
+    rows = {"query": 1.35, "value": -1.35}
+    users = {id(operation): sum(operation in other.inputs for other in operations) for operation in operations}
+    width = 1 + max(columns.values())
+
+    axes = new_axes("One step: forward on top, backward below", "", "", width=0.95 * width, height=6.2)
+    axes.axis("off")
+    axes.set_xlim(-0.5, width - 0.5)
+    axes.set_ylim(-4.7, 4.7)
+    for centre, way in ((2.4, 1), (-2.4, -1)):
+        axes.text(width - 0.5, centre + 1.6, "forward \u2192" if way > 0 else "\u2190 backward", ha="right", fontsize=11, color=GREY)
+        for operation in operations:
+            x, y = columns[id(operation)], centre + rows.get(operation.name, 0.0)
+            for source in operation.inputs:
+                begin, end = (columns[id(source)], centre + rows.get(source.name, 0.0)), (x, y)
+                _arrow(axes, *((begin, end) if way > 0 else (end, begin)), bend=1 if x - columns[id(source)] > 1 else 0)
+            arrays, belonging, sign = (
+                (operation.value, operation.parameters, "") if way > 0 else (operation.gradient, operation.parameter_gradients, "d ")
+            )
+            text = [sign + operation.name, _shape(arrays)]
+            text += [f"{sign}{_SYMBOLS[name.rpartition('.')[2].rpartition('_')[2]]} {_shape(array)}" for name, array in belonging.items()]
+            if way < 0 and users[id(operation)] > 1:
+                text.append(f"sum of {users[id(operation)]}")
+            box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": BLUE if way > 0 else VERMILION, "linewidth": 1.2}
+            axes.text(x, y, "\n".join(text), ha="center", va="center", fontsize=8, bbox=box, zorder=3)
+    return axes
+
+
+_SYMBOLS = {"weight": "W", "bias": "b", "gain": "g", "embedding": "E"}
+
+
+def _shape(array):
+    return "\u00d7".join(map(str, np.shape(array))) or "1 number"
+
+
+def _arrow(axes, begin, end, bend):
+    """From one box to another; a road that passes over others is bent outwards."""
+    style = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 22, "shrinkB": 22, "linewidth": 1.0}
+    axes.annotate("", end, begin, arrowprops=style | {"connectionstyle": f"arc3,rad={-0.35 * bend}"}, zorder=1)

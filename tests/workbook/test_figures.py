@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from cllm_lib import CLLM, CLLMConfig
 from cllm_lib.training.optimizers import SGD
 from cllm_lib.training.ravine import ravine_loss, ravine_path
 from cllm_lib.workbook import figures
@@ -157,3 +158,31 @@ def test_gradient_scatter_draws_the_pairs_over_the_diagonal():
 def test_gradient_scatter_of_nothing_or_of_no_numbers(analytic):
     axes = figures.gradient_scatter(analytic, [0.0, 0.0], "t")
     assert axes.lines[1].get_label() == "2 entries: no slope stands out from rounding"
+
+
+def test_error_against_step_draws_prediction_and_measurement():
+    steps, errors = [1e-1, 1e-2], [1e-2, 1e-4]
+    axes = figures.error_against_step({"measured": (steps, errors)}, {"predicted": (steps, [2e-2, 2e-4])}, "t")
+    drawn = lines(axes)
+    np.testing.assert_array_equal(drawn["measured"].get_ydata(), errors)
+    np.testing.assert_array_equal(drawn["predicted"].get_ydata(), [2e-2, 2e-4])
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+
+
+def test_angles_leave_out_what_has_no_direction():
+    axes = figures.angles_on_the_way_back({"a": [0.0, math.nan, 90.0]}, ["norm", "value", "embedding"], "t")
+    np.testing.assert_array_equal(lines(axes)["a"].get_xdata(), [0, 2])
+    np.testing.assert_array_equal(lines(axes)["a"].get_ydata(), [0.0, 90.0])
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["norm", "value", "embedding"]
+
+
+@pytest.mark.parametrize(("batch", "time", "width", "inner", "words"), [(2, 5, 8, 16, 10), (3, 4, 6, 7, 11)])
+def test_computation_graph_shows_the_shapes_of_the_run(batch, time, width, inner, words):
+    model = CLLM(CLLMConfig(words, d_model=width, n_layers=1, n_heads=2, d_ff=inner, seq_len=time))
+    tokens = np.random.default_rng(0).integers(words, size=(batch, time))
+    texts = [text.get_text() for text in figures.computation_graph(model, tokens, tokens).texts]
+    assert f"look up\n{batch}×{time}×{width}\nE {words}×{width}" in texts
+    assert f"expand\n{batch}×{time}×{inner}\nW {width}×{inner}\nb {inner}" in texts
+    assert f"d expand\n{batch}×{time}×{inner}\nd W {width}×{inner}\nd b {inner}" in texts
+    assert f"d look up\n{batch}×{time}×{width}\nd E {words}×{width}\nsum of 4" in texts  # query, key, value, residual
+    assert "loss\n1 number" in texts

@@ -1,0 +1,444 @@
+"""Exercises of 03_attention_backward."""
+
+import itertools
+import math
+import re
+from functools import partial
+
+import numpy as np
+
+from cllm_lib import defects
+from cllm_lib.model.layers import softmax
+from cllm_lib.model.layers import softmax_backward as softmax_backward_of_the_model
+from cllm_lib.model.transformer import CLLM
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, number, shown
+
+MODELS = {"A": "the true gradient", "B": "frozen", "C": "nothing handed down", "D": "the shortcut"}
+
+
+def which_learn(answer):
+    """A prediction: a set of letters from A to D, or a string of them; empty for none."""
+    if isinstance(answer, str):
+        letters = re.findall(r"\b[A-Za-z]\b", answer) or (list(answer) if len(answer) <= len(MODELS) else [answer])
+    else:
+        try:
+            letters = list(answer)
+        except TypeError:
+            raise NotYet(f'{answer!r} is no set of letters. Write for instance {{"A", "B"}}, or set() for none of them.') from None
+    letters = {str(letter).strip().upper() for letter in letters}
+    unknown = sorted(letters - set(MODELS))
+    if unknown:
+        raise NotYet(f"{', '.join(unknown)}: none of the four models. Give letters from A to D.")
+    if not letters:
+        return "Noted: none of them. The experiment at the end will decide."
+    return f"Noted: {', '.join(f'{letter} ({MODELS[letter]})' for letter in sorted(letters))}. The experiment at the end will decide."
+
+
+def neuron_backward(x, w, b, target):
+    """Reference: the three lines of the forward pass in reverse."""
+    y = math.tanh(w * x + b)
+    dy = y - target
+    dh = dy * (1 - y * y)
+    return dh * w, dh * x, dh
+
+
+def examine_neuron_backward(answer):
+    """Against slopes measured by nudging; the values are such that no two slips agree."""
+    for x, w, b, target in ((0.7, -1.3, 0.4, 0.9), (2.0, 0.5, -0.3, -1.0), (-1.5, 0.8, 0.1, 0.25)):
+        values = several(call(answer, x, w, b, target), 3, ("dx", "dw", "db"))
+        found = [number(value, name) for value, name in zip(values, ("dx", "dw", "db"), strict=True)]
+        expected = [_slope(partial(_neuron, [x, w, b], i, target), [x, w, b][i]) for i in range(3)]
+        if all(close(f, e) for f, e in zip(found, expected, strict=True)):
+            continue
+        h = w * x + b
+        y = math.tanh(h)
+        dy, slope = y - target, 1 - y * y
+        _say_why(
+            dict(zip(("dx", "dw", "db"), found, strict=True)),
+            dict(zip(("dx", "dw", "db"), expected, strict=True)),
+            {
+                "Right size, wrong sign: the loss falls while y comes nearer to the target, so dy = y - target.": [-e for e in expected],
+                "The slope of tanh is missing: dh = dy * (1 - y * y).": [dy * w, dy * x, dy],
+                "You put h into tanh's slope. 1 - y * y takes tanh's output, y.": [dy * (1 - h * h) * f for f in (w, x, 1)],
+                "dx and dw are exchanged: h = w x + b grows by w for each unit of x, and by x for each unit of w.": [
+                    expected[1],
+                    expected[0],
+                    expected[2],
+                ],
+                "Twice what was asked for: the half in the loss takes the 2 away.": [2 * e for e in expected],
+                "The slope of tanh is 1 - y * y; you wrote 1 - y.": [dy * (1 - y) * f for f in (w, x, 1)],
+                "You used y itself for dy. How fast does (y - target)^2 / 2 grow with y?": [y * slope * f for f in (w, x, 1)],
+            },
+        )
+
+
+def _neuron(inputs, i, target, value):
+    x, w, b = (*inputs[:i], value, *inputs[i + 1 :])
+    return (math.tanh(w * x + b) - target) ** 2 / 2
+
+
+def _slope(function, at, step=1e-3):
+    """Central difference of fourth order (Abramowitz and Stegun 1972, 25.3.6)."""
+    near, far = (function(at + k * step) - function(at - k * step) for k in (1, 2))
+    return (8 * near - far) / (12 * step)
+
+
+def softmax_backward(d_weights, weights):
+    """Reference: the model's own."""
+    return softmax_backward_of_the_model(d_weights, weights)
+
+
+def examine_softmax_backward(answer):
+    """Against the Jacobian, entry by entry."""
+    generator = np.random.default_rng(11)
+    for shape in ((2, 3, 5), (4,), (6, 2), (1, 1)):
+        weights, dw = softmax(generator.standard_normal(shape)), generator.standard_normal(shape)
+        if shape == (6, 2):
+            weights[0] = (0.0, 1.0)  # a masked key
+        found = array(call(answer, dw, weights), shape)
+        expected = np.zeros(shape)
+        for *row, i, j in itertools.product(*map(range, shape), range(shape[-1])):
+            jacobian = weights[*row, j] * ((i == j) - weights[*row, i])
+            expected[*row, i] += dw[*row, j] * jacobian
+        if matches(found, expected):
+            continue
+        own = weights * (1 - weights) * dw
+        _say_why(
+            {"the result": found},
+            {"the result": expected},
+            {
+                "That is w (1 - w) dw, each weight on its own. The weights share one total: what one gains the others lose.": [own],
+                "That is w * dw. What is subtracted because the weights share one total?": [weights * dw],
+                "You return zeros. The rows sum to 1, but dw is not the same for all of them.": [np.zeros(shape)],
+                "You subtract the plain mean of dw; it is the mean weighted with w, sum(w * dw).": [
+                    weights * (dw - dw.mean(axis=-1, keepdims=True))
+                ],
+                "You subtract the plain sum of dw; each term wants its weight, sum(w * dw).": [
+                    weights * (dw - dw.sum(axis=-1, keepdims=True))
+                ],
+                "Your sum runs over the whole array. Each row shares a total of its own: sum(axis=-1, keepdims=True).": [
+                    weights * (dw - (weights * dw).sum())
+                ],
+                "Your sum runs over axis 0. A row's weights lie along the last axis.": [weights * (dw - (weights * dw).sum(axis=0))],
+                "The factor w outside the bracket is missing.": [dw - (weights * dw).sum(axis=-1, keepdims=True)],
+                "The sign of the shared part: it is subtracted.": [weights * (dw + (weights * dw).sum(axis=-1, keepdims=True))],
+                "The sign: all is turned round.": [-expected],
+            },
+        )
+
+
+def gradient_error(forward, backward, x, eps=1e-6):
+    """Reference: a random upstream gradient, central differences, the largest difference over the largest gradient."""
+    x = np.array(x, dtype=float)
+    dy = np.random.default_rng(0).standard_normal(np.shape(forward(x)))
+    analytic, numeric = backward(dy, x), np.empty(x.shape)
+    for index in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[index] = eps
+        numeric[index] = np.sum(dy * (forward(x + step) - forward(x - step))) / (2 * eps)
+    largest = max(np.abs(analytic).max(), np.abs(numeric).max())
+    return np.abs(analytic - numeric).max() / largest if largest > 0 else 0.0
+
+
+class _Cubes:
+    """y = scale * x^3 with a backward pass that one can spoil, and that remembers which dy it was given."""
+
+    def __init__(self, scale=1.0, spoil=lambda gradient: gradient):
+        self.upstream = []
+
+        def forward(x):
+            return scale * x * x * x
+
+        def backward(dy, x):
+            self.upstream.append(np.array(dy, dtype=float))
+            return spoil(3 * scale * dy * x * x)
+
+        self.forward, self.backward = forward, backward
+
+
+def examine_gradient_error(answer):
+    """Sound passes must get a tiny number, wrong ones a large one, whatever their scale and wherever the error sits."""
+    generator = np.random.default_rng(13)
+    x = generator.uniform(0.6, 1.4, (3, 4)) * generator.choice([-1.0, 1.0], (3, 4))
+
+    def error(cubes, at=x, **options):
+        return number(call(lambda *given: answer(*given, **options), cubes.forward, cubes.backward, at), "the error")
+
+    if not callable(answer):
+        call(answer)
+    sound = _Cubes()
+    value = error(sound)
+    if sound.upstream and any(dy.shape != x.shape for dy in sound.upstream):
+        raise NotYet(
+            f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
+        )
+    if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
+        raise NotYet(
+            "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
+            "and pass. Draw dy at random."
+        )
+    if close(value, 0.5, 1e-3):
+        raise NotYet("y = x^3 with its right gradient gets 0.5: your slopes are twice too steep. From x - eps to x + eps it is 2 eps.")
+    coarse = error(_Cubes(), eps=1e-3)
+    if 1e-4 < coarse < 0.1:
+        raise NotYet(
+            f"y = x^3 with its right gradient and eps = 0.001 gets {coarse:.0e}; central differences reach 1e-6. "
+            "Nudge both ways: (f(x + eps) - f(x - eps)) / (2 eps)."
+        )
+    if value > 1e-7:
+        raise NotYet(f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7. Is the same dy used on both sides?")
+    _caught(error(_Cubes(spoil=lambda g: 2 * g)), "a gradient twice too large")
+    for scale, spoil in ((1e-7, lambda g: 2 * g), (1e7, lambda g: g)):
+        value = error(_Cubes(scale, spoil))
+        if (spoil(1) == 2 and value < 1e-2) or (spoil(1) == 1 and value > 1e-6):
+            raise NotYet(
+                f"the same function times {scale:.0e} {'with a gradient twice too large' if spoil(1) == 2 else 'with its right gradient'} "
+                f"gets {value:.0e}. An absolute difference depends on the scale: divide by the largest gradient."
+            )
+
+    def one_wrong(gradient):
+        gradient = gradient.copy()
+        worst = np.argmax(np.abs(gradient[1:])) + gradient[0].size
+        gradient.flat[worst] *= 1.5
+        return gradient
+
+    value = error(_Cubes(spoil=one_wrong))
+    if value < 0.05:
+        raise NotYet(f"one of 12 entries was wrong by half, and the error is {value:.1e}. Look at every entry, and take the largest.")
+    _caught(error(_Cubes(spoil=lambda g: -g)), "a gradient with the wrong sign")
+    _caught(
+        number(call(answer, softmax, lambda dy, x: np.zeros_like(x), x), "the error"),
+        "a softmax backward that returns zeros",
+    )
+    _examine_edges(answer, error)
+
+
+def _caught(value, what):
+    if not value > 0.05:
+        raise NotYet(f"{what} gets {value:.1e}: your check lets it pass.")
+
+
+def _examine_edges(answer, error):
+    """A loss instead of an array, gradients that are all 0, integers."""
+
+    def loss(x):
+        return float(np.sum(x * x * x))
+
+    value = number(call(answer, loss, lambda dy, x: 3 * dy * x * x, np.array([0.5, -1.5])), "the error")
+    if value > 1e-6:
+        raise NotYet(f"where y is a single number, the sum of x^3, the right gradient gets {value:.1e}. np.shape(y) is () there.")
+    try:
+        value = error(_Cubes(0.0))
+    except NotYet as reason:
+        raise NotYet(f"where everything is 0: {reason} 0 / 0 says nothing; return 0.0 there.") from None
+    if value != 0.0:
+        raise NotYet(f"where gradient and slopes are all 0 you return {shown(value)}; 0.0 was asked for.")
+    value = error(_Cubes(), at=np.array([[1, 2, -3]]))
+    if value > 1e-6:
+        raise NotYet(
+            f"x = [1, 2, -3] as integers gets {value:.1e}: an integer array stores 1.000001 as 1. Begin with x = np.array(x, dtype=float)."
+        )
+
+
+def scaled_dot_product_backward(d_output, query, key, value, weights):
+    """Reference: the forward pass in reverse."""
+    d_value = weights.swapaxes(-1, -2) @ d_output
+    d_scores = softmax_backward(d_output @ value.swapaxes(-1, -2), weights) / math.sqrt(query.shape[-1])
+    return d_scores @ key, d_scores.swapaxes(-1, -2) @ query, d_value
+
+
+def examine_scaled_dot_product_backward(answer):
+    """Against slopes of a triple loop."""
+    names = ("d_query", "d_key", "d_value")
+    for shape in ((1, 2, 4, 3), (2, 1, 3, 5), (1, 1, 1, 2)):
+        generator = np.random.default_rng(sum(shape))
+        query, key, value, d_output = generator.standard_normal((4, *shape))
+        _, weights = _attend_by_loops(query, key, value)
+        found = several(call(answer, d_output, query, key, value, weights), 3, names)
+        found = {name: array(result, shape, name) for name, result in zip(names, found, strict=True)}
+        expected = _attention_slopes(d_output, query, key, value)
+        if not all(matches(found[name], expected[name], 1e-5) for name in names):
+            _say_why(found, expected, _slips(d_output, query, key, value, weights), 1e-5)
+
+
+def _attention_slopes(d_output, query, key, value):
+    """The three gradients, by nudging each entry of what the loops read."""
+
+    def loss(wanted, index, nudged):
+        before, wanted[index] = wanted[index], nudged
+        output, _ = _attend_by_loops(query, key, value)
+        wanted[index] = before
+        return np.sum(output * d_output)
+
+    slopes = {}
+    for name, wanted in (("d_query", query), ("d_key", key), ("d_value", value)):
+        flat = [_slope(partial(loss, wanted, index), wanted[index], 1e-2) for index in np.ndindex(wanted.shape)]
+        slopes[name] = np.reshape(flat, wanted.shape)
+    return slopes
+
+
+def _slips(d_output, query, key, value, weights):
+    """What one gets by plausible mistakes: each a reason and the three results; None stands for "whatever it is"."""
+    d = query.shape[-1]
+
+    def turned(a):
+        return a.swapaxes(-1, -2)
+
+    dw = d_output @ turned(value)
+    true = softmax_backward(dw, weights)
+    right = (true @ key / math.sqrt(d), turned(true) @ query / math.sqrt(d), turned(weights) @ d_output)
+    plain = dw / math.sqrt(d)
+    over_queries = weights * (dw - (weights * dw).sum(axis=-2, keepdims=True)) / math.sqrt(d)
+    elementwise = weights * (1 - weights) * dw / math.sqrt(d)
+    return {
+        "You return zeros: did the work stay inside?": [np.zeros_like(query)] * 3,
+        "1 / sqrt(d) is missing: the scores were divided on the way there, so their gradient is on the way back.": [
+            right[0] * math.sqrt(d),
+            right[1] * math.sqrt(d),
+            None,
+        ],
+        "You divide by d; the forward pass divided by its square root.": [right[0] / math.sqrt(d), right[1] / math.sqrt(d), None],
+        "You multiply by sqrt(d); the scores were divided by it, so their gradient is too.": [right[0] * d, right[1] * d, None],
+        "The step through softmax is missing: d_weights is taken for d_scores.": [plain @ key, turned(plain) @ query, None],
+        "Each weight is taken on its own, w (1 - w) dw. Use your softmax_backward: a row shares one total.": [
+            elementwise @ key,
+            turned(elementwise) @ query,
+            None,
+        ],
+        "softmax_backward sums over the queries; a row shares its total over the keys, the last axis.": [
+            over_queries @ key,
+            turned(over_queries) @ query,
+            None,
+        ],
+        "Not transposed: query q took weight[q, k] of value k, so value k collects over all q: weights transposed @ d_output.": [
+            None,
+            None,
+            weights @ d_output,
+        ],
+        "d_key uses d_scores untransposed: key k was asked by all queries q, so it collects over them.": [
+            right[0],
+            true @ query / math.sqrt(d),
+            None,
+        ],
+        "d_query and d_key are exchanged: scores = query . key, so the query's slope holds the key, and the other way round.": [
+            right[1],
+            right[0],
+            None,
+        ],
+        "The three are in another order; return d_query, d_key, d_value.": [right[2], right[0], right[1]],
+        "The value path is missing: output = weights @ value, so value gets a gradient as well.": [None, None, np.zeros_like(value)],
+        "The value's gradient is d_output itself: as if each position looked only at itself.": [None, None, d_output],
+    }
+
+
+def _attend_by_loops(query, key, value):
+    """Scaled dot-product attention, causal, one query and one key at a time."""
+    output, weights = np.zeros(value.shape), np.zeros((*query.shape[:-1], key.shape[-2]))
+    for b, h, q in itertools.product(*map(range, query.shape[:-1])):
+        powers = [math.exp(query[b, h, q] @ key[b, h, k] / math.sqrt(query.shape[-1])) for k in range(q + 1)]
+        for k, power in enumerate(powers):
+            weights[b, h, q, k] = power / sum(powers)
+            output[b, h, q] += weights[b, h, q, k] * value[b, h, k]
+    return output, weights
+
+
+VERDICTS = {"P": "LayerNorm", "Q": "embedding", "R": "outer product", "T": "missing"}
+_EXHIBITS = {
+    "LayerNorm": "LayerNorm from the wrong tensor",
+    "embedding": "lost embedding gradient",
+    "outer product": "outer-product backward",
+    "missing": "missing attention gradient",
+}
+_CLUES = {
+    "P": "P goes wrong at the very first step back, LayerNorm of the upper layer, where no attention has been met yet.",
+    "Q": "Q is right everywhere except at one place, and that place is reached last.",
+    "R": "R's query and value have gradients, at right angles to the true ones.",
+    "T": "T's query and value have no gradient at all.",
+}
+
+
+def patients(config, seed=0):
+    """Four models with one fault each, and a sound one, S: what exercise 03.6 is about.
+
+    Parameters
+    ----------
+    config : CLLMConfig
+    seed : int
+
+    Returns
+    -------
+    dict of str to CLLM
+    """
+    return {letter: defects.ALL[_EXHIBITS[fault]].patient(config, seed) for letter, fault in VERDICTS.items()} | {"S": CLLM(config, seed)}
+
+
+def examine_verdicts(answer):
+    """One of four words for each letter."""
+    try:
+        given = {str(letter).strip().upper(): word for letter, word in dict(answer).items()}
+    except (TypeError, ValueError):
+        raise NotYet("a dictionary was asked for, one of the four words for each of P, Q, R and T.") from None
+    open_ones = [letter for letter in VERDICTS if given.get(letter, ...) is ...]
+    if open_ones:
+        raise NotYet(f"still open: {', '.join(open_ones)}.")
+    known = {word.lower(): word for word in _EXHIBITS}
+    for letter in VERDICTS:
+        word = known.get(str(given[letter]).strip().lower())
+        if word is None:
+            raise NotYet(f"{letter} is {given[letter]!r}; write one of {', '.join(map(repr, _EXHIBITS))}.")
+        if word != VERDICTS[letter]:
+            raise NotYet(f"{letter} is not {word!r}. Look again: {_CLUES[letter]}")
+    return "Four patients, four faults, told apart by where the gradient first goes wrong and how."
+
+
+def several(result, count, names):
+    """The `count` things a function was to return."""
+    try:
+        results = list(result.values()) if isinstance(result, dict) else list(result)
+    except TypeError:
+        raise NotYet(f"it returned one thing of type {type(result).__name__}; {', '.join(names)} were asked for.") from None
+    if len(results) != count:
+        raise NotYet(f"it returned {len(results)} things; {count} were asked for: {', '.join(names)}.")
+    return results
+
+
+def array(value, shape, what="the result"):
+    """Read an array of finite numbers of a known shape out of what a reader returned."""
+    try:
+        result = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise NotYet(f"{what} is of type {type(value).__name__}; an array of numbers was asked for.") from None
+    if result.shape != shape:
+        raise NotYet(f"{what} has shape {result.shape}; {shape} was asked for: a gradient has the shape of what it belongs to.")
+    if not np.isfinite(result).all():
+        raise NotYet(f"{what} holds NaN or infinite numbers. Was something divided by 0?")
+    return result
+
+
+def matches(found, expected, tolerance=1e-6):
+    """Whether two arrays agree, relative to the largest entry; float32 answers are welcome."""
+    return bool(np.abs(found - expected).max() <= tolerance * max(1.0, np.abs(expected).max()))
+
+
+def _say_why(found, expected, slips, tolerance=1e-6):
+    """Compare with what each slip would give, and raise with the reason of the first that fits."""
+    name = next(name for name in found if not matches(np.asarray(found[name]), np.asarray(expected[name]), tolerance))
+    worst = np.unravel_index(np.argmax(np.abs(np.asarray(found[name]) - expected[name])), np.shape(found[name]))
+    where = f"{name}{list(map(int, worst))}" if worst else name
+    seen = f"{where} is {shown(float(np.asarray(found[name])[worst]))}; {shown(float(np.asarray(expected[name])[worst]))} was asked for."
+    for reason, results in slips.items():
+        results = dict(zip(found, results, strict=True))
+        fits = [n for n, result in results.items() if result is not None and matches(np.asarray(found[n]), np.asarray(result), tolerance)]
+        if name in fits and len(fits) == sum(result is not None for result in results.values()):
+            raise NotYet(f"{seen} {reason}")
+    raise NotYet(f"{seen} Take the forward pass line by line, the last line first.")
+
+
+EXERCISES = {
+    "03.1": Exercise(None, which_learn),
+    "03.2": Exercise(neuron_backward, examine_neuron_backward),
+    "03.3": Exercise(softmax_backward, examine_softmax_backward),
+    "03.4": Exercise(gradient_error, examine_gradient_error),
+    "03.5": Exercise(scaled_dot_product_backward, examine_scaled_dot_product_backward),
+    "03.6": Exercise(VERDICTS, examine_verdicts),
+}

@@ -1,0 +1,255 @@
+"""Answers for chapter 03: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
+
+import math
+
+import numpy as np
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
+
+from cllm_lib.model.layers import softmax_backward
+from cllm_lib.workbook.exercises.chapter_03 import VERDICTS, gradient_error, scaled_dot_product_backward
+
+
+def neuron(dx=None, dw=None, dh=None):
+    """neuron_backward with one line replaced."""
+
+    def backward(x, w, b, target):
+        h = w * x + b
+        y = math.tanh(h)
+        d = (dh or (lambda y, target, h: (y - target) * (1 - y * y)))(y, target, h)
+        return (dx or (lambda d, x, w: d * w))(d, x, w), (dw or (lambda d, x, w: d * x))(d, x, w), d
+
+    return backward
+
+
+def softmax_with(shared, factor=lambda w: w):
+    return lambda dw, w: factor(w) * (dw - shared(dw, w))
+
+
+def weighted(dw, w, **options):
+    return (dw * w).sum(**{"axis": -1, "keepdims": True, **options})
+
+
+def checker(upstream=lambda shape: np.random.default_rng(4).standard_normal(shape), slope=None, measure=None, start=np.float64):
+    """gradient_error with one decision replaced."""
+
+    def central(f, x, step, eps):
+        return (f(x + step) - f(x - step)) / (2 * eps)
+
+    def relative(a, n):
+        largest = max(np.abs(a).max(), np.abs(n).max())
+        return np.abs(a - n).max() / largest if largest else 0.0
+
+    def error(forward, backward, x, eps=1e-6):
+        x = np.array(x, dtype=start)
+        dy = upstream(np.shape(forward(x)))
+        analytic, numeric = backward(dy, x), np.zeros_like(x)
+        for index in np.ndindex(x.shape):
+            step = np.zeros(x.shape)
+            step[index] = eps
+            numeric[index] = np.sum(dy * (slope or central)(forward, x, step, eps))
+        return (measure or relative)(analytic, numeric)
+
+    return error
+
+
+def leaves_it_nudged(forward, backward, x, eps=1e-6):
+    dy = np.random.default_rng(0).standard_normal(np.shape(forward(x)))
+    analytic, numeric = backward(dy, x), np.empty(x.shape)
+    for index in np.ndindex(x.shape):
+        x[index] += eps
+        above = forward(x)
+        x[index] -= 2 * eps
+        numeric[index] = np.sum(dy * (above - forward(x))) / (2 * eps)
+    return np.abs(analytic - numeric).max() / np.abs(numeric).max()
+
+
+def keeps_the_integers(forward, backward, x, eps=1e-6):
+    dy = np.random.default_rng(0).standard_normal(np.shape(forward(x)))
+    analytic, numeric = backward(dy, x), np.empty(x.shape)
+    for index in np.ndindex(x.shape):
+        above, below = x.copy(), x.copy()
+        above[index] = x[index] + eps
+        below[index] = x[index] - eps
+        numeric[index] = np.sum(dy * (forward(above) - forward(below))) / (2 * eps)
+    largest = max(np.abs(analytic).max(), np.abs(numeric).max())
+    return np.abs(analytic - numeric).max() / largest if largest else 0.0
+
+
+def with_array_shape(forward, backward, x, eps=1e-6):
+    forward(x).shape
+    return gradient_error(forward, backward, x, eps)
+
+
+def in_place_and_put_back(forward, backward, x, eps=1e-6):
+    x = np.array(x, dtype=float)
+    dy = np.random.default_rng(8).uniform(-1, 1, np.shape(forward(x)))
+    flat, slopes = x.ravel(), []
+    analytic = np.ravel(backward(dy, x))
+    for i in range(x.size):
+        before = flat[i]
+        flat[i] = before + eps
+        above = np.sum(dy * forward(x))
+        flat[i] = before - eps
+        slopes.append((above - np.sum(dy * forward(x))) / (2 * eps))
+        flat[i] = before
+    size = np.linalg.norm(analytic) + np.linalg.norm(slopes)
+    return float(np.linalg.norm(analytic - slopes) / size) if size else 0
+
+
+def attend_with(d_scores=None, d_query=None, d_key=None, d_value=None, order=lambda q, k, v: (q, k, v)):
+    """scaled_dot_product_backward with one line replaced."""
+
+    def scores_of(dw, w, d):
+        return softmax_backward(dw, w) / math.sqrt(d)
+
+    def backward(d_output, query, key, value, weights):
+        ds = (d_scores or scores_of)(d_output @ value.swapaxes(-1, -2), weights, query.shape[-1])
+        dq = (d_query or (lambda ds, key: ds @ key))(ds, key)
+        dk = (d_key or (lambda ds, query: ds.swapaxes(-1, -2) @ query))(ds, query)
+        dv = (d_value or (lambda w, d_output: w.swapaxes(-1, -2) @ d_output))(weights, d_output)
+        return order(dq, dk, dv)
+
+    return backward
+
+
+def attend_by_einsum(d_output, query, key, value, weights):
+    d_weights = np.einsum("bhqd,bhkd->bhqk", d_output, value)
+    d_scores = weights * (d_weights - np.einsum("bhqd,bhqd->bhq", d_output, weights @ value)[..., None])
+    d_scores *= query.shape[-1] ** -0.5
+    return [
+        np.einsum("bhqk,bhkd->bhqd", d_scores, key),
+        np.einsum("bhqk,bhqd->bhkd", d_scores, query),
+        np.einsum("bhqk,bhqd->bhkd", weights, d_output),
+    ]
+
+
+WRONG = {
+    "03.1": [
+        ({"A", "E"}, "E: none of the four"),
+        (2, "no set of letters"),
+        ("the true gradient", "the true gradient.*none of the four|THE TRUE GRADIENT"),
+        (None, "no set of letters"),
+        (float("nan"), "no set of letters"),
+        (np.zeros(2), "none of the four"),
+    ],
+    "03.2": [
+        (neuron(dh=lambda y, target, h: y - target), "The slope of tanh is missing"),
+        (neuron(dh=lambda y, target, h: (y - target) * (1 - h * h)), "You put h into tanh's slope"),
+        (neuron(dx=lambda d, x, w: d * x, dw=lambda d, x, w: d * w), "exchanged"),
+        (neuron(dh=lambda y, target, h: (target - y) * (1 - y * y)), "wrong sign"),
+        (neuron(dh=lambda y, target, h: 2 * (y - target) * (1 - y * y)), "the half in the loss"),
+        (neuron(dh=lambda y, target, h: (y - target) * (1 - y)), "you wrote 1 - y"),
+        (neuron(dh=lambda y, target, h: y * (1 - y * y)), "You used y itself"),
+        (neuron(dw=lambda d, x, w: 0.0), "line by line"),
+        (lambda x, w, b, target: (1.0, 2.0), "2 things; 3 were asked for"),
+        (lambda x, w, b, target: 1.0, "one thing of type float"),
+        (lambda x, w, b, target: (1.0, math.nan, 1.0), "dw is nan"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+        (returns(np.zeros((3, 2))), "shape"),
+    ],
+    "03.3": [
+        (lambda dw, w: w * (1 - w) * dw, "each weight on its own"),
+        (softmax_with(lambda dw, w: dw.mean(axis=-1, keepdims=True)), "plain mean"),
+        (lambda dw, w: np.zeros_like(w), "You return zeros"),
+        (lambda dw, w: w * dw, "That is w [*] dw"),
+        (softmax_with(lambda dw, w: dw.sum(axis=-1, keepdims=True)), "plain sum"),
+        (softmax_with(lambda dw, w: (dw * w).sum()), "over the whole array"),
+        (softmax_with(lambda dw, w: (dw * w).sum(axis=0)), "over axis 0"),
+        (softmax_with(weighted, factor=lambda w: 1.0), "outside the bracket"),
+        (softmax_with(lambda dw, w: -weighted(dw, w)), "it is subtracted"),
+        (lambda dw, w: -softmax_backward(dw, w), "turned round"),
+        (lambda dw, w: w**2 * dw, "line by line"),
+        (lambda dw, w: dw[..., 0], "has shape"),
+        (lambda dw, w: dw * np.nan, "NaN"),
+        (lambda dw, w: "dw", "an array of numbers"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+    ],
+    "03.4": [
+        (checker(upstream=np.ones), "every entry of your dy is the same"),
+        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x - step)) / eps), "twice too steep"),
+        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x)) / eps), "Nudge both ways"),
+        (checker(measure=lambda a, n: np.abs(a - n).max()), "absolute difference"),
+        (checker(measure=lambda a, n: np.abs(a - n).mean() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "take the largest"),
+        (checker(measure=lambda a, n: abs(a - n).ravel()[0] / max(np.abs(a).max(), 1e-30)), "Look at every entry"),
+        (checker(measure=lambda a, n: np.abs(np.abs(a) - np.abs(n)).max() / max(np.abs(a).max(), 1e-30)), "wrong sign"),
+        (checker(measure=lambda a, n: np.abs(a - n).max() / np.abs(n).max()), "0 / 0 says nothing"),
+        (checker(measure=lambda a, n: np.abs(a - n).max() / np.abs(n).max() if n.any() else 1.0), "all 0 you return 1"),
+        (leaves_it_nudged, "changed its input"),
+        (keeps_the_integers, "as integers"),
+        (with_array_shape, "'float' object has no attribute 'shape'"),
+        (checker(upstream=lambda shape: np.ones(4)), "dy of shape"),
+        (lambda forward, backward, x, eps=1e-6: 0.0, "twice too large gets"),
+        *BROKEN_FUNCTIONS,
+    ],
+    "03.5": [
+        (attend_with(d_scores=lambda dw, w, d: softmax_backward(dw, w)), "1 / sqrt.d. is missing"),
+        (attend_with(d_key=lambda ds, query: ds @ query), "d_key uses d_scores untransposed"),
+        (attend_with(d_value=lambda w, d_output: np.zeros_like(d_output)), "The value path is missing"),
+        (attend_with(d_value=lambda w, d_output: w @ d_output), "Not transposed"),
+        (attend_with(d_value=lambda w, d_output: d_output), "looked only at itself"),
+        (attend_with(d_scores=lambda dw, w, d: softmax_backward(dw, w) / d), "You divide by d"),
+        (attend_with(d_scores=lambda dw, w, d: softmax_backward(dw, w) * math.sqrt(d)), "You multiply by sqrt"),
+        (attend_with(d_scores=lambda dw, w, d: dw / math.sqrt(d)), "step through softmax is missing"),
+        (attend_with(d_scores=lambda dw, w, d: w * (1 - w) * dw / math.sqrt(d)), "Each weight is taken on its own"),
+        (attend_with(d_scores=lambda dw, w, d: softmax_backward(dw, w, axis=-2) / math.sqrt(d)), "sums over the queries"),
+        (attend_with(order=lambda q, k, v: (k, q, v)), "exchanged"),
+        (attend_with(order=lambda q, k, v: (v, q, k)), "another order"),
+        (attend_with(order=lambda q, k, v: (0 * q, 0 * k, 0 * v)), "You return zeros"),
+        (attend_with(order=lambda q, k, v: (q, k + q, v)), "line by line"),
+        (attend_with(order=lambda q, k, v: (q, k)), "2 things; 3 were asked for"),
+        (attend_with(order=lambda q, k, v: (q, k[0], v)), "d_key has shape"),
+        (attend_with(order=lambda q, k, v: (q, k, v * np.nan)), "d_value holds NaN"),
+        (returns(3), "one thing of type int"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+    ],
+    "03.6": [
+        (VERDICTS | {"P": "outer product", "R": "LayerNorm"}, "P is not 'outer product'.*first step back"),
+        (VERDICTS | {"R": "missing"}, "R is not 'missing'.*right angles"),
+        (VERDICTS | {"T": "outer product"}, "T is not 'outer product'.*no gradient at all"),
+        (VERDICTS | {"Q": "missing"}, "Q is not 'missing'.*everywhere except"),
+        (VERDICTS | {"Q": "guilty"}, "write one of"),
+        (VERDICTS | {"Q": None}, "write one of"),
+        (VERDICTS | {"Q": ..., "R": ...}, "still open: Q, R"),
+        (None, "a dictionary was asked for"),
+        ("missing", "a dictionary was asked for"),
+        ({"P": float("nan")}, "still open"),
+    ],
+}
+
+RIGHT = {
+    "03.1": [{"A"}, "A", "ABC", "A and B", ["a", "d"], set(), {"A", "B", "C", "D"}],
+    "03.2": [
+        neuron(),
+        lambda x, w, b, t: np.array([w, x, 1.0]) * (np.tanh(w * x + b) - t) / np.cosh(w * x + b) ** 2,
+        lambda x, w, b, t: {"dx": neuron()(x, w, b, t)[0], "dw": neuron()(x, w, b, t)[1], "db": neuron()(x, w, b, t)[2]},
+    ],
+    "03.3": [
+        softmax_with(weighted),
+        lambda dw, w: (w * dw - w * np.einsum("...i,...i->...", dw, w)[..., None]).astype(np.float32),
+        lambda dw, w: (dw[..., None, :] @ (np.eye(w.shape[-1]) * w[..., None] - w[..., None] * w[..., None, :]))[..., 0, :],
+        lambda dw, w: softmax_backward(dw, w).tolist(),
+    ],
+    "03.4": [
+        checker(),
+        in_place_and_put_back,
+        lambda forward, backward, x, eps=1e-6: np.array([gradient_error(forward, backward, x, eps)]),
+        checker(upstream=lambda shape: np.random.default_rng(1).uniform(-2, 3, shape)),
+    ],
+    "03.5": [attend_by_einsum, lambda *a: [g.astype(np.float32) for g in scaled_dot_product_backward(*a)], attend_with()],
+    "03.6": [dict(reversed(VERDICTS.items())), {k.lower(): word.upper() for k, word in VERDICTS.items()}, list(VERDICTS.items())],
+}
+
+TYPED_WRONG = {
+    "03.1": 'my_bet = {"X"}',
+    "03.2": "def neuron_backward(x, w, b, target):\n    dy = math.tanh(w * x + b) - target\n    return dy * w, dy * x, dy",
+    "03.3": "def softmax_backward(d_weights, weights):\n    return weights * (1 - weights) * d_weights",
+    "03.4": "def gradient_error(forward, backward, x, eps=1e-6):\n    return np.abs(backward(np.ones(np.shape(forward(x))), x)).max()",
+    "03.5": "def scaled_dot_product_backward(d_output, query, key, value, weights):\n    return query, key, value",
+    "03.6": 'verdicts = {"P": "missing", "Q": "embedding", "R": "outer product", "T": None}',
+}
