@@ -156,13 +156,14 @@ class CLLM:
         self._stack = None
 
     def __getstate__(self):
-        """What a copy or a pickle holds: the buffers. Views would arrive as arrays of their own."""
-        return {name: vars(self)[name] for name in ("config", "layer", "embedding", "positions", "flat_parameters", "flat_gradients")}
+        """What a copy or a pickle holds: everything but the views, which would arrive as arrays of their own."""
+        views = {"parameters", "gradients", "_layer_parameters", "_layer_gradients"}
+        views |= {"_position_parameters", "_position_gradients", "_stack"}
+        return {name: value for name, value in vars(self).items() if name not in views}
 
     def __setstate__(self, state):
-        buffers = state.pop("flat_parameters"), state.pop("flat_gradients")
         vars(self).update(state)
-        self._adopt(*buffers)
+        self._adopt(self.flat_parameters, self.flat_gradients)
 
     def layer_parameters(self, i):
         """Layer `i`'s own parameters as its forward pass takes them: views, one dictionary for each part of the layer."""
@@ -257,8 +258,10 @@ class CLLM:
 
     @property
     def _is_sound(self):
-        """Whether every layer is the one that :mod:`~cllm_lib.model.fast` computes."""
-        return type(self.layer) is TransformerLayer and type(self.layer.attention) is CausalSelfAttention
+        """Whether every layer is the one that :mod:`~cllm_lib.model.fast` computes: no subclass, nothing hung onto it."""
+        layer = self.layer
+        sound = type(layer) is TransformerLayer and type(layer.attention) is CausalSelfAttention
+        return sound and vars(layer).keys() == {"attention"} and not vars(layer.attention)
 
     def _fast_stack(self, shape):
         """The sound layers with arrays for batches of this shape, kept until another shape comes."""

@@ -110,6 +110,16 @@ def test_only_the_sound_parts_themselves_are_computed_the_quick_way():
     assert calls == ["attention"] * 2 + ["layer"] * 2 + ["attention"] * 2
 
 
+@pytest.mark.parametrize("which", ["layer", "attention"])
+def test_a_part_with_something_of_its_own_hung_onto_it_is_called(which):
+    model, calls = CLLM(CONFIG), []
+    part = model.layer if which == "layer" else model.layer.attention
+    sound = part.backward
+    part.backward = lambda *arguments: calls.append(which) or sound(*arguments)
+    model.forward_backward(*random_batch(11, 2, 7))
+    assert calls == [which] * 2
+
+
 def test_logits_and_gradients_handed_out_outlive_later_steps():
     model = spread_out(CLLM(CONFIG))
     tokens, targets = random_batch(11, 2, 7)
@@ -139,6 +149,19 @@ def test_a_copy_is_a_model_of_its_own(duplicate, attention):
     model.flat_parameters += 0.01
     assert other.forward_backward(*batch) == model.forward_backward(*batch)
     np.testing.assert_array_equal(other.flat_gradients, model.flat_gradients)
+
+
+def test_a_shallow_copy_shares_the_weights_and_keeps_what_one_added():
+    model = spread_out(CLLM(CONFIG, seed=3))
+    model.note = "mine"
+    other = copy.copy(model)
+    other.layer = TransformerLayer(AnotherAttention())
+    assert type(model.layer.attention) is CausalSelfAttention
+    assert other.note == "mine"
+    other.parameters["embedding"][0] = 5.0
+    assert (model.parameters["embedding"][0] == 5.0).all()
+    batch = random_batch(11, 2, 7)
+    assert other.forward_backward(*batch) == pytest.approx(model.forward_backward(*batch), rel=1e-12)
 
 
 def test_a_pickle_holds_each_number_once():
