@@ -412,7 +412,7 @@ def angles_on_the_way_back(angles, places, title):
     matplotlib.axes.Axes
     """
     axes = new_axes(title, "from the output down to the input", "angle to the true gradient (degrees)", width=8.0)
-    draw_levels(axes, {"at right angles: as good as unrelated": 90.0})
+    draw_levels(axes, {"right angle": 90.0})
     for (label, series), (colour, dash, marker) in zip(angles.items(), LINE_STYLES, strict=False):
         there = np.flatnonzero(~np.isnan(series))
         axes.plot(there, np.asarray(series)[there], dash, color=colour, marker=marker, markersize=6, linewidth=1.5, label=label)
