@@ -5,11 +5,13 @@ from collections import Counter
 
 import numpy as np
 
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, run, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, compared, number, run, shown
 
 
 def rate_factor(answer):
     """A prediction: how many times the rate of 0.001 serves plain gradient descent best?"""
+    if answer is None or isinstance(answer, bool):  # both would count as numbers, NaN and 0 or 1
+        raise NotYet(f"your factor is {answer}; a number was asked for, such as 10.")
     value = number(answer, "your factor")
     if value <= 0:
         raise NotYet(f"{shown(value)} would stop the descent or turn it round; write a factor above 0, such as 10.")
@@ -150,11 +152,21 @@ def _uncorrected_by_hand(t, beta1, beta2):
     return m / math.sqrt(v)
 
 
+def _plain_number(result, what):
+    """A number as the next cell can print it: no text, and no array or tuple around it."""
+    if isinstance(result, str):
+        raise NotYet(f"{what} is the text {brief(result)}; a number was asked for.")
+    value = number(result, what)
+    if np.ndim(result):
+        raise NotYet(f"{what} is a {type(result).__name__} with one number in it. Return the number itself.")
+    return value
+
+
 def examine_uncorrected(answer):
     """Against m and v renewed t times."""
     for t, beta1, beta2 in ((1, 0.9, 0.999), (5, 0.9, 0.999), (40, 0.8, 0.95)):
         what = f"uncorrected({t})" if beta1 == 0.9 else f"uncorrected({t}, {beta1}, {beta2})"
-        value = number(call(answer, t) if beta1 == 0.9 else call(answer, t, beta1, beta2), what)
+        value = _plain_number(call(answer, t) if beta1 == 0.9 else call(answer, t, beta1, beta2), what)
         expected = _uncorrected_by_hand(t, beta1, beta2)
         if close(value, expected):
             continue
@@ -167,6 +179,8 @@ def examine_uncorrected(answer):
             raise NotYet(f"{seen} Upside down: m stands above the line, the root of v below it.")
         if close(value, (1 - beta1**t) / (1 - beta2**t)):
             raise NotYet(f"{seen} The square root is missing: Adam divides by sqrt(v).")
+        if close(value, math.sqrt((1 - beta1**t) / (1 - beta2**t))):
+            raise NotYet(f"{seen} The root stands over the whole fraction; it goes over v alone, below the line.")
         if close(value, (1 - beta1) / math.sqrt(1 - beta2)):
             raise NotYet(f"{seen} That is the first step, right for t = 1 only. How much of g is in m after t steps?")
         if close(value, beta1**t / math.sqrt(beta2**t)):
@@ -192,6 +206,7 @@ def _adam_by_hand(**slip):
     size = slip.get("size", lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat) + eps)
     numerator = slip.get("numerator", lambda g, m_hat: m_hat)
     settings = slip.get("settings", lambda *given: given)
+    outside = slip.get("outside", lambda rate, eps: 0.0)
     stored, sign = slip.get("stored", False), slip.get("sign", -1)
 
     def step(p, g, m, v, t, rate, beta1, beta2, eps):
@@ -199,13 +214,19 @@ def _adam_by_hand(**slip):
         m = new_m(g, m, beta1)
         v = new_v(g, m, v, beta2)
         m_hat, v_hat = correct_m(m, beta1, t), correct_v(v, beta2, t)
-        p = p + sign * rate * numerator(g, m_hat) / size(v, v_hat, beta2, t, eps)
+        p = p + sign * (rate * numerator(g, m_hat) / size(v, v_hat, beta2, t, eps) + outside(rate, eps))
         return (p, m_hat, v_hat) if stored else (p, m, v)
 
     return step
 
 
 _ADAM_SLIPS = {
+    "eps is added after the division. It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat), outside=lambda rate, eps: eps)
+    ),
+    "eps is added to m_hat / sqrt(v_hat). It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat), outside=lambda rate, eps: rate * eps)
+    ),
     "there is no bias correction: m and v start at 0 and are too small at first. Divide by 1 - beta1 ** t and 1 - beta2 ** t.": (
         _adam_by_hand(correct_m=lambda m, beta1, t: m, correct_v=lambda v, beta2, t: v)
     ),
@@ -373,7 +394,7 @@ def examine_best_constant_loss(answer):
         total = targets.size
         expected = sum(-math.log(counts[token] / total) for token in targets.ravel().tolist()) / total
         what = f"best_constant_loss of {targets.tolist()}" if targets is skewed else "best_constant_loss of a longer text"
-        value = number(call(answer, targets), what)
+        value = _plain_number(call(answer, targets), what)
         if close(value, expected):
             continue
         seen = compared(what, value, expected)
@@ -392,6 +413,9 @@ def examine_best_constant_loss(answer):
             raise NotYet(f"{seen} The sign: a logarithm of a share is negative, and the loss is minus that.")
         if close(value, sum(losses)):
             raise NotYet(f"{seen} That is a sum over the words; weigh each by its share.")
+        of_rows = [count / len(targets) for count in counts.values()]
+        if close(value, -sum(share * math.log(share) for share in of_rows)):
+            raise NotYet(f"{seen} len(targets) counts the rows, {len(targets)} here; the positions are targets.size, {total}.")
         if close(value, expected * total):
             raise NotYet(f"{seen} That is the sum over all positions; the loss is their mean.")
         if close(value, math.exp(expected)):

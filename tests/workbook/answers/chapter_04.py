@@ -98,6 +98,16 @@ def adam_corrects_in_place(parameters, gradients, m, v, t, rate, beta1=0.9, beta
     parameters -= rate * m / (np.sqrt(v) + eps)
 
 
+def adam_eps_outside(times_rate):
+    def step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+        m[...] = beta1 * m + (1 - beta1) * gradients
+        v[...] = beta2 * v + (1 - beta2) * gradients**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        parameters -= rate * (m_hat / np.sqrt(v_hat) + eps) if times_rate else rate * m_hat / np.sqrt(v_hat) + eps
+
+    return step
+
+
 def adam_squares_the_gradient_in_place(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
     m[...] = beta1 * m + (1 - beta1) * gradients
     gradients *= gradients
@@ -161,7 +171,8 @@ WRONG = {
         (0, "would stop the descent"),
         (-10, "write a factor above 0"),
         ("a hundred", "a number was asked for"),
-        (None, "number|finite"),
+        (None, "your factor is None; a number"),
+        (True, "your factor is True; a number"),
         (float("nan"), "finite number"),
         (np.zeros(3), "one number"),
     ],
@@ -187,6 +198,7 @@ WRONG = {
         (lambda t, beta1=0.9, beta2=0.999: 1.0, "A length of 1"),
         (lambda t, beta1=0.9, beta2=0.999: 1 - beta1**t, "how small m is"),
         (lambda t, beta1=0.9, beta2=0.999: (1 - beta1**t) / (1 - beta2**t), "square root is missing"),
+        (lambda t, beta1=0.9, beta2=0.999: math.sqrt((1 - beta1**t) / (1 - beta2**t)), "over the whole fraction"),
         (lambda t, beta1=0.9, beta2=0.999: math.sqrt(1 - beta2**t) / (1 - beta1**t), "Upside down"),
         (lambda t, beta1=0.9, beta2=0.999: (1 - beta1) / math.sqrt(1 - beta2), "right for t = 1 only"),
         (lambda t, beta1=0.9, beta2=0.999: beta1**t / beta2 ** (t / 2), "share that is still missing"),
@@ -194,11 +206,15 @@ WRONG = {
         (lambda t, beta1=0.9, beta2=0.999: (1 - beta1 ** (t - 1)) / math.sqrt(1 - beta2 ** (t - 1)), "ZeroDivisionError"),
         (lambda t, beta1=0.9, beta2=0.999: (1 - beta1**t) / math.sqrt(1 - beta2**t) + 0.1, "What is v"),
         (lambda t: (1 - 0.9**t) / math.sqrt(1 - 0.999**t), "it raised TypeError"),
+        (lambda t, beta1=0.9, beta2=0.999: str((1 - beta1**t) / math.sqrt(1 - beta2**t)), "is the text"),
+        (lambda t, beta1=0.9, beta2=0.999: np.array([(1 - beta1**t) / math.sqrt(1 - beta2**t)]), "a ndarray with one number in it"),
         *BROKEN_FUNCTIONS,
     ],
     "04.4": [
         (adam(clocks=lambda t: (np.inf, np.inf)), "no bias correction"),
         (adam(size=lambda v, v_hat, eps, root: np.sqrt(v_hat + eps)), "eps is inside the root"),
+        (adam_eps_outside(times_rate=False), "eps is added after the division"),
+        (adam_eps_outside(times_rate=True), "eps is added to m_hat"),
         (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * g), "NaN|not its square"),
         (adam(clocks=lambda t: (t - 1, t - 1)), "NaN"),
         (adam(clocks=lambda t: (t, np.inf)), "v is not corrected"),
@@ -256,6 +272,9 @@ WRONG = {
         (lambda targets: -math.log(shares(targets).max()), "most frequent word alone"),
         (lambda targets: -np.log(shares(targets)).sum(), "sum over the words"),
         (lambda targets: -(shares(targets) * np.log(shares(targets))).sum() * np.size(targets), "sum over all positions"),
+        (lambda targets: -sum(c / len(targets) * math.log(c / len(targets)) for c in Counter(targets.ravel()).values()), "counts the rows"),
+        (lambda targets: (-(shares(targets) * np.log(shares(targets))).sum(),), "a tuple with one number in it"),
+        (lambda targets: str(-(shares(targets) * np.log(shares(targets))).sum()), "is the text"),
         (lambda targets: math.exp(-(shares(targets) * np.log(shares(targets))).sum()), "the perplexity"),
         (lambda targets: math.log(10_000), "Give each word its share"),
         (lambda targets: np.bincount(targets).max(), "it raised ValueError"),
@@ -268,7 +287,7 @@ RIGHT = {
     "04.2": [momentum(), momentum_one_by_one, momentum_through_out],
     "04.3": [
         lambda t, beta1=0.9, beta2=0.999: np.float32(1 - beta1**t) / np.sqrt(1 - beta2**t),
-        lambda t, beta1=0.9, beta2=0.999: np.array([(1 - beta1) * sum(beta1**k for k in range(t)) * (1 - beta2**t) ** -0.5]),
+        lambda t, beta1=0.9, beta2=0.999: np.array((1 - beta1) * sum(beta1**k for k in range(t)) * (1 - beta2**t) ** -0.5),
     ],
     "04.4": [adam(), adam_one_by_one, adam_with_one_rate],
     "04.5": [clip_by_flattening, clip_as_lists],
