@@ -40,7 +40,8 @@ def test_the_misconceptions_are_told_apart(number, capsys):
 
 @pytest.mark.parametrize(("number", "case"), cases(RIGHT))
 def test_an_unusual_right_answer_passes_and_is_used(number, case, capsys):
-    assert check(number, case) is case
+    exercise = EXERCISES[number]
+    assert check(number, case) is (exercise.reference if exercise.only_one else case)
     assert capsys.readouterr().out.startswith(f"{number} passed.")
 
 

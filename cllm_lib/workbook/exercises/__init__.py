@@ -31,7 +31,7 @@ def check(number, answer):
     Returns
     -------
     object
-        `answer` if it is right, the reference otherwise.
+        `answer` if it is right, the reference otherwise (and where only one answer can be right).
 
     Raises
     ------
@@ -55,5 +55,5 @@ def check(number, answer):
         print(f"{number} not yet: the check cannot make sense of this answer ({type(error).__name__}: {error}).")
     else:
         print(f"{number} passed. {comment or f'From here on the notebook uses your {answer_name(answer)}.'}")
-        return answer
+        return exercise.reference if exercise.only_one else answer
     return exercise.reference

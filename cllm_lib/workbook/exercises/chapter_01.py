@@ -242,5 +242,5 @@ EXERCISES = {
     "01.3": Exercise(weight_magnitudes, examine_weight_magnitudes),
     "01.4": Exercise(amplification, examine_amplification),
     "01.5": Exercise(scaled_normal, examine_initialise),
-    "01.6": Exercise(VERDICTS, examine_verdicts),
+    "01.6": Exercise(VERDICTS, examine_verdicts, only_one=True),
 }

@@ -352,5 +352,5 @@ EXERCISES = {
     "02.3": Exercise(attention_weights, examine_attention_weights),
     "02.4": Exercise(split_heads, examine_split_heads),
     "02.5": Exercise(reach, examine_reach),
-    "02.6": Exercise(DIAGNOSIS, examine_diagnosis),
+    "02.6": Exercise(DIAGNOSIS, examine_diagnosis, only_one=True),
 }

@@ -205,6 +205,14 @@ def examine_gradient_error(answer):
     value = error(_Cubes(spoil=one_wrong))
     if value < 0.05:
         raise NotYet(f"one of 12 entries was wrong by half, and the error is {value:.1e}. Look at every entry, and take the largest.")
+    flat_spot = x.copy()
+    flat_spot[1, 2] = 0.0  # there the slope of x^3 is 0, and nudging measures eps^2
+    value = error(_Cubes(), at=flat_spot)
+    if value > 1e-6:
+        raise NotYet(
+            f"x^3 with its right gradient, 0 at one entry and large at the others, gets {value:.0e}. Do you divide entry by entry? "
+            "Divide by the largest of all."
+        )
     _caught(error(_Cubes(spoil=lambda g: -g)), "a gradient with the wrong sign")
     _caught(
         number(call(answer, softmax, lambda dy, x: np.zeros_like(x), x), "the error"),
@@ -393,8 +401,10 @@ def examine_verdicts(answer):
 
 def several(result, count, names):
     """The `count` things a function was to return."""
+    if isinstance(result, dict):
+        raise NotYet(f"it returned a dictionary; the notebook unpacks {count} values, so end with `return {', '.join(names)}`.")
     try:
-        results = list(result.values()) if isinstance(result, dict) else list(result)
+        results = list(result)
     except TypeError:
         raise NotYet(f"it returned one thing of type {type(result).__name__}; {', '.join(names)} were asked for.") from None
     if len(results) != count:
@@ -440,5 +450,5 @@ EXERCISES = {
     "03.3": Exercise(softmax_backward, examine_softmax_backward),
     "03.4": Exercise(gradient_error, examine_gradient_error),
     "03.5": Exercise(scaled_dot_product_backward, examine_scaled_dot_product_backward),
-    "03.6": Exercise(VERDICTS, examine_verdicts),
+    "03.6": Exercise(VERDICTS, examine_verdicts, only_one=True),
 }

@@ -27,10 +27,14 @@ class Exercise:
     examine : callable
         Takes the answer. Raises :class:`NotYet` where it does not hold; may return the sentence that follows
         "passed." in place of the usual one.
+    only_one : bool
+        Whether an answer that passes says just what the reference says, perhaps with other capitals or in another
+        order. The notebook then goes on with the reference, whose form it knows.
     """
 
     reference: object
     examine: Callable
+    only_one: bool = False
 
 
 def _stub(): ...

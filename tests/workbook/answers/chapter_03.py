@@ -80,6 +80,16 @@ def with_array_shape(forward, backward, x, eps=1e-6):
     return gradient_error(forward, backward, x, eps)
 
 
+def entry_by_entry(forward, backward, x, eps=1e-6):
+    x = np.array(x, dtype=float)
+    dy = np.random.default_rng(8).uniform(-1, 1, np.shape(forward(x)))
+    analytic, numeric = np.ravel(backward(dy, x)), []
+    for i in range(x.size):
+        step = eps * np.eye(x.size)[i].reshape(x.shape)
+        numeric.append(np.sum(dy * (forward(x + step) - forward(x - step))) / (2 * eps))
+    return float(np.max(np.abs(analytic - numeric) / np.maximum(1e-300, np.maximum(np.abs(analytic), np.abs(numeric)))))
+
+
 def in_place_and_put_back(forward, backward, x, eps=1e-6):
     x = np.array(x, dtype=float)
     dy = np.random.default_rng(8).uniform(-1, 1, np.shape(forward(x)))
@@ -148,6 +158,7 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (returns(np.zeros((3, 2))), "shape"),
+        (lambda *a: dict(zip(("dx", "dw", "db"), neuron()(*a), strict=True)), "the notebook unpacks 3 values"),
     ],
     "03.3": [
         (lambda dw, w: w * (1 - w) * dw, "each weight on its own"),
@@ -184,6 +195,7 @@ WRONG = {
         (checker(upstream=lambda shape: np.ones(4)), "dy of shape"),
         (lambda forward, backward, x, eps=1e-6: 0.0, "twice too large gets"),
         *BROKEN_FUNCTIONS,
+        (entry_by_entry, "Do you divide entry by entry"),
     ],
     "03.5": [
         (attend_with(d_scores=lambda dw, w, d: softmax_backward(dw, w)), "1 / sqrt.d. is missing"),
@@ -207,6 +219,7 @@ WRONG = {
         (returns(None), "returned None"),
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
+        (lambda *a: dict(zip("qkv", scaled_dot_product_backward(*a), strict=True)), "the notebook unpacks 3 values"),
     ],
     "03.6": [
         (VERDICTS | {"P": "outer product", "R": "LayerNorm"}, "P is not 'outer product'.*first step back"),
@@ -227,7 +240,6 @@ RIGHT = {
     "03.2": [
         neuron(),
         lambda x, w, b, t: np.array([w, x, 1.0]) * (np.tanh(w * x + b) - t) / np.cosh(w * x + b) ** 2,
-        lambda x, w, b, t: {"dx": neuron()(x, w, b, t)[0], "dw": neuron()(x, w, b, t)[1], "db": neuron()(x, w, b, t)[2]},
     ],
     "03.3": [
         softmax_with(weighted),
