@@ -86,6 +86,7 @@ def numbers_drawn(axes):
     for line in axes.lines:
         if not line.get_label().startswith("_"):
             y = np.asarray(line.get_ydata(), dtype=float)
+            y = y[~np.isnan(y)]  # where a line breaks
             summary = f"at {_number(y[0])}" if (y == y[0]).all() else f"from {_number(y[0])} to {_number(y[-1])}, mean {_number(y.mean())}"
             texts.append(f"  {line.get_label()}: {summary}")
     names = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
@@ -398,7 +399,7 @@ def error_against_step(measured, predicted, title):
 
 
 def angles_on_the_way_back(angles, places, title):
-    """Angle to the true gradient, place by place from the output down; a gradient of zero has none and is left out.
+    """Angle to the true gradient, place by place from the output down; a gradient of zero has none, and the line breaks.
 
     Parameters
     ----------
@@ -414,8 +415,7 @@ def angles_on_the_way_back(angles, places, title):
     axes = new_axes(title, "from the output down to the input", "angle to the true gradient (degrees)", width=8.0)
     draw_levels(axes, {"right angle": 90.0})
     for (label, series), (colour, dash, marker) in zip(angles.items(), LINE_STYLES, strict=False):
-        there = np.flatnonzero(~np.isnan(series))
-        axes.plot(there, np.asarray(series)[there], dash, color=colour, marker=marker, markersize=6, linewidth=1.5, label=label)
+        axes.plot(range(len(series)), series, dash, color=colour, marker=marker, markersize=6, linewidth=1.5, label=label)
     axes.set_xticks(range(len(places)), places, fontsize=9)
     axes.set_ylim(-5, 120)
     handles = [line for line in axes.lines if line.get_label() in angles]

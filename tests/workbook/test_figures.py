@@ -171,8 +171,9 @@ def test_error_against_step_draws_prediction_and_measurement():
 
 def test_angles_leave_out_what_has_no_direction():
     axes = figures.angles_on_the_way_back({"a": [0.0, math.nan, 90.0]}, ["norm", "value", "embedding"], "t")
-    np.testing.assert_array_equal(lines(axes)["a"].get_xdata(), [0, 2])
-    np.testing.assert_array_equal(lines(axes)["a"].get_ydata(), [0.0, 90.0])
+    np.testing.assert_array_equal(lines(axes)["a"].get_xdata(), [0, 1, 2])
+    np.testing.assert_array_equal(lines(axes)["a"].get_ydata(), [0.0, math.nan, 90.0])
+    assert figures.numbers_drawn(axes)[-1] == "  a: from 0 to 90, mean 45"
     assert [label.get_text() for label in axes.get_xticklabels()] == ["norm", "value", "embedding"]
 
 
