@@ -7,7 +7,7 @@ import numpy as np
 
 from cllm_lib import defects
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, by_letter, call, close, compared, number, shown
 
 # -- 02.1 --
 V_SAYINGS = 280
@@ -311,14 +311,8 @@ def patients(config, seed=0):
 
 def examine_diagnosis(answer):
     """One name for each letter; a wrong one is told what that fault would have shown."""
-    try:
-        given = {str(letter).strip().upper(): name for letter, name in dict(answer).items()}
-    except (TypeError, ValueError):
-        raise NotYet(f"this is of type {type(answer).__name__}; a dictionary from letter to name was asked for.") from None
-    open_ones = [letter for letter in DIAGNOSIS if given.get(letter, ...) is ...]
-    if open_ones:
-        raise NotYet(f"still open: {', '.join(open_ones)}.")
-    names = {letter: str(given[letter]).strip(" `").lower().replace("_", " ") for letter in DIAGNOSIS}
+    given = by_letter(answer, DIAGNOSIS, f"this is of type {type(answer).__name__}; a dictionary from letter to name was asked for.")
+    names = {letter: str(name).strip(" `").lower().replace("_", " ") for letter, name in given.items()}
     for letter, name in names.items():
         if name not in _WOULD_SHOW:
             raise NotYet(f"{letter} is {name!r}, which is not in the table: take one of {', '.join(_WOULD_SHOW)}.")

@@ -11,7 +11,7 @@ from cllm_lib import defects
 from cllm_lib.model.layers import softmax
 from cllm_lib.model.layers import softmax_backward as softmax_backward_of_the_model
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, by_letter, call, close, number, shown
 
 MODELS = {"A": "the true gradient", "B": "frozen", "C": "nothing handed down", "D": "the shortcut"}
 
@@ -382,13 +382,7 @@ def patients(config, seed=0):
 
 def examine_verdicts(answer):
     """One of four words for each letter."""
-    try:
-        given = {str(letter).strip().upper(): word for letter, word in dict(answer).items()}
-    except (TypeError, ValueError):
-        raise NotYet("a dictionary was asked for, one of the four words for each of P, Q, R and T.") from None
-    open_ones = [letter for letter in VERDICTS if given.get(letter, ...) is ...]
-    if open_ones:
-        raise NotYet(f"still open: {', '.join(open_ones)}.")
+    given = by_letter(answer, VERDICTS, "a dictionary was asked for, one of the four words for each of P, Q, R and T.")
     known = {word.lower(): word for word in _EXHIBITS}
     for letter in VERDICTS:
         word = known.get(str(given[letter]).strip().lower())

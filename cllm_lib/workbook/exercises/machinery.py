@@ -102,6 +102,24 @@ def run(function, *arguments):
     return result
 
 
+def by_letter(answer, letters, otherwise):
+    """Read one entry for each letter out of a dictionary, or of pairs; small letters are welcome.
+
+    Raises
+    ------
+    NotYet
+        With `otherwise` if it is no dictionary; naming the letters if some are missing or still `...`.
+    """
+    try:
+        given = {str(letter).strip().upper(): entry for letter, entry in dict(answer).items()}
+    except (TypeError, ValueError):
+        raise NotYet(otherwise) from None
+    open_ones = [letter for letter in letters if given.get(letter, ...) is ...]
+    if open_ones:
+        raise NotYet(f"still open: {', '.join(open_ones)}.")
+    return {letter: given[letter] for letter in letters}
+
+
 def number(value, what="it"):
     """Read one finite number out of what a reader returned: a float, a NumPy scalar, an array of one."""
     if is_open(value):
