@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from cllm_lib.model.layers import embedding_backward
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.training.optimizers import SGD
 
@@ -27,7 +28,8 @@ class GradientOfAnotherLoss(CLLM):
         tokens, targets = np.ravel(tokens), np.ravel(targets)
         embedding = self.parameters["embedding"]
         self.flat_gradients.fill(0.0)
-        np.add.at(self.gradients["embedding"], tokens, (embedding[targets] - embedding[tokens]) / tokens.size)
+        toward_target = (embedding[targets] - embedding[tokens]) / tokens.size
+        embedding_backward(toward_target, (tokens, len(embedding)), out=self.gradients["embedding"])
         return loss
 
 
