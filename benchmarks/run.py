@@ -40,11 +40,10 @@ def main():
     """Measure everything, print as it goes, and write the page at the end."""
     limit_threads()
     started = time.monotonic()
-    conditions = [describe_machine()]
-    say(conditions[0])
+    conditions = [describe_machine(), describe_settings(os.environ)]
     busy = psutil.cpu_percent(interval=3)
     conditions.append(f"Before the run other programs kept the processors {busy:.0f} % busy.")
-    say(conditions[1] + (" Ratios of a busy machine say little: close what you can." if busy > 10 else ""))
+    say("\n".join(conditions) + (" Ratios of a busy machine say little: close what you can." if busy > 10 else ""))
     sections = [*(speed(label) for label in SIZES), memory_section(), growth_section()]
     conditions.append(f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes.")
     write_whole(RESULTS, page(conditions, sections))
@@ -55,6 +54,7 @@ def limit_threads():
     """Two threads for everyone: the workers inherit both settings."""
     for library in ("OPENBLAS", "OMP", "MKL"):
         os.environ[f"{library}_NUM_THREADS"] = str(THREADS)
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")  # as `import cllm_lib` sets it where NumPy comes later
     if hasattr(os, "sched_setaffinity"):  # JAX takes as many threads as it sees processors
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])
 
@@ -157,18 +157,19 @@ def growth_section():
         found = growth.slope(counted, measured)
         ends = [f"{values[0]:.0f} to {values[-1]:.0f}" for values in (measured, counted)]
         allowed = f"{1 - SLOPE_TO_REACH:.2f} to {1 + SLOPE_TO_REACH:.2f}"
-        rows.append(
-            [title, *ends, f"{found:.2f}", allowed, verdict(abs(found - 1.0) <= SLOPE_TO_REACH), f"{growth.slope(products, measured):.2f}"]
-        )
+        reached = verdict(abs(found - 1.0) <= SLOPE_TO_REACH)
+        factors = " and ".join(f"{values[-1] / values[0]:.2f}" for values in (measured, counted))
+        rows.append([title, *ends, factors, f"{found:.2f}", allowed, reached, f"{growth.slope(products, measured):.2f}"])
     flop, number, exponential = (f"{1e12 * prices[kind]:.0f} ps" for kind in ("flops", "passes", "exps"))
     note = (
         f"Forward and backward, 2 layers, 8 heads, V = {peers.SMALL.vocab_size}, {growth.TOKENS:,} tokens a batch. Operations are "
         "counted from shapes and priced by what one of each kind cost, alone, in the same run: "
         f"{flop} for an addition or multiplication of a matrix product, {number} for a number in a simple pass over an array, "
         f"{exponential} for an exponential. The slope is that of the logarithm of the measured time on the logarithm of the "
-        "counted one; the last column counts the products only."
+        "counted one; where the counted time hardly grows, it makes much of little, and the two factors from the first size to the last "
+        "say more. The last column counts the products only."
     )
-    header = ["growth", "measured, us a token", "counted, us", "slope", "to reach", "", "slope on products only"]
+    header = ["growth", "measured, us a token", "counted, us", "factors", "slope", "to reach", "", "slope on products only"]
     return section("Growth of the time of a token", header, rows, note)
 
 
@@ -214,6 +215,12 @@ def describe_machine():
     versions += [f"{title} {number}" for title, number in (("PyTorch", version("torch")), ("JAX", version("jax"))) if number]
     memory_gb = psutil.virtual_memory().total / 1e9
     return f"{processor}, {psutil.cpu_count()} processors, {memory_gb:.0f} GB, {platform.system()}; {', '.join(versions)}."
+
+
+def describe_settings(environment):
+    """What OpenBLAS, which multiplies NumPy's matrices, has been told."""
+    told = [f"{name}={value}" for name, value in sorted(environment.items()) if name.startswith("OPENBLAS_")]
+    return f"OpenBLAS has been told {', '.join(told) or 'nothing'}."
 
 
 def version(package):

@@ -3,6 +3,12 @@
 The four names here are all a first experiment needs; NumPy is all they import.
 """
 
+import os
+
+# A thread of OpenBLAS that has run out of work spins for 2^26 ticks, some 26 ms, before it sleeps, and keeps a processor
+# from the optimiser's threads. 2^20 ticks are plenty. Heard only where NumPy is not loaded yet.
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
+
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.text import load_corpus

@@ -1,12 +1,16 @@
 """Rules that turn a gradient into a step. Each works in place, on flat arrays: one pass over memory."""
 
 import math
+import os
+import sys
 
 import numpy as np
 
 from cllm_lib.checks import non_negative_number, one_of
 
 BLOCK = 65_536  # floats: small enough that a block and its moments stay in the processor's cache between operations
+MANY = 1_000_000  # parameters: with fewer, starting a thread costs more than it saves
+MOST_THREADS = 4  # a pass over memory goes no faster with more
 
 
 class SGD:
@@ -142,27 +146,31 @@ class Adam:
         """Change `parameters` in place; both are flat arrays of the same length."""
         if self._sums is None:
             self._sums = np.zeros((2, len(parameters)), parameters.dtype)
-            self._scratch = np.empty(min(BLOCK, len(parameters)), parameters.dtype)
         self.steps += 1
         # A sum s = beta1 s + g is m without its factor: m = (1 - beta1) s, and v likewise. The factors and the
         # corrections then meet in two numbers outside the loop, and a block takes ten passes instead of thirteen.
         root = math.sqrt((1.0 - self.beta2) / (1.0 - self.beta2**self.steps))
         rate = self.learning_rate * (1.0 - self.beta1) / (1.0 - self.beta1**self.steps) / root
         eps = self.eps / root
-        for start in range(0, len(parameters), BLOCK):
-            p, g, s, q = (array[start : start + BLOCK] for array in (parameters, gradients, *self._sums))
-            change = self._scratch[: len(p)]
-            if self.weight_decay:
-                p *= 1.0 - self.learning_rate * self.weight_decay
-            s *= self.beta1
-            s += g
-            q *= self.beta2
-            q += np.multiply(g, g, out=change)
-            np.sqrt(q, out=change)
-            change += eps
-            np.divide(s, change, out=change)
-            change *= rate
-            p -= change
+
+        def update(blocks):
+            scratch = np.empty(min(BLOCK, len(parameters)), parameters.dtype)
+            for block in blocks:
+                p, g, s, q = (array[block] for array in (parameters, gradients, *self._sums))
+                change = scratch[: len(p)]
+                if self.weight_decay:
+                    p *= 1.0 - self.learning_rate * self.weight_decay
+                s *= self.beta1
+                s += g
+                q *= self.beta2
+                q += np.multiply(g, g, out=change)
+                np.sqrt(q, out=change)
+                change += eps
+                np.divide(s, change, out=change)
+                change *= rate
+                p -= change
+
+        share_out(update, [slice(start, start + BLOCK) for start in range(0, len(parameters), BLOCK)])
 
 
 class AdamW(Adam):
@@ -183,6 +191,28 @@ class AdamW(Adam):
     def __init__(self, learning_rate, weight_decay=0.01, beta1=0.9, beta2=0.999, eps=1e-8):
         super().__init__(learning_rate, beta1, beta2, eps)
         self.weight_decay = non_negative_number(weight_decay, "weight_decay")
+
+
+def share_out(work, blocks):
+    """Call `work(some of the blocks)`, in up to four threads at the same time where there are blocks enough to share.
+
+    NumPy lets go of the interpreter while it goes over a block, so Python's threads do run side by side. They are
+    started here and have ended when this returns; an error in one of them is raised here.
+    """
+    threads = min(MOST_THREADS, _processors()) if len(blocks) * BLOCK >= MANY else 1
+    if threads == 1:
+        work(blocks)
+        return
+    from concurrent.futures import ThreadPoolExecutor  # here, not above: most models are too small to need it
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, [blocks[i::threads] for i in range(threads)]))
+
+
+def _processors():
+    if sys.platform == "emscripten":  # Python in a browser cannot start threads
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _running_share(value, name):

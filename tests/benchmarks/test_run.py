@@ -55,5 +55,10 @@ def test_the_page_names_conditions_and_no_place():
     assert "://" not in text
 
 
+def test_the_page_says_what_the_matrix_library_has_been_told():
+    assert run.describe_settings({"OPENBLAS_NUM_THREADS": "2", "HOME": "x"}) == "OpenBLAS has been told OPENBLAS_NUM_THREADS=2."
+    assert run.describe_settings({}) == "OpenBLAS has been told nothing."
+
+
 def test_every_pair_can_be_built():
     assert {name for pairs in run.PAIRS.values() for work, peer, _ in pairs for name in (work, peer)} == run.BUILDERS.keys()

@@ -1,3 +1,5 @@
+import threading
+import time
 from fractions import Fraction
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cllm_lib.training import optimizers
 from cllm_lib.training.optimizers import BLOCK, OPTIMIZERS, SGD, Adam, AdamW, Momentum, RMSProp, clip_by_global_norm, make_optimizer
 
 
@@ -65,6 +68,56 @@ def test_adam_treats_every_block_alike():
         for part, single in singles:
             single.step(apart[part], gradient[part])
     np.testing.assert_array_equal(whole, apart)
+
+
+@pytest.mark.parametrize("make", [Adam, AdamW])
+def test_threads_change_no_digit(make, monkeypatch):
+    size = 5 * BLOCK + 17
+    gradient = np.random.default_rng(0).standard_normal(size).astype(np.float32)
+    ends = []
+    for many, processors in ((size, 3), (size + BLOCK, 3), (size, 1), (size, 50)):
+        monkeypatch.setattr(optimizers, "MANY", many)
+        monkeypatch.setattr(optimizers, "_processors", lambda processors=processors: processors)
+        parameters, optimizer = np.ones(size, np.float32), make(0.1)
+        for _ in range(3):
+            optimizer.step(parameters, gradient)
+        ends.append(parameters)
+    for end in ends[1:]:
+        np.testing.assert_array_equal(end, ends[0])
+
+
+def test_work_is_shared_out_whole_and_its_threads_have_ended(monkeypatch):
+    monkeypatch.setattr(optimizers, "MANY", 1)
+    monkeypatch.setattr(optimizers, "_processors", lambda: 3)
+    seen, names = [], set()
+
+    def work(blocks):
+        names.add(threading.current_thread().name)
+        seen.extend(blocks)
+        time.sleep(0.05)  # so that no thread is through before another has begun
+
+    before = threading.active_count()
+    optimizers.share_out(work, list(range(10)))
+    assert sorted(seen) == list(range(10))
+    assert len(names) == 3
+    assert threading.active_count() == before
+
+
+def test_an_error_in_a_thread_is_not_lost(monkeypatch):
+    monkeypatch.setattr(optimizers, "MANY", 1)
+    monkeypatch.setattr(optimizers, "_processors", lambda: 2)
+
+    def work(blocks):
+        if 1 in blocks:
+            raise MemoryError("in the second thread")
+
+    with pytest.raises(MemoryError, match="in the second thread"):
+        optimizers.share_out(work, [0, 1])
+
+
+def test_a_browser_starts_no_threads(monkeypatch):
+    monkeypatch.setattr(optimizers.sys, "platform", "emscripten")
+    assert optimizers._processors() == 1
 
 
 def test_zero_gradients_move_nothing():
