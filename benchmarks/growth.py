@@ -20,7 +20,7 @@ def sized(width, length):
 
 
 def operation_counts(config, batch):
-    """Operations of a forward and backward pass for each token, counted from shapes.
+    """Operations of a forward and backward pass for each token, counted from the shapes of the plain layers.
 
     Returns
     -------

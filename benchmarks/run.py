@@ -163,11 +163,12 @@ def growth_section():
     flop, number, exponential = (f"{1e12 * prices[kind]:.0f} ps" for kind in ("flops", "passes", "exps"))
     note = (
         f"Forward and backward, 2 layers, 8 heads, V = {peers.SMALL.vocab_size}, {growth.TOKENS:,} tokens a batch. Operations are "
-        "counted from shapes and priced by what one of each kind cost, alone, in the same run: "
+        "counted from the shapes of the plain layers and priced by what one of each kind cost, alone, in the same run: "
         f"{flop} for an addition or multiplication of a matrix product, {number} for a number in a simple pass over an array, "
         f"{exponential} for an exponential. The slope is that of the logarithm of the measured time on the logarithm of the "
         "counted one; where the counted time hardly grows, it makes much of little, and the two factors from the first size to the last "
-        "say more. The last column counts the products only."
+        "say more. A long sequence is quicker than counted, because a stretch of queries leaves out the keys behind it. The last column "
+        "counts the products only."
     )
     header = ["growth", "measured, us a token", "counted, us", "factors", "slope", "to reach", "", "slope on products only"]
     return section("Growth of the time of a token", header, rows, note)

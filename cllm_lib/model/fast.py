@@ -13,6 +13,8 @@ import math
 
 import numpy as np
 
+QUERIES = 128  # in a stretch: its scores stay in the processor's cache
+
 
 def affine_shapes(config):
     """A layer's parameters as this module cuts them: a matrix and the bias behind it in memory are one block.
@@ -100,6 +102,57 @@ class LayerNorm:
         return dx
 
 
+class Look:
+    """A stretch of queries, and the keys they may see: none behind the stretch, so a long sequence costs half.
+
+    See :func:`~cllm_lib.model.attention.scaled_dot_product_forward`. The queries are scaled already.
+
+    Parameters
+    ----------
+    arrays, d_arrays : tuple of ndarray, shape (B, H, T, d)
+        Query, key, value and what attention makes of them; and their gradients.
+    start, stop : int
+        The stretch.
+    """
+
+    def __init__(self, arrays, d_arrays, start, stop):
+        def cut(query, key, value, attended):
+            return query[..., start:stop, :], key[..., :stop, :], value[..., :stop, :], attended[..., start:stop, :]
+
+        self.query, self.key, self.value, self.attended = cut(*arrays)
+        self.d_query, self.d_key, self.d_value, self.d_attended = cut(*d_arrays)
+        batch, n_heads, time, _ = arrays[0].shape
+        self.is_last = stop == time
+        self.weights, self.d_scores = np.empty((2, batch, n_heads, stop - start, stop), self.query.dtype)
+        self.square = self.weights[..., start:]  # of the stretch with itself: only here does a key come after a query
+        self.forbidden = np.triu(np.full(self.square.shape[-2:], -np.inf, self.query.dtype), 1)
+        self.ones = np.ones((stop, 1), self.query.dtype)
+
+    def forward(self):
+        """Fill `attended`."""
+        scores = np.matmul(self.query, self.key.mT, out=self.weights)
+        safe = safe_for_exp(scores)
+        self.square += self.forbidden
+        if not safe:
+            scores -= scores.max(axis=-1, keepdims=True)
+        np.exp(scores, out=scores)
+        scores /= scores @ self.ones
+        np.matmul(self.weights, self.value, out=self.attended)
+
+    def backward(self):
+        """Fill `d_query`; fill `d_key` and `d_value` if this is the last stretch, else add to them."""
+        d_scores = np.matmul(self.d_attended, self.value.mT, out=self.d_scores)
+        d_scores -= np.vecdot(d_scores, self.weights)[..., None]
+        d_scores *= self.weights
+        np.matmul(d_scores, self.key, out=self.d_query)
+        if self.is_last:
+            np.matmul(self.weights.mT, self.d_attended, out=self.d_value)
+            np.matmul(d_scores.mT, self.query, out=self.d_key)
+        else:
+            self.d_value += self.weights.mT @ self.d_attended
+            self.d_key += d_scores.mT @ self.query
+
+
 class Attention:
     """See :func:`~cllm_lib.model.attention.attention_forward`; heads are views of the rows, never copies."""
 
@@ -113,37 +166,23 @@ class Attention:
         def heads(rows):  # (..., N, D) -> (..., B, H, T, d)
             return rows.reshape(*rows.shape[:-2], batch, time, n_heads, -1).swapaxes(-2, -3)
 
-        self.query, self.key, self.value = heads(self.projections.y)
-        self.d_query, self.d_key, self.d_value = heads(self.d_projected)
-        self.attended, self.d_attended = heads(self.merged), heads(self.output.dx)
-        self.scale = 1.0 / math.sqrt(self.query.shape[-1])
-        self.weights, self.d_scores = np.empty((2, batch, n_heads, time, time), dtype)
-        self.forbidden = np.triu(np.full((time, time), -np.inf, dtype), 1)  # added to the scores: what comes later
-        self.ones = np.ones((time, 1), dtype)
+        arrays = (*heads(self.projections.y), heads(self.merged)), (*heads(self.d_projected), heads(self.output.dx))
+        self.scale = 1.0 / math.sqrt(self.merged.shape[-1] // n_heads)
+        self.looks = [Look(*arrays, start, min(start + QUERIES, time)) for start in range(0, time, QUERIES)]
 
     def forward(self, x):  # (N, D) -> (N, D)
         """Project, attend in each head, project back."""
         self.projections.forward(x)
         self.projections.y[0] *= self.scale  # the queries rather than the scores
-        scores = np.matmul(self.query, self.key.mT, out=self.weights)
-        safe = safe_for_exp(scores)
-        scores += self.forbidden
-        if not safe:
-            scores -= scores.max(axis=-1, keepdims=True)
-        np.exp(scores, out=scores)
-        scores /= scores @ self.ones
-        np.matmul(self.weights, self.value, out=self.attended)
+        for look in self.looks:
+            look.forward()
         return self.output.forward(self.merged)
 
     def backward(self, dy):  # (N, D) -> (N, D)
         """See :func:`~cllm_lib.model.attention.attention_backward`."""
-        self.output.backward(dy)  # fills d_attended
-        np.matmul(self.weights.mT, self.d_attended, out=self.d_value)
-        d_scores = np.matmul(self.d_attended, self.value.mT, out=self.d_scores)
-        d_scores -= np.vecdot(d_scores, self.weights)[..., None]
-        d_scores *= self.weights
-        np.matmul(d_scores, self.key, out=self.d_query)
-        np.matmul(d_scores.mT, self.query, out=self.d_key)
+        self.output.backward(dy)  # leaves the gradient of what was attended
+        for look in reversed(self.looks):  # the last one reaches every key
+            look.backward()
         self.d_projected[0] *= self.scale
         return np.add.reduce(self.projections.backward(self.d_projected), axis=0, out=self.dx)
 

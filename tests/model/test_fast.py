@@ -52,13 +52,23 @@ def assert_same_step(quick, plain, tokens, targets):
     tied=st.booleans(),
     positions=st.sampled_from(["none", "learned"]),
     dtype=st.sampled_from(["float64", "float32"]),
+    queries=st.integers(1, 8),
     seed=st.integers(0, 10_000),
 )
-def test_loss_and_gradients_are_those_of_the_plain_layers(head, n_heads, n_layers, d_ff, batches, vocab_size, tied, positions, dtype, seed):
+def test_loss_and_gradients_are_those_of_the_plain_layers(
+    head, n_heads, n_layers, d_ff, batches, vocab_size, tied, positions, dtype, queries, seed
+):
     config = CLLMConfig(vocab_size, head * n_heads, n_layers, n_heads, d_ff, 7, dtype, tied, positions)
     quick, plain = pair(config, seed)
-    for batch, time in batches:  # other shapes, and what the last step left behind
-        assert_same_step(quick, plain, *random_batch(vocab_size, batch, time, seed))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast, "QUERIES", queries)  # one stretch, or several, the last of them shorter
+        for batch, time in batches:  # other shapes, and what the last step left behind
+            assert_same_step(quick, plain, *random_batch(vocab_size, batch, time, seed))
+
+
+def test_a_sequence_longer_than_a_stretch_of_queries():
+    config = CLLMConfig(11, d_model=12, n_layers=1, n_heads=3, d_ff=10, seq_len=2 * fast.QUERIES + 5)
+    assert_same_step(*pair(config, 0), *random_batch(11, 2, config.seq_len))
 
 
 @pytest.mark.parametrize("tied", [True, False])
