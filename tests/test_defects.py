@@ -431,3 +431,20 @@ def test_on_recall_what_attention_hands_down_decides(seed):
             shares[of_weights, handed_down] = task.accuracy(model, np.random.default_rng(9))
     for (_, handed_down), share in shares.items():
         assert share > 0.95 if handed_down == "true" else share < without_look_up
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+def test_on_recall_one_error_costs_time_and_both_cost_the_task(seed):
+    """Chapter 03's thousand steps, from more beginnings than it can show: the shortcut as the program had it, beside its better half."""
+    task = AssociativeRecall(6, batches_in_epoch=1000)
+    config = CLLMConfig(
+        len(task.vocabulary), d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=task.seq_len, tie_embeddings=False, positions="learned"
+    )
+    shares = {}
+    for name, attention in (("shortcut", defects.OuterProductAttention()), ("true weights, nothing handed down", Mixed("true", "nothing"))):
+        model = CLLM(config, seed=seed, attention=attention)
+        Trainer(model, task, learning_rate=5e-3, batch_size=16, seed=seed).fit(1)
+        shares[name] = task.accuracy(model, np.random.default_rng(9))
+    assert shares["shortcut"] < 0.4  # the commonest number in sight would do better
+    assert shares["true weights, nothing handed down"] > 0.85

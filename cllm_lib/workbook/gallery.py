@@ -91,7 +91,7 @@ def _sound_softmax(dy, x):
 
 GALLERY = {
     "softmax: zeros": Wrong(softmax, _softmax_with(lambda dw, w: np.zeros_like(w)), _sound_softmax, _x(3, 5)),
-    "softmax: w (1 - w) dw": Wrong(softmax, _softmax_with(lambda dw, w: w * (1 - w) * dw), _sound_softmax, _x(3, 5)),
+    "softmax: each on its own": Wrong(softmax, _softmax_with(lambda dw, w: w * (1 - w) * dw), _sound_softmax, _x(3, 5)),
     "softmax: plain mean": Wrong(
         softmax, _softmax_with(lambda dw, w: w * (dw - dw.mean(axis=-1, keepdims=True))), _sound_softmax, _x(3, 5)
     ),

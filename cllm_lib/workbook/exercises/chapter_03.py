@@ -107,13 +107,13 @@ def examine_softmax_backward(answer):
             {"the result": found},
             {"the result": expected},
             {
-                "That is w (1 - w) dw, each weight on its own. The weights share one total: what one gains the others lose.": [own],
-                "That is w * dw. What is subtracted because the weights share one total?": [weights * dw],
-                "You return zeros. The rows sum to 1, but dw is not the same for all of them.": [np.zeros(shape)],
-                "You subtract the plain mean of dw; it is the mean weighted with w, sum(w * dw).": [
+                "That is w (1 - w) d_weights, each weight on its own. The weights share one total: what one gains the others lose.": [own],
+                "That is w * d_weights. What is subtracted because the weights share one total?": [weights * dw],
+                "You return zeros. The rows sum to 1, but d_weights is not the same for all of them.": [np.zeros(shape)],
+                "You subtract the plain mean of d_weights; it is the mean weighted with w, sum(w * d_weights).": [
                     weights * (dw - dw.mean(axis=-1, keepdims=True))
                 ],
-                "You subtract the plain sum of dw; each term wants its weight, sum(w * dw).": [
+                "You subtract the plain sum of d_weights; each term wants its weight, sum(w * d_weights).": [
                     weights * (dw - dw.sum(axis=-1, keepdims=True))
                 ],
                 "Your sum runs over the whole array. Each row shares a total of its own: sum(axis=-1, keepdims=True).": [
@@ -308,7 +308,7 @@ def _slips(d_output, query, key, value, weights):
         "You divide by d; the forward pass divided by its square root.": [right[0] / math.sqrt(d), right[1] / math.sqrt(d), None],
         "You multiply by sqrt(d); the scores were divided by it, so their gradient is too.": [right[0] * d, right[1] * d, None],
         "The step through softmax is missing: d_weights is taken for d_scores.": [plain @ key, turned(plain) @ query, None],
-        "Each weight is taken on its own, w (1 - w) dw. Use your softmax_backward: a row shares one total.": [
+        "Each weight is taken on its own, w (1 - w) d_weights. Use your softmax_backward: a row shares one total.": [
             elementwise @ key,
             turned(elementwise) @ query,
             None,

@@ -164,7 +164,7 @@ WRONG = {
         (lambda dw, w: w * (1 - w) * dw, "each weight on its own"),
         (softmax_with(lambda dw, w: dw.mean(axis=-1, keepdims=True)), "plain mean"),
         (lambda dw, w: np.zeros_like(w), "You return zeros"),
-        (lambda dw, w: w * dw, "That is w [*] dw"),
+        (lambda dw, w: w * dw, "That is w [*] d_weights"),
         (softmax_with(lambda dw, w: dw.sum(axis=-1, keepdims=True)), "plain sum"),
         (softmax_with(lambda dw, w: (dw * w).sum()), "over the whole array"),
         (softmax_with(lambda dw, w: (dw * w).sum(axis=0)), "over axis 0"),
