@@ -154,7 +154,8 @@ def loss_curves(curves, title, levels=None):
     draw_lines(axes, {label: (list(losses), list(losses.values())) for label, losses in by_epoch.items()})
     axes.set_ylim(bottom=0.0)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend(handles=[line for line in axes.lines if line.get_label() in curves], frameon=False, fontsize=10)
+    drawn = [line for line in axes.lines if line.get_label() in curves]
+    axes.legend(handles=drawn, facecolor="white", edgecolor="none", framealpha=0.9, fontsize=10)  # it may lie over a level
     return axes
 
 

@@ -1,0 +1,74 @@
+"""What the chapters say of more seeds, or longer runs, than they show."""
+
+import numpy as np
+import pytest
+
+from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
+from cllm_lib.text import windows
+from cllm_lib.training.optimizers import SGD, Adam, Momentum, RMSProp
+from cllm_lib.training.schedules import warmup
+
+pytestmark = pytest.mark.slow
+
+
+def test_chapter_04_a_deep_model_is_freed_by_warm_up_in_six_of_six_by_clipping_in_two_by_decay_in_none():
+    corpus = load_corpus("sayings")
+    config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=6, n_heads=4, d_ff=192)
+    remedies = {
+        "nothing": {},
+        "weight decay": {"optimizer": "adamw"},
+        "clipping": {"clip_norm": 1.0},
+        "warm-up": {"schedule": warmup(100)},
+        "lower rate": {"learning_rate": 1e-3},
+    }
+    freed = {}
+    for name, settings in remedies.items():
+        ends = []
+        for seed in range(6):
+            trainer = Trainer(CLLM(config, seed=seed), corpus, seed=seed, **({"learning_rate": 3e-3} | settings))
+            trainer.fit(epochs=16)
+            ends.append(trainer.model.loss(*windows(corpus.tokens, 32)))
+        freed[name] = sum(end < corpus.unigram_entropy(32) - 0.05 for end in ends)
+    assert freed == {"nothing": 0, "weight decay": 0, "clipping": 2, "warm-up": 6, "lower rate": 6}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_chapter_04_the_order_of_the_optimisers(seed):
+    corpus = load_corpus("sayings")
+    config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=96)
+    entrants = {
+        Adam: (0.001, 0.003, 0.01),
+        RMSProp: (0.0003, 0.001, 0.003),
+        Momentum: (0.01, 0.03, 0.1),
+        SGD: (0.1, 0.3, 1.0),
+    }
+    best = []
+    with np.errstate(all="ignore"):  # SGD at 1.0 blows up
+        for make, rates in entrants.items():
+            ends = [Trainer(CLLM(config, seed=seed), corpus, optimizer=make(rate), seed=seed).fit(10).epoch_losses[-1] for rate in rates]
+            best.append(np.nanmin(ends))
+    assert best == sorted(best)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_chapter_04_with_only_embeddings_the_loss_flattens_far_above_the_best(seed):
+    corpus = load_corpus("patterns")
+    model = CLLM(CLLMConfig(len(corpus.vocabulary), d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=10), seed=seed)
+    optimizer = defects.OnlyEmbeddings(model, Adam(0.003))
+    losses = Trainer(model, corpus, optimizer=optimizer, batch_size=32, seed=seed).fit(epochs=30).epoch_losses
+    assert losses[-1] == pytest.approx(1.5, abs=0.05)
+    assert losses[-6] - losses[-1] < 0.02
+    assert losses[-1] > corpus.best_loss + 0.6
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chapter_03_on_a_text_the_shortcut_trains_as_no_gradient_does(seed):
+    corpus = load_corpus("sayings")
+    config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=96)
+    ends = {}
+    for name in ("missing attention gradient", "outer-product backward"):
+        ends[name] = Trainer(defects.ALL[name].patient(config, seed), corpus, learning_rate=3e-3, seed=seed).fit(24).epoch_losses[-1]
+    sound = Trainer(CLLM(config, seed=seed), corpus, learning_rate=3e-3, seed=seed).fit(24).epoch_losses[-1]
+    assert ends["outer-product backward"] == pytest.approx(ends["missing attention gradient"], abs=0.15)
+    assert max(ends.values()) < corpus.bigram_entropy(32)
+    assert sound < min(ends.values()) - 0.4
