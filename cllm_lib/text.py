@@ -1,5 +1,6 @@
 """Text in, token ids and batches out; and what can be counted from a text before any training."""
 
+import hashlib
 import math
 import string
 from collections import Counter
@@ -56,6 +57,12 @@ class Corpus:
     def validation_tokens(self):
         """The ids held out; empty unless a `validation_fraction` was asked for."""
         return self.tokens[len(self.tokens) - self.n_validation :]
+
+    @property
+    def fingerprint(self):
+        """SHA-256 of words, ids and how many are held out: the same for the same text, cut and numbered the same way."""
+        content = "\0".join(self.vocabulary).encode() + self.tokens.astype("<i8").tobytes() + str(self.n_validation).encode()
+        return hashlib.sha256(content).hexdigest()
 
     def encode(self, text):
         """Ids of the words of `text`; a word that the corpus does not know becomes id 0."""

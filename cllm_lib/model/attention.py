@@ -1,6 +1,6 @@
 """Causal multi-head self-attention: each position looks back and takes what it finds useful.
 
-Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head.
+Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head, S keys: T, or more when earlier ones were kept.
 """
 
 import copy
@@ -13,9 +13,12 @@ from cllm_lib.model.layers import linear_backward, linear_forward, softmax, soft
 PROJECTIONS = ("query", "key", "value")
 
 
-def causal_mask(time):  # -> (T, T)
-    """True where a query (row) may look at a key (column): at itself and at what came before."""
-    return np.tri(time, dtype=bool)
+def causal_mask(time, start=0):  # -> (T, start + T)
+    """True where a query (row) may look at a key (column): at itself and at what came before.
+
+    The queries stand at the positions from `start` on, the keys at those from 0 on.
+    """
+    return np.tri(time, start + time, start, dtype=bool)
 
 
 def split_heads(x, n_heads):  # (B, T, D) -> (B, H, T, d)
@@ -30,7 +33,7 @@ def merge_heads(x):  # (B, H, T, d) -> (B, T, D)
     return x.transpose(0, 2, 1, 3).reshape(batch, time, n_heads * d_head)
 
 
-def scaled_dot_product_forward(query, key, value, mask=None):  # 3 x (B, H, T, d), (T, T) -> (B, H, T, d)
+def scaled_dot_product_forward(query, key, value, mask=None):  # (B, H, T, d), 2 x (B, H, S, d), (T, S) -> (B, H, T, d)
     """Average the values, weighted by how well each key answers the query.
 
     1. scores = query . key / sqrt(d): without the root their variance would grow with d, and softmax would pick
@@ -40,8 +43,10 @@ def scaled_dot_product_forward(query, key, value, mask=None):  # 3 x (B, H, T, d
 
     Parameters
     ----------
-    query, key, value : ndarray, shape (B, H, T, d)
-    mask : ndarray of bool, shape (T, T), optional
+    query : ndarray, shape (B, H, T, d)
+    key, value : ndarray, shape (B, H, S, d)
+        S = T, or more: then the queries are those of the last T keys.
+    mask : ndarray of bool, shape (T, S), optional
         True where a query may look; :func:`causal_mask` by default.
 
     Returns
@@ -54,7 +59,7 @@ def scaled_dot_product_forward(query, key, value, mask=None):  # 3 x (B, H, T, d
     -----
     Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1.
     """
-    mask = causal_mask(query.shape[-2]) if mask is None else mask
+    mask = causal_mask(query.shape[-2], key.shape[-2] - query.shape[-2]) if mask is None else mask
     scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
     weights = softmax(np.where(mask, scores, -np.inf))
     return weights @ value, (query, key, value, weights)

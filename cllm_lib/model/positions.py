@@ -1,5 +1,8 @@
 """Where a token stands, added to what it is: parts for the model's seam between embedding and first layer.
 
+`start` is the position of the first token handed in: 0, or more when a :class:`~cllm_lib.model.cache.KeyValueCache` has
+read those before it.
+
 Shapes: B batch, T time, S seq_len (the longest sequence), D d_model.
 """
 
@@ -13,7 +16,7 @@ class NoPositions:
         """Nothing to train."""
         return {}
 
-    def forward(self, x, parameters):
+    def forward(self, x, parameters, start=0):
         """Return x as it is."""
         return x
 
@@ -34,9 +37,9 @@ class LearnedPositions:
         """One row for each position of the longest sequence."""
         return {"table": (config.seq_len, config.d_model)}
 
-    def forward(self, x, parameters):  # (B, T, D) -> (B, T, D)
+    def forward(self, x, parameters, start=0):  # (B, T, D) -> (B, T, D)
         """Add row t of the table to whatever stands at position t."""
-        return x + parameters["table"][: x.shape[1]]
+        return x + parameters["table"][start : start + x.shape[1]]
 
     def backward(self, dx, parameters):  # (B, T, D) -> {table: (S, D)}
         """Row t was added in every sequence, so it collects from all; rows beyond T were not used and get 0."""

@@ -170,6 +170,15 @@ class CLLM:
         return self._layer_parameters[i]
 
     @property
+    def position_parameters(self):
+        """The parameters of the positions' part, as its forward pass takes them: views."""
+        return self._position_parameters
+
+    def layer_blocks(self, flat):
+        """What one of the flat buffers holds for each layer, cut as :func:`~cllm_lib.model.fast.affine_shapes` says: views."""
+        return list(views_of(flat, self._shapes(fast.affine_shapes(self.config)))["layers"].values())
+
+    @property
     def output_matrix(self):  # (D, V)
         """What turns a hidden state into logits: the embedding, transposed, or a matrix of its own."""
         return self.parameters["embedding"].T if self.config.tie_embeddings else self.parameters["output_weight"]
@@ -230,7 +239,7 @@ class CLLM:
         tokens, targets = self._checked_pair(tokens, targets)
         x, embedding_cache = self.embedding.forward(tokens, self.parameters["embedding"])
         x = self.positions.forward(x, self._position_parameters)
-        if self._is_sound:
+        if self.is_sound:
             loss, dx = self._fast_stack(tokens.shape).forward_backward(x, targets)
         else:
             loss, dx = self._forward_backward_by_parts(x, targets)
@@ -257,7 +266,7 @@ class CLLM:
         return loss, dx
 
     @property
-    def _is_sound(self):
+    def is_sound(self):
         """Whether every layer is the one that :mod:`~cllm_lib.model.fast` computes: no subclass, nothing hung onto it."""
         layer = self.layer
         sound = type(layer) is TransformerLayer and type(layer.attention) is CausalSelfAttention
@@ -266,8 +275,7 @@ class CLLM:
     def _fast_stack(self, shape):
         """The sound layers with arrays for batches of this shape, kept until another shape comes."""
         if self._stack is None or self._stack.shape != shape:
-            shapes = self._shapes(fast.affine_shapes(self.config))
-            layers, d_layers = (views_of(flat, shapes)["layers"].values() for flat in (self.flat_parameters, self.flat_gradients))
+            layers, d_layers = self.layer_blocks(self.flat_parameters), self.layer_blocks(self.flat_gradients)
             self._stack = None  # the old arrays go before the new ones come
             self._stack = fast.Stack(layers, d_layers, self.output_matrix, self._output_gradient, *shape, self.config.n_heads)
         return self._stack

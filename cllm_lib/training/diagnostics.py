@@ -1,5 +1,6 @@
 """What documents 001 and 002 asked to have printed, for every tensor, and their rules applied to it."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -104,15 +105,76 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
     Tensors are nudged along their own gradient, where a right one promises the most, in a float64 copy. The rules stand in
     :func:`judge`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
     """
+    diagnosis = examine(model, tokens, targets, learning_rate, seed)
+    print(diagnosis)
+    return diagnosis
+
+
+def examine(model, tokens, targets, learning_rate=1e-3, seed=0):
+    """:func:`diagnose` without a word."""
     learning_rate = non_negative_number(learning_rate, "learning_rate")
     generator = np.random.default_rng(seed)
     with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
         loss, gradients = model.loss_and_gradients(tokens, targets)
         twin = float64_copy(model)
         reports = tuple(_examine(model, twin, name, gradients[name], tokens, targets, loss, learning_rate, generator) for name in gradients)
-    diagnosis = Diagnosis(loss, reports, judge(loss, reports))
-    print(diagnosis)
-    return diagnosis
+    return Diagnosis(loss, reports, judge(loss, reports))
+
+
+@dataclass(frozen=True)
+class Movement:
+    """What one step did to a part of a model.
+
+    Attributes
+    ----------
+    part : str
+        "embedding", "layer 0", ..., "output".
+    gradient_norm : float
+        Length of the part's gradient.
+    update_ratio : float
+        Length of the change over the length of the weights before it; about 1e-3 where training goes well. NaN where
+        the weights were all 0.
+    """
+
+    part: str
+    gradient_norm: float
+    update_ratio: float
+
+
+HEALTHY_UPDATES = (1e-4, 1e-2)  # a power of ten to either side of 1e-3 (CS231n, "Neural Networks Part 3", on update ratios)
+
+
+def movements(model, before):
+    """How far the last step moved each part of a model.
+
+    Parameters
+    ----------
+    model : CLLM
+        With the gradients of that step.
+    before : ndarray
+        Its flat parameters before the step.
+
+    Returns
+    -------
+    list of Movement
+        From the input to the output.
+    """
+    sums, start = {}, 0
+    for name, array in model.parameters.items():  # in the order of the buffer
+        piece = slice(start, start + array.size)
+        start += array.size
+        change = model.flat_parameters[piece] - before[piece]
+        squares = [float(np.dot(numbers, numbers)) for numbers in (model.flat_gradients[piece], change, before[piece])]
+        part = _part_of(name)
+        sums[part] = [old + new for old, new in zip(sums.get(part, (0.0, 0.0, 0.0)), squares, strict=True)]
+    lengths = {part: [math.sqrt(total) for total in totals] for part, totals in sums.items()}
+    return [Movement(part, gradient, moved / size if size else math.nan) for part, (gradient, moved, size) in lengths.items()]
+
+
+def _part_of(name):
+    """The part of the model a tensor belongs to, as a reader calls it."""
+    first, *rest = name.split(".")
+    return f"layer {rest[0]}" if first == "layers" else {"positions": "embedding", "output_weight": "output"}.get(first, first)
 
 
 def float64_copy(model):

@@ -13,7 +13,27 @@ MANY = 1_000_000  # parameters: with fewer, starting a thread costs more than it
 MOST_THREADS = 4  # a pass over memory goes no faster with more
 
 
-class SGD:
+class Optimizer:
+    """What the rules below share: a checkpoint can ask each what it was made with, and what it has gathered since.
+
+    A rule of one's own needs nothing of this; `step(parameters, gradients)` is enough for training.
+    """
+
+    setting_names = ("learning_rate",)
+
+    def settings(self):
+        """The numbers it was made with, by name: `type(optimizer)(**optimizer.settings())` makes another."""
+        return {name: getattr(self, name) for name in self.setting_names}
+
+    def state(self):
+        """What it has gathered, by name: arrays; none before the first step."""
+        return {}
+
+    def load_state(self, state):
+        """Take over what :meth:`state` of another one gave."""
+
+
+class SGD(Optimizer):
     """Stochastic gradient descent, with momentum if asked for.
 
         v = momentum v + g        p -= rate * v        (Nesterov: p -= rate * (g + momentum v))
@@ -38,6 +58,8 @@ class SGD:
     section 2, in the form in which the rate multiplies the velocity.
     """
 
+    setting_names = ("learning_rate", "momentum", "nesterov")
+
     def __init__(self, learning_rate, momentum=0.0, nesterov=False):
         self.learning_rate = non_negative_number(learning_rate, "learning_rate")
         self.momentum = _running_share(momentum, "momentum")
@@ -58,6 +80,14 @@ class SGD:
         ahead = gradients + self.momentum * self.velocity if self.nesterov else self.velocity
         parameters -= self.learning_rate * ahead
 
+    def state(self):
+        """The velocity."""
+        return {} if self.velocity is None else {"velocity": self.velocity}
+
+    def load_state(self, state):
+        """Take over a velocity."""
+        self.velocity = state.get("velocity")
+
 
 class Momentum(SGD):
     """SGD that keeps nine tenths of its velocity: the optimiser named "momentum"."""
@@ -66,7 +96,7 @@ class Momentum(SGD):
         super().__init__(learning_rate, momentum, nesterov)
 
 
-class RMSProp:
+class RMSProp(Optimizer):
     """Each parameter's step, divided by the running size of its gradient.
 
         v = decay v + (1 - decay) g^2        p -= rate * g / (sqrt(v) + eps)
@@ -85,6 +115,8 @@ class RMSProp:
     Tieleman and Hinton 2012, "Neural Networks for Machine Learning", lecture 6.5.
     """
 
+    setting_names = ("learning_rate", "decay", "eps")
+
     def __init__(self, learning_rate, decay=0.99, eps=1e-8):
         self.learning_rate = non_negative_number(learning_rate, "learning_rate")
         self.decay = _running_share(decay, "decay")
@@ -99,8 +131,16 @@ class RMSProp:
         self.second_moment += (1.0 - self.decay) * gradients * gradients
         parameters -= self.learning_rate * gradients / (np.sqrt(self.second_moment) + self.eps)
 
+    def state(self):
+        """The running mean of the squares."""
+        return {} if self.second_moment is None else {"second_moment": self.second_moment}
 
-class Adam:
+    def load_state(self, state):
+        """Take over a running mean."""
+        self.second_moment = state.get("second_moment")
+
+
+class Adam(Optimizer):
     """Adam: a step of about `learning_rate` in every parameter, whatever the size of its gradient.
 
     m and v are running means of the gradient and of its square. Both start at 0 and are too small at first; the
@@ -122,6 +162,8 @@ class Adam:
     -----
     Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization", algorithm 1.
     """
+
+    setting_names = ("learning_rate", "beta1", "beta2", "eps")
 
     def __init__(self, learning_rate, beta1=0.9, beta2=0.999, eps=1e-8):
         self.learning_rate = non_negative_number(learning_rate, "learning_rate")
@@ -172,6 +214,17 @@ class Adam:
 
         share_out(update, [slice(start, start + BLOCK) for start in range(0, len(parameters), BLOCK)])
 
+    def state(self):
+        """The two sums, and the number of steps, from which the corrections follow."""
+        if self._sums is None:
+            return {}
+        return {"gradient_sum": self._sums[0], "square_sum": self._sums[1], "steps": np.array(self.steps)}
+
+    def load_state(self, state):
+        """Take over sums and steps."""
+        self._sums = np.stack([state["gradient_sum"], state["square_sum"]]) if state else None
+        self.steps = int(state["steps"]) if state else 0
+
 
 class AdamW(Adam):
     """Adam, and every parameter shrinks by the share `learning_rate * weight_decay` at each step.
@@ -187,6 +240,8 @@ class AdamW(Adam):
     -----
     Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", algorithm 2.
     """
+
+    setting_names = (*Adam.setting_names, "weight_decay")
 
     def __init__(self, learning_rate, weight_decay=0.01, beta1=0.9, beta2=0.999, eps=1e-8):
         super().__init__(learning_rate, beta1, beta2, eps)

@@ -51,7 +51,9 @@ def learning_rate_range_test(model, corpus, optimizer="adam", lowest=1e-5, highe
         raise ValueError("steps is 1: two at least are needed to go from lowest to highest")
     make = optimizer if callable(optimizer) else one_of(optimizer, OPTIMIZERS, "optimizer")
     rates = np.geomspace(lowest, highest, steps)
-    trainer = Trainer(model, corpus, optimizer=make(1.0), batch_size=batch_size, seed=seed, schedule=rates.__getitem__)
+    trainer = Trainer(
+        model, corpus, optimizer=make(1.0), batch_size=batch_size, seed=seed, schedule=rates.__getitem__, stop_when_not_finite=False
+    )
     epochs = (corpus.batches(batch_size, model.config.seq_len, trainer.generator) for _ in itertools.count())
     batches = itertools.islice(itertools.chain.from_iterable(epochs), steps)
     before = model.flat_parameters.copy()

@@ -1,16 +1,40 @@
 """How the learning rate changes while training: each schedule is a function from the step, 0 first, to a factor.
 
-The trainer multiplies its learning rate by the factor before each step.
+The trainer multiplies its learning rate by the factor before each step. The schedules made here know their own name and
+numbers, so that a checkpoint can hold them; any other function from step to factor serves as well.
 """
 
 import math
+from dataclasses import dataclass, field
 
-from cllm_lib.checks import non_negative_number, positive_integer
+from cllm_lib.checks import non_negative_number, one_of, positive_integer
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A function from the step to a factor, with the name and the numbers it was made of.
+
+    Attributes
+    ----------
+    name : str
+        The function of this module that makes it.
+    arguments : dict
+        What that function was called with.
+    factor : callable
+    """
+
+    name: str
+    arguments: dict
+    factor: object = field(repr=False, compare=False)
+
+    def __call__(self, step):
+        """The factor at a step, 0 for the first."""
+        return self.factor(step)
 
 
 def constant():
     """The factor 1, always."""
-    return lambda step: 1.0
+    return Schedule("constant", {}, lambda step: 1.0)
 
 
 def warmup(steps):
@@ -25,7 +49,7 @@ def warmup(steps):
         The first step has the factor 1 / steps, so that it moves at all.
     """
     steps = positive_integer(steps, "steps")
-    return lambda step: min(1.0, (step + 1) / steps)
+    return Schedule("warmup", {"steps": steps}, lambda step: min(1.0, (step + 1) / steps))
 
 
 def cosine(total, floor=0.0):
@@ -43,7 +67,11 @@ def cosine(total, floor=0.0):
     """
     total = positive_integer(total, "total")
     floor = _share(floor, "floor")
-    return lambda step: floor + (1.0 - floor) * (1.0 + math.cos(math.pi * min(1.0, step / total))) / 2.0
+
+    def factor(step):
+        return floor + (1.0 - floor) * (1.0 + math.cos(math.pi * min(1.0, step / total))) / 2.0
+
+    return Schedule("cosine", {"total": total, "floor": floor}, factor)
 
 
 def warmup_cosine(warmup_steps, total, floor=0.0):
@@ -58,7 +86,25 @@ def warmup_cosine(warmup_steps, total, floor=0.0):
     if positive_integer(total, "total") <= warmup_steps:
         raise ValueError(f"total is {total}, and the warm-up alone takes {warmup_steps} steps: make total larger")
     fall = cosine(total - warmup_steps, floor)
-    return lambda step: rise(step) if step < warmup_steps else fall(step - warmup_steps)
+
+    def factor(step):
+        return rise(step) if step < warmup_steps else fall(step - warmup_steps)
+
+    return Schedule("warmup_cosine", {"warmup_steps": warmup_steps, "total": total, "floor": fall.arguments["floor"]}, factor)
+
+
+SCHEDULES = {"constant": constant, "warmup": warmup, "cosine": cosine, "warmup_cosine": warmup_cosine}
+
+
+def make_schedule(name, **arguments):
+    """The schedule of that name.
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or an argument makes no sense.
+    """
+    return one_of(name, SCHEDULES, "schedule")(**arguments)
 
 
 def _share(value, name):

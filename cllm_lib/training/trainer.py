@@ -1,27 +1,40 @@
-"""The training loop: batches in, losses out."""
+"""The training loop: batches in, losses out; it can be watched, stopped, saved, and taken up again to the last bit."""
 
-from dataclasses import dataclass, field
+import contextlib
+import itertools
+import math
+import signal
+import threading
+from dataclasses import dataclass
 
 import numpy as np
 
 from cllm_lib.checks import non_negative_number, positive_integer
+from cllm_lib.text import windows
+from cllm_lib.training.history import History
 from cllm_lib.training.optimizers import clip_by_global_norm, make_optimizer
 
 
-@dataclass
-class History:
-    """What training printed, as plain numbers.
+class TrainingDiverged(FloatingPointError):
+    """The loss became infinite or NaN; the text says where that was first seen, and which checkpoint is good."""
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best model so far, by its validation loss.
 
     Attributes
     ----------
-    losses : list of float
-        Loss of every batch, before the step it caused, in nats per token.
-    epoch_losses : list of float
-        Their mean over each epoch.
+    step : int
+        Steps taken when it was measured.
+    loss : float
+    parameters : ndarray
+        A copy of the model's flat parameters at that moment.
     """
 
-    losses: list = field(default_factory=list)
-    epoch_losses: list = field(default_factory=list)
+    step: int
+    loss: float
+    parameters: np.ndarray
 
 
 class Trainer:
@@ -45,15 +58,42 @@ class Trainer:
     accumulate : int
         In how many parts a batch goes through the model, one after the other, before the one step: the same step to
         rounding, in a fraction of the memory.
+    evaluate_every : int, optional
+        After how many steps the loss on the corpus's validation part is measured, and the best model remembered.
+    patience : int, optional
+        Stop early after so many evaluations in a row without a new best one.
+    stop_when_not_finite : bool
+        Whether :meth:`fit` raises when the loss becomes infinite or NaN. Without it such a run goes on to its end.
+
+    Attributes
+    ----------
+    history : History
+    steps : int
+        Taken so far.
+    best : Best or None
+        With the lowest validation loss so far; see :meth:`restore_best`.
 
     Raises
     ------
     ValueError
-        If the corpus knows more words than the model, has no full batch, a name is unknown or a number makes no sense.
+        If the corpus knows more words than the model, has no full batch, or no validation part where one is needed; if
+        a name is unknown or a number makes no sense.
     """
 
     def __init__(
-        self, model, corpus, optimizer="adam", learning_rate=1e-3, batch_size=4, seed=0, clip_norm=None, schedule=None, accumulate=1
+        self,
+        model,
+        corpus,
+        optimizer="adam",
+        learning_rate=1e-3,
+        batch_size=4,
+        seed=0,
+        clip_norm=None,
+        schedule=None,
+        accumulate=1,
+        evaluate_every=None,
+        patience=None,
+        stop_when_not_finite=True,
     ):
         self.model = model
         self.corpus = corpus
@@ -62,28 +102,56 @@ class Trainer:
         self.clip_norm = None if clip_norm is None else non_negative_number(clip_norm, "clip_norm")
         self.schedule = schedule
         self.accumulate = positive_integer(accumulate, "accumulate")
+        self.evaluate_every = None if evaluate_every is None else positive_integer(evaluate_every, "evaluate_every")
+        self.patience = None if patience is None else positive_integer(patience, "patience")
+        self.stop_when_not_finite = stop_when_not_finite
         self.base_rate = self.optimizer.learning_rate if schedule else None
         self.generator = np.random.default_rng(seed)
         self.history = History()
         self.steps = 0
-        if self.accumulate > self.batch_size:
-            raise ValueError(f"accumulate is {accumulate}, and a batch has only {batch_size} sequences: it cannot be cut into more parts")
-        if len(corpus.vocabulary) > model.config.vocab_size:
-            raise ValueError(
-                f"{corpus.name!r} uses {len(corpus.vocabulary)} ids, the model knows {model.config.vocab_size}: "
-                f"raise the model's vocab_size, or load_corpus(..., vocab_size={model.config.vocab_size})"
-            )
+        self.gradient_norm = math.nan
+        self.best = None
+        self.last_checkpoint = None
+        self._stop_asked = False
+        self._epoch, self._epoch_start, self._position = None, None, 0
+        self._check_settings()
         self.batches_per_epoch = corpus.batches_per_epoch(self.batch_size, model.config.seq_len)
 
+    def _check_settings(self):
+        if self.accumulate > self.batch_size:
+            raise ValueError(
+                f"accumulate is {self.accumulate}, and a batch has only {self.batch_size} sequences: it cannot be cut into more parts"
+            )
+        if len(self.corpus.vocabulary) > self.model.config.vocab_size:
+            raise ValueError(
+                f"{self.corpus.name!r} uses {len(self.corpus.vocabulary)} ids, the model knows {self.model.config.vocab_size}: "
+                f"raise the model's vocab_size, or load_corpus(..., vocab_size={self.model.config.vocab_size})"
+            )
+        if self.patience is not None and self.evaluate_every is None:
+            raise ValueError("patience counts evaluations, and there are none: give evaluate_every too")
+        if self.evaluate_every is not None:
+            validation_windows(self.corpus, self.model.config.seq_len)
+
     def step(self, inputs, targets):
-        """One batch: loss, gradients, one step of the optimiser. Returns the loss before the step."""
+        """One batch: loss, gradients, one step of the optimiser. Returns the loss before the step.
+
+        Raises
+        ------
+        TrainingDiverged
+            If the loss is infinite or NaN, unless `stop_when_not_finite` is False; the weights are not touched then.
+        """
         loss = self._forward_backward(inputs, targets)
-        if self.clip_norm is not None:
-            clip_by_global_norm(self.model.flat_gradients, self.clip_norm)
+        if self.stop_when_not_finite and not math.isfinite(loss):
+            raise TrainingDiverged(self._what_diverged(loss, inputs))
+        gradients = self.model.flat_gradients
+        if self.clip_norm is None:
+            self.gradient_norm = float(np.linalg.norm(gradients))
+        else:
+            self.gradient_norm = clip_by_global_norm(gradients, self.clip_norm)
         if self.schedule is not None:
             self.optimizer.learning_rate = self.base_rate * self.schedule(self.steps)
         self.steps += 1
-        self.optimizer.step(self.model.flat_parameters, self.model.flat_gradients)
+        self.optimizer.step(self.model.flat_parameters, gradients)
         return loss
 
     def _forward_backward(self, inputs, targets):
@@ -98,13 +166,21 @@ class Trainer:
         self.model.flat_gradients[...] = gradients
         return loss
 
-    def fit(self, epochs, progress=False):
-        """Train for `epochs` more epochs.
+    def fit(self, epochs=None, steps=None, callbacks=(), progress=False):
+        """Train for `epochs` more epochs, or for `steps` more steps.
+
+        Ctrl-C, or interrupting the kernel, lets the step under way end, so that the model and its optimiser fit
+        together, and then raises KeyboardInterrupt as usual; :meth:`save` still works. A second one breaks off at once.
 
         Parameters
         ----------
-        epochs : int
-            More, not in all: a second call goes on where the first one stopped.
+        epochs : int, optional
+            More, not in all: a second call goes on where the first one stopped. If that was within an epoch, its rest
+            counts as the first.
+        steps : int, optional
+            Instead of `epochs`.
+        callbacks : sequence of callable
+            Each is called with the trainer after every step; :meth:`stop` ends the training from there.
         progress : bool
             Show a progress bar.
 
@@ -112,19 +188,267 @@ class Trainer:
         -------
         History
             Of all calls so far.
+
+        Raises
+        ------
+        ValueError
+            If not exactly one of `epochs` and `steps` is given.
+        TrainingDiverged
+            If the loss is infinite or NaN, unless `stop_when_not_finite` is False.
         """
-        with _progress_bar(positive_integer(epochs, "epochs") * self.batches_per_epoch, progress) as bar:
-            for _ in range(epochs):
-                losses = []
-                for inputs, targets in self.corpus.batches(self.batch_size, self.model.config.seq_len, self.generator):
-                    losses.append(self.step(inputs, targets))
-                    bar.update()
-                self.history.losses += losses
-                self.history.epoch_losses.append(float(np.mean(losses)))
+        total = self._steps_ahead(epochs, steps)
+        with _progress_bar(total, progress) as bar, _interrupts_after_the_step(self):
+            for _ in self.run(steps=total, callbacks=callbacks):
+                bar.update()
+                if progress and (self.steps % 10 == 0 or bar.n == total):
+                    bar.set_postfix(loss=f"{self.history.losses[-1]:.3f}", refresh=False)
         return self.history
+
+    def run(self, epochs=None, steps=None, callbacks=()):
+        """:meth:`fit` as a generator: it yields the loss after each step, so that others can work in between.
+
+        Leaving the loop stops the training; calling `run` or `fit` again goes on with the next batch.
+
+        Yields
+        ------
+        float
+            Loss of the batch, before its step.
+        """
+        total = self._steps_ahead(epochs, steps)
+        self._stop_asked = False
+        for _ in range(total):
+            loss = self._one_step()
+            for callback in callbacks:
+                callback(self)
+            yield loss
+            if self._stop_asked or self._out_of_patience:
+                return
+
+    def stop(self):
+        """End the training after the step under way; from a callback, a button, or another thread."""
+        self._stop_asked = True
+
+    def _steps_ahead(self, epochs, steps):
+        if (epochs is None) == (steps is None):
+            raise ValueError(f"epochs is {epochs!r} and steps is {steps!r}: give exactly one of them")
+        if steps is not None:
+            return positive_integer(steps, "steps")
+        return positive_integer(epochs, "epochs") * self.batches_per_epoch - self._position
+
+    def _one_step(self):
+        inputs, targets = self._next_batch()
+        epoch = 1 + len(self.history.epoch_losses)
+        loss = self.step(inputs, targets)
+        self.history.losses.append(loss)
+        self.history.gradient_norms.append(self.gradient_norm)
+        self.history.learning_rates.append(getattr(self.optimizer, "learning_rate", math.nan))
+        self.history.epochs.append(epoch)
+        if self._position == self.batches_per_epoch:
+            self.history.epoch_losses.append(float(np.mean(self.history.losses[-self.batches_per_epoch :])))
+            self._epoch, self._position = None, 0
+        if self.evaluate_every is not None and self.steps % self.evaluate_every == 0:
+            self.evaluate()
+        return loss
+
+    def _next_batch(self):
+        """The next batch of the epoch under way, or of one that is opened: anew, or at the place that was gone to."""
+        if self._epoch is None:
+            self._epoch_start = self.generator.bit_generator.state
+            batches = self.corpus.batches(self.batch_size, self.model.config.seq_len, self.generator)
+            self._epoch = itertools.islice(batches, self._position, None)
+        self._position += 1
+        return next(self._epoch)
+
+    @property
+    def place(self):
+        """Where in the text it is: the random generator's state when the epoch under way began, and how many batches were taken since.
+
+        Returns
+        -------
+        tuple of (dict, int)
+        """
+        return (self.generator.bit_generator.state if self._epoch is None else self._epoch_start), self._position
+
+    def go_to(self, generator_state, position):
+        """Take up the text where another trainer's :attr:`place` was.
+
+        Raises
+        ------
+        ValueError
+            If an epoch has no such position, or the generator's state is none.
+        """
+        if not 0 <= position < self.batches_per_epoch:
+            raise ValueError(f"position is {position}, and an epoch has {self.batches_per_epoch} batches")
+        self.generator.bit_generator.state = generator_state
+        self._epoch, self._position = None, position
+
+    def evaluate(self):
+        """Measure the loss on the corpus's validation part, note it, and remember the model if it is the best so far.
+
+        Returns
+        -------
+        float
+        """
+        loss = validation_loss(self.model, self.corpus)
+        self.history.validation_losses[self.steps] = loss
+        if self.best is None or loss < self.best.loss:
+            self.best = Best(self.steps, loss, self.model.flat_parameters.copy())
+        return loss
+
+    @property
+    def _out_of_patience(self):
+        if self.patience is None or self.best is None:
+            return False
+        return sum(step > self.best.step for step in self.history.validation_losses) >= self.patience
+
+    def restore_best(self):
+        """Give the model the weights it had at its lowest validation loss.
+
+        Raises
+        ------
+        ValueError
+            If nothing has been evaluated yet.
+        """
+        if self.best is None:
+            raise ValueError("there is no best model yet: give evaluate_every, or call evaluate()")
+        self.model.flat_parameters[...] = self.best.parameters
+
+    def save(self, path):
+        """Write model, optimiser and everything else that training goes on from into one file.
+
+        The file is written whole or not at all, and the checkpoint that was there before stays beside it, as
+        `name.previous.safetensors`. See :mod:`cllm_lib.training.checkpoint`.
+
+        Raises
+        ------
+        CheckpointError
+            If it cannot be written, or there is something in it that a checkpoint cannot hold. Nothing is lost.
+        """
+        from cllm_lib.training.checkpoint import save_checkpoint  # here, not above: it needs safetensors
+
+        save_checkpoint(path, self)
+        self.last_checkpoint = path
+
+    @classmethod
+    def resume(cls, path, corpus, schedule=None, optimizer=None, **parts):
+        """A trainer that goes on where the saved one stopped: the same batches, losses and weights, bit for bit.
+
+        Parameters
+        ----------
+        path : str or path
+        corpus : Corpus
+            The text it was trained on.
+        schedule, optimizer : optional
+            Only for a run that had a schedule or an optimiser of one's own, which a file cannot hold: the same once more.
+        **parts
+            Only for a model with parts of one's own: the same ones, as arguments of CLLM.
+
+        Returns
+        -------
+        Trainer
+
+        Raises
+        ------
+        CheckpointError
+            If the file is damaged, or the corpus is another one; the error says what differs.
+        """
+        from cllm_lib.training.checkpoint import resume_training
+
+        return resume_training(cls, path, corpus, schedule, optimizer, parts)
+
+    def _what_diverged(self, loss, inputs):
+        """The tensor and the step at which numbers first stopped being finite. The losses of all steps before were finite."""
+        bad = [name for name, array in self.model.parameters.items() if not np.isfinite(array).all()]
+        if bad and self.steps:
+            where = f"step {self.steps} left numbers that are not finite in {', '.join(bad[:3])}"
+        elif bad:
+            where = f"numbers that are not finite stood in {', '.join(bad[:3])} before the first step"
+        else:
+            where = f"all weights are finite, and the forward pass overflows in {first_overflow(self.model, inputs)}"
+        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
+        norms = ", ".join(f"{norm:.3g}" for norm in self.history.gradient_norms[-3:])
+        lengths = f" Lengths of the last gradients: {norms}." if norms else ""
+        kept = f"The last good checkpoint is {self.last_checkpoint}." if self.last_checkpoint else "This run has saved no checkpoint."
+        return (
+            f"the loss is {loss} in step {self.steps + 1}: {where}{more}.{lengths} {kept} "
+            "A lower learning rate, a warm-up or clip_norm=1.0 may keep the numbers together."
+        )
+
+
+def first_overflow(model, tokens):
+    """Name of the first place in a forward pass where a number is not finite: the embedding, a layer, or else the output."""
+    with np.errstate(all="ignore"):
+        x, _ = model.embedding.forward(tokens, model.parameters["embedding"])
+        x = model.positions.forward(x, model.position_parameters)
+        if not np.isfinite(x).all():
+            return "the embedding"
+        for i in range(model.config.n_layers):
+            x, _ = model.layer.forward(x, model.layer_parameters(i), model.config)
+            if not np.isfinite(x).all():
+                return f"layer {i}"
+    return "the output"
+
+
+def validation_windows(corpus, seq_len):  # -> 2 x (m, T)
+    """The held-out text, cut into sequences.
+
+    Raises
+    ------
+    ValueError
+        If the corpus holds nothing out, or less than one sequence.
+    """
+    held_out = getattr(corpus, "validation_tokens", ())
+    if len(held_out) <= seq_len:
+        raise ValueError(
+            f"{corpus.name!r} holds {len(held_out)} tokens out for validation, and one sequence with its last target needs {seq_len + 1}: "
+            "load_corpus(..., validation_fraction=0.1) holds a tenth out"
+        )
+    return windows(held_out, seq_len)
+
+
+def validation_loss(model, corpus, rows=32):
+    """Mean loss over the held-out text, in nats per token.
+
+    Parameters
+    ----------
+    model : CLLM
+    corpus : Corpus
+    rows : int
+        Sequences that go through the model at a time.
+
+    Returns
+    -------
+    float
+    """
+    inputs, targets = validation_windows(corpus, model.config.seq_len)
+    losses = [model.loss(inputs[i : i + rows], targets[i : i + rows]) * len(inputs[i : i + rows]) for i in range(0, len(inputs), rows)]
+    return float(sum(losses) / len(inputs))
 
 
 def _progress_bar(total, visible):
     from tqdm.auto import tqdm  # here, not above: it would double the time `import cllm_lib` takes
 
     return tqdm(total=total, disable=not visible, unit="batch", desc="training")
+
+
+@contextlib.contextmanager
+def _interrupts_after_the_step(trainer):
+    """Turn the first interrupt into a wish to stop; raise it when the step has ended."""
+    if threading.current_thread() is not threading.main_thread():  # only there do interrupts arrive
+        yield
+        return
+    asked = []
+
+    def handler(number, frame):
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+        trainer.stop()
+
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt

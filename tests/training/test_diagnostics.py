@@ -2,10 +2,12 @@ import re
 
 import numpy as np
 import pytest
+from oracles import random_batch
 
 from cllm_lib import CLLM, CLLMConfig, defects
 from cllm_lib.model.attention import CausalSelfAttention
-from cllm_lib.training.diagnostics import diagnose
+from cllm_lib.training.diagnostics import diagnose, movements
+from cllm_lib.training.optimizers import SGD
 
 CONFIG = CLLMConfig(vocab_size=60, d_model=16, n_layers=2, n_heads=2, d_ff=24, seq_len=8)
 
@@ -106,3 +108,26 @@ def test_the_model_is_left_as_it_was(batch):
 def test_a_bad_rate_gets_a_clear_error(batch):
     with pytest.raises(ValueError, match="learning_rate is nan"):
         diagnose(CLLM(CONFIG), *batch, learning_rate=float("nan"))
+
+
+def test_movements_measure_each_part_of_the_step_just_taken():
+    config = CLLMConfig(11, d_model=8, n_layers=2, n_heads=2, d_ff=6, seq_len=5, tie_embeddings=False, positions="learned")
+    model = CLLM(config, seed=1)
+    before = model.flat_parameters.copy()
+    model.forward_backward(*random_batch(11, 2, 5))
+    SGD(0.1).step(model.flat_parameters, model.flat_gradients)
+    found = {movement.part: movement for movement in movements(model, before)}
+    assert list(found) == ["embedding", "layer 0", "layer 1", "output"]
+    for part, prefixes in (("embedding", ("embedding", "positions")), ("layer 1", ("layers.1",)), ("output", ("output",))):
+        gradient = np.concatenate([array.ravel() for name, array in model.gradients.items() if name.startswith(prefixes)])
+        weights = np.concatenate([array.ravel() for name, array in model.parameters.items() if name.startswith(prefixes)])
+        assert found[part].gradient_norm == pytest.approx(np.linalg.norm(gradient))
+        assert found[part].update_ratio == pytest.approx(0.1 * np.linalg.norm(gradient) / np.linalg.norm(weights + 0.1 * gradient))
+
+
+def test_weights_of_zero_have_no_ratio():
+    model = CLLM(CLLMConfig(11, d_model=8, n_heads=2, d_ff=6), init="zeros")
+    model.forward_backward(*random_batch(11, 2, 5))
+    found = movements(model, model.flat_parameters.copy())
+    assert {movement.gradient_norm for movement in found} == {0.0}
+    assert all(np.isnan(movement.update_ratio) for movement in found)

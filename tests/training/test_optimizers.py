@@ -70,6 +70,32 @@ def test_adam_treats_every_block_alike():
     np.testing.assert_array_equal(whole, apart)
 
 
+MADE = [
+    lambda: SGD(0.1),
+    lambda: SGD(0.1, momentum=0.5, nesterov=True),
+    lambda: Momentum(0.1, 0.8),
+    lambda: RMSProp(0.1, 0.9, 1e-6),
+    lambda: Adam(0.1, 0.8, 0.9, 1e-6),
+    lambda: AdamW(0.1, 0.3),
+]
+
+
+@pytest.mark.parametrize("make", MADE)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("steps", [0, 1, 4])
+def test_another_one_with_its_settings_and_state_goes_on_as_it_would(make, dtype, steps):
+    gradients = np.random.default_rng(0).standard_normal((steps + 3, 10)).astype(dtype)
+    first, parameters = make(), np.ones(10, dtype)
+    for gradient in gradients[:steps]:
+        first.step(parameters, gradient)
+    second, copied = type(first)(**first.settings()), parameters.copy()
+    second.load_state({name: np.array(array) for name, array in first.state().items()})
+    for gradient in gradients[steps:]:
+        first.step(parameters, gradient)
+        second.step(copied, gradient)
+    np.testing.assert_array_equal(copied, parameters)
+
+
 @pytest.mark.parametrize("make", [Adam, AdamW])
 def test_threads_change_no_digit(make, monkeypatch):
     size = 5 * BLOCK + 17

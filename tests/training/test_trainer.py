@@ -1,8 +1,12 @@
+import signal
+import threading
+
 import numpy as np
 import pytest
 
-from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
+from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.text import windows
+from cllm_lib.training.trainer import TrainingDiverged, validation_loss
 
 
 @pytest.fixture(scope="module")
@@ -119,9 +123,200 @@ def test_bad_settings_get_a_clear_error(corpus, settings, words):
         Trainer(small(corpus), corpus, **settings)
 
 
-def test_bad_epochs_get_a_clear_error(corpus):
-    with pytest.raises(ValueError, match="epochs is 0"):
-        Trainer(small(corpus), corpus).fit(epochs=0)
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"epochs": 0}, "epochs is 0"),
+        ({"steps": 0}, "steps is 0"),
+        ({}, "give exactly one of them"),
+        ({"epochs": 1, "steps": 1}, "give exactly one of them"),
+    ],
+)
+def test_bad_lengths_get_a_clear_error(corpus, asked, words):
+    with pytest.raises(ValueError, match=words):
+        Trainer(small(corpus), corpus).fit(**asked)
+
+
+def assert_equal_runs(one, other):
+    assert one.history == other.history
+    assert one.steps == other.steps
+    np.testing.assert_array_equal(one.model.flat_parameters, other.model.flat_parameters)
+
+
+def test_in_steps_or_in_epochs_it_is_the_same_run(corpus):
+    by_epochs, by_steps = Trainer(small(corpus), corpus, seed=4), Trainer(small(corpus), corpus, seed=4)
+    by_epochs.fit(epochs=3)
+    by_steps.fit(steps=13)
+    assert len(by_steps.history.epoch_losses) == 1
+    by_steps.fit(epochs=1)  # the rest of the second epoch
+    assert by_steps.steps == 18
+    by_steps.fit(steps=9)
+    assert_equal_runs(by_epochs, by_steps)
+
+
+def test_every_step_is_on_record(corpus):
+    trainer = Trainer(small(corpus), corpus, optimizer="sgd", learning_rate=0.5, schedule=lambda step: 1 / (1 + step), clip_norm=0.1)
+    history = trainer.fit(steps=11)
+    assert history.epochs == [1] * 9 + [2] * 2
+    np.testing.assert_allclose(history.learning_rates, 0.5 / np.arange(1, 12))
+    assert min(history.gradient_norms) > 0.1  # the lengths before clipping
+
+
+def test_a_callback_sees_every_step_and_can_stop(corpus):
+    seen = []
+
+    def watch(trainer):
+        seen.append((trainer.steps, len(trainer.history.losses)))
+        if trainer.steps == 5:
+            trainer.stop()
+
+    trainer = Trainer(small(corpus), corpus, seed=4)
+    trainer.fit(epochs=3, callbacks=[watch])
+    assert seen == [(step, step) for step in range(1, 6)]
+    trainer.fit(steps=22)
+    straight = Trainer(small(corpus), corpus, seed=4)
+    straight.fit(epochs=3)
+    assert_equal_runs(straight, trainer)
+
+
+def test_a_loop_of_ones_own_can_leave_and_come_back(corpus):
+    trainer = Trainer(small(corpus), corpus, seed=4)
+    for loss in trainer.run(epochs=3):
+        assert loss == trainer.history.losses[-1]
+        if trainer.steps == 7:
+            break
+    trainer.fit(steps=20)
+    straight = Trainer(small(corpus), corpus, seed=4)
+    straight.fit(epochs=3)
+    assert_equal_runs(straight, trainer)
+
+
+def test_an_interrupt_lets_the_step_end_and_is_raised_then(corpus):
+    trainer, before = Trainer(small(corpus), corpus, seed=4), signal.getsignal(signal.SIGINT)
+    step, interrupted = trainer.optimizer.step, []
+
+    def interrupted_in_its_third_step(parameters, gradients):
+        if trainer.steps == 3 and not interrupted:
+            interrupted.append(True)
+            signal.raise_signal(signal.SIGINT)
+        step(parameters, gradients)
+
+    trainer.optimizer.step = interrupted_in_its_third_step
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(epochs=3)
+    assert signal.getsignal(signal.SIGINT) is before
+    assert (trainer.steps, len(trainer.history.losses)) == (3, 3)
+    trainer.fit(steps=24)
+    straight = Trainer(small(corpus), corpus, seed=4)
+    straight.fit(epochs=3)
+    assert_equal_runs(straight, trainer)
+
+
+def test_a_second_interrupt_breaks_off_at_once(corpus):
+    trainer = Trainer(small(corpus), corpus)
+
+    def twice(_):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("not reached")
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(epochs=1, callbacks=[twice])
+
+
+def test_it_trains_in_a_thread_too(corpus):
+    trainer = Trainer(small(corpus), corpus)
+    thread = threading.Thread(target=trainer.fit, kwargs={"steps": 3})
+    thread.start()
+    thread.join()
+    assert trainer.steps == 3
+
+
+@pytest.fixture(scope="module")
+def held_out():
+    return load_corpus("sayings", validation_fraction=0.1)
+
+
+def test_validation_is_measured_every_so_many_steps_and_the_best_model_is_kept(held_out):
+    trainer = Trainer(small(held_out), held_out, learning_rate=0.05, evaluate_every=4)
+    weights = {}
+    history = trainer.fit(steps=30, callbacks=[lambda t: weights.__setitem__(t.steps, t.model.flat_parameters.copy())])
+    assert list(history.validation_losses) == [4, 8, 12, 16, 20, 24, 28]
+    best = min(history.validation_losses, key=history.validation_losses.get)
+    assert (trainer.best.step, trainer.best.loss) == (best, history.validation_losses[best])
+    assert best < 28  # this rate over-fits
+    trainer.restore_best()
+    np.testing.assert_array_equal(trainer.model.flat_parameters, weights[best])
+    assert validation_loss(trainer.model, held_out) == history.validation_losses[best]
+
+
+def test_validation_loss_is_the_mean_over_all_held_out_sequences(held_out):
+    model = small(held_out)
+    assert validation_loss(model, held_out, rows=2) == pytest.approx(model.loss(*windows(held_out.validation_tokens, 32)), rel=1e-12)
+
+
+def test_patience_ends_a_run_that_no_longer_improves(held_out):
+    trainer = Trainer(small(held_out), held_out, learning_rate=0.05, evaluate_every=2, patience=3)
+    history = trainer.fit(epochs=50)
+    assert trainer.steps == trainer.best.step + 3 * 2
+    assert min(history.validation_losses.values()) == trainer.best.loss
+
+
+def test_evaluating_changes_nothing(held_out):
+    plain, watched = Trainer(small(held_out), held_out), Trainer(small(held_out), held_out, evaluate_every=3)
+    assert plain.fit(steps=20).losses == watched.fit(steps=20).losses
+
+
+def test_what_needs_a_held_out_part_says_so(corpus, held_out):
+    with pytest.raises(ValueError, match="'sayings' holds 0 tokens out.*validation_fraction"):
+        Trainer(small(corpus), corpus, evaluate_every=3)
+    with pytest.raises(ValueError, match="patience counts evaluations"):
+        Trainer(small(held_out), held_out, patience=3)
+    with pytest.raises(ValueError, match="no best model yet"):
+        Trainer(small(held_out), held_out).restore_best()
+
+
+def test_a_step_that_spoils_the_weights_is_named_with_its_tensors(corpus):
+    steps = iter([1e-3, np.inf])
+    trainer = Trainer(small(corpus), corpus, optimizer="sgd", learning_rate=1.0, schedule=lambda step: next(steps))
+    with np.errstate(all="ignore"), pytest.raises(TrainingDiverged) as error:
+        trainer.fit(epochs=1)
+    assert "the loss is nan in step 3: step 2 left numbers that are not finite in embedding" in str(error.value)
+    assert "This run has saved no checkpoint" in str(error.value)
+    assert len(trainer.history.losses) == trainer.steps == 2
+
+
+def test_weights_spoilt_before_the_first_step_are_named(corpus):
+    model = small(corpus)
+    model.parameters["layers.0.feed_forward.expand_bias"][3] = np.nan
+    with pytest.raises(TrainingDiverged, match=r"in step 1: .*stood in layers.0.feed_forward.expand_bias before the first step"):
+        Trainer(model, corpus).fit(epochs=1)
+
+
+@pytest.mark.parametrize(
+    ("tensor", "where"),
+    [("layers.0.feed_forward.contract_weight", "layer 0"), ("embedding", "layer 0"), ("layers.1.feed_forward_norm.gain", "the output")],
+)
+def test_finite_weights_that_overflow_are_traced_to_the_place(corpus, tensor, where):
+    model = small(corpus, dtype="float32", n_layers=2)
+    model.parameters[tensor][...] = {"embedding": 1e25, "layers.1.feed_forward_norm.gain": 8e37}.get(tensor, 3e38)
+    if where == "the output":
+        model.parameters["embedding"] *= 1e3
+    with np.errstate(all="ignore"), pytest.raises(TrainingDiverged, match=f"overflows in {where}"):
+        Trainer(model, corpus).fit(epochs=1)
+
+
+def test_a_run_that_may_blow_up_goes_on_to_its_end(corpus):
+    with np.errstate(all="ignore"):
+        history = Trainer(small(corpus), corpus, optimizer="sgd", learning_rate=1e200, stop_when_not_finite=False).fit(epochs=1)
+    assert len(history.losses) == 9
+    assert np.isnan(history.losses[-1])
+
+
+def test_a_museum_piece_that_overflows_is_named_like_any_other(corpus):
+    config = CLLMConfig(len(corpus.vocabulary), d_model=64, n_layers=6, n_heads=8, d_ff=64, dtype="float32")
+    with np.errstate(all="ignore"), pytest.raises(TrainingDiverged, match="the loss is nan in step 3"):
+        Trainer(defects.half_repaired(config), corpus, optimizer="sgd").fit(epochs=1)
 
 
 def test_a_corpus_with_more_words_than_the_model_is_refused(corpus):

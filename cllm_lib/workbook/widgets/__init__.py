@@ -1,8 +1,16 @@
 """Things to move. Each stands beside a static figure, works from the keyboard, and writes no output of its own."""
 
 from cllm_lib.workbook.widgets.attention import AttentionViewer
+from cllm_lib.workbook.widgets.dashboard import TrainingDashboard, training_dashboard
 from cllm_lib.workbook.widgets.gradients import GradientInspector
 from cllm_lib.workbook.widgets.ravine import OptimizerRavine
 from cllm_lib.workbook.widgets.uniform_loss import UniformLossExplorer
 
-__all__ = ["AttentionViewer", "GradientInspector", "OptimizerRavine", "UniformLossExplorer"]
+__all__ = [
+    "AttentionViewer",
+    "GradientInspector",
+    "OptimizerRavine",
+    "TrainingDashboard",
+    "UniformLossExplorer",
+    "training_dashboard",
+]

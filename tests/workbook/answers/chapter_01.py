@@ -251,7 +251,7 @@ RIGHT = {
 }
 
 TYPED_WRONG = {
-    "01.1": 'my_suspect = "attention"',
+    "01.1": 'my_suspect = "the weather"',
     "01.2": "def uniform_loss(vocab_size):\n    return 1 / vocab_size",
     "01.3": "def weight_magnitudes(parameters):\n    return [abs(array).mean() for array in parameters.values()]",
     "01.4": "def amplification(variance, n_layers, eps=1e-5):\n    return n_layers / (variance + eps)",

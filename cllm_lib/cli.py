@@ -1,0 +1,251 @@
+"""Training and generation from a terminal: `python -m cllm_lib train`, `resume`, `generate`, `diagnose`.
+
+Each command is a few lines over the library, with its names. Exit codes: 0, done; 1, something has to be changed first,
+or `diagnose` found something; 2, the command line makes no sense; 130, stopped by Ctrl-C, after saving.
+"""
+
+import argparse
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from cllm_lib.model.config import CLLMConfig
+from cllm_lib.model.initializers import INITIALIZERS
+from cllm_lib.model.positions import POSITIONS
+from cllm_lib.model.transformer import CLLM
+from cllm_lib.text import Corpus, corpus_names, load_corpus
+from cllm_lib.training.optimizers import OPTIMIZERS
+from cllm_lib.training.schedules import SCHEDULES, make_schedule
+from cllm_lib.training.trainer import Trainer, TrainingDiverged
+
+DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
+
+
+def main(words=None):
+    """Run one command; what the user has to change is said in one sentence.
+
+    Parameters
+    ----------
+    words : list of str, optional
+        The command line, without the program's name; the real one by default.
+
+    Returns
+    -------
+    int
+        The exit code.
+    """
+    options = parser().parse_args(words)
+    try:
+        return options.command(options)
+    except (ValueError, OSError, TrainingDiverged) as error:
+        print(f"{options.name}: {error}", file=sys.stderr)
+        return TO_CHANGE
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def train(options):
+    """Make a model, train it, and save it after every epoch."""
+    if Path(options.save).exists() and not options.overwrite:
+        raise ValueError(f"{options.save} exists: `resume {options.save}` goes on with it, --overwrite replaces it, --save names another")
+    if not Path(options.save).absolute().parent.is_dir():  # before an epoch is trained for nothing
+        raise ValueError(f"there is no folder {Path(options.save).parent}: make it first, or name another")
+    corpus = load_corpus(options.text, options.vocab_size, options.validation_fraction, options.seed)
+    config = CLLMConfig(
+        options.vocab_size if options.keep_unused_ids else len(corpus.vocabulary),
+        d_model=options.d_model,
+        n_layers=options.layers,
+        n_heads=options.heads,
+        d_ff=options.d_ff or 4 * options.d_model,
+        seq_len=options.seq_len,
+        dtype=options.dtype,
+        tie_embeddings=not options.untied,
+        positions=options.positions,
+    )
+    trainer = Trainer(
+        CLLM(config, seed=options.seed, init=options.init),
+        corpus,
+        optimizer=options.optimizer,
+        learning_rate=options.learning_rate,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        clip_norm=options.clip_norm,
+        schedule=_schedule(options, options.epochs * corpus.batches_per_epoch(options.batch_size, config.seq_len)),
+        accumulate=options.accumulate,
+        evaluate_every=options.evaluate_every,
+        patience=options.patience,
+    )
+    size = trainer.model.flat_parameters.size
+    print(f"{corpus.name}: {len(corpus.tokens):,} words, {len(corpus.vocabulary):,} different; a model of {size:,} numbers")
+    print(f"A model that knows nothing starts near ln V = {math.log(config.vocab_size):.2f};", end=" ")
+    print(f"one that knows how often words occur reaches {corpus.unigram_entropy(config.seq_len):.2f}")
+    return _run(trainer, options)
+
+
+def resume(options):
+    """Go on where a checkpoint stopped."""
+    from cllm_lib.training.checkpoint import load_checkpoint
+
+    _, state = load_checkpoint(options.checkpoint)
+    corpus = _text_of(state, options.text)
+    trainer = Trainer.resume(options.checkpoint, corpus)
+    print(f"{options.checkpoint}: {trainer.steps:,} steps on {corpus.name}, last loss {_last(trainer.history.losses)}")
+    options.save = options.save or options.checkpoint
+    return _run(trainer, options)
+
+
+def generate(options):
+    """Let a saved model continue a prompt, word by word."""
+    from cllm_lib.model.generation import stream
+    from cllm_lib.training.checkpoint import load_checkpoint
+
+    model, state = load_checkpoint(options.checkpoint)
+    words = Corpus("", np.array([], dtype=np.int64), state.vocabulary)
+    prompt = words.encode(options.prompt)
+    if len(prompt) == 0:
+        raise ValueError('the prompt is empty: give at least one word, --prompt "the sky"')
+    unknown = [word for word, token in zip(options.prompt.split(), prompt, strict=True) if token == 0]
+    if unknown:
+        print(f"(unknown to this model: {', '.join(unknown)})", file=sys.stderr)
+    print(options.prompt, end="", flush=True)
+    settings = dict(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed)
+    for token, _ in stream(model, prompt, options.tokens, **settings):
+        print("", words.decode([token]), end="", flush=True)
+    print()
+    return DONE
+
+
+def diagnose(options):
+    """Look at every tensor of a saved model on one batch of its text."""
+    from cllm_lib.training.checkpoint import load_checkpoint
+    from cllm_lib.training.diagnostics import diagnose as examine
+
+    model, state = load_checkpoint(options.checkpoint)
+    corpus = _text_of(state, options.text)
+    tokens, targets = next(corpus.batches(options.batch_size, model.config.seq_len, np.random.default_rng(options.seed)))
+    verdict = examine(model, tokens, targets, options.learning_rate).verdict
+    return DONE if verdict.startswith("Nothing wrong") else TO_CHANGE
+
+
+def _run(trainer, options):
+    """Train with a bar, save after every epoch and at the end, also when Ctrl-C brings the end early."""
+
+    def save_each_epoch(trainer):
+        if trainer.steps % trainer.batches_per_epoch == 0:
+            trainer.save(options.save)
+
+    try:
+        trainer.fit(epochs=options.epochs, callbacks=[save_each_epoch], progress=not options.quiet)
+    except KeyboardInterrupt:
+        trainer.save(options.save)
+        print(f"\nStopped after step {trainer.steps:,} and saved. Go on with: python -m cllm_lib resume {options.save}", file=sys.stderr)
+        return INTERRUPTED
+    trainer.save(options.save)
+    history = trainer.history
+    print(f"loss of the last epoch {_last(history.epoch_losses)}, of the last batch {_last(history.losses)}")
+    if trainer.best is not None:
+        best = trainer.best
+        print(f"lowest validation loss {best.loss:.4f}, perplexity {math.exp(best.loss):.1f}, after step {best.step:,}")
+    if options.csv:
+        history.to_csv(options.csv)
+    print(f'saved to {options.save}; let it speak: python -m cllm_lib generate {options.save} --prompt "the sky is"')
+    return DONE
+
+
+def _schedule(options, total):
+    arguments = {
+        "constant": {},
+        "warmup": {"steps": options.warmup_steps},
+        "cosine": {"total": total},
+        "warmup_cosine": {"warmup_steps": options.warmup_steps, "total": total},
+    }
+    return make_schedule(options.schedule, **arguments[options.schedule])
+
+
+def _text_of(state, sources):
+    """The corpus a checkpoint was trained on: numbered and cut as it was then."""
+    sources = sources or state.corpus_name.split(" + ")
+    whole = load_corpus(sources, vocab_size=len(state.vocabulary))
+    return load_corpus(sources, vocab_size=len(state.vocabulary), validation_fraction=(state.n_validation + 0.5) / len(whole.tokens))
+
+
+def _last(values):
+    return f"{values[-1]:.4f}" if values else "none yet"
+
+
+def parser():
+    """The command line, described; `--help` shows it."""
+    top = argparse.ArgumentParser(
+        prog="python -m cllm_lib",
+        description="Train a small language model, go on with it, let it speak, or look for what ails it.",
+        epilog="Begin with: python -m cllm_lib train --text sayings --save model.safetensors",
+    )
+    commands = top.add_subparsers(dest="name", required=True, metavar="{train,resume,generate,diagnose}")
+
+    def command(run, text, epilog=None):
+        made = commands.add_parser(
+            run.__name__, help=text, description=text, epilog=epilog, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        )
+        made.set_defaults(command=run)
+        return made
+
+    one = command(train, "Make a model and train it on a text.", "Ctrl-C lets the step end, saves, and says how to go on.")
+    one.add_argument("--text", nargs="+", default=["sayings"], help=f"one or more of {corpus_names()} or UTF-8 text files")
+    one.add_argument("--save", required=True, metavar="FILE", help="where the model goes after every epoch, such as model.safetensors")
+    one.add_argument("--overwrite", action="store_true", help="replace a file that is there (it stays as NAME.previous)")
+    model = one.add_argument_group("the model")
+    model.add_argument("--vocab-size", type=int, default=10_000, help="most words to know; rarer ones share one id")
+    model.add_argument(
+        "--keep-unused-ids", action="store_true", help="give the model all ids of --vocab-size, as in the case of chapter 01"
+    )
+    model.add_argument("--d-model", type=int, default=128, help="width of the hidden state")
+    model.add_argument("--layers", type=int, default=2, help="layers")
+    model.add_argument("--heads", type=int, default=4, help="attention heads in each; must divide the width")
+    model.add_argument("--d-ff", type=int, help="width inside the feed-forward part; four times the hidden state's if not given")
+    model.add_argument("--seq-len", type=int, default=32, help="words it reads at a time")
+    model.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="float64 gives the same digits everywhere")
+    model.add_argument("--positions", choices=list(POSITIONS), default="none", help="how it learns where a word stands")
+    model.add_argument("--untied", action="store_true", help="an output matrix of its own instead of the embedding")
+    model.add_argument("--init", choices=list(INITIALIZERS), default="scaled_normal", help="zeros shows the case of chapter 01")
+    run = one.add_argument_group("the training")
+    run.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adam", help="how a gradient becomes a step")
+    run.add_argument("--learning-rate", type=float, default=1e-3, help="length of a step, roughly; SGD wants about 0.1")
+    run.add_argument("--schedule", choices=list(SCHEDULES), default="constant", help="how the rate changes over the steps")
+    run.add_argument("--warmup-steps", type=int, default=100, help="for the schedules that begin with a warm-up")
+    run.add_argument("--batch-size", type=int, default=4, help="sequences a step")
+    run.add_argument("--accumulate", type=int, default=1, help="parts in which a batch goes through the model, to save memory")
+    run.add_argument("--clip-norm", type=float, help="longest gradient let through, such as 1.0; no limit if not given")
+    run.add_argument("--validation-fraction", type=float, default=0.0, help="share of the text held out, such as 0.1")
+    run.add_argument("--evaluate-every", type=int, help="steps between measurements on what is held out")
+    run.add_argument("--patience", type=int, help="stop after so many measurements without a new best")
+    run.add_argument("--seed", type=int, default=0, help="of weights and shuffling")
+
+    two = command(resume, "Go on with a saved run, to the last bit as if it had never stopped.")
+    two.add_argument("checkpoint", metavar="FILE")
+    two.add_argument("--text", nargs="+", help="the text it was trained on, if the file's name for it is no path")
+    two.add_argument("--save", metavar="FILE", help="where to save; over the file itself if not given")
+    for each in (one, two):
+        each.add_argument("--epochs", type=int, default=20 if each is one else 10, help="how many" + ("" if each is one else " more"))
+        each.add_argument("--csv", metavar="FILE", help="write the curves there, too")
+        each.add_argument("--quiet", action="store_true", help="no progress bar")
+
+    three = command(generate, "Let a saved model continue a prompt.")
+    three.add_argument("checkpoint", metavar="FILE")
+    three.add_argument("--prompt", required=True, help="the words it goes on from")
+    three.add_argument("--tokens", type=int, default=20, help="words to add")
+    three.add_argument(
+        "--temperature", type=float, default=1.0, help="0 takes the likeliest word, 1 draws as the model says, more is wilder"
+    )
+    three.add_argument("--top-k", type=int, help="draw among the k likeliest words only")
+    three.add_argument("--top-p", type=float, help="draw among the likeliest words that together have this probability")
+    three.add_argument("--seed", type=int, default=0, help="of the draws")
+
+    four = command(diagnose, "Measure every tensor of a saved model, and name the suspect.", "Exit code 1 if something is wrong.")
+    four.add_argument("checkpoint", metavar="FILE")
+    four.add_argument("--text", nargs="+", help="the text it was trained on, if the file's name for it is no path")
+    four.add_argument("--batch-size", type=int, default=4, help="sequences to measure on")
+    four.add_argument("--learning-rate", type=float, default=1e-3, help="turns gradients into sizes of updates")
+    four.add_argument("--seed", type=int, default=0, help="of the choice of sequences")
+    return top

@@ -1,0 +1,81 @@
+"""Files that are written whole or not at all."""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+
+def write_whole(path, data, keep=None):
+    """Write a file so that whoever looks, at any moment and after any crash, finds the old one or the new one, never a part.
+
+    1. The bytes go to a new file beside the old one, and from the system's memory to the disk (fsync).
+    2. With `keep`, the old file gets a second name, under which it stays.
+    3. The new file takes the old one's name: one operation of the file system, done or not done.
+
+    Parameters
+    ----------
+    path : str or path
+        Its folder must exist.
+    data : bytes
+    keep : str or path, optional
+        Where the old file stays, if there was one.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the folder may not be written. The old file is as it was, and nothing half-written stays.
+    """
+    path = Path(path)
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(beside, 0o666 & ~_umask())
+        if keep is not None and path.exists():
+            _second_name(path, Path(keep))
+        os.replace(beside, path)
+    except BaseException:
+        _remove(beside)
+        raise
+    _sync_folder(path.parent)
+
+
+def _second_name(path, keep):
+    """Let `keep` be the file that `path` is, without a moment in which either name is missing."""
+    beside = path.with_name(f".{keep.name}.part")
+    _remove(beside)
+    try:
+        try:
+            os.link(path, beside)
+        except OSError:  # a file system without second names
+            shutil.copyfile(path, beside)
+        os.replace(beside, keep)
+    except BaseException:
+        _remove(beside)
+        raise
+
+
+def _remove(path):
+    with contextlib.suppress(OSError):
+        os.unlink(path)
+
+
+def _umask():
+    """What new files may not permit; mkstemp asks for less, so that nobody else reads what is temporary."""
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def _sync_folder(folder):
+    """Bring the new name to the disk as well; where folders cannot be opened (Windows) there is nothing to do."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,231 @@
+"""What a model has read, kept: with the keys and values of earlier tokens at hand, a new token is one row of work.
+
+A token's key and value depend on it and on the tokens before it, never on those after it: the causal mask sees to that.
+So they are computed once. A new token brings its own query, key and value, and its query looks at all keys so far.
+
+Shapes: B batch, T new tokens, S seq_len, D d_model, H heads, d = D / H, V vocabulary.
+"""
+
+import math
+import numbers
+
+import numpy as np
+
+from cllm_lib.checks import positive_integer, token_ids
+from cllm_lib.model import fast
+from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.positions import POSITIONS
+from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
+
+
+def can_cache(model):
+    """Whether every part of the model is the sound one, of which a cache knows that no token changes an earlier one's key.
+
+    Parameters
+    ----------
+    model : CLLM or any object with `config` and `logits`
+
+    Returns
+    -------
+    bool
+        False for a subclass, for any other part (a defect of the museum, a reader's own), and for a part or model with
+        something hung onto it.
+    """
+    if type(model) is not CLLM or "logits" in vars(model):
+        return False
+    known_positions = type(model.positions) is POSITIONS[model.config.positions]
+    return model.is_sound and type(model.embedding) is TokenEmbedding and known_positions
+
+
+class CachedAttention(CausalSelfAttention):
+    """One layer's sound attention, whose queries also look at the keys and values of earlier calls.
+
+    Parameters
+    ----------
+    keys, values : ndarray, shape (B, H, S, d)
+        Filled from `start` on by each call.
+
+    Attributes
+    ----------
+    start : int
+        How many of them hold what was read so far; :class:`KeyValueCache` sets it.
+    """
+
+    def __init__(self, keys, values):
+        self.keys, self.values, self.start = keys, values, 0
+
+    def attend(self, query, key, value):  # 3 x (B, H, T, d) -> (B, H, T, d)
+        """Keep the new keys and values behind the old ones, and look at all of them."""
+        stop = self.start + key.shape[2]
+        self.keys[:, :, self.start : stop] = key
+        self.values[:, :, self.start : stop] = value
+        return super().attend(query, self.keys[:, :, :stop], self.values[:, :, :stop])
+
+
+class OneTokenLayer:
+    """A :class:`~cllm_lib.model.transformer.TransformerLayer` for one new token of each sequence, quicker.
+
+    With a single row the matrix products are short, and making arrays for them takes as long. Here the forward halves of
+    :mod:`~cllm_lib.model.fast` work on arrays that are kept; tests hold the layer equal to the plain one.
+
+    Parameters
+    ----------
+    blocks : dict
+        The layer's parameters, cut as :func:`~cllm_lib.model.fast.affine_shapes` says.
+    keys, values : ndarray, shape (B, H, S, d)
+    """
+
+    def __init__(self, blocks, keys, values):
+        batch, n_heads, _, d_head = keys.shape
+        self.keys, self.values, self.scale = keys, values, 1.0 / math.sqrt(d_head)
+
+        def forward_only(part, block):
+            return part(block, block, batch)  # in the place of gradients, which a forward pass never touches
+
+        self.projections = forward_only(fast.Affine, blocks["attention"]["projections"])
+        self.output = forward_only(fast.Affine, blocks["attention"]["output"])
+        self.attention_norm = forward_only(fast.LayerNorm, blocks["attention_norm"])
+        self.feed_forward = forward_only(fast.FeedForward, blocks["feed_forward"])
+        self.feed_forward_norm = forward_only(fast.LayerNorm, blocks["feed_forward_norm"])
+        self.query, self.key, self.value = self.projections.y.reshape(3, batch, n_heads, 1, d_head)
+        self.merged = np.empty((batch, n_heads * d_head), keys.dtype)
+        self.attended = self.merged.reshape(batch, n_heads, 1, d_head)
+
+    def forward(self, x, start):  # (B, D) -> (B, D)
+        """The layer's output for the token at position `start`; overwritten by the next call."""
+        self.projections.forward(x)
+        self.attend(start)
+        attended = self.output.forward(self.merged)
+        attended += x
+        x = self.attention_norm.forward(attended)
+        fed = self.feed_forward.forward(x)
+        fed += x
+        return self.feed_forward_norm.forward(fed)
+
+    def attend(self, start):
+        """See :meth:`CachedAttention.attend`. Nothing is masked: the one query stands last, and may look at every key."""
+        stop = start + 1
+        self.keys[:, :, start:stop] = self.key
+        self.values[:, :, start:stop] = self.value
+        self.query *= self.scale
+        weights = self.query @ self.keys[:, :, :stop].mT
+        weights -= weights.max(axis=-1, keepdims=True)
+        np.exp(weights, out=weights)
+        np.matmul(weights, self.values[:, :, :stop], out=self.attended)
+        self.attended /= weights.sum(axis=-1, keepdims=True)  # d numbers a head rather than all weights
+
+
+class KeyValueCache:
+    """The keys and values of all that a model has read so far, in every layer.
+
+    A cache belongs to the weights of one moment. It copies them when it is made, so training the model afterwards does
+    not disturb it, and is not noticed by it either: for the new weights make a new cache.
+
+    Parameters
+    ----------
+    model : CLLM
+        With sound parts only, as :func:`can_cache` tells; left as it was.
+    batch : int
+        B, how many sequences are read side by side.
+
+    Attributes
+    ----------
+    keys, values : ndarray, shape (n_layers, B, H, S, d)
+        Positions 0 to `length` - 1 hold what was read.
+    length : int
+        Tokens read so far, at most `config.seq_len`.
+    model : CLLM
+        The copy.
+
+    Raises
+    ------
+    ValueError
+        If the model has other parts, or `batch` is not a whole number of at least 1.
+
+    Notes
+    -----
+    Reading a token costs the same products with weights however many came before it, and in each layer one look at all
+    keys and one at all values. With few tokens at a time neither is limited by arithmetic: what takes the time is fetching
+    weights, keys and values from memory (Shazeer 2019, "Fast Transformer Decoding: One Write-Head is All You Need").
+
+    Examples
+    --------
+    >>> from cllm_lib import CLLM, CLLMConfig
+    >>> cache = KeyValueCache(CLLM(CLLMConfig(vocab_size=7, d_model=8, n_heads=2, d_ff=16)))
+    >>> cache.extend([[1, 2, 3]]).shape, cache.extend([[4]]).shape, cache.length
+    ((1, 7), (1, 7), 4)
+    """
+
+    def __init__(self, model, batch=1):
+        if not can_cache(model):
+            raise ValueError("this model has other parts than the sound ones, for which a cache need not hold: use model.logits(tokens)")
+        config = model.config
+        self.model = CLLM(config, init=lambda parameters, generator: None)
+        self.model.flat_parameters[...] = model.flat_parameters
+        self.length = 0
+        shape = (config.n_layers, positive_integer(batch, "batch"), config.n_heads, config.seq_len, config.d_head)
+        self.keys, self.values = np.zeros(shape, config.dtype), np.zeros(shape, config.dtype)
+        blocks = self.model.layer_blocks(self.model.flat_parameters)
+        self._plain = [TransformerLayer(CachedAttention(*pair)) for pair in zip(self.keys, self.values, strict=True)]
+        self._quick = [OneTokenLayer(*arrays) for arrays in zip(blocks, self.keys, self.values, strict=True)]
+
+    def extend(self, tokens):  # (B, T) -> (B, V)
+        """Read more tokens, a whole prompt or one at a time, and score what may come next.
+
+        Parameters
+        ----------
+        tokens : array_like of int, shape (B, T)
+            They stand behind what was read so far.
+
+        Returns
+        -------
+        ndarray, shape (B, V)
+            Logits at the last position only: `model.logits(all_tokens)[:, -1]`, to rounding.
+
+        Raises
+        ------
+        ValueError
+            If the shape is not (B, T), they are more than there is room for, or an id is no integer of the vocabulary.
+            Nothing was read then.
+        """
+        tokens = self._checked(tokens)
+        x, _ = self.model.embedding.forward(tokens, self.model.parameters["embedding"])
+        x = self.model.positions.forward(x, self.model.position_parameters, self.length)
+        last = self._one_token(x[:, 0]) if tokens.shape[1] == 1 else self._through_layers(x)[:, -1]
+        self.length += tokens.shape[1]
+        return last @ self.model.output_matrix
+
+    def truncate(self, length=0):
+        """Forget all but the first `length` tokens, so that another continuation can be tried.
+
+        Raises
+        ------
+        ValueError
+            If `length` is not a whole number from 0 to the tokens read.
+        """
+        if isinstance(length, bool) or not isinstance(length, numbers.Integral) or not 0 <= length <= self.length:
+            raise ValueError(f"length is {length!r}: give a whole number from 0 to {self.length}, the tokens read; extend reads more")
+        self.length = int(length)
+
+    def _through_layers(self, x):  # (B, T, D) -> (B, T, D)
+        for i, layer in enumerate(self._plain):
+            layer.attention.start = self.length
+            x, _ = layer.forward(x, self.model.layer_parameters(i), self.model.config)
+        return x
+
+    def _one_token(self, rows):  # (B, D) -> (B, D)
+        for layer in self._quick:
+            rows = layer.forward(rows, self.length)
+        return rows
+
+    def _checked(self, tokens):
+        tokens = np.asarray(tokens)
+        batch, room = self.keys.shape[1], self.keys.shape[3] - self.length
+        if tokens.ndim != 2 or len(tokens) != batch or tokens.size == 0:
+            raise ValueError(f"tokens have shape {tokens.shape}: give ({batch}, time), the next tokens of each sequence of the cache")
+        if tokens.shape[1] > room:
+            raise ValueError(
+                f"{tokens.shape[1]} more tokens, and the cache has room for {room} of seq_len = {self.keys.shape[3]}: truncate() it and "
+                "read the last seq_len tokens anew, for when the window slides each token's context changes"
+            )
+        return token_ids(tokens, self.model.config.vocab_size)

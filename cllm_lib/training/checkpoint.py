@@ -1,0 +1,475 @@
+"""A training run in one file: written whole or not at all, checked to the last bit before anything is believed.
+
+The file is a safetensors file: a list of named arrays and one text, no code, so that opening a stranger's cannot run
+anything. It holds
+
+* the weights, the optimiser's sums, the best weights so far, and the curves, as arrays;
+* configuration, settings, vocabulary, random state and a fingerprint of the text, as one JSON value under "cllm";
+* in it the SHA-256 of all that: safetensors itself would load a flipped bit without a word.
+"""
+
+import hashlib
+import json
+import stat
+import struct
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from cllm_lib.files import write_whole
+from cllm_lib.model.config import CLLMConfig
+from cllm_lib.model.transformer import CLLM
+from cllm_lib.training.history import History
+from cllm_lib.training.optimizers import OPTIMIZERS
+from cllm_lib.training.schedules import Schedule, make_schedule
+from cllm_lib.training.trainer import Best
+
+FORMAT = 1
+LARGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
+PARTS = ("layer", "attention", "embedding")
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read, written or used here; the text says what is wrong with it and what to do."""
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """All that a checkpoint holds besides the model.
+
+    Attributes
+    ----------
+    settings : dict
+        Arguments of :class:`~cllm_lib.training.trainer.Trainer`, but for model, corpus, optimizer, schedule and seed.
+    optimizer : dict
+        `name`, `settings`, and `state`: arrays by name.
+    schedule : dict or None
+        `name` and `arguments`.
+    steps, position : int
+        Steps taken; of them, batches of the epoch under way.
+    generator : dict
+        State of the random generator when that epoch began.
+    history : History
+    best : Best or None
+    vocabulary : tuple of str
+    corpus_name, fingerprint : str
+        The text it was trained on.
+    n_validation : int
+        How many of its tokens were held out.
+    library_version : str
+    """
+
+    settings: dict
+    optimizer: dict
+    schedule: dict | None
+    steps: int
+    position: int
+    generator: dict
+    history: History
+    best: Best | None
+    vocabulary: tuple
+    corpus_name: str
+    fingerprint: str
+    n_validation: int
+    library_version: str
+
+
+def save_checkpoint(path, trainer):
+    """Write a trainer into one file; the checkpoint that was there stays beside it, as `name.previous.safetensors`.
+
+    Parameters
+    ----------
+    path : str or path
+    trainer : Trainer
+
+    Raises
+    ------
+    CheckpointError
+        If the file cannot be written, a weight is NaN or infinite, or a part of the model is one that a file cannot name.
+        The checkpoint that was there is as it was.
+    """
+    path = Path(path)
+    arrays, description = _arrays_of(trainer), _description_of(trainer)
+    _refuse_spoilt(arrays, "this model is not saved, and the checkpoint that was there stays: resume from that one")
+    description["sha256"] = digest(arrays, description)
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder: name a file, such as {path / 'model.safetensors'}")
+    if not path.parent.is_dir():
+        raise CheckpointError(f"there is no folder {path.parent}: make it first, or name another")
+    try:
+        write_whole(path, _safetensors().save(arrays, {"cllm": json.dumps(description)}), keep=previous(path))
+    except OSError as error:
+        there = "the checkpoint that was there is untouched" if path.exists() else "no checkpoint was there before"
+        raise CheckpointError(f"{path} could not be written ({error.strerror or error}); {there}") from None
+
+
+def previous(path):
+    """Where the checkpoint before the last one is kept."""
+    path = Path(path)
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
+
+
+def load_checkpoint(path, **parts):
+    """Read a checkpoint: the model as it was saved, and everything else that was saved with it.
+
+    Parameters
+    ----------
+    path : str or path
+    **parts
+        For a model with parts of one's own: the same ones, as arguments of CLLM.
+
+    Returns
+    -------
+    model : CLLM
+        A new one.
+    state : TrainingState
+
+    Raises
+    ------
+    CheckpointError
+        If there is no such file, it is no checkpoint, is damaged, or needs other parts; the error says which and where.
+    """
+    path = Path(path)
+    data = _bytes_of(path)
+    header = _checked_header(path, data)
+    try:
+        arrays = _safetensors().load(data)
+    except Exception as error:  # safetensors raises an error of its own for files that contradict themselves
+        raise CheckpointError(f"{path} contradicts itself: {error}. {_advice(path)}") from None
+    try:
+        return _unpack(path, header, arrays, parts)
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise CheckpointError(
+            f"{path} lacks something that a checkpoint holds ({type(error).__name__}: {error}). {_advice(path)}"
+        ) from None
+
+
+def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, parts=None):
+    """See :meth:`cllm_lib.training.trainer.Trainer.resume`."""
+    model, state = load_checkpoint(path, **(parts or {}))
+    _compare_texts(path, state, corpus)
+    try:
+        optimizer, schedule = _optimizer(path, state, optimizer), _schedule(path, state, schedule)
+        trainer = trainer_type(model, corpus, optimizer=optimizer, schedule=schedule, **state.settings)
+        trainer.go_to(state.generator, state.position)
+    except CheckpointError:
+        raise
+    except (TypeError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{path} holds settings that make no trainer here ({error}). {_advice(path)}") from None
+    trainer.history, trainer.best, trainer.steps = state.history, state.best, state.steps
+    trainer.last_checkpoint = path
+    return trainer
+
+
+def digest(arrays, description):
+    """SHA-256 over names, types, shapes and bytes of all arrays, in the order of their names, and over the description."""
+    told = {name: value for name, value in description.items() if name != "sha256"}
+    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
+    for name in sorted(arrays):
+        array = np.asarray(arrays[name], order="C")
+        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        found.update(array.tobytes())
+    return found.hexdigest()
+
+
+# Writing
+
+
+def _arrays_of(trainer):
+    history, model = trainer.history, trainer.model
+    arrays = {f"model.{name}": array for name, array in model.parameters.items()}
+    if trainer.best is not None:
+        arrays["best"] = trainer.best.parameters
+    state = trainer.optimizer.state() if hasattr(trainer.optimizer, "state") else {}
+    arrays |= {f"optimizer.{name}": array for name, array in state.items()}
+    for name in ("losses", "learning_rates", "gradient_norms", "epoch_losses"):
+        arrays[f"history.{name}"] = np.array(getattr(history, name), dtype=np.float64)
+    arrays["history.epochs"] = np.array(history.epochs, dtype=np.int64)
+    arrays["history.validation_steps"] = np.array(list(history.validation_losses), dtype=np.int64)
+    arrays["history.validation_losses"] = np.array(list(history.validation_losses.values()), dtype=np.float64)
+    return {name: np.asarray(array, order="C") for name, array in arrays.items()}  # safetensors scrambles others, silently
+
+
+def _description_of(trainer):
+    from cllm_lib import __version__
+
+    model, optimizer, schedule = trainer.model, trainer.optimizer, trainer.schedule
+    if type(model) is not CLLM:
+        raise CheckpointError(f"a checkpoint holds a CLLM, and this model is a {type(model).__name__}: a file cannot bring its code along")
+    known = type(optimizer) in OPTIMIZERS.values()
+    settings = (optimizer.settings() | ({"learning_rate": trainer.base_rate} if schedule else {})) if known else {}
+    return {
+        "format": FORMAT,
+        "library_version": __version__,
+        "config": asdict(model.config),
+        "parts": _part_names(model),
+        "settings": {
+            "batch_size": trainer.batch_size,
+            "clip_norm": trainer.clip_norm,
+            "accumulate": trainer.accumulate,
+            "evaluate_every": trainer.evaluate_every,
+            "patience": trainer.patience,
+            "stop_when_not_finite": trainer.stop_when_not_finite,
+        },
+        "optimizer": {"name": _optimizer_name(optimizer), "settings": settings},
+        "schedule": _schedule_description(schedule),
+        "steps": trainer.steps,
+        **dict(zip(("generator", "position"), trainer.place, strict=True)),
+        "best": None if trainer.best is None else {"step": trainer.best.step, "loss": trainer.best.loss},
+        "vocabulary": list(trainer.corpus.vocabulary),
+        "corpus_name": trainer.corpus.name,
+        "fingerprint": trainer.corpus.fingerprint,
+        "n_validation": getattr(trainer.corpus, "n_validation", 0),
+    }
+
+
+def _part_names(model):
+    found = {"layer": model.layer, "attention": getattr(model.layer, "attention", None), "embedding": model.embedding}
+    return {seam: type(part).__name__ for seam, part in found.items()}
+
+
+def _optimizer_name(optimizer):
+    return next((name for name, kind in OPTIMIZERS.items() if type(optimizer) is kind), f"own: {type(optimizer).__name__}")
+
+
+def _schedule_description(schedule):
+    if schedule is None:
+        return None
+    if isinstance(schedule, Schedule):
+        return {"name": schedule.name, "arguments": schedule.arguments}
+    return {"name": "own", "arguments": {}}
+
+
+def _refuse_spoilt(arrays, consequence):
+    for name, array in arrays.items():
+        if name.startswith(("model.", "optimizer.")) and not np.isfinite(array).all():
+            raise CheckpointError(f"{name} holds NaN or infinite numbers: {consequence}")
+
+
+# Reading
+
+
+def _bytes_of(path):
+    """The whole file, once its first bytes look like those of a checkpoint."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"there is no checkpoint at {path} ({getattr(error, 'strerror', None) or error}): check the path") from None
+    if stat.S_ISDIR(status.st_mode):
+        raise CheckpointError(f"{path} is a folder: name the file in it")
+    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+        raise CheckpointError(f"{path} is no ordinary file: a checkpoint is one")
+    try:
+        with path.open("rb") as file:
+            first = file.read(8)
+            _check_length(path, first, status.st_size)
+            return first + file.read()
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be read ({error.strerror or error})") from None
+
+
+def _check_length(path, first, size):
+    if len(first) < 8:
+        raise CheckpointError(f"{path} has {size} bytes and is no checkpoint: the length of its header alone takes 8. {_advice(path)}")
+    (length,) = struct.unpack("<Q", first)
+    if length > LARGEST_HEADER:
+        raise CheckpointError(f"{path} is no checkpoint: its first 8 bytes announce a header of {length:,} bytes. {_advice(path)}")
+    if 8 + length > size:
+        raise CheckpointError(f"{path} was cut off: its header should end at byte {8 + length:,}, the file at {size:,}. {_advice(path)}")
+
+
+def _checked_header(path, data):
+    """The file's list of arrays and its JSON value, or an error that says where it stops making sense."""
+    (length,) = struct.unpack("<Q", data[:8])
+    try:
+        header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_without_duplicates)
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+        raise CheckpointError(f"{path} is no checkpoint: its header is no JSON text ({error}). {_advice(path)}") from None
+    except _DuplicateName as error:
+        raise CheckpointError(f"{path} names {error} twice: one of the two would be lost. {_advice(path)}") from None
+    text = header.get("__metadata__", {}) if isinstance(header, dict) else {}
+    if not isinstance(text, dict) or not isinstance(text.get("cllm"), str):
+        raise CheckpointError(f"{path} is a safetensors file of another program: it holds no description by this library")
+    try:
+        description = json.loads(text["cllm"], object_pairs_hook=_without_duplicates)
+    except (json.JSONDecodeError, RecursionError, _DuplicateName) as error:
+        raise CheckpointError(f"{path} has a damaged description ({error}). {_advice(path)}") from None
+    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
+        raise CheckpointError(f"{path} has a damaged description: it does not say its format. {_advice(path)}")
+    if description["format"] != FORMAT:
+        raise CheckpointError(
+            f"{path} has format {description['format']}, this library reads format {FORMAT}: take the library that wrote it"
+        )
+    return description
+
+
+class _DuplicateName(Exception):
+    pass
+
+
+def _without_duplicates(pairs):
+    found = {}
+    for name, value in pairs:
+        if name in found:
+            raise _DuplicateName(repr(name))
+        found[name] = value
+    return found
+
+
+def _unpack(path, description, arrays, parts):
+    if digest(arrays, description) != description["sha256"]:
+        raise CheckpointError(f"{path} is damaged: its checksum is not the one that was written. {_advice(path)}")
+    _refuse_spoilt(arrays, f"{path} cannot be used")
+    config = CLLMConfig(**_known_fields(path, CLLMConfig, description["config"]))
+    _check_size(path, config, arrays)
+    model = _model_of(path, config, description["parts"], parts)
+    _fill(path, model, {name.removeprefix("model."): array for name, array in arrays.items() if name.startswith("model.")})
+    optimizer = description["optimizer"]
+    state = {name.removeprefix("optimizer."): array for name, array in arrays.items() if name.startswith("optimizer.")}
+    for name, array in state.items():
+        if array.ndim and array.shape != model.flat_parameters.shape:
+            raise CheckpointError(f"{path}: optimizer.{name} has {array.size:,} numbers, the model {model.flat_parameters.size:,} weights")
+    best = description["best"]
+    if best is not None:
+        best = Best(int(best["step"]), float(best["loss"]), arrays["best"].astype(model.flat_parameters.dtype, copy=True))
+        if best.parameters.shape != model.flat_parameters.shape:
+            raise CheckpointError(f"{path}: the best weights are {best.parameters.size:,}, the model has {model.flat_parameters.size:,}")
+    return model, TrainingState(
+        settings=dict(description["settings"]),
+        optimizer={"name": str(optimizer["name"]), "settings": dict(optimizer["settings"]), "state": state},
+        schedule=description["schedule"],
+        steps=int(description["steps"]),
+        position=int(description["position"]),
+        generator=dict(description["generator"]),
+        history=_history_of(arrays),
+        best=best,
+        vocabulary=tuple(str(word) for word in description["vocabulary"]),
+        corpus_name=str(description["corpus_name"]),
+        fingerprint=str(description["fingerprint"]),
+        n_validation=int(description["n_validation"]),
+        library_version=str(description["library_version"]),
+    )
+
+
+def _known_fields(path, kind, values):
+    names = {field.name for field in fields(kind)}
+    if set(values) != names:
+        odd = ", ".join(sorted(set(values) ^ names))
+        raise CheckpointError(f"{path}: the configuration does not fit this library; it differs in {odd}")
+    return values
+
+
+def _check_size(path, config, arrays):
+    """Refuse a configuration far larger than the arrays that came with it, before memory is asked for."""
+    numbers = sum(array.size for name, array in arrays.items() if name.startswith("model."))
+    smallest = config.d_model * (config.vocab_size + config.d_ff + (config.seq_len if config.positions == "learned" else 0))
+    if smallest > numbers or config.n_layers > len(arrays):
+        raise CheckpointError(f"{path} holds {numbers:,} weights, and its configuration speaks of a larger model. {_advice(path)}")
+
+
+def _model_of(path, config, saved_parts, parts):
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise CheckpointError(f"there is no part {sorted(unknown)[0]!r}: give {', '.join(PARTS)}")
+    model = CLLM(config, init=lambda parameters, generator: None, **parts)
+    here = _part_names(model)
+    for seam in PARTS:
+        if here[seam] != saved_parts.get(seam):
+            raise CheckpointError(
+                f"{path} was saved with {saved_parts.get(seam)} as its {seam}, and here it would be {here[seam]}: "
+                f"hand in the same part, load_checkpoint(path, {seam}=...)"
+            )
+    return model
+
+
+def _fill(path, model, arrays):
+    """Copy weights into a new model, after all of them have been compared with its names, shapes and type."""
+    if arrays.keys() != model.parameters.keys():
+        odd = sorted(arrays.keys() ^ model.parameters.keys())
+        where = "the file lacks" if odd[0] in model.parameters else "the model has no"
+        raise CheckpointError(f"{path} does not fit its own configuration: {where} {odd[0]!r}")
+    for name, array in model.parameters.items():
+        if arrays[name].shape != array.shape:
+            raise CheckpointError(f"{path}: {name} has shape {arrays[name].shape}, its configuration says {array.shape}")
+        if arrays[name].dtype != array.dtype:
+            raise CheckpointError(f"{path}: {name} is {arrays[name].dtype}, its configuration says {array.dtype}")
+    for name, array in model.parameters.items():
+        array[...] = arrays[name]
+
+
+def _history_of(arrays):
+    def column(name):
+        values = arrays[f"history.{name}"].tolist()
+        if not all(isinstance(value, int | float) for value in values):
+            raise TypeError(f"history.{name} is no column")
+        return values
+
+    return History(
+        losses=column("losses"),
+        learning_rates=column("learning_rates"),
+        gradient_norms=column("gradient_norms"),
+        epochs=column("epochs"),
+        epoch_losses=column("epoch_losses"),
+        validation_losses=dict(zip(column("validation_steps"), column("validation_losses"), strict=True)),
+    )
+
+
+# Going on
+
+
+def _compare_texts(path, state, corpus):
+    mine, theirs = state.vocabulary, tuple(corpus.vocabulary)
+    if mine != theirs:
+        first = next((i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
+        words = [repr(words[first]) if first < len(words) else "no word" for words in (mine, theirs)]
+        raise CheckpointError(
+            f"{path} knows {len(mine)} words, {corpus.name!r} has {len(theirs)}, and they part at id {first}: {words[0]} there, "
+            f"{words[1]} here. Resume with the text it was trained on ({state.corpus_name!r})"
+        )
+    if state.fingerprint != corpus.fingerprint:
+        raise CheckpointError(
+            f"{path} was trained on {state.corpus_name!r} with the same words, but not on this text in this order (or with another part "
+            "held out): resuming would be no continuation. For a new run with its weights: Trainer(load_checkpoint(path)[0], corpus)"
+        )
+
+
+def _optimizer(path, state, own):
+    name = state.optimizer["name"]
+    if name not in OPTIMIZERS:
+        if own is None:
+            raise CheckpointError(f"{path} was trained with an optimiser of its own ({name}): give it as resume(..., optimizer=...)")
+        return own
+    if own is not None:
+        raise CheckpointError(f"{path} brings its optimiser along ({name}): leave optimizer out, or start a new Trainer with its model")
+    optimizer = OPTIMIZERS[name](**state.optimizer["settings"])
+    optimizer.load_state(state.optimizer["state"])
+    return optimizer
+
+
+def _schedule(path, state, own):
+    if state.schedule is None or state.schedule["name"] != "own":
+        if own is not None:
+            raise CheckpointError(f"{path} brings its schedule along: leave schedule out, or start a new Trainer with its model")
+        return None if state.schedule is None else make_schedule(state.schedule["name"], **state.schedule["arguments"])
+    if own is None:
+        raise CheckpointError(
+            f"{path} was trained with a schedule of its own, which a file cannot hold: give it as resume(..., schedule=...)"
+        )
+    return own
+
+
+def _advice(path):
+    kept = previous(path)
+    return f"The one before is {kept}." if kept.exists() else "No earlier one is kept beside it."
+
+
+def _safetensors():
+    """The library's NumPy half, or one sentence where there is none."""
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise CheckpointError("checkpoints need the package safetensors, which is not here; in the browser there is none") from None
+    return safetensors.numpy

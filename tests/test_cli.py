@@ -1,0 +1,169 @@
+"""The command line as a user types it."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from cllm_lib import load_corpus
+from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
+from cllm_lib.training.checkpoint import load_checkpoint
+
+TINY = ["--d-model", "12", "--layers", "1", "--heads", "2", "--d-ff", "8", "--dtype", "float64", "--quiet"]
+
+
+def type_in(words, capsys):
+    """Exit code, what was printed, and the complaint."""
+    code = main([str(word) for word in words])
+    said = capsys.readouterr()
+    return code, said.out, said.err
+
+
+@pytest.fixture
+def saved(tmp_path, capsys):
+    path = tmp_path / "ein modell ä.safetensors"
+    words = ["train", "--save", path, "--epochs", 2, "--validation-fraction", 0.1, "--evaluate-every", 5, *TINY]
+    assert type_in(words, capsys)[0] == DONE
+    return path
+
+
+def test_train_says_what_it_trains_on_and_how_to_go_on(tmp_path, capsys):
+    path, curves = tmp_path / "model.safetensors", tmp_path / "curves.csv"
+    code, out, err = type_in(["train", "--text", "sayings", "--save", path, "--epochs", 3, "--csv", curves, *TINY], capsys)
+    assert (code, err) == (DONE, "")
+    assert "sayings: 1,241 words, 280 different" in out
+    assert "starts near ln V = 5.63; one that knows how often words occur reaches 4.71" in out
+    assert f"python -m cllm_lib generate {path}" in out
+    assert len(curves.read_text(encoding="utf-8").splitlines()) == 1 + 27
+    assert load_checkpoint(path)[1].steps == 27
+
+
+def test_every_option_of_train_reaches_its_place(tmp_path, capsys):
+    path = tmp_path / "model.safetensors"
+    words = (
+        "--text sayings patterns --vocab-size 100 --keep-unused-ids --d-model 6 --layers 2 --heads 3 --d-ff 5 --seq-len 8 --dtype float32 "
+    )
+    words += (
+        "--positions learned --untied --optimizer momentum --learning-rate 0.02 --schedule warmup_cosine --warmup-steps 7 --batch-size 6 "
+    )
+    words += "--accumulate 2 --clip-norm 0.5 --validation-fraction 0.5 --evaluate-every 900 --patience 4 --seed 3 --epochs 1 --quiet"
+    code, out, err = type_in(["train", "--save", path, *words.split()], capsys)
+    assert (code, err) == (DONE, ""), out
+    model, state = load_checkpoint(path)
+    config = model.config
+    assert (config.vocab_size, config.d_model, config.n_layers, config.n_heads, config.d_ff, config.seq_len) == (100, 6, 2, 3, 5, 8)
+    assert (config.dtype, config.positions, config.tie_embeddings) == ("float32", "learned", False)
+    assert state.optimizer["name"] == "momentum"
+    assert state.optimizer["settings"]["learning_rate"] == 0.02
+    assert state.schedule["arguments"] == {"warmup_steps": 7, "total": state.steps, "floor": 0.0}
+    expected = {"batch_size": 6, "accumulate": 2, "clip_norm": 0.5, "evaluate_every": 900, "patience": 4, "stop_when_not_finite": True}
+    assert state.settings == expected
+    assert state.corpus_name == "sayings + patterns"
+
+
+def test_resume_is_the_run_that_never_stopped(saved, tmp_path, capsys):
+    straight = tmp_path / "straight.safetensors"
+    words = ["train", "--save", straight, "--epochs", 5, "--validation-fraction", 0.1, "--evaluate-every", 5, *TINY]
+    assert type_in(words, capsys)[0] == DONE
+    code, out, _ = type_in(["resume", saved, "--epochs", 3, "--quiet"], capsys)
+    assert code == DONE
+    assert "16 steps on sayings" in out
+    np.testing.assert_array_equal(load_checkpoint(saved)[0].flat_parameters, load_checkpoint(straight)[0].flat_parameters)
+
+
+def test_generate_speaks_and_says_what_it_does_not_know(saved, capsys):
+    words = ["generate", saved, "--prompt", "The sky, is xyzzy", "--tokens", 7, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9]
+    code, out, err = type_in(words, capsys)
+    assert code == DONE
+    assert out.startswith("The sky, is xyzzy ")
+    assert len(out.split()) == 4 + 7
+    assert set(out.split()[4:]) <= set(load_corpus("sayings").vocabulary)
+    assert err == "(unknown to this model: xyzzy)\n"
+    assert type_in(words, capsys)[1] == out
+
+
+def test_diagnose_finds_nothing_in_a_healthy_model_and_zeros_in_the_incident(saved, tmp_path, capsys):
+    code, out, _ = type_in(["diagnose", saved], capsys)
+    assert code == DONE
+    assert "verdict: Nothing wrong" in out
+    path = tmp_path / "zeros.safetensors"
+    words = ["train", "--save", path, "--init", "zeros", "--epochs", 1, "--keep-unused-ids", *TINY]
+    code, out, _ = type_in(words, capsys)
+    assert "loss of the last epoch 9.2103" in out
+    code, out, _ = type_in(["diagnose", path], capsys)
+    assert code == TO_CHANGE
+    assert "Every weight is exactly zero" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["train", "--save", "{saved}"], "exists: `resume .*` goes on with it"),
+        (["train", "--save", "{new}", "--text", "syings"], "unknown corpus 'syings'"),
+        (["train", "--save", "{new}", "--heads", "5"], "not divisible by n_heads = 5"),
+        (["train", "--save", "{new}", "--patience", "3"], "patience counts evaluations"),
+        (["train", "--save", "{new}", "--schedule", "warmup_cosine", "--epochs", "1"], "the warm-up alone takes 100 steps"),
+        (["train", "--save", "{folder}/nowhere/model.safetensors", "--epochs", "1", *TINY], "there is no folder"),
+        (
+            ["train", "--save", "{new}", "--optimizer", "sgd", "--learning-rate", "1e40", *TINY, "--dtype", "float32"],
+            "the loss is nan in step",
+        ),
+        (["resume", "{new}"], "there is no checkpoint at"),
+        (["resume", "{saved}", "--text", "prose"], "they part at id"),
+        (["generate", "{saved}", "--prompt", "  "], "the prompt is empty"),
+        (["generate", "{saved}", "--prompt", "the", "--tokens", "0"], "max_new_tokens is 0"),
+        (["generate", "{folder}", "--prompt", "the"], "is a folder"),
+        (["diagnose", "{text}"], "is no checkpoint"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
+def test_what_cannot_be_done_is_said_in_one_sentence(saved, tmp_path, capsys, words, complaint):
+    (tmp_path / "text.txt").write_text("the sky is blue, and so is the sea", encoding="utf-8")
+    places = {"saved": saved, "new": tmp_path / "new.safetensors", "folder": tmp_path, "text": tmp_path / "text.txt"}
+    before = saved.read_bytes()
+    code, _, err = type_in([word.format(**places) for word in words], capsys)
+    assert code == TO_CHANGE
+    assert re.search(complaint, err), err
+    assert err.count("\n") == 1
+    assert saved.read_bytes() == before
+
+
+@pytest.mark.parametrize("words", [[], ["fly"], ["train"], ["train", "--save", "x", "--epochs", "many"], ["generate", "x"]])
+def test_a_command_line_that_makes_no_sense_shows_its_usage(words, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(words)
+    assert stop.value.code == 2
+    assert "usage: python -m cllm_lib" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "resume", "generate", "diagnose"])
+def test_help_explains_every_option(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    options = re.split(r"\n(?=  --)", capsys.readouterr().out)[1:]
+    assert options
+    for option in options:
+        assert len(re.sub(r"\s+", " ", option).split(" ")) > 3, option
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C another way")
+def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
+    path = tmp_path / "model.safetensors"
+    command = [sys.executable, "-m", "cllm_lib", "train", "--save", str(path), "--epochs", "100000", *TINY]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not path.exists():  # the first epoch is through
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == INTERRUPTED
+    steps = load_checkpoint(path)[1].steps
+    assert f"Stopped after step {steps:,} and saved. Go on with: python -m cllm_lib resume {path}" in err
+    assert "Traceback" not in err

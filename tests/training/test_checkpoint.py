@@ -1,0 +1,497 @@
+"""Checkpoints: exact, whole, and distrustful of what they read."""
+
+import errno
+import json
+import os
+import signal
+import struct
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load, save
+
+from cllm_lib import CLLM, CLLMConfig, Trainer, defects, files, load_corpus
+from cllm_lib.model.generation import generate
+from cllm_lib.tasks import AssociativeRecall
+from cllm_lib.training.checkpoint import CheckpointError, digest, load_checkpoint, previous
+from cllm_lib.training.optimizers import OPTIMIZERS
+from cllm_lib.training.schedules import cosine, warmup
+
+
+@pytest.fixture(scope="module")
+def corpus():
+    return load_corpus("sayings", validation_fraction=0.1)
+
+
+def small(corpus, seed=0, **options):
+    return CLLM(CLLMConfig(len(corpus.vocabulary), **({"d_model": 12, "n_layers": 1, "n_heads": 2, "d_ff": 8} | options)), seed=seed)
+
+
+def assert_same_run(one, other):
+    assert one.history == other.history
+    assert (one.steps, one.place) == (other.steps, other.place)
+    np.testing.assert_array_equal(one.model.flat_parameters, other.model.flat_parameters)
+    for name, array in one.optimizer.state().items():
+        np.testing.assert_array_equal(array, other.optimizer.state()[name], err_msg=name)
+    assert (one.best is None) == (other.best is None)
+    if one.best is not None:
+        assert (one.best.step, one.best.loss) == (other.best.step, other.best.loss)
+        np.testing.assert_array_equal(one.best.parameters, other.best.parameters)
+
+
+# Exact
+
+RUNS = {
+    "plain": {},
+    "all at once": {"schedule": warmup(60), "clip_norm": 0.5, "accumulate": 3, "batch_size": 6, "evaluate_every": 7, "patience": 40},
+    "cosine": {"schedule": cosine(300, 0.1)},
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("run", RUNS)
+def test_two_hundred_steps_with_a_break_are_the_steps_without(corpus, tmp_path, optimizer, dtype, run):
+    def trainer():
+        return Trainer(small(corpus, dtype=dtype, positions="learned"), corpus, optimizer=optimizer, seed=3, **RUNS[run])
+
+    straight, broken = trainer(), trainer()
+    straight.fit(steps=200)
+    at = int(np.random.default_rng(len(optimizer) + len(run)).integers(1, 200))
+    broken.fit(steps=at)
+    broken.save(tmp_path / "run.safetensors")
+    broken.model.flat_parameters[:] = 0.0  # what is resumed must come from the file
+    resumed = Trainer.resume(tmp_path / "run.safetensors", corpus)
+    resumed.fit(steps=200 - at)
+    assert_same_run(straight, resumed)
+    prompt = corpus.encode("the sky is")
+    np.testing.assert_array_equal(generate(straight.model, prompt, 20), generate(resumed.model, prompt, 20))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(stops=st.lists(st.integers(1, 12), min_size=1, max_size=5), optimizer=st.sampled_from(list(OPTIMIZERS)))
+def test_wherever_and_however_often_it_is_broken_off(corpus, tmp_path, stops, optimizer):
+    straight = Trainer(small(corpus), corpus, optimizer=optimizer, evaluate_every=5)
+    straight.fit(steps=sum(stops))
+    trainer = Trainer(small(corpus), corpus, optimizer=optimizer, evaluate_every=5)
+    for steps in stops:
+        trainer.save(tmp_path / "run.safetensors")
+        trainer = Trainer.resume(tmp_path / "run.safetensors", corpus)
+        trainer.fit(steps=steps)
+    assert_same_run(straight, trainer)
+
+
+IN_A_NEW_PROCESS = """
+import sys
+from cllm_lib import Trainer, load_corpus
+from cllm_lib.model.generation import generate
+corpus = load_corpus("sayings", validation_fraction=0.1)
+trainer = Trainer.resume(sys.argv[1], corpus)
+trainer.fit(steps=int(sys.argv[2]))
+trainer.save(sys.argv[1])
+print(*generate(trainer.model, corpus.encode("the sky is"), 12))
+"""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_new_process_goes_on_bit_for_bit(corpus, tmp_path, dtype):
+    path = tmp_path / "ein Lauf ä.safetensors"
+    straight, broken = (Trainer(small(corpus, dtype=dtype), corpus, seed=5, accumulate=2) for _ in range(2))
+    straight.fit(steps=200)
+    broken.fit(steps=77)
+    broken.save(path)
+    said = subprocess.run([sys.executable, "-c", IN_A_NEW_PROCESS, str(path), "123"], check=True, capture_output=True, text=True).stdout
+    assert_same_run(straight, Trainer.resume(path, corpus))
+    assert [int(word) for word in said.split()] == generate(straight.model, corpus.encode("the sky is"), 12).tolist()
+
+
+def test_a_task_without_a_text_is_resumed_too(tmp_path):
+    task = AssociativeRecall(3, batches_in_epoch=10)
+    config = CLLMConfig(len(task.vocabulary), d_model=8, n_layers=1, n_heads=2, d_ff=8, seq_len=task.seq_len, positions="learned")
+    straight, broken = (Trainer(CLLM(config), task) for _ in range(2))
+    straight.fit(steps=25)
+    broken.fit(steps=13)
+    broken.save(tmp_path / "run.safetensors")
+    resumed = Trainer.resume(tmp_path / "run.safetensors", task)
+    resumed.fit(steps=12)
+    assert_same_run(straight, resumed)
+
+
+def test_the_model_alone_can_be_loaded(corpus, tmp_path):
+    trainer = Trainer(small(corpus), corpus)
+    trainer.fit(steps=5)
+    trainer.save(tmp_path / "run.safetensors")
+    model, state = load_checkpoint(tmp_path / "run.safetensors")
+    np.testing.assert_array_equal(model.flat_parameters, trainer.model.flat_parameters)
+    assert model.config == trainer.model.config
+    assert state.vocabulary == corpus.vocabulary
+    assert (state.steps, state.corpus_name) == (5, "sayings")
+
+
+# Parts, schedules and optimisers of one's own
+
+
+def test_a_museum_piece_is_resumed_with_its_part_in_hand(corpus, tmp_path):
+    path = tmp_path / "run.safetensors"
+    Trainer(CLLM(small(corpus).config, attention=defects.SimplifiedAttention()), corpus).save(path)
+    with pytest.raises(CheckpointError, match=r"saved with SimplifiedAttention as its attention.*attention=\.\.\."):
+        load_checkpoint(path)
+    assert Trainer.resume(path, corpus, attention=defects.SimplifiedAttention()).fit(steps=2)
+    with pytest.raises(CheckpointError, match="no part 'atention'"):
+        load_checkpoint(path, atention=defects.SimplifiedAttention())
+
+
+def test_a_model_of_another_class_is_not_saved(corpus, tmp_path):
+    with pytest.raises(CheckpointError, match="this model is a GradientOfAnotherLoss"):
+        Trainer(defects.GradientOfAnotherLoss(small(corpus).config), corpus).save(tmp_path / "run.safetensors")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_file_cannot_hold_is_asked_for(corpus, tmp_path):
+    path = tmp_path / "run.safetensors"
+
+    class Mine:
+        learning_rate = 0.1
+
+        def step(self, parameters, gradients):
+            parameters -= self.learning_rate * gradients
+
+    Trainer(small(corpus), corpus, optimizer=Mine()).save(path)
+    with pytest.raises(CheckpointError, match=r"optimiser of its own \(own: Mine\)"):
+        Trainer.resume(path, corpus)
+    assert type(Trainer.resume(path, corpus, optimizer=Mine()).optimizer) is Mine
+    Trainer(small(corpus), corpus, schedule=lambda step: 0.5).save(path)
+    with pytest.raises(CheckpointError, match="schedule of its own"):
+        Trainer.resume(path, corpus)
+    assert Trainer.resume(path, corpus, schedule=lambda step: 0.5).schedule(3) == 0.5
+    Trainer(small(corpus), corpus, schedule=warmup(3)).save(path)
+    for own, words in (({"schedule": warmup(3)}, "brings its schedule along"), ({"optimizer": Mine()}, "brings its optimiser along")):
+        with pytest.raises(CheckpointError, match=words):
+            Trainer.resume(path, corpus, **own)
+
+
+# Another text
+
+
+def test_another_text_is_told_from_another_vocabulary(corpus, tmp_path):
+    path = tmp_path / "run.safetensors"
+    Trainer(small(corpus), corpus).save(path)
+    with pytest.raises(CheckpointError, match="part at id 2: .* there, .* here"):
+        Trainer.resume(path, load_corpus("prose", vocab_size=280))
+    with pytest.raises(CheckpointError, match="the same words, but not on this text"):
+        Trainer.resume(path, load_corpus("sayings", validation_fraction=0.2))
+    with pytest.raises(CheckpointError, match="knows 280 words, 'sayings' has 100, and they part at id 100: .* there, no word here"):
+        Trainer.resume(path, load_corpus("sayings", vocab_size=100))
+
+
+# Whole
+
+
+def test_the_last_two_checkpoints_are_kept(corpus, tmp_path):
+    path, trainer = tmp_path / "run.safetensors", Trainer(small(corpus), corpus)
+    for _ in range(3):
+        trainer.fit(steps=2)
+        trainer.save(path)
+    assert load_checkpoint(path)[1].steps == 6
+    assert load_checkpoint(previous(path))[1].steps == 4
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["run.previous.safetensors", "run.safetensors"]
+
+
+@pytest.mark.parametrize("fails", ["fsync", "replace"])
+def test_a_full_disk_loses_nothing_and_says_so(corpus, tmp_path, monkeypatch, fails):
+    path, trainer = tmp_path / "run.safetensors", Trainer(small(corpus), corpus)
+    trainer.save(path)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, fails, full)
+    trainer.fit(steps=3)
+    with pytest.raises(CheckpointError, match="could not be written .No space left on device.; the checkpoint that was there is untouched"):
+        trainer.save(path)
+    monkeypatch.undo()
+    assert load_checkpoint(path)[1].steps == 0
+    assert [file.name for file in tmp_path.iterdir()] == ["run.safetensors"]
+    trainer.save(path)
+    assert load_checkpoint(path)[1].steps == 3
+
+
+def test_a_folder_that_may_not_be_written_loses_nothing_and_says_so(corpus, tmp_path, monkeypatch):
+    def forbidden(**arguments):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(files.tempfile, "mkstemp", forbidden)  # root may always write
+    with pytest.raises(CheckpointError, match="could not be written .Permission denied.; no checkpoint was there before"):
+        Trainer(small(corpus), corpus).save(tmp_path / "run.safetensors")
+
+
+@pytest.mark.parametrize(("name", "words"), [("", "is a folder: name a file"), ("nowhere/run.safetensors", "there is no folder")])
+def test_a_place_where_no_file_can_be_is_an_error(corpus, tmp_path, name, words):
+    with pytest.raises(CheckpointError, match=words):
+        Trainer(small(corpus), corpus).save(tmp_path / name)
+
+
+def test_a_spoilt_model_does_not_replace_a_good_one(corpus, tmp_path):
+    path, trainer = tmp_path / "run.safetensors", Trainer(small(corpus), corpus)
+    trainer.save(path)
+    trainer.model.parameters["embedding"][3, 1] = np.nan
+    with pytest.raises(CheckpointError, match="model.embedding holds NaN.*resume from that one"):
+        trainer.save(path)
+    assert np.isfinite(load_checkpoint(path)[0].flat_parameters).all()
+    with pytest.raises(Exception, match=r"The last good checkpoint is .*run\.safetensors"):
+        trainer.fit(steps=1)
+
+
+SAVE_FOR_EVER = """
+import sys
+from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
+corpus = load_corpus("sayings")
+trainer = Trainer(CLLM(CLLMConfig(len(corpus.vocabulary), d_model=64, n_layers=2)), corpus)
+while True:
+    trainer.fit(steps=1)
+    trainer.save(sys.argv[1])
+    print(trainer.steps, flush=True)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_there_is_a_checkpoint_and_never_an_older_one(tmp_path, kills):
+    path, generator = tmp_path / "run.safetensors", np.random.default_rng(kills)
+    for _ in range(kills):
+        process = subprocess.Popen([sys.executable, "-c", SAVE_FOR_EVER, str(path)], stdout=subprocess.PIPE, text=True)
+        first = process.stdout.readline()
+        time.sleep(generator.uniform(0.0, 0.12))
+        process.send_signal(signal.SIGKILL)
+        reported = [int(line) for line in [first, *process.stdout]]
+        process.wait()
+        _, state = load_checkpoint(path)
+        assert state.steps in (reported[-1], reported[-1] + 1)
+        if previous(path).exists():
+            load_checkpoint(previous(path))
+
+
+# Distrustful
+
+
+@pytest.fixture(scope="module")
+def good(corpus, tmp_path_factory):
+    """Bytes of a checkpoint."""
+    path = tmp_path_factory.mktemp("good") / "run.safetensors"
+    trainer = Trainer(small(corpus, d_model=4, n_heads=1, d_ff=4), corpus, evaluate_every=2)
+    trainer.fit(steps=5)
+    trainer.save(path)
+    return path.read_bytes()
+
+
+def taken_apart(data):
+    (length,) = struct.unpack("<Q", data[:8])
+    return load(data), json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["cllm"])
+
+
+def put_together(arrays, description, sign=True):
+    """A file that contradicts nothing but common sense: its checksum is right unless `sign` is False."""
+    if sign:
+        description = description | {"sha256": digest(arrays, description)}
+    return save(arrays, {"cllm": json.dumps(description)})
+
+
+def changed_header(data, change):
+    (length,) = struct.unpack("<Q", data[:8])
+    header = change(data[8 : 8 + length].decode()).encode()
+    return struct.pack("<Q", len(header)) + header + data[8 + length :]
+
+
+def unsigned(data, change):
+    arrays, description = taken_apart(data)
+    return put_together(arrays, description | change, sign=False)
+
+
+def with_arrays(change):
+    def spoil(data):
+        arrays, description = taken_apart(data)
+        arrays = {name: np.array(array) for name, array in arrays.items()}
+        change(arrays)
+        return put_together(arrays, description)
+
+    return spoil
+
+
+def with_description(change):
+    def spoil(data):
+        arrays, description = taken_apart(data)
+        change(description)
+        return put_together(arrays, description)
+
+    return spoil
+
+
+def put(name, value, inside=None):
+    def change(description):
+        (description if inside is None else description[inside])[name] = value
+
+    return with_description(change)
+
+
+def flipped(position):
+    def spoil(data):
+        at = position if position >= 0 else len(data) + position
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+    return spoil
+
+
+def other_shape(arrays):
+    arrays["model.embedding"] = arrays["model.embedding"].T.copy()
+
+
+BAD = {
+    "empty": (lambda data: b"", "has 0 bytes"),
+    "cut in the length": (lambda data: data[:5], "has 5 bytes"),
+    "cut in the header": (lambda data: data[:200], "was cut off"),
+    "cut in the arrays": (lambda data: data[:-100], "contradicts itself"),
+    "cut by one byte": (lambda data: data[:-1], "contradicts itself"),
+    "one byte more": (lambda data: data + b"\0", "contradicts itself"),
+    "a header said to be longer than the file": (lambda data: struct.pack("<Q", len(data)) + data[8:], "was cut off"),
+    "a header said to be 2^40 bytes": (lambda data: struct.pack("<Q", 2**40) + data[8:], "announce a header"),
+    "a header said to be shorter": (lambda data: struct.pack("<Q", 50) + data[8:], "no JSON text"),
+    "a header of no length": (lambda data: struct.pack("<Q", 0) + data[8:], "no JSON text"),
+    "a text file": (lambda data: b"the sky is blue\n" * 100, "announce a header"),
+    "a picture": (lambda data: b"\x89PNG\r\n\x1a\n" + bytes(500), "announce a header"),
+    "zeros": (lambda data: bytes(1000), "no JSON text"),
+    "a header that is a list": (lambda data: changed_header(data, lambda text: "[1, 2]"), "of another program"),
+    "a header of deep brackets": (lambda data: changed_header(data, lambda text: "[" * 100_000), "no JSON text"),
+    "no UTF-8": (lambda data: data[:20] + b"\xff\xfe" + data[22:], "no JSON text"),
+    "a name twice": (
+        lambda data: changed_header(data, lambda text: text.replace('"model.embedding"', '"optimizer.square_sum"', 1)),
+        "names 'optimizer.square_sum' twice",
+    ),
+    "another program's file": (lambda data: save({"a": np.ones(3)}), "of another program"),
+    "another program's file with words": (lambda data: save({"a": np.ones(3)}, {"format": "pt"}), "of another program"),
+    "a description that is no JSON": (lambda data: save({"a": np.ones(3)}, {"cllm": "{"}), "damaged description"),
+    "a description that is a number": (lambda data: save({"a": np.ones(3)}, {"cllm": "3"}), "does not say its format"),
+    "a newer format": (put("format", 2), "has format 2, this library reads format 1"),
+    "a flipped bit in the first array": (flipped(-1), "checksum"),
+    "a flipped bit in the last array": (flipped(-5000), "checksum|contradicts|no checkpoint"),
+    "another step count, unsigned": (
+        lambda data: put_together(taken_apart(data)[0], taken_apart(data)[1] | {"steps": 3}, sign=False),
+        "checksum",
+    ),
+    "no checksum": (lambda data: save(taken_apart(data)[0], {"cllm": json.dumps({"format": 1})}), "lacks something.*sha256"),
+    "NaN weights": (with_arrays(lambda arrays: arrays["model.embedding"].__setitem__((0, 0), np.nan)), "model.embedding holds NaN"),
+    "infinite moments": (with_arrays(lambda a: a["optimizer.square_sum"].__setitem__(0, np.inf)), "optimizer.square_sum holds NaN or inf"),
+    "a shape turned": (with_arrays(other_shape), r"model.embedding|embedding has shape \(4, 280\)"),
+    "another type": (with_arrays(lambda a: a.__setitem__("model.embedding", a["model.embedding"].astype("f4"))), "embedding is float32"),
+    "a tensor missing": (with_arrays(lambda arrays: arrays.pop("model.layers.0.attention.query_bias")), "the file lacks 'layers.0.att"),
+    "a tensor too many": (with_arrays(lambda arrays: arrays.__setitem__("model.extra", np.ones(2))), "the model has no 'extra'"),
+    "moments too short": (with_arrays(lambda a: a.__setitem__("optimizer.square_sum", np.ones(3))), "square_sum has 3 numbers"),
+    "best weights too short": (with_arrays(lambda a: a.__setitem__("best", np.ones(3))), "the best weights are 3"),
+    "no curve": (with_arrays(lambda arrays: arrays.pop("history.losses")), "lacks something.*history.losses"),
+    "a curve with two axes": (with_arrays(lambda a: a.__setitem__("history.losses", np.ones((2, 2)))), "is no column"),
+    "a model of a billion words": (put("vocab_size", 10**9, "config"), "speaks of a larger model"),
+    "a model of a billion layers": (put("n_layers", 10**9, "config"), "speaks of a larger model"),
+    "heads that do not divide": (put("n_heads", 3, "config"), "not divisible"),
+    "a setting this library does not know": (put("rotary", True, "config"), "differs in rotary"),
+    "no configuration": (with_description(lambda description: description.pop("config")), "lacks something.*config"),
+    "a configuration of words": (put("config", "large"), "lacks something|differs in"),
+    "a vocabulary of numbers": (put("vocabulary", 7), "lacks something"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_is_no_good_checkpoint_gets_a_clear_error(good, tmp_path, case):
+    spoil, words = BAD[case]
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(spoil(good))
+    with pytest.raises(CheckpointError, match=words) as error:
+        load_checkpoint(path)
+    assert "bad.safetensors" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (put("batch_size", "many", "settings"), "settings that make no trainer here"),
+        (put("patience", -1, "settings"), "settings that make no trainer here"),
+        (put("colour", "red", "settings"), "settings that make no trainer here"),
+        (put("generator", {"bit_generator": "MT19937"}), "settings that make no trainer here"),
+        (put("optimizer", {"name": "adam", "settings": {"rate": 1}}), "settings that make no trainer here"),
+        (put("schedule", {"name": "warmup", "arguments": {"stops": 3}}), "settings that make no trainer here"),
+        (put("schedule", {"name": "sunshine", "arguments": {}}), "make no trainer here .unknown schedule 'sunshine'"),
+        (put("position", 1000), "settings that make no trainer here"),
+        (put("position", -1), "settings that make no trainer here"),
+    ],
+)
+def test_settings_that_make_no_sense_are_no_surprise_later(good, corpus, tmp_path, spoil, words):
+    path = tmp_path / "bad.safetensors"
+    path.write_bytes(spoil(good))
+    with pytest.raises(CheckpointError, match=words):
+        Trainer.resume(path, corpus)
+
+
+def test_the_signed_file_of_these_tests_is_a_good_one(good, corpus, tmp_path):
+    (tmp_path / "run.safetensors").write_bytes(put_together(*taken_apart(good)))
+    assert Trainer.resume(tmp_path / "run.safetensors", corpus).steps == 5
+
+
+def test_places_that_are_no_files(tmp_path):
+    with pytest.raises(CheckpointError, match="is a folder"):
+        load_checkpoint(tmp_path)
+    with pytest.raises(CheckpointError, match="there is no checkpoint at"):
+        load_checkpoint(tmp_path / "nothing.safetensors")
+    with pytest.raises(CheckpointError, match="there is no checkpoint at|cannot be the path"):
+        load_checkpoint("a\0b")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such pipes")
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(CheckpointError, match="no ordinary file"):
+        load_checkpoint(tmp_path / "pipe")
+
+
+def test_a_damaged_file_points_to_the_one_before(corpus, tmp_path):
+    path, trainer = tmp_path / "run.safetensors", Trainer(small(corpus), corpus)
+    for _ in range(2):
+        trainer.save(path)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"The one before is .*run\.previous\.safetensors"):
+        load_checkpoint(path)
+
+
+def fuzz(path, data):
+    path.write_bytes(data)
+    try:
+        model, _ = load_checkpoint(path)
+    except CheckpointError:
+        return
+    assert np.isfinite(model.flat_parameters).all()
+
+
+def mutations(good):
+    """Files near a good one: bytes replaced, cut out or put in; and files of nothing but random bytes."""
+    at = st.one_of(st.integers(0, 2_000), st.integers(0, len(good)))
+    edit = st.tuples(at, st.integers(0, 8), st.binary(max_size=8))
+
+    def apply(edits):
+        data = good
+        for start, length, new in edits:
+            data = data[:start] + new + data[start + length :]
+        return data
+
+    return st.one_of(st.lists(edit, min_size=1, max_size=4).map(apply), st.binary(max_size=300))
+
+
+@pytest.mark.parametrize("examples", [200, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_random_bytes_give_an_error_or_a_model(good, tmp_path, examples):
+    @settings(max_examples=examples, deadline=None, database=None)
+    @given(data=mutations(good))
+    def run(data):
+        fuzz(tmp_path / "fuzz.safetensors", data)
+
+    run()

@@ -1,0 +1,271 @@
+"""The dashboard without a browser: its buttons pressed from a loop like the kernel's."""
+
+import asyncio
+import re
+import threading
+import time
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+
+from cllm_lib import Trainer, load_corpus
+from cllm_lib.training.checkpoint import load_checkpoint
+from cllm_lib.training.diagnostics import Movement
+from cllm_lib.training.history import History
+from cllm_lib.workbook.widgets import pictures, training_dashboard
+
+TINY = {"d_model": 12, "n_layers": 2, "n_heads": 2, "d_ff": 8, "dtype": "float64"}
+
+
+def words(html):
+    return re.sub(r"<[^>]+>", "", html.value)
+
+
+def in_a_loop(action):
+    """Run a coroutine; afterwards no task may be left."""
+
+    async def run():
+        await action()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(run())
+
+
+async def until(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.005)
+
+
+def test_before_start_there_is_nothing():
+    threads = threading.active_count()
+    dashboard = training_dashboard()
+    assert dashboard.trainer is None
+    assert dashboard.task is None
+    assert threading.active_count() == threads
+    assert "no model, no thread, no cache" in words(dashboard.status)
+    assert (dashboard.start.disabled, dashboard.stop.disabled, dashboard.save.disabled) == (False, True, True)
+
+
+def test_it_trains_to_the_end_and_leaves_the_model():
+    async def action():
+        dashboard = training_dashboard(epochs=5, learning_rate=0.01, **TINY)
+        dashboard.start.click()
+        assert dashboard.start.disabled
+        assert dashboard.epochs.disabled
+        await until(lambda: dashboard.task is None)
+        history = dashboard.trainer.history
+        assert history.epoch_losses[-1] < history.epoch_losses[0] - 0.3
+        assert len(history.validation_losses) == 5
+        assert "Done: 40 steps" in words(dashboard.status)
+        assert dashboard.bar.value == 1.0
+        assert "After step 40 it says: the sky is" in words(dashboard.sample)
+        assert not dashboard.start.disabled
+        straight = Trainer(type(dashboard.trainer.model)(dashboard.trainer.model.config), dashboard.trainer.corpus, learning_rate=0.01)
+        assert straight.fit(epochs=5).losses == history.losses
+
+    in_a_loop(action)
+
+
+def test_stop_answers_at_once_and_leaves_a_usable_model():
+    async def action():
+        dashboard = training_dashboard(texts=("prose",), epochs=500, d_model=64)
+        dashboard.start.click()
+        await until(lambda: dashboard.trainer.steps > 30)
+        pressed = time.monotonic()
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None)
+        assert time.monotonic() - pressed < 0.5
+        assert "Stopped after" in words(dashboard.status)
+        assert np.isfinite(dashboard.trainer.model.logits([[1, 2, 3]])).all()
+
+    in_a_loop(action)
+
+
+def test_others_work_while_it_trains():
+    async def action():
+        dashboard = training_dashboard(epochs=500, **TINY)
+        dashboard.start.click()
+        turns = []
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+            turns.append(dashboard.trainer.steps)
+        assert len(set(turns)) > 3
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None)
+
+    in_a_loop(action)
+
+
+def test_pause_holds_and_goes_on():
+    async def action():
+        dashboard = training_dashboard(epochs=5, **TINY)
+        dashboard.start.click()
+        await until(lambda: dashboard.trainer.steps > 5)
+        dashboard.pause.click()
+        await asyncio.sleep(0.15)
+        held = dashboard.trainer.steps
+        assert dashboard.pause.description == "GO ON"
+        await asyncio.sleep(0.2)
+        assert dashboard.trainer.steps == held
+        assert "Paused after step" in words(dashboard.status)
+        dashboard.pause.click()
+        await until(lambda: dashboard.task is None)
+        assert dashboard.trainer.steps == 40
+
+    in_a_loop(action)
+
+
+def test_a_paused_run_can_be_stopped():
+    async def action():
+        dashboard = training_dashboard(epochs=500, **TINY)
+        dashboard.start.click()
+        await until(lambda: dashboard.trainer.steps > 1)
+        dashboard.pause.click()
+        await asyncio.sleep(0.2)
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None, 1.0)
+
+    in_a_loop(action)
+
+
+def test_saved_and_loaded_it_goes_on_where_it_was(tmp_path):
+    path = str(tmp_path / "run.safetensors")
+
+    async def action():
+        first = training_dashboard(epochs=2, file=path, texts=("sayings", "patterns"), batch_size=32, **TINY)
+        first.start.click()
+        await until(lambda: first.trainer.steps > 10)
+        first.stop.click()
+        await until(lambda: first.task is None)
+        first.save.click()
+        stopped = first.trainer.steps
+        assert f"Saved after step {stopped}" in words(first.status)
+        second = training_dashboard(epochs=1, file=path)
+        second.load.click()
+        assert f"Loaded: {stopped} steps on sayings + patterns" in words(second.status)
+        assert f"Loss after {stopped:,} steps" in second.curves.value
+        second.start.click()
+        await until(lambda: second.task is None)
+        straight = Trainer(
+            type(first.trainer.model)(first.trainer.model.config),
+            first.trainer.corpus,
+            batch_size=32,
+            learning_rate=3e-3,
+            evaluate_every=first.trainer.evaluate_every,
+        )
+        straight.fit(steps=second.trainer.steps)
+        assert second.trainer.history == straight.history
+
+    in_a_loop(action)
+
+
+def test_it_names_zeros_within_one_batch():
+    async def action():
+        dashboard = training_dashboard(init="zeros", **TINY)
+        dashboard.start.click()
+        await until(lambda: dashboard.verdict.value)
+        assert words(dashboard.verdict) == "Examined at step 1: Every weight is exactly zero: the initialisation never reached them."
+        await until(lambda: dashboard.parts.value)
+        assert "embedding all 0, gradient 0.0e+00" in dashboard.parts.value
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None)
+
+    in_a_loop(action)
+
+
+@pytest.mark.parametrize(
+    ("prepare", "complaint"),
+    [
+        (lambda d: setattr(d.texts["sayings"], "value", False), "no text is chosen"),
+        (lambda d: setattr(d.files, "value", "nowhere/at all.txt"), "no text file at nowhere/at all.txt"),
+        (lambda d: d.sizes.update(n_heads=5), "not divisible"),
+    ],
+)
+def test_what_keeps_it_from_starting_is_shown(prepare, complaint):
+    async def action():
+        dashboard = training_dashboard(**TINY)
+        prepare(dashboard)
+        dashboard.start.click()
+        assert dashboard.task is None
+        assert complaint in words(dashboard.status)
+        assert 'role="alert"' in dashboard.status.value
+
+    in_a_loop(action)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_goes_wrong_while_it_trains_is_shown():
+    async def action():
+        dashboard = training_dashboard(optimizer="sgd", learning_rate=1.0, epochs=20, **TINY)
+        dashboard.start.click()
+        dashboard.trainer.base_rate = 1e300
+        await until(lambda: dashboard.task is None)
+        assert "TrainingDiverged: the loss is nan" in words(dashboard.status)
+        assert not dashboard.start.disabled
+
+    in_a_loop(action)
+
+
+def test_files_of_ones_own_are_added(tmp_path):
+    (tmp_path / "mine ä.txt").write_text("one two three four five six seven eight nine ten " * 20, encoding="utf-8")
+
+    async def action():
+        dashboard = training_dashboard(texts=("sayings", str(tmp_path / "mine ä.txt")), epochs=1, **TINY)
+        dashboard.start.click()
+        await until(lambda: dashboard.task is None)
+        assert "seven" in dashboard.trainer.corpus.vocabulary
+        assert len(dashboard.trainer.corpus.tokens) == len(load_corpus("sayings").tokens) + 200
+
+    in_a_loop(action)
+
+
+@pytest.mark.parametrize(("action", "complaint"), [("save", "there is no folder"), ("load", "there is no checkpoint")])
+def test_a_place_that_does_not_exist_is_an_answer(action, complaint):
+    async def act():
+        dashboard = training_dashboard(file="nowhere/at/all.safetensors", epochs=1, **TINY)
+        dashboard.start.click()
+        await until(lambda: dashboard.task is None)
+        getattr(dashboard, action).click()
+        assert complaint in words(dashboard.status)
+
+    in_a_loop(act)
+
+
+def test_a_save_in_the_midst_of_a_run_is_a_whole_one(tmp_path):
+    path = str(tmp_path / "run.safetensors")
+
+    async def action():
+        dashboard = training_dashboard(epochs=500, file=path, **TINY)
+        dashboard.start.click()
+        for _ in range(5):
+            await asyncio.sleep(0.02)
+            dashboard.save.click()
+            assert load_checkpoint(path)[1].steps == dashboard.trainer.steps
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None)
+
+    in_a_loop(action)
+
+
+def test_pictures_are_well_formed_and_tell_their_numbers():
+    history = History(losses=[5.0, 4.0, 3.0, float("nan")], validation_losses={2: 4.5, 4: float("nan")})
+    picture = ElementTree.fromstring(pictures.loss_svg(history, 2, {"ln V": 5.63}))
+    assert picture.attrib["aria-label"] == "Loss after 4 steps: training 3.000, validation 4.500; known beforehand: ln V 5.63"
+    moved = [Movement("embedding", 0.5, 2e-3), Movement("layer 0", 0.0, float("nan")), Movement("output", 1e9, 0.0)]
+    picture = ElementTree.fromstring(pictures.movements_svg(moved))
+    assert "embedding 2e-03, gradient 5.0e-01; layer 0 all 0, gradient 0.0e+00; output 0e+00" in picture.attrib["aria-label"]
+    circles = [float(element.attrib["cx"]) for element in picture.iter() if element.tag == "circle"]
+    shaded = next(element for element in picture.iter() if element.tag == "rect").attrib
+    assert float(shaded["x"]) < circles[0] < float(shaded["x"]) + float(shaded["width"])
+    assert circles[1] < float(shaded["x"])
+
+
+@pytest.mark.parametrize("losses", [[], [3.0], [1e30, 2.0], list(np.linspace(5, 1, 10_000))])
+def test_any_curve_can_be_drawn(losses):
+    ElementTree.fromstring(pictures.loss_svg(History(losses=list(losses)), 9, {"ln V": 5.63}))
+    steps, means = pictures.thinned(losses, 9)
+    assert len(steps) == len(means) <= pictures.POINTS
+    assert not losses or steps[-1] == len(losses)
