@@ -1,5 +1,6 @@
 """`make bench`: prints tables of ratios, and writes them to benchmarks/RESULTS.md."""
 
+import itertools
 import os
 import platform
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks import growth, memory, peers
+from benchmarks import generation, growth, memory, peers
 from benchmarks.compare import Missing, Worker, alternate, ratio
 
 THREADS = 2
@@ -32,8 +33,14 @@ PAIRS = {  # work, peer, and the ratio to reach
     "large": [(STEP, FUSED, 1.0), (STEP, DEFAULT, 0.55), (STEP, COMPILED, 1.15), (FORWARD_BACKWARD, PRODUCTS, 1.25)],
     "small": [(STEP, FUSED, 0.35), (STEP, COMPILED, 0.75)],
 }
-MEMORY_TO_REACH, SLOPE_TO_REACH = 0.6, 0.15
+CACHED, RECOMPUTED, PYTORCH_CACHED = "a token, with the cache", "recomputed", "PyTorch, with a cache"
+SPEAKERS = {CACHED: generation.Cached, RECOMPUTED: generation.Recomputed, PYTORCH_CACHED: generation.PyTorchCached}
+SPEAKERS_PAIRS = [(CACHED, RECOMPUTED, 0.2), (CACHED, PYTORCH_CACHED, 1.0)]
+SPEAKERS_TURNS = {"large": dict(rounds=20, steps=3), "small": dict(rounds=40, steps=15)}
+TOKEN_GROWTH = dict(rounds=20, steps=10)
+MEMORY_TO_REACH, SLOPE_TO_REACH, EXCESS_TO_REACH = 0.6, 0.15, 1.2
 ALLOWED_LOSS, ALLOWED_STEP = 1e-6, 1e-3  # float32 rounds to 6e-8 of a loss; Adam makes much of tiny gradients
+ALLOWED_LOGITS = 1e-5
 
 
 def main():
@@ -44,7 +51,7 @@ def main():
     busy = psutil.cpu_percent(interval=3)
     conditions.append(f"Before the run other programs kept the processors {busy:.0f} % busy.")
     say("\n".join(conditions) + (" Ratios of a busy machine say little: close what you can." if busy > 10 else ""))
-    sections = [*(speed(label) for label in SIZES), memory_section(), growth_section()]
+    sections = [*(speed(label) for label in SIZES), generation_section(), memory_section(), growth_section(), token_growth_section()]
     conditions.append(f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes.")
     write_whole(RESULTS, page(conditions, sections))
     say(f"\nWritten to benchmarks/{RESULTS.name}.")
@@ -103,11 +110,53 @@ def speed_row(work, peer, result, target):
         work,
         peer,
         *times,
-        f"{result.value:.2f}",
-        f"{result.low:.2f} to {result.high:.2f}",
+        two_digits(result.value),
+        f"{two_digits(result.low)} to {two_digits(result.high)}",
         f"{target}",
         verdict(result.value <= target),
     ]
+
+
+def two_digits(value):
+    """A ratio to two decimals, and a tiny one to two digits: 0.0047 is not 0."""
+    return f"{value:.2f}" if value >= 0.1 else f"{value:.2g}"
+
+
+def generation_section():
+    """The next token after a long context, at both sizes."""
+    rows, agreed = zip(*(next_token(label) for label in SIZES), strict=True)
+    note = f"The logits of all tokens, and the largest. Before anything was timed, those of ours with the cache: {'; '.join(agreed)}."
+    header = ["size", "work", "peer", "ours, ms", "peer, ms", "ratio", "quartiles", "to reach", ""]
+    return section(f"The next token after {generation.CONTEXT - 1} others", header, [*itertools.chain(*rows)], note)
+
+
+def next_token(label):
+    """Rows of one size, and how closely the contestants agree there."""
+    config = generation.lengthened(SIZES[label])
+    size = f"V = {config.vocab_size:,}, d = {config.d_model}"
+    workers = {name: Worker(build, config) for name, build in SPEAKERS.items()}
+    agreed = check_same_logits(workers)
+    rounds = SPEAKERS_TURNS[label]["rounds"]
+    times = alternate(
+        workers, **SPEAKERS_TURNS[label], report=lambda done: say(f"\rnext token, {label} size: round {done} of {rounds}", end="")
+    )
+    for worker in workers.values():
+        worker.close()
+    rows = [[size, *speed_row(work, peer, ratio(times[work], times[peer]), target)] for work, peer, target in SPEAKERS_PAIRS]
+    return rows, f"{size}: {agreed}"
+
+
+def check_same_logits(workers):
+    """Say how closely each contestant gives the cache's logits; stop if it does not."""
+    logits, found = workers[CACHED].call("logits"), []
+    for name, worker in workers.items():
+        if name == CACHED or worker.missing:
+            continue
+        distance = generation.apart(logits, worker.call("logits"))
+        if not distance <= ALLOWED_LOGITS:
+            raise SystemExit(f"{name} computes something else: logits apart by {distance:.1e}. Nothing was timed.")
+        found.append(f"{name} within {distance:.0e}")
+    return ", ".join(found)
 
 
 def memory_section():
@@ -172,6 +221,39 @@ def growth_section():
     )
     header = ["growth", "measured, us a token", "counted, us", "factors", "slope", "to reach", "", "slope on products only"]
     return section("Growth of the time of a token", header, rows, note)
+
+
+def token_growth_section():
+    """Time of a token, with the cache, against the operations counted, as the context grows."""
+    first, *longer = generation.LENGTHS
+    rows = []
+    for label, config in SIZES.items():
+        say(f"growth with the context, {label} size")
+        worker = Worker(generation.Growth, config)
+        times = worker.call("measure", *TOKEN_GROWTH.values())
+        worker.close()
+        found = {length: ratio(times[length], times[first]) for length in longer}
+        counted = {length: generation.operations(config, length) / generation.operations(config, first) for length in longer}
+        excess = {length: found[length].value / counted[length] for length in longer}
+        worst, last = max(excess, key=excess.get), longer[-1]
+        rows.append(
+            [
+                f"V = {config.vocab_size:,}, d = {config.d_model}",
+                f"{1e6 * found[last].peer:.0f} to {1e6 * found[last].ours:.0f}",
+                f"{found[last].value:.2f} ({found[last].low:.2f} to {found[last].high:.2f})",
+                f"{counted[last]:.2f}",
+                f"{excess[worst]:.2f} at {worst:,}",
+                f"{EXCESS_TO_REACH}",
+                verdict(excess[worst] <= EXCESS_TO_REACH),
+            ]
+        )
+    note = (
+        f"One token after {first} to {last:,} tokens, the last one included. Counted are the additions and multiplications of its matrix "
+        "products: with the weights always the same, with keys and values in proportion to the context. The excess is the measured factor "
+        f"over the counted one, where it is largest; factors are from {first} tokens on."
+    )
+    header = ["size", "measured, us", "factor (quartiles)", "counted factor", "largest excess", "to reach", ""]
+    return section("Growth of the time of a token with its context, with the cache", header, rows, note)
 
 
 def verdict(reached):

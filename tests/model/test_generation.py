@@ -362,10 +362,11 @@ def test_distinct_n_counts_pieces_that_did_not_come_before(tokens, n):
     assert distinct_n(tokens, n) == distinct_n(np.array(tokens), n) == len(new) / len(pieces)
 
 
-def test_the_patients_words_repeat_themselves():
-    words = "is the blue is the blue is the".split()
-    assert [distinct_n(words, n) for n in (1, 2, 3)] == [3 / 8, 3 / 7, 3 / 6]
-    assert distinct_n("why the sky is blue".split(), 1) == 1.0
+@pytest.mark.parametrize(
+    ("text", "shares"), [("is the blue is the blue is the", [3 / 8, 3 / 7, 3 / 6]), ("why the sky is blue", [1.0, 1.0, 1.0])]
+)
+def test_the_patients_words_repeat_themselves(text, shares):
+    assert [distinct_n(text.split(), n) for n in (1, 2, 3)] == shares
 
 
 @pytest.mark.parametrize(

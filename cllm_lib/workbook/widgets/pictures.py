@@ -7,7 +7,7 @@ import numpy as np
 from cllm_lib.training.diagnostics import HEALTHY_UPDATES
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
-WIDTH, HEIGHT = 480, 250
+WIDTH, HEIGHT = 440, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 16, 34
 POINTS = 200  # of a curve: more cannot be told apart
 ROW = 26
@@ -99,7 +99,7 @@ def movements_svg(moved):
     -------
     str
     """
-    left, right, width = 84, 118, 420
+    left, right, width = 76, 130, 390
     height = 44 + ROW * len(moved) + 30
 
     def place(power):

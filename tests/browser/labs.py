@@ -1,0 +1,111 @@
+"""JupyterLab in a real browser: what the tests of this folder share."""
+
+import contextlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import nbformat
+import psutil
+import pytest
+from notebooks.books import ROOT
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+REQUIRED = bool(os.environ.get("CI"))
+
+needs_a_browser = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM and not REQUIRED, reason="no Chromium here (Debian: apt install chromium); CI requires one"),
+]
+TOKEN = "a-test-needs-no-secret"
+
+
+@contextlib.contextmanager
+def running_lab(home, theme="JupyterLab Light"):
+    """What `make lab` starts, all it writes in `home`, the notebooks in its folder "workspace". Yields the address."""
+    settings = home / "settings" / "@jupyterlab" / "apputils-extension"
+    settings.mkdir(parents=True)
+    (settings / "themes.jupyterlab-settings").write_text(json.dumps({"theme": theme}), encoding="utf-8")
+    (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    folders = {f"JUPYTER_{name}": str(home / name.lower()) for name in ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")}
+    folders |= {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings"), "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces")}
+    folders |= {"CLLM_WORKSPACE": str(home / "workspace"), "HOME": str(home)}
+    command = [sys.executable, "tools/workbook.py", "lab", str(port), "--no-browser", f"--IdentityProvider.token={TOKEN}"]
+    log = home / "lab.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=ROOT, env=os.environ | folders, stdout=output, stderr=output)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        wait_for(lambda: ask(address, "/api") is not None, 60, lambda: log.read_text(errors="replace")[-2000:])
+        yield address
+    finally:
+        for process in [*psutil.Process(server.pid).children(recursive=True), server]:
+            process.terminate()
+        server.wait(20)
+
+
+def ask(address, path):
+    """A JSON answer of the server, or None while it does not listen."""
+    try:
+        with urllib.request.urlopen(f"{address}{path}?token={TOKEN}", timeout=5) as answer:
+            return json.load(answer)
+    except OSError:
+        return None
+
+
+def wait_for(condition, seconds, explain=lambda: ""):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s. {explain()}"
+        time.sleep(0.3)
+
+
+@contextlib.contextmanager
+def open_page():
+    """An empty page, 1,280 pixels wide."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
+        yield browser.new_page(viewport={"width": 1280, "height": 900})
+        browser.close()
+
+
+def kernel_is_idle(lab):
+    sessions = ask(lab, "/api/sessions") or []
+    return any(s["kernel"]["execution_state"] == "idle" and s["kernel"]["connections"] >= 1 for s in sessions)
+
+
+def open_chapter(page, lab, name):
+    page.set_default_timeout(30_000)
+    page.goto(f"{lab}/lab/tree/{name}?token={TOKEN}&reset")
+    page.get_by_role("heading", name=re.compile(r"^0\d · ")).first.wait_for()
+    wait_for(lambda: kernel_is_idle(lab), 60)
+
+
+def run_all(page, lab, name, seconds):
+    """Run every cell as a reader does, from the menu; return the chapter as saved once all have run."""
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.locator("#jp-mainmenu-run").get_by_text("Run All Cells", exact=True).click()
+    content = {}
+
+    def all_have_run():
+        page.keyboard.press("Control+s")
+        page.wait_for_timeout(700)
+        was_idle = kernel_is_idle(lab)  # between two cells a kernel is idle for a moment; hence the counts, and twice
+        content.update(ask(lab, f"/api/contents/{name}")["content"])
+        code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
+        return was_idle and kernel_is_idle(lab) and all(cell["execution_count"] for cell in code)
+
+    wait_for(all_have_run, seconds)
+    return nbformat.from_dict(content)

@@ -1,0 +1,151 @@
+"""The training dashboard in JupyterLab: pressed, watched, stopped, saved, and taken up again by a new kernel."""
+
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from browser.labs import ask, kernel_is_idle, needs_a_browser, open_page, running_lab, wait_for
+
+pytestmark = needs_a_browser
+
+# `make docs` names the folder of the stored screenshots; a test run leaves them in a temporary one.
+SCREENSHOTS = os.environ.get("CLLM_SCREENSHOTS")
+NAME = "dashboard.ipynb"
+CELLS = (
+    "from cllm_lib.workbook.widgets import training_dashboard\n\ndashboard = training_dashboard(epochs=200)\ndashboard",
+    "print('asked in between, at step', dashboard.trainer.steps)",
+)
+
+
+@pytest.fixture(scope="module", params=["JupyterLab Light", "JupyterLab Dark"], ids=["light", "dark"])
+def lab(request, tmp_path_factory):
+    home = tmp_path_factory.mktemp("lab")
+    with running_lab(home, theme=request.param) as address:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
+        notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        nbformat.write(notebook, home / "workspace" / NAME)
+        yield address, request.param.split()[-1].lower()
+
+
+@pytest.fixture
+def page():
+    with open_page() as page:
+        page.set_viewport_size({"width": 1280, "height": 1250})  # all of it in view
+        yield page
+
+
+class Dashboard:
+    """The dashboard on the page, as a reader sees it."""
+
+    def __init__(self, page, lab):
+        self.page, self.lab = page, lab
+
+    def open(self):
+        self.page.set_default_timeout(30_000)
+        self.page.goto(f"{self.lab}/lab/tree/{NAME}?token=a-test-needs-no-secret&reset")
+        self.page.locator(".jp-CodeCell").first.wait_for()
+        wait_for(lambda: kernel_is_idle(self.lab), 60)
+        self.run_cell(0)
+        self.page.get_by_role("button", name="START", exact=True).wait_for()
+
+    def run_cell(self, i):
+        self.page.locator(".jp-CodeCell .cm-content").nth(i).click()
+        self.page.keyboard.press("Control+Enter")
+
+    def press(self, name):
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def press_by_keyboard(self, name, key):
+        button = self.page.get_by_role("button", name=name, exact=True)
+        button.focus()
+        self.page.keyboard.press(key)
+
+    def status(self):
+        return self.page.locator(".jp-OutputArea-output p[role=status], .jp-OutputArea-output p[role=alert]").first.inner_text()
+
+    def wait_for_status(self, pattern, seconds=30):
+        wait_for(lambda: re.search(pattern, self.status()), seconds, self.status)
+        return re.search(pattern, self.status())
+
+    def label(self, beginning):
+        return self.page.locator(f"svg[aria-label^='{beginning}']").first.get_attribute("aria-label")
+
+    def training_loss(self):
+        return float(re.search(r"training ([\d.]+)", self.label("Loss after"))[1])
+
+    def seconds_to_stop(self):
+        """From the click to the word on the page, measured in the page."""
+        return self.page.evaluate(
+            """() => new Promise(resolve => {
+                const button = [...document.querySelectorAll('button')].find(b => b.innerText.trim() === 'STOP');
+                const begin = performance.now();
+                button.click();
+                const timer = setInterval(() => {
+                    if (document.body.innerText.includes('Stopped after')) {
+                        clearInterval(timer);
+                        resolve((performance.now() - begin) / 1000);
+                    }
+                }, 5);
+            })"""
+        )
+
+
+def test_start_watch_stop_save_restart_load_resume(page, lab, tmp_path):
+    address, theme = lab
+    dashboard = Dashboard(page, address)
+    dashboard.open()
+    dashboard.press("START")
+    dashboard.wait_for_status(r"Epoch ([2-9]|\d\d)")
+    early = dashboard.training_loss()
+    dashboard.run_cell(1)  # the kernel is free meanwhile
+    page.get_by_text(re.compile(r"asked in between, at step \d+")).wait_for()
+    dashboard.wait_for_status(r"Epoch \d\d")
+    wait_for(lambda: dashboard.training_loss() < early - 0.5, 60, dashboard.status)
+    page.get_by_text(re.compile("it says: the sky is")).wait_for()
+    assert "embedding" in dashboard.label("Change of the weights")
+    folder = Path(SCREENSHOTS) if SCREENSHOTS else tmp_path
+    page.locator(".jp-OutputArea-output").first.screenshot(path=folder / f"dashboard_{theme}.png")
+
+    assert dashboard.seconds_to_stop() < 0.5
+    stopped = int(dashboard.wait_for_status(r"Stopped after ([\d,]+) of")[1].replace(",", ""))
+    dashboard.press("SAVE")
+    dashboard.wait_for_status(rf"Saved after step {stopped:,}")
+    session = ask(address, "/api/sessions")[0]
+    page.evaluate(
+        "([address, id]) => fetch(`${address}/api/kernels/${id}/restart?token=a-test-needs-no-secret`, {method: 'POST',"
+        " headers: {'X-XSRFToken': document.cookie.match(/_xsrf=([^;]*)/)?.[1] || ''}})",
+        [address, session["kernel"]["id"]],
+    )
+    page.wait_for_timeout(2_000)
+    wait_for(lambda: kernel_is_idle(address), 60)
+    dashboard.run_cell(0)
+    dashboard.wait_for_status("Nothing has been made yet")
+    dashboard.press("LOAD")
+    dashboard.wait_for_status(rf"Loaded: {stopped:,} steps on sayings")
+    loaded = dashboard.label("Loss after")
+    assert loaded.startswith(f"Loss after {stopped:,} steps: training ")
+    dashboard.press("START")
+    dashboard.wait_for_status(r"Epoch \d\d")
+    wait_for(lambda: not dashboard.label("Loss after").startswith(f"Loss after {stopped:,} "), 20)
+    assert dashboard.training_loss() < early - 0.4  # the curve goes on below, it does not begin anew
+    dashboard.press("STOP")
+    dashboard.wait_for_status("Stopped after|Done")  # it may be through by itself
+
+
+def test_from_the_keyboard_and_zeros_are_named_at_once(page, lab):
+    dashboard = Dashboard(page, lab[0])
+    dashboard.open()
+    sliders = page.get_by_role("slider")
+    weights = sliders.nth(sliders.count() - 1)
+    weights.focus()
+    page.keyboard.press("ArrowRight")
+    page.get_by_text("zeros", exact=True).wait_for()
+    dashboard.press_by_keyboard("START", "Enter")
+    page.get_by_text("Examined at step 1: Every weight is exactly zero: the initialisation never reached them.").wait_for()
+    dashboard.press_by_keyboard("PAUSE", "Space")
+    dashboard.wait_for_status("Paused after step")
+    dashboard.press_by_keyboard("GO ON", "Space")
+    dashboard.press_by_keyboard("STOP", "Enter")
+    dashboard.wait_for_status("Stopped after")
