@@ -2,8 +2,6 @@
 
 import contextlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
 
 
@@ -27,6 +25,8 @@ def write_whole(path, data, keep=None):
     OSError
         If the disk is full, or the folder may not be written. The old file is as it was, and nothing half-written stays.
     """
+    import tempfile  # here, not above: with what it brings along it would be a third of the library's own import time
+
     path = Path(path)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -46,6 +46,8 @@ def write_whole(path, data, keep=None):
 
 def _second_name(path, keep):
     """Let `keep` be the file that `path` is, without a moment in which either name is missing."""
+    import shutil
+
     beside = path.with_name(f".{keep.name}.part")
     _remove(beside)
     try:

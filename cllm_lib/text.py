@@ -1,6 +1,5 @@
 """Text in, token ids and batches out; and what can be counted from a text before any training."""
 
-import hashlib
 import math
 import string
 from collections import Counter
@@ -61,6 +60,8 @@ class Corpus:
     @property
     def fingerprint(self):
         """SHA-256 of words, ids and how many are held out: the same for the same text, cut and numbered the same way."""
+        import hashlib  # here, not above: few need it, and it brings OpenSSL
+
         content = "\0".join(self.vocabulary).encode() + self.tokens.astype("<i8").tobytes() + str(self.n_validation).encode()
         return hashlib.sha256(content).hexdigest()
 

@@ -33,7 +33,7 @@ make bench               time a training step beside PyTorch and JAX (10 minutes
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks
 make lock                resolve requirements.lock anew from pyproject.toml
-make docs                redraw the pictures of the README
+make docs                redraw the pictures of the README, screenshots of the dashboard among them
 make clean               remove the environment (your workspace/ stays)
 Without make: python3 tools/workbook.py lab (or any other of these words; fresh takes the chapter as its next word)."""
 
@@ -262,6 +262,8 @@ def docs():
     """Redraw the pictures of the README."""
     set_up()
     run(environment_python(), "tools/draw_docs.py")
+    screenshots = dict(os.environ, CLLM_SCREENSHOTS=str(ROOT / "docs"))
+    run(environment_python(), "-m", "pytest", "-n", "0", "tests/browser/test_dashboard.py", "-k", "start_watch", env=screenshots)
 
 
 def lock():

@@ -1,7 +1,5 @@
 """What training measured, as plain columns."""
 
-import csv
-import io
 import math
 from dataclasses import dataclass, field
 
@@ -55,6 +53,9 @@ class History:
 
     def to_csv(self, path):
         """Write the columns as a CSV file, whole or not at all; an empty field where nothing was measured."""
+        import csv
+        import io
+
         columns = self.columns()
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")

@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -225,7 +226,7 @@ def test_a_folder_that_may_not_be_written_loses_nothing_and_says_so(corpus, tmp_
     def forbidden(**arguments):
         raise PermissionError(errno.EACCES, "Permission denied")
 
-    monkeypatch.setattr(files.tempfile, "mkstemp", forbidden)  # root may always write
+    monkeypatch.setattr(tempfile, "mkstemp", forbidden)  # root may always write
     with pytest.raises(CheckpointError, match="could not be written .Permission denied.; no checkpoint was there before"):
         Trainer(small(corpus), corpus).save(tmp_path / "run.safetensors")
 
