@@ -176,3 +176,34 @@ def test_a_byte_order_mark_is_no_word(tmp_path):
 
 def test_a_vocabulary_of_one_holds_only_unknown():
     assert not load_corpus("sayings", vocab_size=1).tokens.any()
+
+
+def test_the_fingerprint_tells_texts_apart(tmp_path):
+    (tmp_path / "same.txt").write_text("a b c a b c", encoding="utf-8")
+    (tmp_path / "other.txt").write_text("a b c a c b", encoding="utf-8")
+    same, other = load_corpus(tmp_path / "same.txt"), load_corpus(tmp_path / "other.txt")
+    assert same.fingerprint == load_corpus(tmp_path / "same.txt").fingerprint
+    held_out = load_corpus(tmp_path / "same.txt", validation_fraction=0.5)
+    assert (
+        len({same.fingerprint, other.fingerprint, held_out.fingerprint, load_corpus(tmp_path / "same.txt", vocab_size=2).fingerprint}) == 4
+    )
+
+
+def test_odd_texts_are_read_all_the_same(tmp_path):
+    odd = tmp_path / "ein Ordner ä" / "eine Datei ß.txt"
+    odd.parent.mkdir()
+    odd.write_bytes(b"the\0sky is\0 \0 blue")
+    assert load_corpus(odd).vocabulary == ("<unk>", "\0", "blue", "is\0", "the\0sky")
+    odd.write_text("sky " * 40, encoding="utf-8")
+    one_word = load_corpus(odd)
+    assert one_word.vocabulary == ("<unk>", "sky")
+    assert one_word.bigram_entropy(32) == 0.0
+
+
+@pytest.mark.slow
+def test_a_gibibyte_of_one_line_is_one_word(tmp_path):
+    (tmp_path / "long.txt").write_bytes(b"a" * 2**30)
+    corpus = load_corpus(tmp_path / "long.txt")
+    assert len(corpus.tokens) == 1
+    with pytest.raises(ValueError, match="the text has 1 tokens; one sequence of 32 and its last target need 33"):
+        corpus.batches_per_epoch(4, 32)

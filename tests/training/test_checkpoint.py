@@ -123,6 +123,18 @@ def test_a_task_without_a_text_is_resumed_too(tmp_path):
     assert_same_run(straight, resumed)
 
 
+@pytest.mark.parametrize("text", ["sky " * 40, 'the\0sky is blue\0 \U0001f30c "quoted" \\n ' * 20], ids=["one word", "odd words"])
+def test_odd_texts_go_through_a_file(tmp_path, text):
+    (tmp_path / "text ä.txt").write_text(text, encoding="utf-8")
+    odd = load_corpus(tmp_path / "text ä.txt")
+    trainer = Trainer(small(odd), odd, batch_size=1)
+    trainer.fit(epochs=1)
+    trainer.save(tmp_path / "run.safetensors")
+    resumed = Trainer.resume(tmp_path / "run.safetensors", odd)
+    assert_same_run(trainer, resumed)
+    assert load_checkpoint(tmp_path / "run.safetensors")[1].vocabulary == odd.vocabulary
+
+
 def test_the_model_alone_can_be_loaded(corpus, tmp_path):
     trainer = Trainer(small(corpus), corpus)
     trainer.fit(steps=5)
