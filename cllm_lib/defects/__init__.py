@@ -2,10 +2,14 @@
 
     CLLM(config, init=defects.SilentZeroInit())
     CLLM(config, attention=defects.SimplifiedAttention())
+    program(config, repairs={"exponential"})  # many at once, less what is repaired
+    Trainer(model, TargetIsTheWordItself(corpus))  # a spoilt text
+    inference_model(trained)  # the same weights, computed with by other lines
 
 The sound model contains none of these lines and no switch that would turn one on. :data:`ALL` is the catalogue.
 Wherever a forward pass is the exhibit, its backward pass is the true gradient of that wrong forward pass; and the
-other way round. So each fault stands alone, and a measurement that shows it shows nothing else.
+other way round. So each fault stands alone, and a measurement that shows it shows nothing else. :func:`program` is the
+exception: all that was wrong after the program's last fix, at once.
 """
 
 import inspect
@@ -22,21 +26,28 @@ from cllm_lib.defects.attention import (
     TaylorExponential,
     home_made_exponential,
 )
+from cllm_lib.defects.data import SortedByLocality, TargetIsTheWordItself, TrainedOnTheHeldOut, last_file_only, shared_ids
+from cllm_lib.defects.inference import DIFFERENCES, LayerAtInference, inference_model, keep_first_k
 from cllm_lib.defects.initialization import EmbeddingsOnlyInit, SilentZeroInit
 from cllm_lib.defects.layers import LayerNormFromTheWrongTensor, LayerOfTheHalfRepair, LostEmbeddingGradient, NoResidual
+from cllm_lib.defects.program import REPAIRS, hashed_corpus, hashed_ids, program, program_training
 from cllm_lib.defects.training import GradientOfAnotherLoss, OnlyEmbeddings
 from cllm_lib.model.attention import CausalSelfAttention
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
+from cllm_lib.text import load_corpus
 from cllm_lib.training.optimizers import SGD
 
 __all__ = [
     "ALL",
+    "DIFFERENCES",
+    "REPAIRS",
     "BlockProjection",
     "Defect",
     "EmbeddingsOnlyInit",
     "GradientOfAnotherLoss",
     "HeadStride",
+    "LayerAtInference",
     "LayerNormFromTheWrongTensor",
     "LayerOfTheHalfRepair",
     "LostEmbeddingGradient",
@@ -47,10 +58,21 @@ __all__ = [
     "OuterProductAttention",
     "SilentZeroInit",
     "SimplifiedAttention",
+    "SortedByLocality",
+    "TargetIsTheWordItself",
     "TaylorExponential",
+    "TrainedOnTheHeldOut",
     "half_repaired",
+    "hashed_corpus",
+    "hashed_ids",
     "home_made_exponential",
     "incident",
+    "inference_model",
+    "keep_first_k",
+    "last_file_only",
+    "program",
+    "program_training",
+    "shared_ids",
 ]
 
 
@@ -83,11 +105,12 @@ class Defect:
     Attributes
     ----------
     part : type
-        Call it without arguments to get the part; at the seam "model" it takes the place of CLLM itself, and at the
-        seam "optimizer" it is called with the model it is to train.
-    seam : {"init", "attention", "layer", "embedding", "model", "optimizer"}
-        The argument of :class:`~cllm_lib.model.transformer.CLLM` that takes it; "optimizer" is one of
-        :class:`~cllm_lib.training.trainer.Trainer`.
+        Call it without arguments to get the part; at the seam "model" it takes the place of CLLM itself, at the seam
+        "loader" that of load_corpus, and at the seams "optimizer" and "corpus" it is called with the model it is to
+        train, or with the corpus it is to spoil.
+    seam : {"init", "attention", "layer", "embedding", "model", "optimizer", "corpus", "loader"}
+        The argument of :class:`~cllm_lib.model.transformer.CLLM` that takes it; "optimizer" and "corpus" are two of
+        :class:`~cllm_lib.training.trainer.Trainer`, and a loader makes what the latter takes.
     sound : callable
         Makes the part that belongs there, called as `part` is.
     symptom, exposure : str
@@ -101,7 +124,7 @@ class Defect:
     exposure: str
 
     def patient(self, config, seed=0):
-        """A model that has this defect and no other; where the optimiser is the defect, a sound one for it to train."""
+        """A model that has this defect and no other; where optimiser or text are the defect, a sound one to train with it."""
         return self._model(self.part, config, seed)
 
     def healthy(self, config, seed=0):
@@ -111,7 +134,8 @@ class Defect:
     def _model(self, part, config, seed):
         if self.seam == "model":
             return part(config, seed=seed)
-        return CLLM(config, seed=seed, **({} if self.seam == "optimizer" else {self.seam: part()}))
+        outside = self.seam in ("optimizer", "corpus", "loader")
+        return CLLM(config, seed=seed, **({} if outside else {self.seam: part()}))
 
 
 def _paragraph(part, title):
@@ -141,4 +165,10 @@ ALL = {
     "lost embedding gradient": _exhibit(LostEmbeddingGradient, "embedding", TokenEmbedding),
     "layer of the half repair": _exhibit(LayerOfTheHalfRepair, "layer", TransformerLayer),
     "only embeddings updated": _exhibit(OnlyEmbeddings, "optimizer", lambda model: SGD(1e-3)),
+    "target is the word itself": _exhibit(TargetIsTheWordItself, "corpus", lambda corpus: corpus),
+    "sorted by locality": _exhibit(SortedByLocality, "corpus", lambda corpus: corpus),
+    "trained on the held-out": _exhibit(TrainedOnTheHeldOut, "corpus", lambda corpus: corpus),
+    "shared ids": _exhibit(shared_ids, "corpus", lambda corpus: corpus),
+    "last file only": _exhibit(last_file_only, "loader", load_corpus),
+    "another layer at inference": _exhibit(LayerAtInference, "layer", TransformerLayer),
 }

@@ -1,5 +1,7 @@
 """Attention as it was before its fix, and as the fix made it: forward faults first, then the two backward passes."""
 
+import math
+
 import numpy as np
 
 from cllm_lib.model.attention import (
@@ -133,23 +135,12 @@ class TaylorExponential(CausalSelfAttention):
     """
 
     def attend(self, query, key, value):
-        """Scores as they should be; weights by :func:`home_made_exponential`."""
-        allowed = causal_mask(query.shape[2])
-        scores = query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1])
-        largest = np.where(allowed, scores, -np.inf).max(axis=-1, keepdims=True)
-        powers = np.where(allowed, home_made_exponential(np.where(allowed, scores - largest, 0.0)), 0.0)
-        total = powers.sum(axis=-1, keepdims=True)
-        return (powers / total) @ value, (query, key, value, total, scores == largest, powers / total)
+        """See :func:`home_made_forward`."""
+        return home_made_forward(query, key, value)
 
     def attend_backward(self, d_output, cache):
-        """The true gradient of 1 + x: slope 1 for every key, and the largest score stands in every term."""
-        query, key, value, total, is_largest, weights = cache
-        d_weights = d_output @ value.swapaxes(-1, -2)
-        allowed = causal_mask(query.shape[2])
-        d_powers = np.where(allowed, (d_weights - (d_weights * weights).sum(axis=-1, keepdims=True)) / total, 0.0)
-        d_scores = d_powers - is_largest * d_powers.sum(axis=-1, keepdims=True)
-        d_scores = d_scores / np.sqrt(query.shape[-1])
-        return d_scores @ key, d_scores.swapaxes(-1, -2) @ query, weights.swapaxes(-1, -2) @ d_output
+        """See :func:`home_made_backward`."""
+        return home_made_backward(d_output, cache)
 
 
 class MissingAttentionGradient(CausalSelfAttention):
@@ -229,6 +220,26 @@ def written_to_blocks(dx):  # (B, H, T, d) -> (B, H, T, d)
     for h in range(n_heads):
         d_blocks[:, h : h + time] += dx[:, h]
     return split_heads(d_blocks.reshape(batch, time, n_heads * d_head), n_heads)
+
+
+def home_made_forward(query, key, value, mask=None):  # 3 x (B, H, T, d), (T, T) -> (B, H, T, d)
+    """Scores as they should be; weights by :func:`home_made_exponential`."""
+    allowed = causal_mask(query.shape[2]) if mask is None else mask
+    scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
+    largest = np.where(allowed, scores, -np.inf).max(axis=-1, keepdims=True)
+    powers = np.where(allowed, home_made_exponential(np.where(allowed, scores - largest, 0.0)), 0.0)
+    total = powers.sum(axis=-1, keepdims=True)
+    return (powers / total) @ value, (query, key, value, allowed, total, scores == largest, powers / total)
+
+
+def home_made_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, T, d)
+    """The true gradient of 1 + x: slope 1 for every key, and the largest score stands in every term."""
+    query, key, value, allowed, total, is_largest, weights = cache
+    d_weights = d_output @ value.swapaxes(-1, -2)
+    d_powers = np.where(allowed, (d_weights - (d_weights * weights).sum(axis=-1, keepdims=True)) / total, 0.0)
+    d_scores = d_powers - is_largest * d_powers.sum(axis=-1, keepdims=True)
+    d_scores = d_scores / math.sqrt(query.shape[-1])
+    return d_scores @ key, d_scores.swapaxes(-1, -2) @ query, weights.swapaxes(-1, -2) @ d_output
 
 
 def home_made_exponential(x):

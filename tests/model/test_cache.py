@@ -216,7 +216,9 @@ def test_other_parts_get_no_cache(what):
         KeyValueCache(model)
 
 
-@pytest.mark.parametrize("name", [name for name, defect in defects.ALL.items() if defect.seam not in ("init", "optimizer", "corpus", "loader")])
+@pytest.mark.parametrize(
+    "name", [name for name, defect in defects.ALL.items() if defect.seam not in ("init", "optimizer", "corpus", "loader")]
+)
 def test_the_museum_gets_no_cache(name):
     assert not can_cache(defects.ALL[name].patient(CONFIG))
 

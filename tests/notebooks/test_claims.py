@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
+from cllm_lib.model.generation import distinct_n, generate
+from cllm_lib.ngrams import KneserNeyTrigram
 from cllm_lib.text import windows
 from cllm_lib.training.optimizers import SGD, Adam, Momentum, RMSProp
 from cllm_lib.training.schedules import warmup
@@ -77,3 +79,29 @@ def test_chapter_03_on_a_text_the_shortcut_trains_as_no_gradient_does(seed):
     assert ends["outer-product backward"] == pytest.approx(ends["missing attention gradient"], abs=0.15)
     assert max(ends.values()) < corpus.bigram_entropy(32)
     assert sound < min(ends.values()) - 0.4
+
+
+CHAPTER_06 = {"d_model": 64, "n_layers": 2, "n_heads": 4, "d_ff": 256, "tie_embeddings": False}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chapter_06_the_held_out_loss_is_lowest_after_epoch_3_and_ends_above_ln_v(seed):
+    corpus = load_corpus("sayings", validation_fraction=0.1)
+    trainer = Trainer(CLLM(CLLMConfig(10_000, **CHAPTER_06), seed=seed), corpus, learning_rate=3e-3, evaluate_every=8, seed=seed)
+    assert trainer.fit(epochs=30).epoch_losses[-1] < 0.4
+    losses = list(trainer.history.validation_losses.values())
+    assert int(np.argmin(losses)) == 2
+    assert np.log(10_000) < losses[-1] < 9.85
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chapter_06_always_the_likeliest_word_runs_in_a_circle_and_triples_are_ahead(seed):
+    corpus = load_corpus("prose", validation_fraction=0.15)
+    model = CLLM(CLLMConfig(len(corpus.vocabulary), **CHAPTER_06), seed=seed)
+    trainer = Trainer(model, corpus, learning_rate=1e-3, batch_size=8, evaluate_every=19, patience=4, seed=seed)
+    trainer.fit(epochs=40)
+    trainer.restore_best()
+    said = generate(model, corpus.encode("the sea is"), 120, temperature=0)
+    assert distinct_n(said[-60:], 2) < 0.3
+    triples = KneserNeyTrigram(corpus.train_tokens, len(corpus.vocabulary)).probabilities(corpus.validation_tokens)
+    assert trainer.best.loss > -np.log(triples).mean() + 0.3

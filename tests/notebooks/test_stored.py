@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from notebooks.books import NAMES, PATHS, ROOT, exercise_cells, read, solution
+from notebooks.books import NAMES, PATHS, ROOT, exercise_cells, may_differ, read, solution
 
 from cllm_lib.workbook.exercises import exercises_of
 
@@ -76,3 +76,9 @@ def test_the_map_lists_every_chapter():
         text = (ROOT / document).read_text(encoding="utf-8")
         for name in NAMES[1:]:
             assert f"{name}.ipynb" in text, (document, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_cell_whose_output_may_differ_says_why(name):
+    for cell in filter(may_differ, read(name).cells):
+        assert re.match(r"# NBVAL_IGNORE_OUTPUT: \w.{9,}\n", cell.source), cell.source

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from cllm_lib import CLLM, CLLMConfig
+from cllm_lib.training.diagnostics import HEALTHY_UPDATES, Movement
+from cllm_lib.training.history import History
 from cllm_lib.training.optimizers import SGD
 from cllm_lib.training.ravine import ravine_loss, ravine_path
 from cllm_lib.workbook import figures
@@ -187,3 +189,56 @@ def test_computation_graph_shows_the_shapes_of_the_run(batch, time, width, inner
     assert f"d expand\n{batch}×{time}×{inner}\nd W {width}×{inner}\nd b {inner}" in texts
     assert f"d look up\n{batch}×{time}×{width}\nd E {words}×{width}\nsum of 4" in texts  # query, key, value, residual
     assert "loss\n1 number" in texts
+
+
+def test_repair_ladders_draw_each_order_and_mark_what_exploded():
+    ladders = {"one": ("AB", [5.0, 900.0, 4.0]), "other": (["B", "A"], [5.0, 4.5, math.nan])}
+    axes = figures.repair_ladders(ladders, "Title", {"unigram entropy": 4.7}, ceiling=6.0)
+    drawn = lines(axes)
+    np.testing.assert_array_equal(drawn["_one"].get_ydata(), [5.0, 6.0, 4.0])
+    np.testing.assert_array_equal(drawn["_other"].get_ydata(), [5.0, 4.5, 6.0])
+    assert [(text.get_text(), text.xy) for text in axes.texts[1:]] == [
+        ("A\u2191", (1, 6.0)),
+        ("B", (2, 4.0)),
+        ("B", (1, 4.5)),
+        ("A\u2191", (2, 6.0)),
+    ]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "other"]
+    assert figures.numbers_drawn(axes) == ["  unigram entropy: at 4.7"]
+    assert axes.get_title() == "Title"
+
+
+def test_pair_matrix_writes_each_number_into_its_field():
+    axes = figures.pair_matrix([[4.26, 900.0], [math.nan, 5.0]], "NA", "Pairs", ceiling=6.0)
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[4.26, 6.0], [6.0, 5.0]])
+    assert {text.get_position(): text.get_text() for text in axes.texts} == {
+        (0, 0): "4.3",
+        (1, 0): "\u2191",
+        (0, 1): "\u2191",
+        (1, 1): "5.0",
+    }
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["N", "A"]
+    assert figures.numbers_drawn(axes) == ["  Pairs: the last row, A, is largest at N (column 0): 6"]
+
+
+def test_training_report_draws_both_losses_and_each_part_over_the_healthy_band():
+    history = History(losses=[5.0] * 6, epoch_losses=[5.0, 4.0, 3.0], validation_losses={2: 5.5, 6: 4.5})
+    moved = [Movement("embedding", 1.0, 2e-3), Movement("layer 0", 1.0, 0.5), Movement("output", 0.0, math.nan), Movement("x", 0.0, 0.0)]
+    left, right = figures.training_report(history, 2, {"ln V": 6.0}, moved)
+    np.testing.assert_array_equal(lines(left)["training"].get_xdata(), [1, 2, 3])
+    np.testing.assert_array_equal(lines(left)["training"].get_ydata(), [5.0, 4.0, 3.0])
+    np.testing.assert_array_equal(lines(left)["held out"].get_xdata(), [1, 3])
+    np.testing.assert_array_equal(lines(left)["held out"].get_ydata(), [5.5, 4.5])
+    assert set(lines(left)["ln V"].get_ydata()) == {6.0}
+    points = {name: (line.get_xdata()[0], line.get_ydata()[0]) for name, line in lines(right).items()}
+    assert points == {"embedding": (0, 2e-3), "layer 0": (1, 0.5)}  # what was all 0, or stood still, has no point
+    assert [label.get_text() for label in right.get_xticklabels()] == ["embedding", "layer\n0", "output", "x"]
+    assert (right.patches[0].get_y(), right.patches[0].get_y() + right.patches[0].get_height()) == HEALTHY_UPDATES
+    assert (right.get_yscale(), left.get_xlabel(), right.get_ylabel()) == ("log", "epoch", "update ratio")
+    assert figures.numbers_drawn(right) == ["  embedding: at 0.002", "  layer 0: at 0.5"]
+
+
+def test_training_report_before_any_epoch_ends_is_still_a_figure(capsys, monkeypatch):
+    monkeypatch.setattr(figures, "display", lambda picture: None)
+    figures.show(figures.training_report(History(losses=[5.0]), 4, {"ln V": 6.0}, []), "Nothing yet.")
+    assert capsys.readouterr().out == "What to see: Nothing yet.\n  ln V: at 6\n"

@@ -1,0 +1,272 @@
+"""Exercises of 05_the_repair_ladder."""
+
+import math
+
+from cllm_lib.defects import REPAIRS
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, number, run, shown
+
+LETTERS = dict(zip("ENAFROSW", REPAIRS, strict=True))
+
+
+def order_of_repairs(answer):
+    """A prediction: the eight repairs in the order in which one would make them."""
+    if not isinstance(answer, str | list | tuple) or not all(isinstance(letter, str) for letter in answer):
+        raise NotYet(f"your order is {brief(answer)}; a word of eight letters was asked for, such as {''.join(LETTERS)!r}.")
+    letters = [letter for letter in "".join(answer).upper() if letter not in " ,"]
+    unknown = [letter for letter in letters if letter not in LETTERS]
+    if unknown:
+        raise NotYet(f"no repair has the letter {unknown[0]!r}: there are {', '.join(LETTERS)}.")
+    twice = sorted({letter for letter in letters if letters.count(letter) > 1})
+    if twice:
+        raise NotYet(f"{', '.join(twice)} stands in your order more than once. Each repair is made once.")
+    missing = [letter for letter in LETTERS if letter not in letters]
+    if missing:
+        raise NotYet(f"still to be placed: {', '.join(missing)}. In the end everything is repaired.")
+    return f"Noted: {''.join(letters)}, beginning with {LETTERS[letters[0]]}. Its ladder will be drawn beside two others."
+
+
+# Reading a loss ---------------------------------------------------------------------------------------------------
+
+
+def reading(losses, levels):
+    """Reference: what the last three epochs say, in a word."""
+    if not losses[-1] <= 2 * levels["ln V"]:
+        return "exploded"
+    for name, level in levels.items():
+        if all(abs(loss - level) <= 0.15 for loss in losses[-3:]):
+            return name
+    return "moving"
+
+
+_LEVELS = {"ln V": 5.6, "unigram entropy": 4.7, "bigram entropy": 1.5}
+_READINGS = [  # losses, levels, what a wrong answer here suggests
+    ([3.0, 3.0, 3.0, 3.0], _LEVELS, "It stands, but at no level: below one of them is not near it."),
+    ([5.5, 4.9, 4.75, 4.72, 4.71], _LEVELS, "The last three lie within 0.15 of 4.7."),
+    ([5.61, 5.6, 5.6, 5.6], _LEVELS, "The last three lie within 0.15 of 5.6."),
+    ([5.0, 4.62, 4.6, 4.61], _LEVELS, "A loss a little below a level stands there too: compare the absolute distance."),
+    ([5.6, 5.3, 5.0, 4.7], _LEVELS, "It only passes through 4.7: all of the last three must lie near a level."),
+    ([5.6, 5.1, 4.7, 4.3], _LEVELS, "The mean of the last three is near a level, and they are not: look at each."),
+    ([4.7, 4.7, 4.7, 3.9, 3.3, 2.9], _LEVELS, "It stood there and left: only the last three count."),
+    ([5.6, 40.0, 4.72, 4.7, 4.71], _LEVELS, "It had exploded and came back: only its end counts."),
+    ([5.6, 812.0, 5_000.0], _LEVELS, "More than twice ln V is a model that does worse than knowing nothing."),
+    (
+        [5.6, 6.1, math.nan],
+        _LEVELS,
+        "NaN is not greater than anything, so `loss > limit` is False. Ask the other way round, or with np.isfinite.",
+    ),
+    ([5.6, 900.0, math.inf], _LEVELS, "An infinite loss has exploded."),
+    ([5.6, 7.9, 8.1, 8.0], _LEVELS, "Somewhat above ln V is no explosion: the border is twice ln V."),
+    ([2.0, 1.0, 0.95, 1.02], {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.3}, "Take the levels from the argument."),
+]
+
+
+def _examine_reading(answer):
+    for losses, levels, hint in _READINGS:
+        expected, said = reading(losses, levels), call(answer, losses, levels)
+        if not isinstance(said, str):
+            raise NotYet(f"for {_listed(losses)} it returned {brief(said)}; a word was asked for, such as {expected!r}.")
+        if said.strip() != said or said not in {*levels, "exploded", "moving"}:
+            raise NotYet(f"{said[:30]!r} is none of the words: they are 'exploded', 'moving', and the names in `levels`.")
+        if said != expected:
+            raise NotYet(f"for losses {_listed(losses)} it says {said!r}; {expected!r} was asked for. {hint}")
+
+
+def _listed(losses):
+    return "[" + ", ".join(f"{loss:g}" for loss in losses) + "]"
+
+
+# Worth in a company -----------------------------------------------------------------------------------------------
+
+
+def worth(end, repair, company):
+    """Reference: by how much a repair lowers the final loss, made in the company of others."""
+    company = set(company) - {repair}
+    return end(company) - end(company | {repair})
+
+
+def _end(repairs):
+    """A ladder made up for the check: b is worth something beside a only, and c does harm until b is there."""
+    if isinstance(repairs, str) and len(repairs) > 1:
+        raise NotYet("end was called with a text of several letters. Give it a set of repairs.")
+    repairs = set(repairs)
+    if not repairs <= set("abc"):
+        raise NotYet(f"end was called with {sorted(map(str, repairs))[:3]}, which are no repairs. A set of several is joined by |.")
+    return 5.0 - 0.25 * ("a" in repairs) - 1.5 * ({"a", "b"} <= repairs) + (0.5 if "b" not in repairs else -0.125) * ("c" in repairs)
+
+
+_COMPANIES = [("a", ""), ("b", ""), ("c", ""), ("b", "a"), ("c", "ab"), ("a", "abc"), ("b", "abc"), ("c", "c")]
+_WORTH_SLIPS = {
+    "the sign is turned round. A repair that lowers the loss is worth something: loss without it, minus loss with it.": (
+        lambda repair, company: _end(company | {repair}) - _end(company - {repair})
+    ),
+    "where the repair is in the company already you compare the company with itself, and get 0. Take it out for the first of the two.": (
+        lambda repair, company: _end(company) - _end(company | {repair})
+    ),
+    "that is its worth alone, whatever the company. Both ends want the company in them.": (
+        lambda repair, company: _end(set()) - _end({repair})
+    ),
+    "you compare with nothing repaired: that is what the whole company is worth. Compare with the company less this one repair.": (
+        lambda repair, company: _end(set()) - _end(company | {repair})
+    ),
+    "your first end has the whole company and your second this repair alone. Add it to the company: company | {repair}.": (
+        lambda repair, company: _end(company - {repair}) - _end({repair})
+    ),
+    "only one end is in it: that is a loss, not a difference of two.": (lambda repair, company: _end(company | {repair})),
+}
+
+
+def _examine_worth(answer):
+    seen = []
+    for repair, company in _COMPANIES:
+        given = set(company)
+        seen.append(number(_not_none(run(answer, _end, repair, given)), f"for {repair!r} beside {sorted(company)} it"))
+        if given != set(company):
+            raise NotYet("your function changed the company it was given. `company | {repair}` and `company - {repair}` make new sets.")
+    wanted = [worth(_end, repair, company) for repair, company in _COMPANIES]
+    if all(close(a, b) for a, b in zip(seen, wanted, strict=True)):
+        return
+    for reason, slip in _WORTH_SLIPS.items():
+        if all(close(a, slip(repair, set(company))) for a, (repair, company) in zip(seen, _COMPANIES, strict=True)):
+            raise NotYet(reason)
+    a, b, (repair, company) = next(row for row in zip(seen, wanted, _COMPANIES, strict=True) if not close(row[0], row[1]))
+    raise NotYet(f"for {repair!r} beside {sorted(company)} it is {shown(a)}; the loss without it, minus the loss with it, is {shown(b)}.")
+
+
+def _not_none(result):
+    if result is None:
+        raise NotYet("it returned None. Is there a `return` on every path?")
+    return result
+
+
+# The first wrong gradient -----------------------------------------------------------------------------------------
+
+
+def first_wrong(errors, tolerance=1e-3):
+    """Reference: the wrong gradient nearest to the output, or None."""
+    for name in reversed(errors):
+        if not errors[name] <= tolerance:
+            return name
+    return None
+
+
+_ERRORS = [
+    ({"embedding": 0.9, "layers.0.query": 0.7, "layers.1.query": 0.5, "layers.1.norm": 1e-9}, "layers.1.query"),
+    ({"embedding": 1e-9, "layers.0.query": 2.0, "layers.0.norm": 1e-8, "layers.1.query": 0.02, "layers.1.norm": 1e-9}, "layers.1.query"),
+    ({"embedding": 1.0, "layers.0.query": 1e-8}, "embedding"),
+    ({"embedding": 1e-9, "layers.0.query": math.nan, "layers.0.norm": 1e-9}, "layers.0.query"),
+    ({"embedding": 1e-9, "layers.0.query": 1e-5, "layers.0.norm": 1e-9}, None),
+]
+
+
+def _examine_first_wrong(answer):
+    for errors, expected in _ERRORS:
+        given = dict(errors)
+        said = run(answer, given)
+        if given != errors and not any(math.isnan(error) for error in errors.values()):
+            raise NotYet("your function changed the dictionary it was given. Look, and leave it as it is.")
+        if said is None and expected is not None and expected != "layers.0.query":
+            raise NotYet("it returned None although gradients are wrong. Is there a `return` on every path?")
+        if said is not None and not isinstance(said, str):
+            raise NotYet(f"it returned {brief(said)}; the name of an array was asked for.")
+        if said == expected:
+            continue
+        if expected is None:
+            raise NotYet(f"all errors are below the tolerance, and it returned {said!r}. None was asked for.")
+        if math.isnan(errors[expected]):
+            raise NotYet(
+                "an error of NaN was passed over. NaN is not greater than anything: `error > tolerance` is False. Ask the other way round."
+            )
+        wrong = [name for name, error in errors.items() if error > 1e-3]
+        if said == wrong[0] and len(wrong) > 1:
+            raise NotYet("that is the first in the order of the forward pass, the last to be computed on the way back. Begin at the end.")
+        if said == max(errors, key=errors.get):
+            raise NotYet(
+                "that is the one with the largest error. What is wrong above spoils all below: take the one nearest to the output."
+            )
+        if said not in errors:
+            raise NotYet(f"{brief(said)} is none of the names.")
+        raise NotYet(f"it names {said!r}, whose error is {errors[said]:g}; of the wrong ones {expected!r} is nearest to the output.")
+    if run(answer, {"embedding": 0.5, "layers.0.norm": 0.01}, 0.1) != "embedding":
+        raise NotYet("with a tolerance of 0.1 an error of 0.01 is none. Use the argument tolerance.")
+
+
+# What to do next --------------------------------------------------------------------------------------------------
+
+
+def triage(findings):
+    """Reference: what to mend next; the loss is asked last."""
+    wrong = findings["first wrong"]
+    if wrong is not None:
+        return "attention backward" if ".attention." in wrong else "norm backward"
+    if not findings["weights in [0, 1]"]:
+        return "exponential"
+    if not findings["reaches what it should"]:
+        return "attention forward"
+    if not findings["word comes through"]:
+        return "output and residual"
+    if findings["optimiser"] == "SGD":
+        return "Adam"
+    if findings["reading"] == "unigram entropy":
+        return "warm-up"
+    return None
+
+
+_SOUND = {
+    "first wrong": None,
+    "weights in [0, 1]": True,
+    "reaches what it should": True,
+    "word comes through": True,
+    "optimiser": "Adam",
+    "reading": "moving",
+}
+_ONE_FINDING = [
+    ({"first wrong": "layers.5.attention.key_weight"}, "attention backward", "A wrong gradient in an array of attention."),
+    ({"first wrong": "layers.5.feed_forward_norm.gain"}, "norm backward", "A wrong gradient in a LayerNorm."),
+    (
+        {"first wrong": "layers.2.attention_norm.gain"},
+        "norm backward",
+        "attention_norm is a LayerNorm: look for '.attention.', with both full stops.",
+    ),
+    ({"first wrong": "embedding"}, "norm backward", "The embedding's own gradient belongs to that repair."),
+    ({"weights in [0, 1]": False}, "exponential", "Attention weights outside [0, 1]."),
+    ({"reaches what it should": False}, "attention forward", "A position that reaches the wrong ones."),
+    ({"word comes through": False}, "output and residual", "A silenced attention that lets nothing through."),
+    ({"optimiser": "SGD"}, "Adam", "Everything else is right, and SGD crawls."),
+    ({"optimiser": "SGD", "reading": "unigram entropy"}, "Adam", "The optimiser comes before its warm-up."),
+    ({"reading": "unigram entropy"}, "warm-up", "All is right, and it stands at the unigram entropy."),
+]
+_FREE_OF_THE_LOSS = ("attention backward", "norm backward", "exponential", "attention forward", "output and residual")
+
+
+def _examine_triage(answer):
+    for finding, expected, hint in _ONE_FINDING:
+        said = _mended(answer, _SOUND | finding)
+        if said != expected:
+            raise NotYet(f"for {finding} alone it says {said!r}; {expected!r} was asked for. {hint}")
+    if (said := _mended(answer, _SOUND)) is not None:
+        raise NotYet(f"where nothing is wrong it says {said!r}; None was asked for.")
+    loss_speaks = {"optimiser": "SGD", "reading": "exploded"}
+    for finding, _, _ in _ONE_FINDING[:7]:
+        for reading_of_loss in (loss_speaks, {"reading": "unigram entropy"}):
+            said = _mended(answer, _SOUND | finding | reading_of_loss)
+            if said not in _FREE_OF_THE_LOSS:
+                raise NotYet(f"it says {said!r} while {next(iter(finding))!r} is not in order yet. The optimiser and the loss come last.")
+
+
+def _mended(answer, findings):
+    given = dict(findings)
+    said = run(answer, given)
+    if given != findings:
+        raise NotYet("your function changed the findings. Look, and leave them as they are.")
+    if said is not None and not (isinstance(said, str) and said in REPAIRS):
+        raise NotYet(f"it returned {brief(said)}, which is the name of no repair. They are {', '.join(REPAIRS)}.")
+    return said
+
+
+EXERCISES = {
+    "05.1": Exercise("EOWFRSNA", order_of_repairs),
+    "05.2": Exercise(reading, _examine_reading),
+    "05.3": Exercise(worth, _examine_worth),
+    "05.4": Exercise(first_wrong, _examine_first_wrong),
+    "05.5": Exercise(triage, _examine_triage),
+}

@@ -1,0 +1,68 @@
+"""What chapter 06 gives its reader besides checks: a score, and five texts that differ where the chapter says."""
+
+import numpy as np
+import pytest
+
+from cllm_lib.text import Corpus, load_corpus
+from cllm_lib.workbook.exercises.chapter_06 import DIAGNOSIS, patients, score
+
+LOSSES = [8.4, *[5.0] * 8, 1.3, *[0.5] * 19, 0.3]  # epochs 1, 10 and 30 are those of the chapter
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ([8.4, 1.3, 0.3], "Within 0.5 at 3 of 3; you were nearer than the documents at both of theirs."),
+        ({"a": 8.0, "b": 3.0, "c": 0.5}, "Within 0.5 at 2 of 3; you were nearer than the documents at both of theirs."),
+        (np.array([9.2, 6.0, 4.0]), "Within 0.5 at 0 of 3; you and the documents share epochs 1 and 10, one each."),
+        (("5", "8", "4"), "Within 0.5 at 0 of 3; the documents were nearer at epochs 1 and 10."),
+        (
+            [9.2, 4.0, 2.0],
+            "Within 0.5 at 0 of 3; you were nearer than the documents at both of theirs, and a picture to correct is worth having.",
+        ),
+    ],
+)
+def test_the_score_is_kind_and_right(numbers, words, capsys):
+    score(numbers, LOSSES)
+    said = capsys.readouterr().out.splitlines()
+    assert said[-1] == words
+    assert len(said) == 4
+
+
+def test_the_score_gives_each_distance(capsys):
+    score([8.0, 2.0, 1.0], LOSSES)
+    assert capsys.readouterr().out.splitlines()[:3] == [
+        "epoch  1: you 8.00, measured 8.40: off by 0.40",
+        "epoch 10: you 2.00, measured 1.30: off by 0.70",
+        "epoch 30: you 1.00, measured 0.30: off by 0.70",
+    ]
+
+
+def test_without_numbers_the_documents_are_scored(capsys):
+    score(None, LOSSES)
+    assert capsys.readouterr().out.splitlines() == [
+        "No numbers were written down, which is fine. The documents' own, made before any run, were these:",
+        "epoch  1: promised 7.50, measured 8.40: off by 0.90",
+        "epoch 10: promised 5.00, measured 1.30: off by 3.70",
+    ]
+
+
+def test_the_five_texts_are_told_apart_by_counting_as_the_answers_say():
+    texts = patients()
+    assert set(texts) == {*DIAGNOSIS, "S"}
+    assert all(isinstance(text, Corpus) for text in texts.values())
+    sound, found = texts["S"], {}
+    assert sound.fingerprint == load_corpus(["sayings", "prose"], validation_fraction=0.15).fingerprint
+    for letter, text in texts.items():
+        inputs, targets = next(text.batches(16, 32, np.random.default_rng(2)))
+        if len(text.tokens) < len(sound.tokens):
+            found[letter] = "one file"
+        elif len(np.unique(text.tokens)) < len(np.unique(sound.tokens)):
+            found[letter] = "shared ids"
+        elif (inputs == targets).all():
+            found[letter] = "own word"
+        elif (targets[:, :-1] == inputs[:, 1:]).mean() < 0.5:
+            found[letter] = "sorted"
+        elif len(text.train_tokens) + len(text.validation_tokens) > len(text.tokens):
+            found[letter] = "leak"
+    assert found == DIAGNOSIS
