@@ -12,6 +12,7 @@ import psutil
 
 from benchmarks import generation, growth, memory, peers
 from benchmarks.compare import Missing, Worker, alternate, ratio
+from cllm_lib.files import write_whole
 
 THREADS = 2
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -53,7 +54,7 @@ def main():
     say("\n".join(conditions) + (" Ratios of a busy machine say little: close what you can." if busy > 10 else ""))
     sections = [*(speed(label) for label in SIZES), generation_section(), memory_section(), growth_section(), token_growth_section()]
     conditions.append(f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes.")
-    write_whole(RESULTS, page(conditions, sections))
+    write_whole(RESULTS, page(conditions, sections).encode("utf-8"))
     say(f"\nWritten to benchmarks/{RESULTS.name}.")
 
 
@@ -312,13 +313,6 @@ def version(package):
         return metadata.version(package)
     except metadata.PackageNotFoundError:
         return None
-
-
-def write_whole(path, text):
-    """Write a file whole or not at all."""
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8", newline="\n")
-    os.replace(beside, path)
 
 
 def say(text, end="\n"):
