@@ -1,0 +1,397 @@
+"""Exercises of 06_training_a_language_model."""
+
+import math
+
+import numpy as np
+
+from cllm_lib import defects
+from cllm_lib.text import load_corpus
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, by_letter, call, close, compared, number, shown
+
+# -- 06.1 --
+EPOCHS = (1, 10, 30)
+PROMISED = {1: 7.5, 10: 5.0}  # documents 000 to 002, for their own fix
+NEAR = 0.5  # nats: a factor of 1.6 in the number of words one hesitates between
+
+
+def examine_numbers(answer):
+    """Three losses, in the order of the epochs; none is wrong, some are no losses."""
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    if isinstance(answer, str) or np.ndim(answer) != 1 or len(answer) != 3:
+        raise NotYet("three numbers were asked for, such as [7.5, 5.0, 4.0]: the loss of epoch 1, of epoch 10, of epoch 30.")
+    for epoch, entry in zip(EPOCHS, answer, strict=True):
+        value = number(entry, f"your loss of epoch {epoch}")
+        if value < 0:
+            raise NotYet(f"{shown(value)} is below 0: a loss is minus the logarithm of a probability, and those are at most 1.")
+        if value > 20:
+            raise NotYet(f"{shown(value)} is more than twice ln 10,000 = 9.21, the loss of who knows nothing. Losses, in nats, please.")
+    return "Noted, before the run. The score stands below it."
+
+
+def score(numbers, losses):
+    """Say how near three numbers came that were written down before the run; without them the documents' are scored.
+
+    Parameters
+    ----------
+    numbers : sequence of 3 float, dict of 3, or None
+        What exercise 06.1 returned.
+    losses : sequence of float
+        Mean loss of each epoch.
+    """
+    measured = {epoch: losses[epoch - 1] for epoch in EPOCHS}
+    if numbers is None:
+        print("No numbers were written down, which is fine. The documents' own, made before any run, were these:")
+        told, who = PROMISED, "promised"
+    else:
+        values = numbers.values() if isinstance(numbers, dict) else numbers
+        told, who = dict(zip(EPOCHS, map(float, values), strict=True)), "you"
+    for epoch, value in told.items():
+        print(f"epoch {epoch:2}: {who} {value:.2f}, measured {measured[epoch]:.2f}: off by {abs(value - measured[epoch]):.2f}")
+    if numbers is not None:
+        print(verdict(told, measured))
+
+
+def verdict(told, measured):
+    """One kind sentence."""
+    near = sum(abs(told[epoch] - measured[epoch]) <= NEAR for epoch in EPOCHS)
+    better = sum(abs(told[epoch] - measured[epoch]) < abs(PROMISED[epoch] - measured[epoch]) for epoch in PROMISED)
+    against = ("the documents were nearer at epochs 1 and 10", "you and the documents share epochs 1 and 10, one each")
+    beside = f"you were nearer than the documents at both of theirs{'' if near else ', and a picture to correct is worth having'}"
+    return f"Within {NEAR} at {near} of 3; {(*against, beside)[better]}."
+
+
+# -- 06.2 --
+def inputs_and_targets(tokens, seq_len):
+    """Reference: sequences side by side, each with the same text one word later."""
+    count = (len(tokens) - 1) // seq_len
+    return tokens[: count * seq_len].reshape(count, seq_len), tokens[1 : count * seq_len + 1].reshape(count, seq_len)
+
+
+def _pairs_in_loops(tokens, seq_len):
+    starts = [s for s in range(0, len(tokens), seq_len) if s + seq_len < len(tokens)]
+    return [[[tokens[s + t + later] for t in range(seq_len)] for s in starts] for later in (0, 1)]
+
+
+def examine_inputs_and_targets(answer):
+    """On texts of several lengths, against loops; two full sequences need their last target too."""
+    for length, seq_len in ((13, 4), (12, 4), (9, 4), (20, 3), (5, 4)):
+        tokens = np.arange(length) * 7 % 23 + 100
+        result = call(answer, tokens, seq_len)
+        given = f"a text of {length} words in sequences of {seq_len}"
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise NotYet(f"it returned a {type(result).__name__}; two arrays were asked for: return inputs, targets.")
+        inputs, targets = (_integers(part, name) for part, name in zip(result, ("inputs", "targets"), strict=True))
+        right_inputs, right_targets = (np.array(part) for part in _pairs_in_loops(tokens.tolist(), seq_len))
+        if inputs.shape == targets.shape == right_inputs.shape:
+            if np.array_equal(inputs, right_inputs) and np.array_equal(targets, right_targets):
+                continue
+            _which_slip(inputs, targets, right_inputs, right_targets, tokens, given)
+        shapes = f"for {given} the shapes are {inputs.shape} and {targets.shape}; {right_inputs.shape} was asked for, twice."
+        if inputs.shape == right_inputs.shape[::-1] != right_inputs.shape:
+            raise NotYet(f"{shapes} Sequences are rows: reshape(count, seq_len).")
+        if inputs.ndim == 2 and inputs.shape[1] == seq_len and len(inputs) == length - seq_len:
+            raise NotYet(f"{shapes} Yours begin at every word and overlap; here each begins where the last one ended.")
+        if inputs.ndim == 2 and len(inputs) == len(right_inputs) + 1:
+            raise NotYet(
+                f"{shapes} You have one sequence too many: the last word of each needs a target, so {seq_len} words are not enough."
+            )
+        if inputs.ndim == 2 and len(inputs) == len(right_inputs) - 1:
+            raise NotYet(f"{shapes} A full sequence was dropped: (length - 1) // seq_len of them fit.")
+        raise NotYet(f"{shapes} How many full sequences fit, if one word must be left for the last target?")
+
+
+def _integers(part, name):
+    try:
+        array = np.asarray(part)
+        if array.dtype.kind not in "iu" and not np.array_equal(array, np.round(array)):
+            raise NotYet(f"{name} hold numbers that are no ids; ids were asked for. Were they scaled, or is one NaN?")
+    except (TypeError, ValueError):
+        raise NotYet(
+            f"{name} are of type {type(part).__name__} with rows of different lengths, or no numbers; an array was asked for."
+        ) from None
+    return array
+
+
+def _which_slip(inputs, targets, right_inputs, right_targets, tokens, given):
+    """Both have the right shape. Raise what explains them."""
+    where = f"for {given} the first row reads {inputs[0].tolist()}, its targets {targets[0].tolist()}."
+    if np.array_equal(inputs, right_targets) and np.array_equal(targets, right_inputs):
+        raise NotYet(f"{where} They have changed places: the target is the word that comes after, not before.")
+    if np.array_equal(inputs, targets):
+        raise NotYet(f"{where} Each target is the word itself: shift by one, or the model learns to repeat.")
+    if np.array_equal(inputs, right_inputs):
+        if np.array_equal(targets.ravel()[:-1], right_targets.ravel()[:-1]):
+            raise NotYet(f"{where} The very last target is wrong: does np.roll bring the first word of the text there?")
+        if np.array_equal(targets[:, :-1], right_targets[:, :-1]):
+            raise NotYet(f"{where} Only last targets are wrong. They are the first words of the sequences after: shift the text, then cut.")
+        if np.array_equal(targets.ravel()[:-1], right_targets.ravel()[1:]):
+            raise NotYet(f"{where} The targets are two words later; one was asked for.")
+        if np.array_equal(targets.ravel()[1:], right_inputs.ravel()[:-1]):
+            raise NotYet(f"{where} The targets are the words before; the next ones were asked for.")
+    if np.array_equal(np.sort(inputs, axis=None), np.sort(right_inputs, axis=None)):
+        raise NotYet(f"{where} The right words, in another order. Rows run along the text: reshape(count, seq_len), with no transpose.")
+    raise NotYet(f"{where} Asked for were {right_inputs[0].tolist()} and {right_targets[0].tolist()}.")
+
+
+# -- 06.3 --
+def seen_before(train, held_out, n):
+    """Reference: share of the places in the held-out text whose next n words stand somewhere in the training text."""
+    known = set(_runs(train, n))
+    runs = _runs(held_out, n)
+    return sum(run in known for run in runs) / len(runs)
+
+
+def _runs(tokens, n):
+    tokens = np.asarray(tokens).tolist()
+    return [tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1)]
+
+
+_TEXTS = [
+    ([3, 3, 4, 3, 1, 12, 4, 1, 12], [4, 1, 4, 3, 1, 12, 4, 2, 1, 1, 4, 1], 2),  # here every slip below gives another share
+    ([1, 2, 3, 4, 5, 6, 1, 2, 9], [1, 2, 3, 1, 2, 7, 2, 1, 1, 2], 2),
+    ([1, 2, 3, 4, 2, 3], [3, 2, 4, 3, 2, 3, 9, 9], 2),
+    ([5, 1, 2, 3, 5, 1], [1, 2, 3, 5, 1, 4, 5, 1, 2], 3),
+    ([1, 12, 3, 1, 1], [11, 2, 3, 1, 12, 3], 2),
+    ([4, 4, 1, 2], [1, 2, 4, 4, 8, 1], 1),
+    ([7, 1, 2, 7], [7, 7, 1, 2], 2),
+]
+
+
+def examine_seen_before(answer):
+    """On small texts whose runs can be counted by hand, against slices compared one by one."""
+    for train, held_out, n in _TEXTS:
+        value = number(call(answer, np.array(train), np.array(held_out), n), "the share")
+        places, seen_at = _places(train, held_out, n)
+        expected = len(seen_at) / len(places)
+        if close(value, expected):
+            continue
+        told = f"{compared('the share', value, expected)} Training {_line(train)}, held out {_line(held_out)}, runs of {n}."
+        for reason, slip in _seen_slips(train, held_out, n, places, seen_at).items():
+            if close(value, slip):
+                raise NotYet(f"{told} {reason}")
+        raise NotYet(f"{told} At each place of the held-out text: do its next {n} words stand in the training text?")
+
+
+def _line(tokens):
+    return " ".join(map(str, tokens))
+
+
+def _places(train, held_out, n):
+    windows = [train[i : i + n] for i in range(len(train) - n + 1)]
+    places = range(len(held_out) - n + 1)
+    return places, [i for i in places if held_out[i : i + n] in windows]
+
+
+def _seen_slips(train, held_out, n, places, seen_at):
+    """What slips make of one example: the value by the sentence that names the slip."""
+    distinct, known = set(_runs(held_out, n)), set(_runs(train, n))
+    back_places, back = _places(held_out, train, n)
+    chunks = [tuple(held_out[i : i + n]) for i in range(0, len(held_out) - n + 1, n)]
+    cut = {tuple(train[i : i + n]) for i in range(0, len(train) - n + 1, n)}
+    loose = {tuple(sorted(run)) for run in known}
+    text = f" {_line(train)} ".replace(" ", "")
+    return {
+        "That is a number of places; divide by all of them.": len(seen_at),
+        "In percent? A share, from 0 to 1, was asked for.": 100 * len(seen_at) / len(places),
+        "That is the share that was not seen.": 1 - len(seen_at) / len(places),
+        "The other way round: you ask which training runs stand in the held-out text.": len(back) / len(back_places),
+        "You count each distinct run once; every place counts, as every place has its loss.": len(distinct & known) / len(distinct),
+        "Your runs do not overlap: one begins at every word of the held-out text.": sum(c in known for c in chunks) / max(1, len(chunks)),
+        "The training runs do not overlap: one begins at every word there too.": sum(r in cut for r in _runs(held_out, n)) / len(places),
+        "You look at single words, not at runs.": sum(w in train for w in held_out) / len(held_out),
+        "A run has an order: the same words in another order are another run.": (
+            sum(tuple(sorted(run)) in loose for run in _runs(held_out, n)) / len(places)
+        ),
+        "You divide by the number of words; there are fewer places, for the last words begin no whole run.": len(seen_at) / len(held_out),
+        "You divide by one place too few: length - n + 1 runs fit.": len(seen_at) / max(1, len(places) - 1),
+        "You compare digits: 1, 12 and 11, 2 are different words and look alike without a gap.": (
+            sum("".join(map(str, held_out[i : i + n])) in text for i in places) / len(places)
+        ),
+    }
+
+
+# -- 06.4 --
+DIAGNOSIS = {"A": "own word", "B": "one file", "C": "leak", "D": "shared ids", "E": "sorted"}
+_WOULD_SHOW = {
+    "own word": "its training loss would fall far below the bigram entropy, to next to 0, and each target would be its own input.",
+    "sorted": "its inputs would rise from left to right, and hardly a target would be the next input.",
+    "shared ids": "it would have as many words as the two files, and far fewer different ones.",
+    "one file": "it would have fewer words in all than the two files together.",
+    "leak": "all runs of four held-out words would stand in its training text.",
+}
+_FILES = ["sayings", "prose"]
+
+
+def patients(validation_fraction=0.15):
+    """Five spoilt texts, and the sound one, S: what exercise 06.4 is about.
+
+    Parameters
+    ----------
+    validation_fraction : float
+
+    Returns
+    -------
+    dict of str to Corpus
+    """
+    sound = load_corpus(_FILES, validation_fraction=validation_fraction)
+    spoilt = {
+        "own word": defects.TargetIsTheWordItself(sound),
+        "sorted": defects.SortedByLocality(sound),
+        "shared ids": defects.shared_ids(sound),
+        "one file": defects.last_file_only(_FILES, validation_fraction=validation_fraction),
+        "leak": defects.TrainedOnTheHeldOut(sound),
+    }
+    return {letter: spoilt[fault] for letter, fault in DIAGNOSIS.items()} | {"S": sound}
+
+
+def examine_diagnosis(answer):
+    """One name for each letter; a wrong one is told what that fault would have shown."""
+    given = by_letter(answer, DIAGNOSIS, f"this is of type {type(answer).__name__}; a dictionary from letter to name was asked for.")
+    names = {letter: str(name).strip(" `").lower().replace("_", " ") for letter, name in given.items()}
+    for letter, name in names.items():
+        if name not in _WOULD_SHOW:
+            raise NotYet(f"{letter} is {name!r}, which is not in the table: take one of {', '.join(_WOULD_SHOW)}.")
+    for letter, name in names.items():
+        if name != DIAGNOSIS[letter]:
+            raise NotYet(f"{letter} as {name!r}: then {_WOULD_SHOW[name]} Look at {letter} there.")
+    return "Five faults, none of them in the model, each found by counting."
+
+
+# -- 06.5 --
+def keep_best(probabilities, k):
+    """Reference: the k best, sharing all probability in the old ratio."""
+    kept = np.zeros_like(probabilities)
+    best = np.argsort(-probabilities, kind="stable")[:k]
+    kept[best] = probabilities[best] / probabilities[best].sum()
+    return kept
+
+
+def _kept_in_loops(probabilities, ids):
+    total = sum(probabilities[i] for i in ids)
+    return np.array([p / total if i in ids else 0.0 for i, p in enumerate(probabilities)])
+
+
+def examine_keep_best(answer):
+    """Against loops, with the best at the end, in the middle, and fewer words than k."""
+    for given, k in (
+        ([0.25, 0.1, 0.2, 0.4, 0.05], 2),
+        ([0.02, 0.3, 0.08, 0.6], 1),
+        ([0.15, 0.25, 0.05, 0.1, 0.35, 0.1], 3),
+        ([0.3, 0.7], 5),
+    ):
+        probabilities = np.array(given)
+        ids = sorted(range(len(given)), key=lambda i: -given[i])
+        right = _kept_in_loops(given, ids[:k])
+        result = _distribution(call(answer, probabilities, k), len(given), f"{given} and k = {k}")
+        if np.allclose(result, right, rtol=1e-6, atol=1e-9):
+            continue
+        told = f"for {given} and k = {k} it is {result.round(3).tolist()}."
+        if np.allclose(result, _kept_in_loops(given, range(min(k, len(given))))):
+            raise NotYet(f"{told} Those are the first k ids, whatever they are: the program's own slip. The best k were asked for.")
+        if np.allclose(result, _kept_in_loops(given, ids[-k:])):
+            raise NotYet(f"{told} Those are the worst k. argsort sorts upwards: its last entries are the best.")
+        if np.allclose(result, np.where(right > 0, probabilities, 0.0)):
+            raise NotYet(f"{told} The right ones, and they sum to {result.sum():.3g}. They share all probability: divide by their sum.")
+        if np.allclose(result, probabilities):
+            raise NotYet(f"{told} Nothing was taken away: all but the best k must become 0.")
+        if np.allclose(result, np.where(right > 0, 1 / min(k, len(given)), 0.0)):
+            raise NotYet(f"{told} Now the best k are equally likely. They keep their old ratio.")
+        powers = np.exp(probabilities) * (right > 0)
+        if np.allclose(result, powers / powers.sum()):
+            raise NotYet(f"{told} A second softmax: these are probabilities already. Dividing by their sum keeps the ratio.")
+        if np.allclose(result, np.exp(np.where(right > 0, probabilities, 0)) / np.exp(np.where(right > 0, probabilities, 0)).sum()):
+            raise NotYet(f"{told} A second softmax, and exp(0) is 1: what was taken away came back. Divide by the sum instead.")
+        kept = int((result > 0).sum())
+        if kept != min(k, len(given)):
+            raise NotYet(f"{told} {kept} are kept; {min(k, len(given))} of {len(given)} were asked for.")
+        raise NotYet(f"{told} Asked for was {right.round(3).tolist()}: the best k, divided by their sum, at their own places.")
+
+
+def _distribution(result, size, given):
+    try:
+        array = np.asarray(result, dtype=float)
+    except (TypeError, ValueError):
+        raise NotYet(f"it returned something of type {type(result).__name__}; an array of probabilities was asked for.") from None
+    if array.shape != (size,):
+        raise NotYet(
+            f"for {given} it returned shape {array.shape}; one number for each of the {size} words was asked for, 0 for those left out."
+        )
+    if not np.isfinite(array).all():
+        raise NotYet(f"for {given} it holds NaN or infinity. Was something divided by a sum of 0?")
+    return array
+
+
+# -- 06.6 --
+def attend_one(query, keys, values):
+    """Reference: one query looks at all keys."""
+    scores = keys @ query / math.sqrt(len(query))
+    powers = np.exp(scores - scores.max())
+    return powers / powers.sum() @ values
+
+
+def _attend_in_loops(query, keys, values, scale=None, scores=None):
+    scale = math.sqrt(len(query)) if scale is None else scale
+    scores = [sum(q * k for q, k in zip(query, key, strict=True)) / scale for key in keys] if scores is None else scores
+    top = max(scores)
+    powers = [math.exp(score - top) for score in scores]
+    return np.array([sum(p * v[j] for p, v in zip(powers, values, strict=True)) / sum(powers) for j in range(len(values[0]))])
+
+
+def examine_attend_one(answer):
+    """Against loops, on odd sizes, one key alone, and scores that overflow."""
+    generator = np.random.default_rng(17)
+    for n, d, width, size in ((5, 3, 4, 1.0), (1, 2, 3, 1.0), (7, 9, 9, 1.0), (4, 4, 4, 30.0)):
+        query, keys, values = (size * generator.standard_normal(shape) for shape in (d, (n, d), (n, width)))
+        result = call(answer, query, keys, values)
+        given = f"{n} keys of {d} numbers and {n} values of {width}"
+        try:
+            array = np.asarray(result, dtype=float)
+        except (TypeError, ValueError):
+            raise NotYet(f"it returned something of type {type(result).__name__}; an array was asked for.") from None
+        if array.shape != (width,):
+            hint = " Those are weights, one for each key; average the values with them." if array.shape == (n,) else ""
+            raise NotYet(f"for {given} it returned shape {array.shape}; ({width},) was asked for.{hint}")
+        if not np.isfinite(array).all():
+            raise NotYet(f"for {given} it holds NaN or infinity. Large scores overflow exp: subtract their maximum first.")
+        right = _attend_in_loops(query, keys, values)
+        if np.allclose(array, right, rtol=1e-6, atol=1e-9):
+            continue
+        told = f"for {given} it begins with {array[0]:.4f}; {right[0]:.4f} was asked for."
+        for reason, slip in _attend_slips(query, keys, values).items():
+            if slip is not None and np.allclose(array, slip):
+                raise NotYet(f"{told} {reason}")
+        raise NotYet(f"{told} Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
+
+
+def _attend_slips(query, keys, values):
+    d, n = len(query), len(keys)
+    scores = keys @ query / math.sqrt(d)
+    powers = np.exp(np.minimum(scores, 700.0))
+    return {
+        "The scores were not divided by sqrt(d).": _attend_in_loops(query, keys, values, scale=1.0),
+        "The scores were divided by d; its square root was asked for.": _attend_in_loops(query, keys, values, scale=d),
+        "That is the plain mean of the values: the weights do not depend on the query.": values.mean(axis=0),
+        "The newest word does not look at itself: its own key and value are the last rows.": (
+            _attend_in_loops(query, keys[:-1], values[:-1]) if n > 1 else None
+        ),
+        "Only the newest word is looked at. The point of keeping the others is to look at them too.": values[-1] if n > 1 else None,
+        "The scores weigh the values as they are: softmax is missing.": scores @ values,
+        "The powers do not sum to 1: divide by their sum.": powers @ values,
+        "The values made the scores; the keys are for that.": (
+            _attend_in_loops(query, values, values) if values.shape == keys.shape else None
+        ),
+        "The keys were averaged; the values are what is handed over.": (
+            _attend_in_loops(query, keys, keys) if values.shape == keys.shape else None
+        ),
+    }
+
+
+EXERCISES = {
+    "06.1": Exercise(None, examine_numbers),
+    "06.2": Exercise(inputs_and_targets, examine_inputs_and_targets),
+    "06.3": Exercise(seen_before, examine_seen_before),
+    "06.4": Exercise(DIAGNOSIS, examine_diagnosis, only_one=True),
+    "06.5": Exercise(keep_best, examine_keep_best),
+    "06.6": Exercise(attend_one, examine_attend_one),
+}
