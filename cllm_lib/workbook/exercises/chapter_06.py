@@ -6,7 +6,7 @@ import numpy as np
 
 from cllm_lib import defects
 from cllm_lib.text import load_corpus
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, by_letter, call, close, compared, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
 
 # -- 06.1 --
 EPOCHS = (1, 10, 30)
@@ -247,14 +247,7 @@ def patients(validation_fraction=0.15):
 
 def examine_diagnosis(answer):
     """One name for each letter; a wrong one is told what that fault would have shown."""
-    given = by_letter(answer, DIAGNOSIS, f"this is of type {type(answer).__name__}; a dictionary from letter to name was asked for.")
-    names = {letter: str(name).strip(" `").lower().replace("_", " ") for letter, name in given.items()}
-    for letter, name in names.items():
-        if name not in _WOULD_SHOW:
-            raise NotYet(f"{letter} is {name!r}, which is not in the table: take one of {', '.join(_WOULD_SHOW)}.")
-    for letter, name in names.items():
-        if name != DIAGNOSIS[letter]:
-            raise NotYet(f"{letter} as {name!r}: then {_WOULD_SHOW[name]} Look at {letter} there.")
+    faults_by_letter(answer, DIAGNOSIS, _WOULD_SHOW)
     return "Five faults, none of them in the model, each found by counting."
 
 

@@ -120,6 +120,33 @@ def by_letter(answer, letters, otherwise):
     return {letter: given[letter] for letter in letters}
 
 
+def faults_by_letter(answer, right, would_show):
+    """Compare one fault a letter with the right ones; of a wrong one is said what it would have shown.
+
+    Parameters
+    ----------
+    answer : object
+        What the reader gave.
+    right : dict of str to str
+        The fault of each letter.
+    would_show : dict of str to str
+        Of each fault, what one would have measured.
+
+    Raises
+    ------
+    NotYet
+        If the answer is no dictionary of these letters and faults, or a fault is at the wrong letter.
+    """
+    given = by_letter(answer, right, f"this is of type {type(answer).__name__}; a dictionary from letter to name was asked for.")
+    names = {letter: str(name).strip(" `").lower().replace("_", " ") for letter, name in given.items()}
+    for letter, name in names.items():
+        if name not in would_show:
+            raise NotYet(f"{letter} is {name!r}, which is not in the table: take one of {', '.join(would_show)}.")
+    for letter, name in names.items():
+        if name != right[letter]:
+            raise NotYet(f"{letter} as {name!r}: then {would_show[name]} Look at {letter} there.")
+
+
 def number(value, what="it"):
     """Read one finite number out of what a reader returned: a float, a NumPy scalar, an array of one."""
     if is_open(value):
