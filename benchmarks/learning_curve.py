@@ -172,8 +172,8 @@ def page(split, rows, minutes):
         f"{RATE:g} with decay {DECAY:g}, warm-up and cosine, clipped at {CLIP:g}, batches of {BATCH}, stopped by its loss on the "
         f"{len(split.held_out):,} words before the test; {len(SEEDS)} seeds, mean and range. Trigram: interpolated Kneser-Ney from the "
         "same words. Mixture: a weighted mean of both chances, the weight found on the same held-out words. 3 models: the mean of the "
-        "three seeds' chances.\n\nTo be weighed with it: size and rate were found by a dozen trial runs whose perplexity on the test part was "
-        "seen, too. By the held-out part alone a width of 384 would have been taken, by a hair, and with one seed that stood at 292."
+        "three seeds' chances.\n\nTo be weighed with it: size and rate were found by a dozen trial runs whose perplexity on the test part "
+        "was seen, too. By the held-out part alone a width of 384 would have been taken, by a hair, and with one seed that stood at 292."
     )
     return (
         "\n\n".join(["# Model against counting, as the text grows", how, describe_machine(), "\n".join(table(header, rows)), minutes])
