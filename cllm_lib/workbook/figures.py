@@ -196,7 +196,7 @@ def repair_ladders(ladders, title, levels, ceiling):
     return axes
 
 
-def pair_matrix(losses, names, title, ceiling):
+def pair_matrix(losses, names, title, ceiling, step=0.2):
     """Loss with each pair of repairs, on the diagonal with each alone, the number in its field. Dark is low.
 
     Parameters
@@ -206,12 +206,14 @@ def pair_matrix(losses, names, title, ceiling):
     title : str
     ceiling : float
         What lies above counts as exploded, and is marked so.
+    step : float
+        Losses are rounded to multiples of it: an unruly run ends a few hundredths apart on different processors.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    losses = np.asarray(losses, dtype=float)
+    losses = step * np.round(np.asarray(losses, dtype=float) / step)
     shown = np.where(losses <= ceiling, losses, ceiling)
     axes = new_axes(title, "and this one", "this repair", width=6.0, height=5.2)
     image = axes.imshow(shown, cmap="cividis", vmax=ceiling)
@@ -222,7 +224,7 @@ def pair_matrix(losses, names, title, ceiling):
     for (row, column), loss in np.ndenumerate(losses):
         text = f"{loss:.1f}" if loss <= ceiling else "\u2191"
         axes.text(column, row, text, ha="center", va="center", fontsize=11, color=BLACK if shown[row, column] > middle else "white")
-    axes.figure.colorbar(image, ax=axes, label="loss of the last epoch", shrink=0.85)
+    axes.figure.colorbar(image, ax=axes, label=f"loss of the last epoch, to {step:g}", shrink=0.85)
     return axes
 
 

@@ -209,10 +209,10 @@ def test_repair_ladders_draw_each_order_and_mark_what_exploded():
 
 
 def test_pair_matrix_writes_each_number_into_its_field():
-    axes = figures.pair_matrix([[4.26, 900.0], [math.nan, 5.0]], "NA", "Pairs", ceiling=6.0)
-    np.testing.assert_array_equal(axes.images[0].get_array(), [[4.26, 6.0], [6.0, 5.0]])
+    axes = figures.pair_matrix([[4.26, 900.0], [math.nan, 5.09]], "NA", "Pairs", ceiling=6.0)
+    np.testing.assert_allclose(axes.images[0].get_array(), [[4.2, 6.0], [6.0, 5.0]])
     assert {text.get_position(): text.get_text() for text in axes.texts} == {
-        (0, 0): "4.3",
+        (0, 0): "4.2",
         (1, 0): "\u2191",
         (0, 1): "\u2191",
         (1, 1): "5.0",
