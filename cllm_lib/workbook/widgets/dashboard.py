@@ -14,6 +14,7 @@ from html import escape
 import ipywidgets
 import numpy as np
 
+from cllm_lib.checks import one_of
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.generation import generate
 from cllm_lib.model.initializers import INITIALIZERS
@@ -23,14 +24,13 @@ from cllm_lib.training.diagnostics import examine, movements
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, make_schedule
 from cllm_lib.training.trainer import Trainer
-from cllm_lib.workbook.widgets.controls import choice, stops
 from cllm_lib.workbook.widgets.pictures import loss_svg, movements_svg
 
 SLICE = 0.05  # seconds of training between two looks at the buttons
 BREATH = 0.01  # seconds left to the kernel then; with none it stays some messages behind
 REDRAW, SPEAK, EXAMINE = 0.25, 3.0, 10.0  # seconds between pictures, sentences, examinations
 HELD_OUT = 2_000  # words at most: measuring on them must not take long either
-RATES = [float(f"{digit}e{power}") for power in (-4, -3, -2, -1) for digit in (1, 2, 3, 5)] + [1.0]
+NARROW = {"width": "190px"}
 SIZES = {"d_model": 64, "n_layers": 2, "n_heads": 4, "d_ff": 256, "seq_len": 32, "dtype": "float32", "tie_embeddings": False}
 
 
@@ -64,7 +64,7 @@ class TrainingDashboard(ipywidgets.VBox):
     epochs, batch_size : int
     learning_rate : float
     optimizer, schedule, init : str
-        Where the sliders stand at the beginning.
+        What is chosen at the beginning.
     file : str
         Where SAVE writes and LOAD reads.
     prompt : str
@@ -107,7 +107,8 @@ class TrainingDashboard(ipywidgets.VBox):
             [ipywidgets.HTML("<b>text</b> (several are added)"), ipywidgets.HBox(list(self.texts.values())), self.files]
         )
         pictures = ipywidgets.HBox([self.curves, self.parts], layout={"flex_flow": "row wrap"})
-        super().__init__([texts, *self.settings, buttons, keep, self.status, self.bar, pictures, self.verdict, self.sample])
+        numbers, picks = ipywidgets.HBox(self.settings[:3], layout={"flex_flow": "row wrap"}), self.settings[3:]
+        super().__init__([texts, numbers, *picks, buttons, keep, self.status, self.bar, pictures, self.verdict, self.sample])
 
     def __repr__(self):
         return "A training dashboard: text, settings, START, PAUSE, STOP, SAVE, LOAD (run this cell in JupyterLab to use it)"
@@ -122,12 +123,12 @@ class TrainingDashboard(ipywidgets.VBox):
             placeholder="UTF-8 text files of yours, with commas between",
             layout={"width": "440px"},
         )
-        self.epochs = stops("epochs", [1, 2, 5, 10, 20, 50, 100, 200, 500], epochs)
-        self.batch_size = stops("batch size", [1, 2, 4, 8, 16, 32, 64], batch_size)
-        self.learning_rate = stops("rate", RATES, learning_rate)
-        self.optimizer = choice("optimiser", list(OPTIMIZERS), optimizer)
-        self.schedule = choice("schedule", list(SCHEDULES), schedule)
-        self.init = choice("weights", list(INITIALIZERS), init)
+        self.epochs = ipywidgets.BoundedIntText(epochs, min=1, max=100_000, description="epochs", layout=NARROW)
+        self.batch_size = ipywidgets.BoundedIntText(batch_size, min=1, max=4_096, description="batch size", layout=NARROW)
+        self.learning_rate = ipywidgets.FloatText(learning_rate, step=0.001, description="rate", layout=NARROW)
+        self.optimizer = _pick("optimiser", OPTIMIZERS, optimizer)
+        self.schedule = _pick("schedule", SCHEDULES, schedule)
+        self.init = _pick("weights", INITIALIZERS, init)
         self.settings = [self.epochs, self.batch_size, self.learning_rate, self.optimizer, self.schedule, self.init]
         self.file = ipywidgets.Text(value=file, description="file", layout={"width": "330px"})
         self.start = _button("START", "make a model and train it", self._start)
@@ -321,6 +322,15 @@ def _button(name, tooltip, action):
     button = ipywidgets.Button(description=name, tooltip=tooltip, layout={"width": "100px"})
     button.on_click(action)
     return button
+
+
+def _pick(name, options, value):
+    """One of a few words, as buttons: unlike a slider's handle or a list, each has a name of its own and takes Tab, Enter and Space."""
+    one_of(value, options, name)
+    tooltips = [f"{name}: {option}" for option in options]
+    return ipywidgets.ToggleButtons(
+        options=list(options), value=value, description=name, tooltips=tooltips, style={"button_width": "auto"}, layout={"width": "auto"}
+    )
 
 
 def _duration(seconds):

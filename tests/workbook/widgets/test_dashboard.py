@@ -182,6 +182,8 @@ def test_it_names_zeros_within_one_batch():
         (lambda d: setattr(d.texts["sayings"], "value", False), "no text is chosen"),
         (lambda d: setattr(d.files, "value", "nowhere/at all.txt"), "no text file at nowhere/at all.txt"),
         (lambda d: d.sizes.update(n_heads=5), "not divisible"),
+        (lambda d: setattr(d.learning_rate, "value", -1.0), "learning_rate is -1.0"),
+        (lambda d: setattr(d.batch_size, "value", 4_000), "has only"),
     ],
 )
 def test_what_keeps_it_from_starting_is_shown(prepare, complaint):
@@ -207,6 +209,11 @@ def test_what_goes_wrong_while_it_trains_is_shown():
         assert not dashboard.start.disabled
 
     in_a_loop(action)
+
+
+def test_a_setting_that_does_not_exist_is_refused():
+    with pytest.raises(ValueError, match="unknown optimiser 'adma'"):
+        training_dashboard(optimizer="adma")
 
 
 def test_files_of_ones_own_are_added(tmp_path):
