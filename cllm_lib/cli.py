@@ -17,7 +17,7 @@ from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.text import Corpus, corpus_names, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
-from cllm_lib.training.schedules import SCHEDULES, make_schedule
+from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
@@ -64,6 +64,7 @@ def train(options):
         tie_embeddings=not options.untied,
         positions=options.positions,
     )
+    total = options.epochs * corpus.batches_per_epoch(options.batch_size, config.seq_len)
     trainer = Trainer(
         CLLM(config, seed=options.seed, init=options.init),
         corpus,
@@ -72,7 +73,7 @@ def train(options):
         batch_size=options.batch_size,
         seed=options.seed,
         clip_norm=options.clip_norm,
-        schedule=_schedule(options, options.epochs * corpus.batches_per_epoch(options.batch_size, config.seq_len)),
+        schedule=schedule_for(options.schedule, total, options.warmup_steps),
         accumulate=options.accumulate,
         evaluate_every=options.evaluate_every,
         patience=options.patience,
@@ -86,12 +87,11 @@ def train(options):
 
 def resume(options):
     """Go on where a checkpoint stopped."""
-    from cllm_lib.training.checkpoint import load_checkpoint
+    from cllm_lib.training.checkpoint import corpus_of, load_checkpoint
 
-    _, state = load_checkpoint(options.checkpoint)
-    corpus = _text_of(state, options.text)
-    trainer = Trainer.resume(options.checkpoint, corpus)
-    print(f"{options.checkpoint}: {trainer.steps:,} steps on {corpus.name}, last loss {_last(trainer.history.losses)}")
+    named = corpus_of(load_checkpoint(options.checkpoint)[1], options.text) if options.text else None
+    trainer = Trainer.resume(options.checkpoint, named)
+    print(f"{options.checkpoint}: {trainer.steps:,} steps on {trainer.corpus.name}, last loss {_last(trainer.history.losses)}")
     options.save = options.save or options.checkpoint
     return _run(trainer, options)
 
@@ -119,30 +119,28 @@ def generate(options):
 
 def diagnose(options):
     """Look at every tensor of a saved model on one batch of its text."""
-    from cllm_lib.training.checkpoint import load_checkpoint
+    from cllm_lib.training.checkpoint import corpus_of, load_checkpoint
     from cllm_lib.training.diagnostics import diagnose as examine
 
     model, state = load_checkpoint(options.checkpoint)
-    corpus = _text_of(state, options.text)
+    corpus = corpus_of(state, options.text)
     tokens, targets = next(corpus.batches(options.batch_size, model.config.seq_len, np.random.default_rng(options.seed)))
-    verdict = examine(model, tokens, targets, options.learning_rate).verdict
-    return DONE if verdict.startswith("Nothing wrong") else TO_CHANGE
+    return DONE if examine(model, tokens, targets, options.learning_rate).is_healthy else TO_CHANGE
 
 
 def _run(trainer, options):
     """Train with a bar, save after every epoch and at the end, also when Ctrl-C brings the end early."""
+    from cllm_lib.training.callbacks import every, save_to
 
-    def save_each_epoch(trainer):
-        if trainer.steps % trainer.batches_per_epoch == 0:
-            trainer.save(options.save)
-
+    each_epoch = every(trainer.batches_per_epoch, save_to(options.save))
     try:
-        trainer.fit(epochs=options.epochs, callbacks=[save_each_epoch], progress=not options.quiet)
+        trainer.fit(epochs=options.epochs, callbacks=[each_epoch], progress=not options.quiet)
     except KeyboardInterrupt:
         trainer.save(options.save)
         print(f"\nStopped after step {trainer.steps:,} and saved. Go on with: python -m cllm_lib resume {options.save}", file=sys.stderr)
         return INTERRUPTED
-    trainer.save(options.save)
+    if trainer.steps % trainer.batches_per_epoch:  # stopped early, within an epoch; whole ones are saved already
+        trainer.save(options.save)
     history = trainer.history
     print(f"loss of the last epoch {_last(history.epoch_losses)}, of the last batch {_last(history.losses)}")
     if trainer.best is not None:
@@ -152,23 +150,6 @@ def _run(trainer, options):
         history.to_csv(options.csv)
     print(f'saved to {options.save}; let it speak: python -m cllm_lib generate {options.save} --prompt "the sky is"')
     return DONE
-
-
-def _schedule(options, total):
-    arguments = {
-        "constant": {},
-        "warmup": {"steps": options.warmup_steps},
-        "cosine": {"total": total},
-        "warmup_cosine": {"warmup_steps": options.warmup_steps, "total": total},
-    }
-    return make_schedule(options.schedule, **arguments[options.schedule])
-
-
-def _text_of(state, sources):
-    """The corpus a checkpoint was trained on: numbered and cut as it was then."""
-    sources = sources or state.corpus_name.split(" + ")
-    whole = load_corpus(sources, vocab_size=len(state.vocabulary))
-    return load_corpus(sources, vocab_size=len(state.vocabulary), validation_fraction=(state.n_validation + 0.5) / len(whole.tokens))
 
 
 def _last(values):

@@ -12,7 +12,7 @@ import pytest
 
 from cllm_lib import load_corpus
 from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
-from cllm_lib.training.checkpoint import load_checkpoint
+from cllm_lib.training.checkpoint import load_checkpoint, previous
 
 TINY = ["--d-model", "12", "--layers", "1", "--heads", "2", "--d-ff", "8", "--dtype", "float64", "--quiet"]
 
@@ -64,6 +64,11 @@ def test_every_option_of_train_reaches_its_place(tmp_path, capsys):
     expected = {"batch_size": 6, "accumulate": 2, "clip_norm": 0.5, "evaluate_every": 900, "patience": 4, "stop_when_not_finite": True}
     assert state.settings == expected
     assert state.corpus_name == "sayings + patterns"
+
+
+def test_the_checkpoint_kept_beside_it_is_the_epoch_before(saved):
+    assert load_checkpoint(saved)[1].steps == 16
+    assert load_checkpoint(previous(saved))[1].steps == 8
 
 
 def test_resume_is_the_run_that_never_stopped(saved, tmp_path, capsys):

@@ -65,9 +65,9 @@ def look_for_trouble(seed=0):
 
     def callback(trainer):
         batch = next(trainer.corpus.batches(trainer.batch_size, trainer.model.config.seq_len, np.random.default_rng(seed)))
-        verdict = examine(trainer.model, *batch).verdict
-        if not verdict.startswith("Nothing wrong"):
-            _print(f"step {trainer.steps:,}: {verdict}")
+        diagnosis = examine(trainer.model, *batch)
+        if not diagnosis.is_healthy:
+            _print(f"step {trainer.steps:,}: {diagnosis.verdict}")
 
     return callback
 

@@ -20,6 +20,7 @@ import numpy as np
 from cllm_lib.files import write_whole
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
+from cllm_lib.text import load_corpus
 from cllm_lib.training.history import History
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import Schedule, make_schedule
@@ -150,6 +151,7 @@ def load_checkpoint(path, **parts):
 def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, parts=None):
     """See :meth:`cllm_lib.training.trainer.Trainer.resume`."""
     model, state = load_checkpoint(path, **(parts or {}))
+    corpus = corpus_of(state) if corpus is None else corpus
     _compare_texts(path, state, corpus)
     try:
         optimizer, schedule = _optimizer(path, state, optimizer), _schedule(path, state, schedule)
@@ -162,6 +164,29 @@ def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, p
     trainer.history, trainer.best, trainer.steps = state.history, state.best, state.steps
     trainer.last_checkpoint = path
     return trainer
+
+
+def corpus_of(state, sources=None):
+    """The text a checkpoint was trained on, numbered and cut as it was then.
+
+    Parameters
+    ----------
+    state : TrainingState
+    sources : sequence of str, optional
+        As for :func:`~cllm_lib.text.load_corpus`, where the names in the file no longer lead to the texts.
+
+    Returns
+    -------
+    Corpus
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        As :func:`~cllm_lib.text.load_corpus`.
+    """
+    sources, vocab_size = sources or state.corpus_name.split(" + "), len(state.vocabulary)
+    n_words = len(load_corpus(sources, vocab_size).tokens)
+    return load_corpus(sources, vocab_size, validation_fraction=(state.n_validation + 0.5) / n_words)
 
 
 def digest(arrays, description):

@@ -12,6 +12,7 @@ from cllm_lib.training.gradient_check import central_difference
 COUNTED = 1e-10  # document 002 counts a gradient as present above this
 TOO_LARGE = 1.0  # its rule: clip
 TOO_SMALL = 1e-6  # its rule: raise the learning rate
+NOTHING_WRONG = "Nothing wrong: weights, gradients and the loss's response agree with each other."
 DISAGREEMENT = 0.01  # right slopes agree to five digits; one wrong by a hundredth is no rounding error
 
 
@@ -75,6 +76,11 @@ class Diagnosis:
     loss: float
     tensors: tuple
     verdict: str
+
+    @property
+    def is_healthy(self):
+        """Whether nothing is wrong."""
+        return self.verdict == NOTHING_WRONG
 
     def __str__(self):
         head = f"{'tensor':37} {'|weight|':>8} {'count':>8} {'largest':>8} {'mean':>8} {'update':>8}  loss when nudged"
@@ -217,7 +223,7 @@ def judge(loss, tensors):
         return f"Gradients above {TOO_LARGE:g} in {_names(large)}: document 002 advises clipping."
     if all(t.gradient_max < TOO_SMALL for t in weights):
         return f"Every gradient is below {TOO_SMALL:g}: document 002 advises a higher learning rate."
-    return "Nothing wrong: weights, gradients and the loss's response agree with each other."
+    return NOTHING_WRONG
 
 
 def _examine(model, twin, name, gradient, tokens, targets, loss, learning_rate, generator):

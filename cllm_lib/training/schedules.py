@@ -107,6 +107,19 @@ def make_schedule(name, **arguments):
     return one_of(name, SCHEDULES, "schedule")(**arguments)
 
 
+def schedule_for(name, total, warmup_steps=100):
+    """The schedule of that name for a run of `total` steps; those that begin with a warm-up rise over `warmup_steps`.
+
+    Raises
+    ------
+    ValueError
+        As :func:`make_schedule`.
+    """
+    numbers = {"warmup": {"steps": warmup_steps}, "cosine": {"total": total}}
+    numbers["warmup_cosine"] = {"warmup_steps": warmup_steps, "total": total}
+    return make_schedule(name, **numbers.get(name, {}))
+
+
 def _share(value, name):
     value = non_negative_number(value, name)
     if value > 1.0:

@@ -330,14 +330,14 @@ class Trainer:
         self.last_checkpoint = path
 
     @classmethod
-    def resume(cls, path, corpus, schedule=None, optimizer=None, **parts):
+    def resume(cls, path, corpus=None, schedule=None, optimizer=None, **parts):
         """A trainer that goes on where the saved one stopped: the same batches, losses and weights, bit for bit.
 
         Parameters
         ----------
         path : str or path
-        corpus : Corpus
-            The text it was trained on.
+        corpus : Corpus, optional
+            The text it was trained on; by default it is read again by the names in the file.
         schedule, optimizer : optional
             Only for a run that had a schedule or an optimiser of one's own, which a file cannot hold: the same once more.
         **parts

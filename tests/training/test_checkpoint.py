@@ -111,6 +111,16 @@ def test_a_new_process_goes_on_bit_for_bit(corpus, tmp_path, dtype):
     assert [int(word) for word in said.split()] == generate(straight.model, corpus.encode("the sky is"), 12).tolist()
 
 
+def test_the_text_is_found_again_by_the_names_in_the_file(tmp_path):
+    both = load_corpus(["sayings", "patterns"], vocab_size=50, validation_fraction=0.3)
+    trainer = Trainer(small(both), both)
+    trainer.fit(steps=3)
+    trainer.save(tmp_path / "run.safetensors")
+    resumed = Trainer.resume(tmp_path / "run.safetensors")
+    assert resumed.corpus.fingerprint == both.fingerprint
+    assert_same_run(trainer, resumed)
+
+
 def test_a_task_without_a_text_is_resumed_too(tmp_path):
     task = AssociativeRecall(3, batches_in_epoch=10)
     config = CLLMConfig(len(task.vocabulary), d_model=8, n_layers=1, n_heads=2, d_ff=8, seq_len=task.seq_len, positions="learned")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllm_lib.training.schedules import constant, cosine, warmup, warmup_cosine
+from cllm_lib.training.schedules import SCHEDULES, constant, cosine, schedule_for, warmup, warmup_cosine
 
 
 def test_constant():
@@ -46,3 +46,10 @@ def test_warmup_cosine_rises_then_falls_between_its_bounds(rise, fall, floor):
 def test_bad_numbers_get_a_clear_error(make, words):
     with pytest.raises(ValueError, match=words):
         make()
+
+
+def test_every_schedule_fits_a_run_of_a_given_length():
+    expected = {"constant": constant(), "warmup": warmup(7), "cosine": cosine(30), "warmup_cosine": warmup_cosine(7, 30)}
+    assert {name: schedule_for(name, 30, warmup_steps=7) for name in SCHEDULES} == expected
+    with pytest.raises(ValueError, match="unknown schedule 'sunshine'"):
+        schedule_for("sunshine", 30)

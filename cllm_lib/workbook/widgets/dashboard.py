@@ -22,7 +22,7 @@ from cllm_lib.model.transformer import CLLM
 from cllm_lib.text import TEXTS, load_corpus
 from cllm_lib.training.diagnostics import examine, movements
 from cllm_lib.training.optimizers import OPTIMIZERS
-from cllm_lib.training.schedules import SCHEDULES, make_schedule
+from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer
 from cllm_lib.workbook.widgets.pictures import loss_svg, movements_svg
 
@@ -171,11 +171,8 @@ class TrainingDashboard(ipywidgets.VBox):
             self._say(f"Saved after step {self.trainer.steps:,}.")
 
     def _load(self, button=None):
-        from cllm_lib.training.checkpoint import load_checkpoint
-
         try:
-            _, state = load_checkpoint(self.file.value)
-            self.trainer = Trainer.resume(self.file.value, self._corpus(state.corpus_name.split(" + ")))
+            self.trainer = Trainer.resume(self.file.value)
         except (ValueError, OSError) as error:
             self._say(str(error), wrong=True)
             return
@@ -191,20 +188,16 @@ class TrainingDashboard(ipywidgets.VBox):
         corpus = self._corpus(self._chosen_texts())
         model = CLLM(CLLMConfig(len(corpus.vocabulary), **self.sizes), init=self.init.value)
         every = corpus.batches_per_epoch(self.batch_size.value, model.config.seq_len)
+        total = self.epochs.value * every
         return Trainer(
             model,
             corpus,
             optimizer=self.optimizer.value,
             learning_rate=self.learning_rate.value,
             batch_size=self.batch_size.value,
-            schedule=self._new_schedule(self.epochs.value * every),
+            schedule=schedule_for(self.schedule.value, total, warmup_steps=min(100, max(1, total // 5))),
             evaluate_every=every if corpus.n_validation > model.config.seq_len else None,
         )
-
-    def _new_schedule(self, total):
-        warm = min(100, max(1, total // 5))
-        arguments = {"warmup": {"steps": warm}, "cosine": {"total": total}, "warmup_cosine": {"warmup_steps": warm, "total": total}}
-        return make_schedule(self.schedule.value, **arguments.get(self.schedule.value, {}))
 
     def _chosen_texts(self):
         chosen = [name for name, box in self.texts.items() if box.value]
