@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks import generation, growth, memory, peers
-from benchmarks.compare import Missing, Worker, alternate, ratio
+from benchmarks import generation, growth, lattice, memory, peers
+from benchmarks.compare import Missing, Ratio, Worker, alternate, ratio
 from cllm_lib.files import write_whole
 
 THREADS = 2
@@ -40,6 +40,40 @@ SPEAKERS_PAIRS = [(CACHED, RECOMPUTED, 0.2), (CACHED, PYTORCH_CACHED, 1.0)]
 SPEAKERS_TURNS = {"large": dict(rounds=20, steps=3), "small": dict(rounds=40, steps=15)}
 TOKEN_GROWTH = dict(rounds=20, steps=10)
 MEMORY_TO_REACH, SLOPE_TO_REACH, EXCESS_TO_REACH = 0.6, 0.15, 1.2
+OUR_PRIMES, PRIMERANGE, SYMPY_SIEVE, NUMBA = "primes", "SymPy, primerange, cold", "SymPy, its sieve, cold", "numba, a compiled sieve"
+OUR_SPIRAL, ROOTS = "places on Ulam's spiral", f"{lattice.PASSES} square roots of each"
+OUR_LATTICE, LATTICE_LOOP, TIME_LIMIT = "lattice cache", "entry after entry", f"a limit of {1e3 * lattice.TIME_LIMIT:.0f} ms"
+NUMBERS = {  # title: contestants, how often, and work, peer, the ratio to reach
+    f"primes below {lattice.LIMIT:,}": (
+        {
+            OUR_PRIMES: (lattice.our_primes, lattice.LIMIT),
+            PRIMERANGE: (lattice.sympy_primerange, lattice.LIMIT),
+            SYMPY_SIEVE: (lattice.sympy_sieve, lattice.LIMIT),
+        },
+        dict(rounds=10, steps=5),
+        [(OUR_PRIMES, PRIMERANGE, 0.01), (OUR_PRIMES, SYMPY_SIEVE, None)],
+    ),
+    f"primes below {lattice.FAR_LIMIT:,}": (
+        {
+            OUR_PRIMES: (lattice.our_primes, lattice.FAR_LIMIT),
+            NUMBA: (lattice.numba_sieve, lattice.FAR_LIMIT),
+            SYMPY_SIEVE: (lattice.sympy_sieve, lattice.FAR_LIMIT),
+        },
+        dict(rounds=5, steps=1),
+        [(OUR_PRIMES, NUMBA, 3.0), (OUR_PRIMES, SYMPY_SIEVE, None)],
+    ),
+    f"the numbers to {lattice.SPIRAL_SIZE:,}": (
+        {OUR_SPIRAL: (lattice.our_spiral,), ROOTS: (lattice.square_roots,)},
+        dict(rounds=10, steps=2),
+        [(OUR_SPIRAL, ROOTS, 1.0)],
+    ),
+    f"primes below {lattice.LIMIT:,}, their entries": (
+        {OUR_LATTICE: (lattice.our_lattice,), LATTICE_LOOP: (lattice.lattice_in_a_loop,)},
+        dict(rounds=10, steps=3),
+        [(OUR_LATTICE, TIME_LIMIT, 1.0), (OUR_LATTICE, LATTICE_LOOP, None)],
+    ),
+}
+FAR_PRIMERANGE_TO_REACH, SIEVE_MEMORY_TO_REACH = 0.02, 64
 ALLOWED_LOSS, ALLOWED_STEP = 1e-6, 1e-3  # float32 rounds to 6e-8 of a loss; Adam makes much of tiny gradients
 ALLOWED_LOGITS = 1e-5
 
@@ -53,6 +87,7 @@ def main():
     conditions.append(f"Before the run other programs kept the processors {busy:.0f} % busy.")
     say("\n".join(conditions) + (" Ratios of a busy machine say little: close what you can." if busy > 10 else ""))
     sections = [*(speed(label) for label in SIZES), generation_section(), memory_section(), growth_section(), token_growth_section()]
+    sections.append(lattice_section())
     conditions.append(f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes.")
     write_whole(RESULTS, page(conditions, sections).encode("utf-8"))
     say(f"\nWritten to benchmarks/{RESULTS.name}.")
@@ -105,7 +140,7 @@ def check_same_work(config, workers):
 def speed_row(work, peer, result, target):
     """One line of a table of times."""
     if isinstance(result, Missing):
-        return [work, peer, "", "", result.reason, "", f"{target}", ""]
+        return [work, peer, "", "", result.reason, "", "" if target is None else f"{target}", ""]
     times = [f"{1e3 * result.ours:.2f}", f"{1e3 * result.peer:.2f}"]
     return [
         work,
@@ -113,8 +148,7 @@ def speed_row(work, peer, result, target):
         *times,
         two_digits(result.value),
         f"{two_digits(result.low)} to {two_digits(result.high)}",
-        f"{target}",
-        verdict(result.value <= target),
+        *([f"{target}", verdict(result.value <= target)] if target is not None else ["", ""]),
     ]
 
 
@@ -255,6 +289,58 @@ def token_growth_section():
     )
     header = ["size", "measured, us", "factor (quartiles)", "counted factor", "largest excess", "to reach", ""]
     return section("Growth of the time of a token with its context, with the cache", header, rows, note)
+
+
+def lattice_section():
+    """Primes, spirals and the lattice cache, each beside the same found another way."""
+    rows = [*itertools.chain(*(rows_of_numbers(title) for title in NUMBERS)), far_primerange()]
+    worker = Worker(lattice.SieveMemory, lattice.FAR_LIMIT)
+    beyond = worker.call("report") / 2**20
+    worker.close()
+    note = (
+        "Before anything was timed, each peer's numbers were compared with ours: whole numbers the same, others to nine digits. (The "
+        "square roots are no peer, but a measure, and so is the limit.) Cold: a new or emptied sieve each time. SymPy's function looks "
+        "for one prime after another where its sieve has not grown; the sieve, called directly, is the quicker way, and has no goal here. "
+        f"The function ran once to {lattice.FAR_LIMIT:,}. Memory beyond those primes' own, at the peak: {beyond:.0f} MiB, to stay below "
+        f"{SIEVE_MEMORY_TO_REACH}: {verdict(beyond < SIEVE_MEMORY_TO_REACH)}. Importing the lattice cache, with nothing built, took "
+        f"{1e3 * lattice.import_seconds():.1f} ms."
+    )
+    header = ["what", "work", "peer", "ours, ms", "peer, ms", "ratio", "quartiles", "to reach", ""]
+    return section("Primes, spirals and lattices", header, rows, note)
+
+
+def rows_of_numbers(title):
+    """Rows of one kind of numbers."""
+    contestants, turns, pairs = NUMBERS[title]
+    workers = {name: Worker(*contestant) for name, contestant in contestants.items()}
+    check_same_numbers(title, workers)
+    times = alternate(workers, **turns, report=lambda done: say(f"\r{title}: round {done} of {turns['rounds']}", end=""))
+    for worker in workers.values():
+        worker.close()
+    times[TIME_LIMIT] = [[lattice.TIME_LIMIT]] * turns["rounds"]
+    return [[title, *speed_row(work, peer, ratio(times[work], times[peer]), target)] for work, peer, target in pairs]
+
+
+def check_same_numbers(title, workers):
+    """Stop if a peer finds other numbers than ours, the first."""
+    (_, ours), *others = ((name, worker) for name, worker in workers.items() if name != ROOTS and not worker.missing)
+    expected = ours.call("answer") if others else None
+    for name, worker in others:
+        if not lattice.agree(expected, worker.call("answer")):
+            raise SystemExit(f"{name} finds something else than ours, {title}. Nothing was timed.")
+
+
+def far_primerange():
+    """The row of SymPy's function far out, which takes a minute: called once, and its answer compared afterwards."""
+    say(f"\rSymPy's primerange to {lattice.FAR_LIMIT:,}: a minute")
+    workers = [Worker(build, lattice.FAR_LIMIT) for build in (lattice.our_primes, lattice.sympy_primerange)]
+    (ours, expected), (theirs, found) = (worker.call("once") for worker in workers)
+    for worker in workers:
+        worker.close()
+    if not lattice.agree(expected, found):
+        raise SystemExit(f"{PRIMERANGE} finds something else than ours to {lattice.FAR_LIMIT:,}.")
+    row = speed_row(OUR_PRIMES, PRIMERANGE, Ratio(ours, theirs, *3 * (ours / theirs,)), FAR_PRIMERANGE_TO_REACH)
+    return [f"primes below {lattice.FAR_LIMIT:,}", *row[:5], "once", *row[6:]]
 
 
 def verdict(reached):

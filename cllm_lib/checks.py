@@ -19,6 +19,19 @@ def positive_integer(value, name):
     return int(value)
 
 
+def non_negative_integer(value, name):
+    """Return `value` as an int, or say why it is none.
+
+    Raises
+    ------
+    ValueError
+        If `value` is not a whole number of at least 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < 0:
+        raise ValueError(f"{name} is {value!r}: give a whole number of at least 0")
+    return int(value)
+
+
 def non_negative_number(value, name):
     """Return `value` as a float; it must be finite and not below 0.
 
@@ -31,6 +44,58 @@ def non_negative_number(value, name):
     if not is_number or not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} is {value!r}: give a finite number of at least 0")
     return float(value)
+
+
+def at_most(value, most, name, reason):
+    """Return `value`, or say why it is too large.
+
+    Raises
+    ------
+    ValueError
+        If `value` is more than `most`; `reason` says what would go wrong.
+    """
+    if value > most:
+        raise ValueError(f"{name} is {value:,}: {reason}; give {most:,} at most")
+    return value
+
+
+def whole_numbers(values, least, most, name):
+    """Return `values` as an int64 array, all of them within the limits.
+
+    Parameters
+    ----------
+    values : int, or array_like of int, any shape
+    least, most : int
+        Both allowed; they fit int64.
+    name : str
+        What the caller calls them; used in the error.
+
+    Returns
+    -------
+    ndarray of int64
+        `values` itself, if it is such an array: not to be written to.
+
+    Raises
+    ------
+    ValueError
+        If `values` are not integers, or one is out of the limits; the error says which.
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise ValueError(f"{name} has rows of different lengths: give an array of whole numbers") from None
+    if array.size == 0:
+        return array.astype(np.int64)
+    huge = array.dtype == object and all(isinstance(value, int) and not isinstance(value, bool) for value in array.flat)
+    if array.dtype.kind not in "iu" and not huge:
+        shown = repr(values) if array.ndim == 0 else f"an array of {array.dtype}"
+        advice = "; whole numbers that are stored as floats become integers by .astype(np.int64)" if array.dtype.kind == "f" else ""
+        raise ValueError(f"{name} is {shown}: give whole numbers, of an integer type{advice}")
+    if array.min() < least or array.max() > most:
+        where = tuple(int(i) for i in np.argwhere((array < least) | (array > most))[0])
+        place = str(list(where)) if where else ""
+        raise ValueError(f"{name}{place} is {array[where]}: give whole numbers from {least:,} to {most:,}")
+    return array.astype(np.int64, copy=False)
 
 
 def one_of(value, known, name):

@@ -30,6 +30,7 @@ from cllm_lib.defects.data import SortedByLocality, TargetIsTheWordItself, Train
 from cllm_lib.defects.inference import DIFFERENCES, LayerAtInference, inference_model, keep_first_k
 from cllm_lib.defects.initialization import EmbeddingsOnlyInit, SilentZeroInit
 from cllm_lib.defects.layers import LayerNormFromTheWrongTensor, LayerOfTheHalfRepair, LostEmbeddingGradient, NoResidual
+from cllm_lib.defects.primes import faulty_primes_below, overflowing_lattice
 from cllm_lib.defects.program import REPAIRS, hashed_corpus, hashed_ids, program, program_training
 from cllm_lib.defects.training import GradientOfAnotherLoss, OnlyEmbeddings
 from cllm_lib.model.attention import CausalSelfAttention
@@ -62,6 +63,7 @@ __all__ = [
     "TargetIsTheWordItself",
     "TaylorExponential",
     "TrainedOnTheHeldOut",
+    "faulty_primes_below",
     "half_repaired",
     "hashed_corpus",
     "hashed_ids",
@@ -70,6 +72,7 @@ __all__ = [
     "inference_model",
     "keep_first_k",
     "last_file_only",
+    "overflowing_lattice",
     "program",
     "program_training",
     "shared_ids",

@@ -1,0 +1,1 @@
+"""Primes, spirals and lattices as pure functions on arrays."""
