@@ -1,26 +1,60 @@
 """Independent ways to the same numbers: a second implementation under automatic differentiation, and differences."""
 
+import math
+
 import autograd
 import autograd.numpy as anp
 import numpy as np
 
 
-def reference_loss(parameters, tokens, targets, n_layers, n_heads, tied):
+def reference_row(name, position, width):
+    """One row of a table of positions, number by number, divided by its length."""
+    angles = {
+        "sinusoidal": lambda k: position / 10_000 ** (2 * k / width),
+        "spiral": lambda k: (k + 1) * position * 2 * math.pi / ((1 + math.sqrt(5)) / 2) ** 2,
+        "clock": lambda k: (k + 1) * 2 * math.pi * position / 12,
+        "prime": lambda k: (k + 1) * 2 * math.pi * (nth_prime(position + 1) % 1000) / 1000,
+    }
+    row = [(math.cos if column % 2 else math.sin)(angles[name](column // 2)) for column in range(width)]
+    return [number / math.sqrt(sum(square * square for square in row)) for number in row]
+
+
+def nth_prime(n):
+    """SymPy's, read here only: importing it takes as long as many a test."""
+    import sympy
+
+    return int(sympy.prime(n))
+
+
+def turned(x, position):
+    """Rotary embedding of one head's row, written with a rotation matrix for each pair."""
+    pieces = []
+    for i in range(0, len(x), 2):
+        angle = position * 10_000 ** (-i / len(x))
+        pieces.append(np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ x[i : i + 2])
+    return anp.concatenate(pieces)
+
+
+def reference_loss(parameters, tokens, targets, n_layers, n_heads, tied, positions="none"):
     """The model once more, position by position and head by head, in plain formulas."""
     total = 0.0
     for row, row_targets in zip(tokens, targets, strict=True):
         states = [parameters["embedding"][token] for token in row]
         if "positions.table" in parameters:
             states = [state + parameters["positions.table"][t] for t, state in enumerate(states)]
+        elif positions not in ("none", "rotary", "distance_bias"):
+            states = [
+                state + 0.04 * len(state) ** 0.5 * np.array(reference_row(positions, t, len(state))) for t, state in enumerate(states)
+            ]
         for i in range(n_layers):
-            states = reference_layer(states, lambda name, i=i: parameters[f"layers.{i}.{name}"], n_heads)
+            states = reference_layer(states, lambda name, i=i: parameters[f"layers.{i}.{name}"], n_heads, positions)
         for state, target in zip(states, row_targets, strict=True):
             logits = parameters["embedding"] @ state if tied else state @ parameters["output_weight"]
             total = total - anp.log(anp.exp(logits[target]) / anp.sum(anp.exp(logits)))
     return total / np.size(tokens)
 
 
-def reference_layer(states, p, n_heads):
+def reference_layer(states, p, n_heads, positions="none"):
     width = len(states[0]) // n_heads
     query, key, value = (
         [x @ p(f"attention.{name}_weight") + p(f"attention.{name}_bias") for x in states] for name in ("query", "key", "value")
@@ -30,7 +64,13 @@ def reference_layer(states, p, n_heads):
         heads = []
         for h in range(n_heads):
             part = slice(h * width, (h + 1) * width)
-            scores = anp.array([anp.sum(query[t][part] * key[s][part]) for s in range(t + 1)]) / width**0.5
+
+            def place(row, position, part=part):
+                return turned(row[part], position) if positions == "rotary" else row[part]
+
+            scores = anp.array([anp.sum(place(query[t], t) * place(key[s], s)) for s in range(t + 1)]) / width**0.5
+            if positions == "distance_bias":
+                scores = scores - p("attention.slopes")[h] * np.arange(t, -1, -1)
             weights = anp.exp(scores) / anp.sum(anp.exp(scores))
             heads.append(sum(weights[s] * value[s][part] for s in range(t + 1)))
         attended = anp.concatenate(heads) @ p("attention.output_weight") + p("attention.output_bias")

@@ -29,6 +29,16 @@ from cllm_lib.defects.attention import (
 from cllm_lib.defects.data import SortedByLocality, TargetIsTheWordItself, TrainedOnTheHeldOut, last_file_only, shared_ids
 from cllm_lib.defects.inference import DIFFERENCES, LayerAtInference, inference_model, keep_first_k
 from cllm_lib.defects.initialization import EmbeddingsOnlyInit, SilentZeroInit
+from cllm_lib.defects.lattice import (
+    LatticeAwareAttention,
+    LatticeLoss,
+    gcd_similarity,
+    lattice_loss,
+    moebius,
+    prime_similarity,
+    spiral_distance,
+    symmetry_rotation,
+)
 from cllm_lib.defects.layers import LayerNormFromTheWrongTensor, LayerOfTheHalfRepair, LostEmbeddingGradient, NoResidual
 from cllm_lib.defects.primes import faulty_primes_below, overflowing_lattice
 from cllm_lib.defects.program import REPAIRS, hashed_corpus, hashed_ids, program, program_training
@@ -48,6 +58,8 @@ __all__ = [
     "EmbeddingsOnlyInit",
     "GradientOfAnotherLoss",
     "HeadStride",
+    "LatticeAwareAttention",
+    "LatticeLoss",
     "LayerAtInference",
     "LayerNormFromTheWrongTensor",
     "LayerOfTheHalfRepair",
@@ -64,6 +76,7 @@ __all__ = [
     "TaylorExponential",
     "TrainedOnTheHeldOut",
     "faulty_primes_below",
+    "gcd_similarity",
     "half_repaired",
     "hashed_corpus",
     "hashed_ids",
@@ -72,10 +85,15 @@ __all__ = [
     "inference_model",
     "keep_first_k",
     "last_file_only",
+    "lattice_loss",
+    "moebius",
     "overflowing_lattice",
+    "prime_similarity",
     "program",
     "program_training",
     "shared_ids",
+    "spiral_distance",
+    "symmetry_rotation",
 ]
 
 
@@ -174,4 +192,6 @@ ALL = {
     "shared ids": _exhibit(shared_ids, "corpus", lambda corpus: corpus),
     "last file only": _exhibit(last_file_only, "loader", load_corpus),
     "another layer at inference": _exhibit(LayerAtInference, "layer", TransformerLayer),
+    "lattice-aware attention": _exhibit(LatticeAwareAttention, "attention", CausalSelfAttention),
+    "lattice loss": _exhibit(LatticeLoss, "model", CLLM),
 }

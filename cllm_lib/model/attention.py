@@ -5,9 +5,12 @@ Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head, S ke
 
 import copy
 import math
+from functools import partial
 
 import numpy as np
 
+from cllm_lib.lattice.biases import alibi_slopes, checked_distances, distance_bias, distance_bias_backward, token_distances
+from cllm_lib.lattice.positions import rotate, rotate_backward
 from cllm_lib.model.layers import linear_backward, linear_forward, softmax, softmax_backward
 
 PROJECTIONS = ("query", "key", "value")
@@ -33,11 +36,11 @@ def merge_heads(x):  # (B, H, T, d) -> (B, T, D)
     return x.transpose(0, 2, 1, 3).reshape(batch, time, n_heads * d_head)
 
 
-def scaled_dot_product_forward(query, key, value, mask=None):  # (B, H, T, d), 2 x (B, H, S, d), (T, S) -> (B, H, T, d)
+def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, H, T, d), 2 x (B, H, S, d) -> (B, H, T, d)
     """Average the values, weighted by how well each key answers the query.
 
     1. scores = query . key / sqrt(d): without the root their variance would grow with d, and softmax would pick
-       a single key before anything is learnt.
+       a single key before anything is learnt. A bias is added to them as it is.
     2. weights = softmax of the scores over the keys, with -inf where the mask forbids.
     3. output = weights . values.
 
@@ -48,6 +51,8 @@ def scaled_dot_product_forward(query, key, value, mask=None):  # (B, H, T, d), 2
         S = T, or more: then the queries are those of the last T keys.
     mask : ndarray of bool, shape (T, S), optional
         True where a query may look; :func:`causal_mask` by default.
+    bias : ndarray, shape (H, T, S), optional
+        Of each head, for each query and key.
 
     Returns
     -------
@@ -61,19 +66,26 @@ def scaled_dot_product_forward(query, key, value, mask=None):  # (B, H, T, d), 2
     """
     mask = causal_mask(query.shape[-2], key.shape[-2] - query.shape[-2]) if mask is None else mask
     scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
+    scores = scores if bias is None else scores + bias
     weights = softmax(np.where(mask, scores, -np.inf))
     return weights @ value, (query, key, value, weights)
 
 
 def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, T, d)
     """Gradients with respect to query, key and value: steps 3, 2, 1 of the forward pass in reverse."""
-    query, key, value, weights = cache
+    query, key, _, weights = cache
     d_value = weights.swapaxes(-1, -2) @ d_output  # 3: output = weights @ value
-    d_weights = d_output @ value.swapaxes(-1, -2)
-    d_scores = softmax_backward(d_weights, weights) / math.sqrt(query.shape[-1])  # 2; masked weights are 0, so is this
+    d_scores = scores_backward(d_output, cache) / math.sqrt(query.shape[-1])
     d_query = d_scores @ key  # 1: scores = query @ key.T / sqrt(d)
     d_key = d_scores.swapaxes(-1, -2) @ query
     return d_query, d_key, d_value
+
+
+def scores_backward(d_output, cache):  # (B, H, T, d) -> (B, H, T, S)
+    """The gradient of the scores, and so of a bias added to them: steps 3 and 2 in reverse."""
+    _, _, value, weights = cache
+    d_weights = d_output @ value.swapaxes(-1, -2)
+    return softmax_backward(d_weights, weights)  # masked weights are 0, so is this
 
 
 def attention_forward(x, parameters, n_heads, attend=scaled_dot_product_forward):  # (B, T, D) -> (B, T, D)
@@ -152,6 +164,14 @@ class CausalSelfAttention:
         """See :func:`attention_backward`."""
         return attention_backward(dy, cache, self.attend_backward)
 
+    def placed(self, query, key, start=0):  # 2 x (B, H, T, d) -> 2 x (B, H, T, d)
+        """Queries and keys as they meet, the first of them at position `start`: here as they are."""
+        return query, key
+
+    def bias(self, parameters, n_heads, time, start=0):  # -> (H, T, start + T)
+        """What is added to the scores of each head: here nothing, None."""
+        return None
+
     def attend(self, query, key, value):
         """See :func:`scaled_dot_product_forward`."""
         return scaled_dot_product_forward(query, key, value)
@@ -163,6 +183,87 @@ class CausalSelfAttention:
     def weights(self, cache):  # -> (B, H, T, T)
         """See :func:`weights_of`."""
         return weights_of(cache)
+
+
+class RotarySelfAttention(CausalSelfAttention):
+    """Attention in which queries and keys are turned by their positions, so that a score knows how far apart they stand.
+
+    Notes
+    -----
+    Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding".
+    """
+
+    def placed(self, query, key, start=0):  # 2 x (B, H, T, d) -> 2 x (B, H, T, d)
+        """Both turned; see :func:`~cllm_lib.lattice.positions.rotate`. A value says what, not where, and stays."""
+        positions = np.arange(start, start + query.shape[-2])
+        return rotate(query, positions), rotate(key, positions)
+
+    def attend(self, query, key, value):
+        """See :func:`scaled_dot_product_forward`, on what was turned."""
+        return super().attend(*self.placed(query, key), value)
+
+    def attend_backward(self, d_output, cache):
+        """Turn the gradients of queries and keys back."""
+        d_query, d_key, d_value = super().attend_backward(d_output, cache)
+        positions = np.arange(d_query.shape[-2])
+        return rotate_backward(d_query, positions), rotate_backward(d_key, positions), d_value
+
+
+class DistanceBiasAttention(CausalSelfAttention):
+    """Attention that subtracts from each score the distance of query and key, times the slope of its head.
+
+    Parameters
+    ----------
+    distances : array_like, shape (S, S), optional
+        Of any two positions of the longest sequence; by default |i - j|.
+    learned : bool
+        Whether the slopes are trained, from ALiBi's values on; or stay there.
+
+    Notes
+    -----
+    Press, Smith, Lewis 2022, "Train Short, Test Long: Attention with Linear Biases Enables Input Length
+    Extrapolation"; their slopes are fixed.
+    """
+
+    def __init__(self, distances=None, learned=True):
+        self.matrix = None if distances is None else checked_distances(distances)
+        self.learned = learned
+
+    def parameter_shapes(self, config):
+        """Those of attention, and one slope for each head."""
+        if self.matrix is not None and min(self.matrix.shape) < config.seq_len:
+            raise ValueError(f"distances have shape {self.matrix.shape}, and sequences are up to {config.seq_len} long: give them all")
+        return super().parameter_shapes(config) | ({"slopes": (config.n_heads,)} if self.learned else {})
+
+    def distances(self, time, start=0):  # -> (T, start + T)
+        """Between the queries at the positions from `start` on and the keys at those from 0 on."""
+        return token_distances(time, start) if self.matrix is None else self.matrix[start : start + time, : start + time]
+
+    def slopes(self, parameters, n_heads):  # -> (H,)
+        """The trained ones, or ALiBi's."""
+        return parameters["slopes"] if self.learned else alibi_slopes(n_heads).astype(parameters["query_weight"].dtype)
+
+    def bias(self, parameters, n_heads, time, start=0):  # -> (H, T, start + T)
+        """See :func:`~cllm_lib.lattice.biases.distance_bias`."""
+        return distance_bias(self.slopes(parameters, n_heads), self.distances(time, start))
+
+    def forward(self, x, parameters, config):
+        """See :func:`attention_forward`."""
+        bias = self.bias(parameters, config.n_heads, x.shape[1])
+        return attention_forward(x, parameters, config.n_heads, partial(scaled_dot_product_forward, bias=bias))
+
+    def backward(self, dy, cache):
+        """See :func:`attention_backward`; the slopes get what the scores get, times the distance."""
+        own = {}
+
+        def attend_backward(d_output, attend_cache):
+            if self.learned:
+                d_scores = scores_backward(d_output, attend_cache)
+                own["slopes"] = distance_bias_backward(d_scores, self.distances(d_scores.shape[-1]))
+            return self.attend_backward(d_output, attend_cache)
+
+        dx, gradients = attention_backward(dy, cache, attend_backward)
+        return dx, gradients | own
 
 
 class _Watched:

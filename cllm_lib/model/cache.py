@@ -13,7 +13,7 @@ import numpy as np
 
 from cllm_lib.checks import positive_integer, token_ids
 from cllm_lib.model import fast
-from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention, scaled_dot_product_forward
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
 
@@ -42,6 +42,10 @@ class CachedAttention(CausalSelfAttention):
 
     Parameters
     ----------
+    part : CausalSelfAttention
+        What the model has there.
+    parameters : dict of str to ndarray
+        The layer's, of that part.
     keys, values : ndarray, shape (B, H, S, d)
         Filled from `start` on by each call.
 
@@ -51,15 +55,18 @@ class CachedAttention(CausalSelfAttention):
         How many of them hold what was read so far; :class:`KeyValueCache` sets it.
     """
 
-    def __init__(self, keys, values):
-        self.keys, self.values, self.start = keys, values, 0
+    def __init__(self, part, parameters, keys, values):
+        self.part, self.parameters, self.keys, self.values, self.start = part, parameters, keys, values, 0
 
     def attend(self, query, key, value):  # 3 x (B, H, T, d) -> (B, H, T, d)
         """Keep the new keys and values behind the old ones, and look at all of them."""
-        stop = self.start + key.shape[2]
+        _, n_heads, time, _ = key.shape
+        stop = self.start + time
+        query, key = self.part.placed(query, key, self.start)
         self.keys[:, :, self.start : stop] = key
         self.values[:, :, self.start : stop] = value
-        return super().attend(query, self.keys[:, :, :stop], self.values[:, :, :stop])
+        bias = self.part.bias(self.parameters, n_heads, time, self.start)
+        return scaled_dot_product_forward(query, self.keys[:, :, :stop], self.values[:, :, :stop], bias=bias)
 
 
 class OneTokenLayer:
@@ -72,12 +79,14 @@ class OneTokenLayer:
     ----------
     blocks : dict
         The layer's parameters, cut as :func:`~cllm_lib.model.fast.affine_shapes` says.
+    part : CausalSelfAttention
+        The model's attention.
     keys, values : ndarray, shape (B, H, S, d)
     """
 
-    def __init__(self, blocks, keys, values):
+    def __init__(self, blocks, part, keys, values):
         batch, n_heads, _, d_head = keys.shape
-        self.keys, self.values, self.scale = keys, values, 1.0 / math.sqrt(d_head)
+        self.blocks, self.part, self.keys, self.values, self.scale = blocks["attention"], part, keys, values, 1.0 / math.sqrt(d_head)
 
         def forward_only(part, block):
             return part(block, block, batch)  # in the place of gradients, which a forward pass never touches
@@ -87,7 +96,8 @@ class OneTokenLayer:
         self.attention_norm = forward_only(fast.LayerNorm, blocks["attention_norm"])
         self.feed_forward = forward_only(fast.FeedForward, blocks["feed_forward"])
         self.feed_forward_norm = forward_only(fast.LayerNorm, blocks["feed_forward_norm"])
-        self.query, self.key, self.value = self.projections.y.reshape(3, batch, n_heads, 1, d_head)
+        projected = self.projections.y.reshape(3, batch, n_heads, 1, d_head)
+        self.placed, (self.query, self.key, self.value) = projected[:2], projected
         self.merged = np.empty((batch, n_heads * d_head), keys.dtype)
         self.attended = self.merged.reshape(batch, n_heads, 1, d_head)
 
@@ -105,10 +115,14 @@ class OneTokenLayer:
     def attend(self, start):
         """See :meth:`CachedAttention.attend`. Nothing is masked: the one query stands last, and may look at every key."""
         stop = start + 1
+        if isinstance(self.part, RotarySelfAttention):
+            fast.Rotation(np.array([start]), self.keys.shape[-1], self.keys.dtype).turn(self.placed)
         self.keys[:, :, start:stop] = self.key
         self.values[:, :, start:stop] = self.value
         self.query *= self.scale
         weights = self.query @ self.keys[:, :, :stop].mT
+        if isinstance(self.part, DistanceBiasAttention):
+            fast.bias_of(self.part, self.blocks, self.blocks, self.keys.shape[1], 1, start).forward(weights)
         weights -= weights.max(axis=-1, keepdims=True)
         np.exp(weights, out=weights)
         np.matmul(weights, self.values[:, :, :stop], out=self.attended)
@@ -160,14 +174,14 @@ class KeyValueCache:
         if not can_cache(model):
             raise ValueError("this model has other parts than the sound ones, for which a cache need not hold: use model.logits(tokens)")
         config = model.config
-        self.model = CLLM(config, init=lambda parameters, generator: None)
-        self.model.flat_parameters[...] = model.flat_parameters
+        self.model = model.with_parameters(model.flat_parameters.copy())
         self.length = 0
         shape = (config.n_layers, positive_integer(batch, "batch"), config.n_heads, config.seq_len, config.d_head)
         self.keys, self.values = np.zeros(shape, config.dtype), np.zeros(shape, config.dtype)
-        blocks = self.model.layer_blocks(self.model.flat_parameters)
-        self._plain = [TransformerLayer(CachedAttention(*pair)) for pair in zip(self.keys, self.values, strict=True)]
-        self._quick = [OneTokenLayer(*arrays) for arrays in zip(blocks, self.keys, self.values, strict=True)]
+        part, blocks = model.layer.attention, self.model.layer_blocks(self.model.flat_parameters)
+        own = [self.model.layer_parameters(i)["attention"] for i in range(config.n_layers)]
+        self._plain = [TransformerLayer(CachedAttention(part, *arrays)) for arrays in zip(own, self.keys, self.values, strict=True)]
+        self._quick = [OneTokenLayer(one, part, *pair) for one, *pair in zip(blocks, self.keys, self.values, strict=True)]
 
     def extend(self, tokens):  # (B, T) -> (B, V)
         """Read more tokens, a whole prompt or one at a time, and score what may come next.

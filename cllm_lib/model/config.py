@@ -28,13 +28,14 @@ class CLLMConfig:
         float64 reproduces to the last printed digit on every machine; float32 is about twice as fast.
     tie_embeddings : bool
         Whether the output reuses the embedding (logits = hidden @ embedding.T) or has a matrix of its own.
-    positions : {"none", "learned"}
+    positions : {"none", "sinusoidal", "spiral", "clock", "prime", "learned", "rotary", "distance_bias"}
         How the model learns where a token stands; see :mod:`~cllm_lib.model.positions`.
 
     Raises
     ------
     ValueError
-        If a size is not a whole number of at least 1, `d_model` is no multiple of `n_heads`, or a name is unknown.
+        If a size is not a whole number of at least 1, `d_model` is no multiple of `n_heads`, a name is unknown, or the
+        sizes do not suit the positions: "rotary" needs heads of an even width.
 
     Examples
     --------
@@ -63,7 +64,7 @@ class CLLMConfig:
         if not isinstance(self.dtype, str):
             object.__setattr__(self, "dtype", np.dtype(self.dtype).name)  # np.float32 is welcome too
         one_of(self.dtype, DTYPES, "dtype")
-        one_of(self.positions, POSITIONS, "positions")
+        one_of(self.positions, POSITIONS, "positions")().parameter_shapes(self)  # which looks at the sizes
         if not isinstance(self.tie_embeddings, bool):
             raise ValueError(f"tie_embeddings is {self.tie_embeddings!r}: give True or False")
 

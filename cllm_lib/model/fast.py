@@ -13,11 +13,21 @@ import math
 
 import numpy as np
 
+from cllm_lib.lattice.biases import alibi_slopes
+from cllm_lib.lattice.positions import rotation_angles
+from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
+
 QUERIES = 128  # in a stretch: its scores stay in the processor's cache
 
 
-def affine_shapes(config):
+def affine_shapes(config, slopes=False):
     """A layer's parameters as this module cuts them: a matrix and the bias behind it in memory are one block.
+
+    Parameters
+    ----------
+    config : CLLMConfig
+    slopes : bool
+        Whether attention trains the slopes of a distance bias, too.
 
     Returns
     -------
@@ -26,8 +36,9 @@ def affine_shapes(config):
         gain, bias.
     """
     width, inner = config.d_model, config.d_ff
+    attention = {"projections": (3, width + 1, width), "output": (width + 1, width)}
     return {
-        "attention": {"projections": (3, width + 1, width), "output": (width + 1, width)},
+        "attention": attention | ({"slopes": (config.n_heads,)} if slopes else {}),
         "attention_norm": (2, width),
         "feed_forward": {"expand": (width + 1, inner), "contract": (inner + 1, width)},
         "feed_forward_norm": (2, width),
@@ -102,6 +113,57 @@ class LayerNorm:
         return dx
 
 
+class Rotation:
+    """See :func:`~cllm_lib.lattice.positions.rotate`. A pair (a, b) is the complex number a + ib, and a turn is a product.
+
+    Parameters
+    ----------
+    positions : ndarray, shape (T,)
+    width : int
+        d.
+    dtype : dtype
+        float32 or float64; the turns are the complex numbers of that.
+    """
+
+    def __init__(self, positions, width, dtype):
+        self.turns = np.exp(1j * rotation_angles(positions, width)).astype(np.result_type(dtype, np.complex64))
+
+    def turn(self, x):  # (..., T, d)
+        """Turn in place."""
+        pairs = x.view(self.turns.dtype)
+        pairs *= self.turns
+
+    def turn_back(self, dx):  # (..., T, d)
+        """Turn the gradient back in place."""
+        pairs = dx.view(self.turns.dtype)
+        pairs *= self.turns.conj()
+
+
+class Bias:
+    """See :func:`~cllm_lib.lattice.biases.distance_bias`.
+
+    Parameters
+    ----------
+    slopes, d_slopes : ndarray, shape (H,)
+    distances : ndarray, shape (T, S)
+    """
+
+    def __init__(self, slopes, d_slopes, distances):
+        self.slopes, self.d_slopes, self.distances = slopes, d_slopes, distances.astype(slopes.dtype)
+
+    def cut(self, start, stop):
+        """The part of a stretch of queries."""
+        return Bias(self.slopes, self.d_slopes, self.distances[start:stop, :stop])
+
+    def forward(self, scores):  # (B, H, T, S)
+        """Subtract in place."""
+        scores -= self.slopes[:, None, None] * self.distances
+
+    def backward(self, d_scores):  # (B, H, T, S)
+        """Add to the gradient of the slopes."""
+        self.d_slopes -= np.tensordot(d_scores, self.distances, axes=2).sum(axis=0)
+
+
 class Look:
     """A stretch of queries, and the keys they may see: none behind the stretch, so a long sequence costs half.
 
@@ -113,14 +175,17 @@ class Look:
         Query, key, value and what attention makes of them; and their gradients.
     start, stop : int
         The stretch.
+    bias : Bias, optional
+        Of the stretch.
     """
 
-    def __init__(self, arrays, d_arrays, start, stop):
+    def __init__(self, arrays, d_arrays, start, stop, bias=None):
         def cut(query, key, value, attended):
             return query[..., start:stop, :], key[..., :stop, :], value[..., :stop, :], attended[..., start:stop, :]
 
         self.query, self.key, self.value, self.attended = cut(*arrays)
         self.d_query, self.d_key, self.d_value, self.d_attended = cut(*d_arrays)
+        self.bias = bias
         batch, n_heads, time, _ = arrays[0].shape
         self.is_last = stop == time
         self.weights, self.d_scores = np.empty((2, batch, n_heads, stop - start, stop), self.query.dtype)
@@ -131,6 +196,8 @@ class Look:
     def forward(self):
         """Fill `attended`."""
         scores = np.matmul(self.query, self.key.mT, out=self.weights)
+        if self.bias:
+            self.bias.forward(scores)
         safe = safe_for_exp(scores)
         self.square += self.forbidden
         if not safe:
@@ -144,6 +211,8 @@ class Look:
         d_scores = np.matmul(self.d_attended, self.value.mT, out=self.d_scores)
         d_scores -= np.vecdot(d_scores, self.weights)[..., None]
         d_scores *= self.weights
+        if self.bias:
+            self.bias.backward(d_scores)
         np.matmul(d_scores, self.key, out=self.d_query)
         if self.is_last:
             np.matmul(self.weights.mT, self.d_attended, out=self.d_value)
@@ -154,9 +223,12 @@ class Look:
 
 
 class Attention:
-    """See :func:`~cllm_lib.model.attention.attention_forward`; heads are views of the rows, never copies."""
+    """See :func:`~cllm_lib.model.attention.attention_forward`; heads are views of the rows, never copies.
 
-    def __init__(self, blocks, d_blocks, batch, time, n_heads):
+    What `part` does besides is done here in its place: a rotation of queries and keys, or a bias on the scores.
+    """
+
+    def __init__(self, blocks, d_blocks, batch, time, n_heads, part):
         n_rows, dtype = batch * time, blocks["output"].dtype
         self.projections = Affine(blocks["projections"], d_blocks["projections"], n_rows)
         self.output = Affine(blocks["output"], d_blocks["output"], n_rows)
@@ -167,13 +239,20 @@ class Attention:
             return rows.reshape(*rows.shape[:-2], batch, time, n_heads, -1).swapaxes(-2, -3)
 
         arrays = (*heads(self.projections.y), heads(self.merged)), (*heads(self.d_projected), heads(self.output.dx))
-        self.scale = 1.0 / math.sqrt(self.merged.shape[-1] // n_heads)
-        self.looks = [Look(*arrays, start, min(start + QUERIES, time)) for start in range(0, time, QUERIES)]
+        d_head = self.merged.shape[-1] // n_heads
+        self.scale = 1.0 / math.sqrt(d_head)
+        self.placed, self.d_placed = heads(self.projections.y[:2]), heads(self.d_projected[:2])  # queries and keys
+        self.rotation = Rotation(np.arange(time), d_head, dtype) if isinstance(part, RotarySelfAttention) else None
+        self.bias = bias_of(part, blocks, d_blocks, n_heads, time) if isinstance(part, DistanceBiasAttention) else None
+        stretches = [(start, min(start + QUERIES, time)) for start in range(0, time, QUERIES)]
+        self.looks = [Look(*arrays, *stretch, self.bias and self.bias.cut(*stretch)) for stretch in stretches]
 
     def forward(self, x):  # (N, D) -> (N, D)
         """Project, attend in each head, project back."""
         self.projections.forward(x)
         self.projections.y[0] *= self.scale  # the queries rather than the scores
+        if self.rotation:
+            self.rotation.turn(self.placed)
         for look in self.looks:
             look.forward()
         return self.output.forward(self.merged)
@@ -181,10 +260,23 @@ class Attention:
     def backward(self, dy):  # (N, D) -> (N, D)
         """See :func:`~cllm_lib.model.attention.attention_backward`."""
         self.output.backward(dy)  # leaves the gradient of what was attended
+        if self.bias:
+            self.bias.d_slopes.fill(0.0)
         for look in reversed(self.looks):  # the last one reaches every key
             look.backward()
+        if self.rotation:
+            self.rotation.turn_back(self.d_placed)
         self.d_projected[0] *= self.scale
         return np.add.reduce(self.projections.backward(self.d_projected), axis=0, out=self.dx)
+
+
+def bias_of(part, blocks, d_blocks, n_heads, time, start=0):
+    """The bias of a :class:`~cllm_lib.model.attention.DistanceBiasAttention`; fixed slopes get a gradient that nobody reads."""
+    distances = part.distances(time, start)
+    if part.learned:
+        return Bias(blocks["slopes"], d_blocks["slopes"], distances)
+    fixed = alibi_slopes(n_heads).astype(blocks["output"].dtype)
+    return Bias(fixed, np.zeros_like(fixed), distances)
 
 
 class FeedForward:
@@ -211,9 +303,9 @@ class FeedForward:
 class Layer:
     """The order of :class:`~cllm_lib.model.transformer.TransformerLayer`."""
 
-    def __init__(self, blocks, d_blocks, batch, time, n_heads):
+    def __init__(self, blocks, d_blocks, batch, time, n_heads, part):
         n_rows = batch * time
-        self.attention = Attention(blocks["attention"], d_blocks["attention"], batch, time, n_heads)
+        self.attention = Attention(blocks["attention"], d_blocks["attention"], batch, time, n_heads, part)
         self.attention_norm = LayerNorm(blocks["attention_norm"], d_blocks["attention_norm"], n_rows)
         self.feed_forward = FeedForward(blocks["feed_forward"], d_blocks["feed_forward"], n_rows)
         self.feed_forward_norm = LayerNorm(blocks["feed_forward_norm"], d_blocks["feed_forward_norm"], n_rows)
@@ -273,11 +365,13 @@ class Stack:
     matrix, d_matrix : ndarray, shape (D, V)
         The output matrix and its gradient.
     batch, time, n_heads : int
+    part : CausalSelfAttention
+        The layers' attention: the sound one, or that with a rotation or with a bias.
     """
 
-    def __init__(self, layers, d_layers, matrix, d_matrix, batch, time, n_heads):
+    def __init__(self, layers, d_layers, matrix, d_matrix, batch, time, n_heads, part):
         self.shape = batch, time
-        self.layers = [Layer(blocks, d_blocks, batch, time, n_heads) for blocks, d_blocks in zip(layers, d_layers, strict=True)]
+        self.layers = [Layer(blocks, d_blocks, batch, time, n_heads, part) for blocks, d_blocks in zip(layers, d_layers, strict=True)]
         self.output = Output(matrix, d_matrix, batch * time)
 
     def forward_backward(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)

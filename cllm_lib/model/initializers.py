@@ -7,11 +7,14 @@ views of the model's one buffer, so `parameters[name][...] = values` reaches the
 
 import math
 
+from cllm_lib.lattice.biases import alibi_slopes
+
 
 def scaled_normal(parameters, generator):
     """Normal values whose spread keeps the size of what flows through a layer.
 
     Embeddings, of words and of positions, get standard deviation 0.02, matrices 1 / sqrt(fan_in), gains 1 and biases 0.
+    Slopes of a distance bias start at :func:`~cllm_lib.lattice.biases.alibi_slopes`.
 
     Parameters
     ----------
@@ -30,6 +33,8 @@ def scaled_normal(parameters, generator):
             array[...] = 0.0
         elif name.endswith("gain"):
             array[...] = 1.0
+        elif name.endswith("slopes"):
+            array[...] = alibi_slopes(array.size)
         elif name in ("embedding", "positions.table"):
             array[...] = 0.02 * generator.standard_normal(array.shape)
         else:

@@ -1,12 +1,14 @@
 """The whole model: embedding, layers, output and loss, forward and backward, on one flat buffer of parameters."""
 
+import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from cllm_lib.checks import one_of, token_ids
 from cllm_lib.model import fast
-from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.layers import (
     cross_entropy_backward,
@@ -19,6 +21,12 @@ from cllm_lib.model.layers import (
     layer_norm_forward,
 )
 from cllm_lib.model.positions import POSITIONS
+
+SOUND_ATTENTION = {  # the kinds that the fast layers compute, and what each keeps
+    CausalSelfAttention: set(),
+    RotarySelfAttention: set(),
+    DistanceBiasAttention: {"matrix", "learned"},
+}
 
 
 class TransformerLayer:
@@ -98,7 +106,8 @@ class CLLM:
     init : str or callable
         "scaled_normal", "zeros", or a part `init(parameters, generator)` that fills the named arrays in place.
     attention : part, optional
-        What stands in attention's place in every layer; the sound causal attention by default.
+        What stands in attention's place in every layer; the sound causal attention by default, or that which the
+        positions bring.
     layer : part, optional
         What stands in the place of a whole :class:`TransformerLayer`; it then brings its own attention.
     embedding : part, optional
@@ -114,7 +123,8 @@ class CLLM:
     Raises
     ------
     ValueError
-        If `init` is a name that does not exist, or both `attention` and `layer` are given.
+        If `init` is a name that does not exist; if both `attention` and `layer` are given, or one of them although
+        `config.positions` brings an attention.
 
     Examples
     --------
@@ -128,9 +138,17 @@ class CLLM:
         if attention is not None and layer is not None:
             raise ValueError("attention and layer are both given: a layer brings its own attention, so give one of them")
         self.config = config
+        self.positions = POSITIONS[config.positions]()
+        if self.positions.attention is not None:
+            if attention is not None or layer is not None:
+                given = "layer" if attention is None else "attention"
+                raise ValueError(
+                    f"positions={config.positions!r} brings an attention of its own, and {given} is given, too: give one of them; "
+                    f"attention={self.positions.attention.__name__}(...) goes with positions='none'"
+                )
+            attention = self.positions.attention()
         self.layer = TransformerLayer(attention) if layer is None else layer
         self.embedding = TokenEmbedding() if embedding is None else embedding
-        self.positions = POSITIONS[config.positions]()
         initialize = init if callable(init) else one_of(init, INITIALIZERS, "init")
         # Memory starts as zeros, as calloc's does in C. What the initialiser leaves out stays zero.
         size = sum(math.prod(shape) for shape in by_name(self._shapes()).values())
@@ -165,6 +183,23 @@ class CLLM:
         vars(self).update(state)
         self._adopt(self.flat_parameters, self.flat_gradients)
 
+    def with_parameters(self, flat_parameters):
+        """The same parts on other weights: a model of its own, in the type of these weights.
+
+        Parameters
+        ----------
+        flat_parameters : ndarray, shape (n_parameters,)
+            In the order of :attr:`flat_parameters`; not copied.
+
+        Returns
+        -------
+        CLLM
+        """
+        twin = copy.copy(self)
+        twin.config = replace(self.config, dtype=flat_parameters.dtype)
+        twin._adopt(flat_parameters, np.zeros_like(flat_parameters))
+        return twin
+
     def layer_parameters(self, i):
         """Layer `i`'s own parameters as its forward pass takes them: views, one dictionary for each part of the layer."""
         return self._layer_parameters[i]
@@ -176,7 +211,8 @@ class CLLM:
 
     def layer_blocks(self, flat):
         """What one of the flat buffers holds for each layer, cut as :func:`~cllm_lib.model.fast.affine_shapes` says: views."""
-        return list(views_of(flat, self._shapes(fast.affine_shapes(self.config)))["layers"].values())
+        slopes = "slopes" in self.layer.attention.parameter_shapes(self.config)
+        return list(views_of(flat, self._shapes(fast.affine_shapes(self.config, slopes)))["layers"].values())
 
     @property
     def output_matrix(self):  # (D, V)
@@ -267,17 +303,18 @@ class CLLM:
 
     @property
     def is_sound(self):
-        """Whether every layer is the one that :mod:`~cllm_lib.model.fast` computes: no subclass, nothing hung onto it."""
+        """Whether every layer is one that :mod:`~cllm_lib.model.fast` computes: no subclass, nothing hung onto it."""
         layer = self.layer
-        sound = type(layer) is TransformerLayer and type(layer.attention) is CausalSelfAttention
-        return sound and vars(layer).keys() == {"attention"} and not vars(layer.attention)
+        sound = type(layer) is TransformerLayer and type(layer.attention) in SOUND_ATTENTION
+        return sound and vars(layer).keys() == {"attention"} and vars(layer.attention).keys() == SOUND_ATTENTION[type(layer.attention)]
 
     def _fast_stack(self, shape):
         """The sound layers with arrays for batches of this shape, kept until another shape comes."""
         if self._stack is None or self._stack.shape != shape:
             layers, d_layers = self.layer_blocks(self.flat_parameters), self.layer_blocks(self.flat_gradients)
             self._stack = None  # the old arrays go before the new ones come
-            self._stack = fast.Stack(layers, d_layers, self.output_matrix, self._output_gradient, *shape, self.config.n_heads)
+            matrices = self.output_matrix, self._output_gradient
+            self._stack = fast.Stack(layers, d_layers, *matrices, *shape, self.config.n_heads, self.layer.attention)
         return self._stack
 
     def _hidden(self, tokens):  # (B, T) -> (B, T, D)

@@ -42,11 +42,13 @@ class TrainingState:
     Attributes
     ----------
     settings : dict
-        Arguments of :class:`~cllm_lib.training.trainer.Trainer`, but for model, corpus, optimizer, schedule and seed.
+        Arguments of :class:`~cllm_lib.training.trainer.Trainer`, but for model, corpus, optimizer, schedule, regularizer and seed.
     optimizer : dict
         `name`, `settings`, and `state`: arrays by name.
     schedule : dict or None
         `name` and `arguments`.
+    regularizer : str or None
+        Its name; it is not held.
     steps, position : int
         Steps taken; of them, batches of the epoch under way.
     generator : dict
@@ -64,6 +66,7 @@ class TrainingState:
     settings: dict
     optimizer: dict
     schedule: dict | None
+    regularizer: str | None
     steps: int
     position: int
     generator: dict
@@ -148,14 +151,16 @@ def load_checkpoint(path, **parts):
         ) from None
 
 
-def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, parts=None):
+def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, regularizer=None, parts=None):
     """See :meth:`cllm_lib.training.trainer.Trainer.resume`."""
     model, state = load_checkpoint(path, **(parts or {}))
-    corpus = corpus_of(state) if corpus is None else corpus
+    if corpus is None or isinstance(corpus, str | Path | list | tuple):
+        corpus = corpus_of(state, corpus)
     _compare_texts(path, state, corpus)
+    _compare_regularizers(path, state, regularizer)
     try:
         optimizer, schedule = _optimizer(path, state, optimizer), _schedule(path, state, schedule)
-        trainer = trainer_type(model, corpus, optimizer=optimizer, schedule=schedule, **state.settings)
+        trainer = trainer_type(model, corpus, optimizer=optimizer, schedule=schedule, regularizer=regularizer, **state.settings)
         trainer.go_to(state.generator, state.position)
     except CheckpointError:
         raise
@@ -172,7 +177,7 @@ def corpus_of(state, sources=None):
     Parameters
     ----------
     state : TrainingState
-    sources : sequence of str, optional
+    sources : str, path, or list of them, optional
         As for :func:`~cllm_lib.text.load_corpus`, where the names in the file no longer lead to the texts.
 
     Returns
@@ -186,7 +191,10 @@ def corpus_of(state, sources=None):
     """
     sources, vocab_size = sources or state.corpus_name.split(" + "), len(state.vocabulary)
     n_words = len(load_corpus(sources, vocab_size).tokens)
-    return load_corpus(sources, vocab_size, validation_fraction=(state.n_validation + 0.5) / n_words)
+    held_out = (state.n_validation + 0.5) / n_words
+    return load_corpus(
+        sources, vocab_size, validation_fraction=min(held_out, 0.9)
+    )  # a text too short is refused for its words, not for this
 
 
 def digest(arrays, description):
@@ -241,6 +249,7 @@ def _description_of(trainer):
         },
         "optimizer": {"name": _optimizer_name(optimizer), "settings": settings},
         "schedule": _schedule_description(schedule),
+        "regularizer": _regularizer_name(trainer.regularizer),
         "steps": trainer.steps,
         **dict(zip(("generator", "position"), trainer.place, strict=True)),
         "best": None if trainer.best is None else {"step": trainer.best.step, "loss": trainer.best.loss},
@@ -266,6 +275,10 @@ def _schedule_description(schedule):
     if isinstance(schedule, Schedule):
         return {"name": schedule.name, "arguments": schedule.arguments}
     return {"name": "own", "arguments": {}}
+
+
+def _regularizer_name(regularizer):
+    return None if regularizer is None else type(regularizer).__name__
 
 
 def _refuse_spoilt(arrays, consequence):
@@ -366,6 +379,7 @@ def _unpack(path, description, arrays, parts):
         settings=dict(description["settings"]),
         optimizer={"name": str(optimizer["name"]), "settings": dict(optimizer["settings"]), "state": state},
         schedule=description["schedule"],
+        regularizer=description.get("regularizer"),  # older files say nothing of it, and had none
         steps=int(description["steps"]),
         position=int(description["position"]),
         generator=dict(description["generator"]),
@@ -484,6 +498,16 @@ def _schedule(path, state, own):
             f"{path} was trained with a schedule of its own, which a file cannot hold: give it as resume(..., schedule=...)"
         )
     return own
+
+
+def _compare_regularizers(path, state, regularizer):
+    if state.regularizer == _regularizer_name(regularizer):
+        return
+    if state.regularizer is None:
+        raise CheckpointError(f"{path} was trained without a regulariser: leave it out, or start a new Trainer with its model")
+    raise CheckpointError(
+        f"{path} was trained with a {state.regularizer}, which a file does not hold: give the same one as resume(..., regularizer=...)"
+    )
 
 
 def _advice(path):

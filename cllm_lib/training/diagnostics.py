@@ -1,12 +1,11 @@
 """What documents 001 and 002 asked to have printed, for every tensor, and their rules applied to it."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from cllm_lib.checks import non_negative_number
-from cllm_lib.model.transformer import CLLM
 from cllm_lib.training.gradient_check import central_difference
 
 COUNTED = 1e-10  # document 002 counts a gradient as present above this
@@ -37,6 +36,9 @@ class TensorReport:
         forth and back, measure it.
     resolution : float
         Smallest slope the nudges can tell from rounding.
+    rounding : float
+        What rounding may have left in the promise: the gradient is made in the model's own precision, out of terms as long as
+        the whole gradient. Where they cancel, as for a key's bias, whose slope is 0, nothing else is left.
     """
 
     name: str
@@ -49,6 +51,7 @@ class TensorReport:
     promised: float
     measured: float
     resolution: float
+    rounding: float
 
     @property
     def may_be_zero(self):
@@ -71,21 +74,25 @@ class Diagnosis:
     tensors : tuple of TensorReport
     verdict : str
         One sentence that names the suspect, or says that nothing is wrong.
+    advice : str
+        What document 002 advises for gradients of this size, or nothing.
     """
 
     loss: float
     tensors: tuple
     verdict: str
+    advice: str = ""
 
     @property
     def is_healthy(self):
-        """Whether nothing is wrong."""
+        """Whether nothing is wrong, whatever the document advises."""
         return self.verdict == NOTHING_WRONG
 
     def __str__(self):
         head = f"{'tensor':37} {'|weight|':>8} {'count':>8} {'largest':>8} {'mean':>8} {'update':>8}  loss when nudged"
         rows = [head, *(_row(tensor) for tensor in self.tensors)]
-        return "\n".join([f"loss {self.loss:.4f}", *rows, f"verdict: {self.verdict}"])
+        advice = [f"advice:  {self.advice}"] if self.advice else []
+        return "\n".join([f"loss {self.loss:.4f}", *rows, f"verdict: {self.verdict}", *advice])
 
 
 def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
@@ -109,7 +116,7 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
     Notes
     -----
     Tensors are nudged along their own gradient, where a right one promises the most, in a float64 copy. The rules stand in
-    :func:`judge`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
+    :func:`judge` and :func:`advise`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
     """
     diagnosis = examine(model, tokens, targets, learning_rate, seed)
     print(diagnosis)
@@ -123,8 +130,12 @@ def examine(model, tokens, targets, learning_rate=1e-3, seed=0):
     with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
         loss, gradients = model.loss_and_gradients(tokens, targets)
         twin = float64_copy(model)
-        reports = tuple(_examine(model, twin, name, gradients[name], tokens, targets, loss, learning_rate, generator) for name in gradients)
-    return Diagnosis(loss, reports, judge(loss, reports))
+        rounding = 100 * np.finfo(model.config.dtype).eps * math.hypot(*(float(np.linalg.norm(array)) for array in gradients.values()))
+        reports = tuple(
+            _examine(model, twin, name, gradients[name], tokens, targets, loss, learning_rate, generator, rounding) for name in gradients
+        )
+    verdict = judge(loss, reports)
+    return Diagnosis(loss, reports, verdict, advise(reports) if verdict == NOTHING_WRONG else "")
 
 
 @dataclass(frozen=True)
@@ -185,19 +196,14 @@ def _part_of(name):
 
 def float64_copy(model):
     """The same model in float64, with weights of its own: a nudge small enough to be a slope would drown in float32's rounding."""
-
-    def copy_weights(parameters, generator):
-        for name, array in parameters.items():
-            array[...] = model.parameters[name]
-
-    return CLLM(replace(model.config, dtype="float64"), init=copy_weights, layer=model.layer, embedding=model.embedding)
+    return model.with_parameters(model.flat_parameters.astype(np.float64))
 
 
 def judge(loss, tensors):
-    """Apply the rules of document 002 in order of certainty; return one sentence.
+    """Look for a fault, by the rules of document 002, in order of certainty; return one sentence.
 
     Weights zero: the initialisation. Gradient zero though the loss responds, or another than the loss follows: the
-    backward pass. Gradients above 1: clip. Gradients below 1e-6: raise the learning rate. None of these: nothing.
+    backward pass. None of these: nothing.
     """
     weights = [tensor for tensor in tensors if not tensor.may_be_zero]
     not_finite = [t for t in tensors if not np.isfinite([t.weight, t.gradient_max]).all()]
@@ -218,15 +224,24 @@ def judge(loss, tensors):
     wrong = [t for t in tensors if _disagrees(t)]
     if wrong:
         return f"The loss does not follow the gradient of {_names(wrong)}: the backward pass computes something else."
-    large = [t for t in tensors if t.gradient_max > TOO_LARGE]
-    if large:
-        return f"Gradients above {TOO_LARGE:g} in {_names(large)}: document 002 advises clipping."
-    if all(t.gradient_max < TOO_SMALL for t in weights):
-        return f"Every gradient is below {TOO_SMALL:g}: document 002 advises a higher learning rate."
     return NOTHING_WRONG
 
 
-def _examine(model, twin, name, gradient, tokens, targets, loss, learning_rate, generator):
+def advise(tensors):
+    """The two rules of document 002 about size: gradients above 1, clip; below 1e-6, raise the learning rate.
+
+    Sound gradients can be of either size, so this is no verdict: a healthy model often begins with some above 1, and Adam
+    divides the size away.
+    """
+    large = [t for t in tensors if t.gradient_max > TOO_LARGE]
+    if large:
+        return f"Gradients above {TOO_LARGE:g} in {_names(large)}: document 002 would clip. In a healthy model they are common."
+    if all(t.gradient_max < TOO_SMALL for t in tensors if not t.may_be_zero):
+        return f"Every gradient is below {TOO_SMALL:g}: document 002 would raise the learning rate. Adam does not need it."
+    return ""
+
+
+def _examine(model, twin, name, gradient, tokens, targets, loss, learning_rate, generator, rounding):
     size = np.abs(gradient)
     promised, measured, resolution = _nudge(twin, name, gradient, tokens, targets, loss, generator)
     return TensorReport(
@@ -240,6 +255,7 @@ def _examine(model, twin, name, gradient, tokens, targets, loss, learning_rate, 
         promised=promised,
         measured=measured,
         resolution=resolution,
+        rounding=rounding,
     )
 
 
@@ -260,7 +276,7 @@ def _unit(direction):
 
 def _disagrees(tensor):
     gap = abs(tensor.promised - tensor.measured)
-    return gap > DISAGREEMENT * max(abs(tensor.promised), abs(tensor.measured)) and gap > tensor.resolution
+    return gap > DISAGREEMENT * max(abs(tensor.promised), abs(tensor.measured)) and gap > tensor.resolution + tensor.rounding
 
 
 def _names(tensors, most=3):

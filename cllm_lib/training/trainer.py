@@ -64,6 +64,9 @@ class Trainer:
         Stop early after so many evaluations in a row without a new best one.
     stop_when_not_finite : bool
         Whether :meth:`fit` raises when the loss becomes infinite or NaN. Without it such a run goes on to its end.
+    regularizer : object, optional
+        Adds a gradient of its own to that of the loss, before clipping; see :mod:`cllm_lib.training.regularizers`. Every loss
+        reported stays the cross-entropy alone, so that runs with and without one can be compared.
 
     Attributes
     ----------
@@ -72,6 +75,8 @@ class Trainer:
         Taken so far.
     best : Best or None
         With the lowest validation loss so far; see :meth:`restore_best`.
+    penalty : float
+        Of the regulariser, before the last step; 0 without one.
 
     Raises
     ------
@@ -94,6 +99,7 @@ class Trainer:
         evaluate_every=None,
         patience=None,
         stop_when_not_finite=True,
+        regularizer=None,
     ):
         self.model = model
         self.corpus = corpus
@@ -105,11 +111,13 @@ class Trainer:
         self.evaluate_every = None if evaluate_every is None else positive_integer(evaluate_every, "evaluate_every")
         self.patience = None if patience is None else positive_integer(patience, "patience")
         self.stop_when_not_finite = stop_when_not_finite
+        self.regularizer = regularizer
         self.base_rate = self.optimizer.learning_rate if schedule else None
         self.generator = np.random.default_rng(seed)
         self.history = History()
         self.steps = 0
         self.gradient_norm = math.nan
+        self.penalty = 0.0
         self.best = None
         self.last_checkpoint = None
         self._stop_asked = False
@@ -131,9 +139,11 @@ class Trainer:
             raise ValueError("patience counts evaluations, and there are none: give evaluate_every too")
         if self.evaluate_every is not None:
             validation_windows(self.corpus, self.model.config.seq_len)
+        if self.regularizer is not None:
+            self.regularizer.penalty(self.model.parameters)  # says at once if it does not fit the model
 
     def step(self, inputs, targets):
-        """One batch: loss, gradients, one step of the optimiser. Returns the loss before the step.
+        """One batch: loss, gradients, one step of the optimiser. Returns the loss before the step, without any penalty.
 
         Raises
         ------
@@ -143,6 +153,8 @@ class Trainer:
         loss = self._forward_backward(inputs, targets)
         if self.stop_when_not_finite and not math.isfinite(loss):
             raise TrainingDiverged(self._what_diverged(loss, inputs))
+        if self.regularizer is not None:
+            self.penalty = self.regularizer.add_gradients(self.model.parameters, self.model.gradients)
         gradients = self.model.flat_gradients
         if self.clip_norm is None:
             self.gradient_norm = float(np.linalg.norm(gradients))
@@ -330,16 +342,18 @@ class Trainer:
         self.last_checkpoint = path
 
     @classmethod
-    def resume(cls, path, corpus=None, schedule=None, optimizer=None, **parts):
+    def resume(cls, path, corpus=None, schedule=None, optimizer=None, regularizer=None, **parts):
         """A trainer that goes on where the saved one stopped: the same batches, losses and weights, bit for bit.
 
         Parameters
         ----------
         path : str or path
-        corpus : Corpus, optional
-            The text it was trained on; by default it is read again by the names in the file.
+        corpus : Corpus, or str, path, or list of them, optional
+            The text it was trained on, or its names to read it again by; those in the file if not given.
         schedule, optimizer : optional
             Only for a run that had a schedule or an optimiser of one's own, which a file cannot hold: the same once more.
+        regularizer : optional
+            Only for a run that had one, and needed then: a file does not hold it.
         **parts
             Only for a model with parts of one's own: the same ones, as arguments of CLLM.
 
@@ -354,7 +368,7 @@ class Trainer:
         """
         from cllm_lib.training.checkpoint import resume_training
 
-        return resume_training(cls, path, corpus, schedule, optimizer, parts)
+        return resume_training(cls, path, corpus, schedule, optimizer, regularizer, parts)
 
     def _what_diverged(self, loss, inputs):
         """The tensor and the step at which numbers first stopped being finite. The losses of all steps before were finite."""

@@ -108,3 +108,54 @@ def test_defects_with_attention_can_be_looked_at(part):
 def test_what_has_no_weights_to_show_says_so(attention_part, tokens, words):
     with pytest.raises(ValueError, match=words):
         attention.attention_weights(small_model(attention=attention_part), tokens)
+
+
+def heads(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal((3, *shape))
+
+
+def test_a_bias_is_added_to_the_scores_of_its_head():
+    query, key, value = heads(2, 3, 5, 4)
+    bias = np.random.default_rng(1).standard_normal((3, 5, 5))
+    _, (*_, weights) = attention.scaled_dot_product_forward(query, key, value, bias=bias)
+    for b, h, t in np.ndindex(2, 3, 5):
+        scores = [math.exp(query[b, h, t] @ key[b, h, s] / 2.0 + bias[h, t, s]) for s in range(t + 1)]
+        np.testing.assert_allclose(weights[b, h, t, : t + 1], np.array(scores) / sum(scores), rtol=1e-12)
+
+
+@pytest.mark.parametrize("positions", ["rotary", "distance_bias"])
+def test_weights_depend_on_how_far_apart_tokens_stand_not_on_where(positions):
+    """Equal tokens: the score is a function of the difference, so each row is the last one cut off and shared out anew."""
+    config = CLLMConfig(7, d_model=8, n_layers=1, n_heads=2, d_ff=6, seq_len=9, positions=positions)
+    (weights,) = attention.attention_weights(spread_out(CLLM(config)), [3] * 9)
+    for h, t in np.ndindex(2, 9):
+        last = weights[h, -1, 8 - t :]
+        np.testing.assert_allclose(weights[h, t, : t + 1], last / last.sum(), rtol=1e-9)
+        assert t == 0 or np.ptp(weights[h, t, : t + 1]) > 1e-3
+
+
+def test_fixed_slopes_are_alibis_and_not_trained():
+    model = CLLM(CLLMConfig(7, d_model=8, n_heads=4), attention=attention.DistanceBiasAttention(learned=False))
+    assert not [name for name in model.parameters if "slopes" in name]
+    learned = CLLM(CLLMConfig(7, d_model=8, n_heads=4, positions="distance_bias"))
+    np.testing.assert_array_equal(model.logits([[1, 2, 3]]), learned.logits([[1, 2, 3]]))
+
+
+def test_distances_of_ones_own_take_the_place_of_the_difference():
+    distances = np.random.default_rng(0).random((5, 5))
+    part = attention.DistanceBiasAttention(distances, learned=False)
+    np.testing.assert_array_equal(part.bias({"query_weight": np.zeros(1)}, 2, 2, start=3), -distances[3:, :] * [[[1 / 16]], [[1 / 256]]])
+
+
+@pytest.mark.parametrize(
+    ("distances", "words"),
+    [
+        (np.zeros((3, 4)), r"distances have shape \(3, 4\), and sequences are up to 5 long"),
+        ([[0.0, -1.0], [1.0, 0.0]], r"distances\[0, 1\] is -1.0: a distance is a finite number of at least 0"),
+        ([[0.0, 1.0], [np.nan, 0.0]], r"distances\[1, 0\] is nan"),
+        ([0.0, 1.0], r"shape \(2,\)"),
+    ],
+)
+def test_distances_that_are_none_get_a_clear_error(distances, words):
+    with pytest.raises(ValueError, match=words):
+        small_model(attention=attention.DistanceBiasAttention(distances))

@@ -1,6 +1,7 @@
 """The cache against the model, which knows nothing of it."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, defects
-from cllm_lib.model.attention import CausalSelfAttention, causal_mask, scaled_dot_product_forward
+from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, causal_mask, scaled_dot_product_forward
 from cllm_lib.model.cache import KeyValueCache, can_cache
+from cllm_lib.model.generation import generate
 from cllm_lib.model.positions import POSITIONS, LearnedPositions
 from cllm_lib.model.transformer import TokenEmbedding, TransformerLayer
 
@@ -36,6 +38,7 @@ def build(config=CONFIG, seed=0, **parts):
     seed=st.integers(0, 10_000),
 )
 def test_after_each_chunk_the_logits_are_the_models(head, n_heads, n_layers, d_ff, batch, chunks, room, vocab_size, tied, positions, seed):
+    head += head % 2 if positions == "rotary" else head * n_heads == 1
     config = CLLMConfig(vocab_size, head * n_heads, n_layers, n_heads, d_ff, sum(chunks) + room, "float64", tied, positions)
     model = build(config, seed)
     tokens, _ = random_batch(vocab_size, batch, sum(chunks), seed)
@@ -49,8 +52,9 @@ def test_after_each_chunk_the_logits_are_the_models(head, n_heads, n_layers, d_f
 
 @pytest.mark.parametrize(("dtype", "rounding"), [("float64", 1e-13), ("float32", 1e-5)])
 @pytest.mark.parametrize("batch", [1, 2])
-def test_the_quick_layer_is_the_plain_one(batch, dtype, rounding):
-    model = build(CLLMConfig(11, d_model=12, n_layers=3, n_heads=3, d_ff=10, seq_len=9, dtype=dtype))
+@pytest.mark.parametrize("positions", ["none", "rotary", "distance_bias"])
+def test_the_quick_layer_is_the_plain_one(positions, batch, dtype, rounding):
+    model = build(CLLMConfig(11, d_model=12, n_layers=3, n_heads=3, d_ff=10, seq_len=9, dtype=dtype, positions=positions))
     tokens, _ = random_batch(11, batch, 9)
     quick, plain = KeyValueCache(model, batch), KeyValueCache(model, batch)
     plain._one_token = lambda rows: plain._through_layers(rows[:, None])[:, 0]
@@ -60,6 +64,25 @@ def test_the_quick_layer_is_the_plain_one(batch, dtype, rounding):
         assert {logits.dtype.name for logits in pair} == {dtype}
     np.testing.assert_allclose(quick.keys, plain.keys, rtol=rounding, atol=rounding)
     np.testing.assert_allclose(quick.values, plain.values, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("chunks", [[7], [1] * 7, [3, 1, 3]])
+def test_distances_of_ones_own_and_fixed_slopes_are_remembered(learned, chunks):
+    part = DistanceBiasAttention(np.random.default_rng(1).random((7, 7)) * 5.0, learned)
+    model, (tokens, _) = build(replace(CONFIG, positions="none"), attention=part), random_batch(11, 2, 7)
+    cache, read = KeyValueCache(model, 2), 0
+    for size in chunks:
+        logits = cache.extend(tokens[:, read : read + size])
+        read += size
+        np.testing.assert_allclose(logits, model.logits(tokens[:, :read])[:, -1], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_a_text_longer_than_the_window_is_the_same_with_and_without_a_cache(positions):
+    model = build(CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions=positions))
+    texts = [generate(model, [1, 2, 3], 12, use_cache=use_cache) for use_cache in (True, False)]
+    np.testing.assert_array_equal(*texts)
 
 
 def test_what_is_kept_are_the_keys_and_values_of_the_formula():

@@ -15,7 +15,13 @@ from cllm_lib import CLLMConfig
         ({"n_layers": -1}, "n_layers is -1"),
         ({"seq_len": 0}, "seq_len is 0"),
         ({"dtype": "float16"}, "unknown dtype 'float16': choose one of 'float32', 'float64'"),
-        ({"positions": "sideways"}, "unknown positions 'sideways': choose one of 'none', 'learned'"),
+        ({"positions": "sideways"}, "unknown positions 'sideways': choose one of 'none', 'sinusoidal', 'spiral'"),
+        ({"positions": "rotary", "d_model": 12, "n_heads": 4}, "d_model / n_heads = 3 is odd: choose d_model as an even multiple of"),
+        ({"positions": "clock", "d_model": 1, "n_heads": 1}, "d_model is 1: a position shows as a sine and a cosine"),
+        (
+            {"positions": "prime", "seq_len": 1_000_001},
+            "seq_len is 1,000,001: angles of so many positions would be inexact; give 1,000,000 at most",
+        ),
         ({"tie_embeddings": 1}, "tie_embeddings is 1: give True or False"),
     ],
 )

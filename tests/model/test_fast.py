@@ -12,7 +12,8 @@ from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig
 from cllm_lib.model import fast
-from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention
+from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import TransformerLayer
 
 CONFIG = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="learned")
@@ -23,12 +24,15 @@ class AnotherAttention(CausalSelfAttention):
     """Sound, but not the sound part itself: a model with it goes by the plain functions."""
 
 
-def pair(config, seed, size=1.0):
-    """A model, and the same one by the plain functions; weights far from 0, times `size`."""
-    quick = spread_out(CLLM(config, seed=seed), seed)
-    quick.flat_parameters *= size
-    plain = CLLM(config, attention=AnotherAttention())
-    plain.flat_parameters[:] = quick.flat_parameters
+def pair(config, seed, attention=None):
+    """A model, and the same one by the plain functions; weights far from 0."""
+    quick = spread_out(CLLM(config, seed=seed, attention=attention), seed)
+    plain = quick.with_parameters(quick.flat_parameters.copy())
+    part = copy.copy(quick.layer.attention)
+    part.__class__ = type("Another", (type(part),), {})
+    plain.layer = TransformerLayer(part)
+    assert quick.is_sound
+    assert not plain.is_sound
     return quick, plain
 
 
@@ -50,7 +54,7 @@ def assert_same_step(quick, plain, tokens, targets):
     batches=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 7)), min_size=1, max_size=3),
     vocab_size=st.integers(1, 12),
     tied=st.booleans(),
-    positions=st.sampled_from(["none", "learned"]),
+    positions=st.sampled_from(sorted(POSITIONS)),
     dtype=st.sampled_from(["float64", "float32"]),
     queries=st.integers(1, 8),
     seed=st.integers(0, 10_000),
@@ -58,6 +62,7 @@ def assert_same_step(quick, plain, tokens, targets):
 def test_loss_and_gradients_are_those_of_the_plain_layers(
     head, n_heads, n_layers, d_ff, batches, vocab_size, tied, positions, dtype, queries, seed
 ):
+    head += head % 2 if positions == "rotary" else head * n_heads == 1
     config = CLLMConfig(vocab_size, head * n_heads, n_layers, n_heads, d_ff, 7, dtype, tied, positions)
     quick, plain = pair(config, seed)
     with pytest.MonkeyPatch.context() as patch:
@@ -66,9 +71,19 @@ def test_loss_and_gradients_are_those_of_the_plain_layers(
             assert_same_step(quick, plain, *random_batch(vocab_size, batch, time, seed))
 
 
-def test_a_sequence_longer_than_a_stretch_of_queries():
-    config = CLLMConfig(11, d_model=12, n_layers=1, n_heads=3, d_ff=10, seq_len=2 * fast.QUERIES + 5)
+@pytest.mark.parametrize("positions", ["none", "rotary", "distance_bias"])
+def test_a_sequence_longer_than_a_stretch_of_queries(positions):
+    config = CLLMConfig(11, d_model=12, n_layers=1, n_heads=3, d_ff=10, seq_len=2 * fast.QUERIES + 5, positions=positions)
     assert_same_step(*pair(config, 0), *random_batch(11, 2, config.seq_len))
+
+
+@pytest.mark.parametrize("learned", [True, False])
+@pytest.mark.parametrize("distances", [None, np.random.default_rng(0).random((7, 7)) * 9.0], ids=["|i - j|", "others"])
+def test_other_distances_and_fixed_slopes(distances, learned):
+    config = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast, "QUERIES", 3)
+        assert_same_step(*pair(config, 0, DistanceBiasAttention(distances, learned)), *random_batch(11, 2, 7))
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -90,8 +105,9 @@ def test_one_score_far_from_zero_is_enough_to_shift(score, safe):
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_whatever_stood_in_the_gradients_is_overwritten(tied):
-    model = CLLM(CLLMConfig(50, d_model=8, n_heads=2, d_ff=6, tie_embeddings=tied, positions="learned"))
+@pytest.mark.parametrize("positions", ["learned", "rotary", "distance_bias"])
+def test_whatever_stood_in_the_gradients_is_overwritten(tied, positions):
+    model = CLLM(CLLMConfig(50, d_model=8, n_heads=2, d_ff=6, tie_embeddings=tied, positions=positions))
     tokens, targets = random_batch(50, 2, 5)
     model.forward_backward(tokens, targets)
     expected = model.flat_gradients.copy()

@@ -5,6 +5,9 @@ from hypothesis import strategies as st
 from oracles import difference_gradient, random_batch, reference_gradients, spread_out
 
 from cllm_lib import CLLM, CLLMConfig
+from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
+from cllm_lib.model.positions import POSITIONS
+from cllm_lib.model.transformer import TransformerLayer
 
 SHAPES = {
     "one layer": dict(d_model=8, n_layers=1, n_heads=2, d_ff=6, batch=2, time=4),
@@ -14,6 +17,12 @@ SHAPES = {
     "prime width": dict(d_model=7, n_layers=1, n_heads=1, d_ff=3, batch=2, time=4),
     "prime width, a head for each column": dict(d_model=5, n_layers=3, n_heads=5, d_ff=11, batch=1, time=3),
     "learned positions, some not reached": dict(d_model=6, n_layers=1, n_heads=2, d_ff=5, batch=3, time=3, seq_len=5, positions="learned"),
+    "sinusoidal": dict(d_model=6, n_layers=1, n_heads=2, d_ff=5, batch=2, time=4, positions="sinusoidal"),
+    "spiral": dict(d_model=7, n_layers=1, n_heads=1, d_ff=5, batch=1, time=4, positions="spiral"),
+    "clock": dict(d_model=4, n_layers=1, n_heads=2, d_ff=5, batch=1, time=14, positions="clock"),
+    "prime": dict(d_model=6, n_layers=1, n_heads=3, d_ff=5, batch=2, time=3, positions="prime"),
+    "rotary": dict(d_model=8, n_layers=2, n_heads=2, d_ff=5, batch=2, time=4, positions="rotary"),
+    "distance bias": dict(d_model=6, n_layers=2, n_heads=3, d_ff=5, batch=2, time=4, positions="distance_bias"),
 }
 
 
@@ -43,7 +52,8 @@ def test_gradients_agree_with_automatic_differentiation(shape, tied, start):
     if start == "fresh":
         model = CLLM(model.config, seed=5)
     loss, gradients = model.loss_and_gradients(tokens, targets)
-    expected_loss, expected = reference_gradients(model.parameters, tokens, targets, sizes["n_layers"], sizes["n_heads"], tied)
+    loss_of = sizes["n_layers"], sizes["n_heads"], tied, model.config.positions
+    expected_loss, expected = reference_gradients(model.parameters, tokens, targets, *loss_of)
     assert loss == pytest.approx(expected_loss, rel=1e-12)
     largest = max(np.abs(gradient).max() for gradient in expected.values())
     for name, gradient in gradients.items():
@@ -59,10 +69,11 @@ def test_gradients_agree_with_automatic_differentiation(shape, tied, start):
     time=st.integers(1, 5),
     vocab_size=st.integers(1, 6),
     tied=st.booleans(),
-    positions=st.sampled_from(["none", "learned"]),
+    positions=st.sampled_from(sorted(POSITIONS)),
     seed=st.integers(0, 10_000),
 )
 def test_slope_along_any_direction_is_what_the_gradient_promises(head, n_heads, n_layers, batch, time, vocab_size, tied, positions, seed):
+    head = head if positions in ("none", "learned") else 2 * head + 2
     sizes = dict(d_model=head * n_heads, n_layers=n_layers, n_heads=n_heads, d_ff=3, seq_len=time)
     config = CLLMConfig(vocab_size, tie_embeddings=tied, positions=positions, **sizes)
     model = spread_out(CLLM(config, seed=seed), seed)
@@ -162,7 +173,39 @@ def test_unknown_initialiser_names_those_that_exist():
 
 
 def test_attention_and_layer_together_are_refused():
-    from cllm_lib.model.transformer import TransformerLayer
-
     with pytest.raises(ValueError, match="give one of them"):
         CLLM(CLLMConfig(vocab_size=9), attention=object(), layer=TransformerLayer())
+
+
+@pytest.mark.parametrize("positions", ["rotary", "distance_bias"])
+@pytest.mark.parametrize("part", [{"attention": RotarySelfAttention()}, {"layer": TransformerLayer()}])
+def test_positions_that_bring_an_attention_take_no_other(positions, part):
+    (seam,) = part
+    with pytest.raises(ValueError, match=f"positions='{positions}' brings an attention of its own, and {seam} is given, too"):
+        CLLM(CLLMConfig(vocab_size=9, positions=positions), **part)
+
+
+def test_the_same_attention_can_be_given_as_a_part():
+    tokens, targets = random_batch(9, 2, 4)
+    for positions, part in (("rotary", RotarySelfAttention()), ("distance_bias", DistanceBiasAttention())):
+        named = spread_out(CLLM(CLLMConfig(9, d_model=8, n_heads=2, positions=positions)))
+        given = spread_out(CLLM(CLLMConfig(9, d_model=8, n_heads=2), attention=part))
+        assert named.loss(tokens, targets) == given.loss(tokens, targets)
+        assert named.is_sound
+        assert given.is_sound
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_the_same_parts_on_other_weights_are_a_model_of_its_own(positions, dtype):
+    model = spread_out(CLLM(CLLMConfig(9, d_model=8, n_heads=2, positions=positions)))
+    tokens, targets = random_batch(9, 2, 4)
+    before, weights = model.loss(tokens, targets), model.flat_parameters.copy()
+    twin = model.with_parameters(model.flat_parameters.astype(dtype))
+    assert twin.config.dtype == twin.flat_gradients.dtype == twin.logits(tokens).dtype == dtype
+    assert twin.loss(tokens, targets) == pytest.approx(before, rel=1e-12 if dtype == "float64" else 1e-5)
+    twin.forward_backward(tokens, targets)
+    twin.flat_parameters += 1.0
+    np.testing.assert_array_equal(model.flat_parameters, weights)
+    assert not model.flat_gradients.any()
+    assert model.loss(tokens, targets) == before

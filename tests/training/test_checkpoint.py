@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, files, load_corpus
+from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.generation import generate
+from cllm_lib.model.positions import POSITIONS
 from cllm_lib.tasks import AssociativeRecall
 from cllm_lib.training.checkpoint import CheckpointError, digest, load_checkpoint, previous
 from cllm_lib.training.optimizers import OPTIMIZERS
@@ -74,6 +76,33 @@ def test_two_hundred_steps_with_a_break_are_the_steps_without(corpus, tmp_path, 
     np.testing.assert_array_equal(generate(straight.model, prompt, 20), generate(resumed.model, prompt, 20))
 
 
+@pytest.mark.parametrize("positions", POSITIONS)
+def test_every_kind_of_positions_is_saved_and_resumed(corpus, tmp_path, positions):
+    straight, broken = (Trainer(small(corpus, positions=positions), corpus, seed=2) for _ in range(2))
+    straight.fit(steps=14)
+    broken.fit(steps=9)
+    broken.save(tmp_path / "run.safetensors")
+    broken.model.flat_parameters[:] = 0.0
+    resumed = Trainer.resume(tmp_path / "run.safetensors", corpus)
+    assert type(resumed.model.positions) is POSITIONS[positions]
+    resumed.fit(steps=5)
+    assert_same_run(straight, resumed)
+
+
+def test_fixed_slopes_need_their_part_again(corpus, tmp_path):
+    def model():
+        return CLLM(small(corpus).config, attention=DistanceBiasAttention(learned=False))
+
+    path = tmp_path / "run.safetensors"
+    Trainer(model(), corpus).save(path)
+    with pytest.raises(CheckpointError, match=r"saved with DistanceBiasAttention as its attention.*load_checkpoint\(path, attention="):
+        load_checkpoint(path)
+    with pytest.raises(CheckpointError, match="the file lacks 'layers.0.attention.slopes'"):
+        load_checkpoint(path, attention=DistanceBiasAttention())
+    loaded, _ = load_checkpoint(path, attention=DistanceBiasAttention(learned=False))
+    np.testing.assert_array_equal(loaded.logits([[1, 2, 3]]), model().logits([[1, 2, 3]]))
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stops=st.lists(st.integers(1, 12), min_size=1, max_size=5), optimizer=st.sampled_from(list(OPTIMIZERS)))
 def test_wherever_and_however_often_it_is_broken_off(corpus, tmp_path, stops, optimizer):
@@ -116,9 +145,12 @@ def test_the_text_is_found_again_by_the_names_in_the_file(tmp_path):
     trainer = Trainer(small(both), both)
     trainer.fit(steps=3)
     trainer.save(tmp_path / "run.safetensors")
-    resumed = Trainer.resume(tmp_path / "run.safetensors")
-    assert resumed.corpus.fingerprint == both.fingerprint
-    assert_same_run(trainer, resumed)
+    for names in (None, ["sayings", "patterns"]):
+        resumed = Trainer.resume(tmp_path / "run.safetensors", names)
+        assert resumed.corpus.fingerprint == both.fingerprint
+        assert_same_run(trainer, resumed)
+    with pytest.raises(CheckpointError, match=r"Resume with the text it was trained on \('sayings \+ patterns'\)"):
+        Trainer.resume(tmp_path / "run.safetensors", "prose")
 
 
 def test_a_task_without_a_text_is_resumed_too(tmp_path):

@@ -1,0 +1,84 @@
+"""Figures about positions, to stand beside what moves in :mod:`cllm_lib.workbook.widgets.positions`."""
+
+import numpy as np
+
+from cllm_lib.workbook.figures import BLUE, GREY, LINE_STYLES, VERMILION, new_axes, several_axes
+from cllm_lib.workbook.widgets.positions import SPEEDS, TABLES, angle, turned_pair
+
+
+def position_maps(encoding, length=24, width=16):
+    """The table of an encoding, and the dot products of its rows.
+
+    Parameters
+    ----------
+    encoding : {"sinusoidal", "spiral", "clock", "prime"}
+    length, width : int
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+    """
+    table = TABLES[encoding](length, width)
+    row = several_axes([f"{encoding}: the table", "dot products of its rows"], "", "position", 2, 9.0, 4.2)
+    for axes, values, xlabel in zip(row, (table, table @ table.T), ("column", "position"), strict=True):
+        image = axes.imshow(values, cmap="PuOr", vmin=-np.abs(values).max(), vmax=np.abs(values).max(), aspect="auto")
+        axes.set_xticks(range(values.shape[1]), range(values.shape[1]), fontsize=6)
+        axes.set_yticks(range(length), range(length), fontsize=6)
+        axes.set_xlabel(xlabel, fontsize=11)
+        axes.grid(visible=False)
+        axes.figure.colorbar(image, ax=axes, shrink=0.85)
+    return row
+
+
+def likeness_by_distance(encodings, length=64, width=32):
+    """How alike position 0 and each later position are: one curve for each encoding.
+
+    Parameters
+    ----------
+    encodings : sequence of str
+    length, width : int
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes("How alike are position 0 and a later one?", "the later position", "dot product of their rows")
+    for encoding, (colour, dash, marker) in zip(encodings, LINE_STYLES, strict=False):
+        table = TABLES[encoding](length, width)
+        axes.plot(table @ table[0], dash, color=colour, marker=marker, markevery=8, markersize=5, linewidth=1.8, label=encoding)
+    axes.set_ylim(top=1.2)
+    axes.legend(frameon=False, fontsize=10, ncols=4, loc="upper center")
+    return axes
+
+
+def turned_arrows(query=5, key=2, later=(0, 4), speed="30 degrees"):
+    """One pair of columns of query and key, as turned at their positions, and again with both moved on alike.
+
+    Parameters
+    ----------
+    query, key : int
+        Positions.
+    later : sequence of int
+        How much further on both stand in each of the pictures.
+    speed : str
+        A key of :data:`~cllm_lib.workbook.widgets.positions.SPEEDS`.
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+    """
+    titles = [f"query at {query + more}, key at {key + more}" for more in later]
+    row = several_axes(titles, "first column of the pair", "second", len(later), 4.2 * len(later), 4.2)
+    around = np.linspace(0.0, 2.0 * np.pi, 200)
+    for axes, more in zip(row, later, strict=True):
+        axes.plot(np.cos(around), np.sin(around), color=GREY, linewidth=0.8)
+        arrows = turned_pair(query + more, key + more, SPEEDS[speed])
+        for arrow, name, colour, dash in zip(arrows, ("query", "key"), (VERMILION, BLUE), ("-", "--"), strict=True):
+            axes.plot([0, arrow[0]], [0, arrow[1]], dash, color=colour, linewidth=2.5, marker="o", markevery=[1])
+            axes.annotate(name, 1.1 * arrow, ha="left" if arrow[0] >= 0 else "right", va="center", fontsize=11)
+        numbers = {"degrees from key to query": angle(*arrows), "product": arrows[0] @ arrows[1]}
+        for label, number in numbers.items():  # nothing to be seen: for the words below the figure
+            axes.plot([9.0], [number], " ", label=label)
+        axes.set_title(f"{axes.get_title()}\n{angle(*arrows):.1f} degrees apart, product {arrows[0] @ arrows[1]:.3f}", fontsize=11)
+        axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
+    return row
