@@ -146,9 +146,9 @@ class SieveMemory:
         return self.beyond
 
 
-def import_seconds(rounds=9):
-    """Seconds of importing the lattice cache where the library is loaded already: the median of fresh processes."""
-    program = "import time, cllm_lib; start = time.perf_counter(); import cllm_lib.lattice.cache; print(time.perf_counter() - start)"
+def import_seconds(what, after, rounds=9):
+    """Seconds of importing `what` where `after` is loaded already: the median of fresh processes."""
+    program = f"import time, {after}; start = time.perf_counter(); import {what}; print(time.perf_counter() - start)"
     runs = [subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True) for _ in range(rounds)]
     return statistics.median(float(run.stdout) for run in runs)
 

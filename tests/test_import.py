@@ -1,27 +1,19 @@
-import statistics
+import ast
 import subprocess
 import sys
-import time
 
 LIGHT = "from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus"
 
 
-def seconds(statement):
-    start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", statement], check=True)
-    return time.perf_counter() - start
+def loaded_beside_numpy():
+    """What the library loads that NumPy has not loaded already, its own modules left out."""
+    program = f"import numpy, sys; before = set(sys.modules); {LIGHT}; print(sorted(set(sys.modules) - before))"
+    printed = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    return {name for name in ast.literal_eval(printed) if name.split(".")[0] != "cllm_lib"}
 
 
-def test_importing_the_library_loads_nothing_heavy():
-    heavy = ("matplotlib", "sympy", "ipywidgets", "IPython", "tqdm", "autograd")
-    program = f"import sys; {LIGHT}; print(sorted(set({heavy}) & set(sys.modules)))"
-    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
-    assert loaded.strip() == "[]"
-
-
-def test_importing_the_library_takes_little_longer_than_numpy():
-    """A ratio of two programs run alternately, start of Python taken off, median of ten."""
-    seconds(LIGHT)  # writes the bytecode
-    samples = [(seconds("pass"), seconds("import numpy"), seconds(LIGHT)) for _ in range(10)]
-    empty, numpy, library = (statistics.median(column) for column in zip(*samples, strict=True))
-    assert (library - empty) < 1.5 * (numpy - empty)
+def test_importing_the_library_loads_little_but_numpy():
+    """How long it takes depends on the machine; what is loaded does not. `make bench` has the time."""
+    names = loaded_beside_numpy()
+    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+    assert len(names) < 25, names
