@@ -304,7 +304,8 @@ def lattice_section():
         f"The function ran once to {lattice.FAR_LIMIT:,}. Memory beyond those primes' own, at the peak: {beyond:.0f} MiB, to stay below "
         f"{SIEVE_MEMORY_TO_REACH}: {verdict(beyond < SIEVE_MEMORY_TO_REACH)}. Importing the lattice cache, with nothing built, took "
         f"{1e3 * lattice.import_seconds('cllm_lib.lattice.cache', after='cllm_lib'):.1f} ms; importing the library after NumPy "
-        f"{1e3 * lattice.import_seconds('cllm_lib', after='numpy'):.0f} ms, NumPy itself {1e3 * lattice.import_seconds('numpy', after='sys'):.0f}."
+        f"{1e3 * lattice.import_seconds('cllm_lib', after='numpy'):.0f} ms, NumPy itself "
+        f"{1e3 * lattice.import_seconds('numpy', after='sys'):.0f} ms."
     )
     header = ["what", "work", "peer", "ours, ms", "peer, ms", "ratio", "quartiles", "to reach", ""]
     return section("Primes, spirals and lattices", header, rows, note)

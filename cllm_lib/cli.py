@@ -87,10 +87,7 @@ def train(options):
 
 def resume(options):
     """Go on where a checkpoint stopped."""
-    from cllm_lib.training.checkpoint import corpus_of, load_checkpoint
-
-    named = corpus_of(load_checkpoint(options.checkpoint)[1], options.text) if options.text else None
-    trainer = Trainer.resume(options.checkpoint, named)
+    trainer = Trainer.resume(options.checkpoint, options.text)
     print(f"{options.checkpoint}: {trainer.steps:,} steps on {trainer.corpus.name}, last loss {_last(trainer.history.losses)}")
     options.save = options.save or options.checkpoint
     return _run(trainer, options)

@@ -12,6 +12,7 @@ import pytest
 
 from cllm_lib import load_corpus
 from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
+from cllm_lib.training import checkpoint
 from cllm_lib.training.checkpoint import load_checkpoint, previous
 
 TINY = ["--d-model", "12", "--layers", "1", "--heads", "2", "--d-ff", "8", "--dtype", "float64", "--quiet"]
@@ -79,6 +80,22 @@ def test_resume_is_the_run_that_never_stopped(saved, tmp_path, capsys):
     assert code == DONE
     assert "16 steps on sayings" in out
     np.testing.assert_array_equal(load_checkpoint(saved)[0].flat_parameters, load_checkpoint(straight)[0].flat_parameters)
+
+
+def test_resume_finds_a_text_that_was_moved_and_reads_the_checkpoint_once(tmp_path, capsys, monkeypatch):
+    path, text, moved = tmp_path / "model.safetensors", tmp_path / "text.txt", tmp_path / "moved.txt"
+    text.write_text("one two three four five six seven eight nine ten " * 20, encoding="utf-8")
+    assert type_in(["train", "--text", text, "--save", path, "--epochs", 1, *TINY], capsys)[0] == DONE
+    text.rename(moved)
+    code, _, err = type_in(["resume", path, "--epochs", 1, "--quiet"], capsys)
+    assert code == TO_CHANGE
+    assert "no text file at" in err
+    read = []
+    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda *given, **parts: read.append(given) or load_checkpoint(*given, **parts))
+    code, out, _ = type_in(["resume", path, "--text", moved, "--epochs", 1, "--quiet"], capsys)
+    assert code == DONE
+    assert len(read) == 1
+    assert load_checkpoint(path)[1].steps == 2 * int(re.search(r"([\d,]+) steps on", out)[1])
 
 
 def test_generate_speaks_and_says_what_it_does_not_know(saved, capsys):

@@ -331,6 +331,7 @@ def test_the_embeddings_gradient_explodes_until_attention_goes_backward_truly(se
 def test_with_every_gradient_right_it_stands_at_the_unigram_entropy_until_the_warm_up(seed):
     level = load_corpus("sayings").unigram_entropy(32)
     assert after_epochs("ENAFRO", seed=seed)[-3:] == pytest.approx([level] * 3, abs=0.15)
+    assert after_epochs("ENAFROS", seed=seed)[-3:] == pytest.approx([level] * 3, abs=0.25)  # less quietly
     assert after_epochs("ENAFROSW", seed=seed)[-1] < level - 0.7
 
 

@@ -214,18 +214,20 @@ class TrainingDashboard(ipywidgets.VBox):
     async def _work(self, steps):
         """Train for so many steps; whatever goes wrong is shown."""
         trainer, first, began = self.trainer, self.trainer.steps, time.monotonic()
-        clocks = [_Clock(REDRAW), _Clock(SPEAK), _Clock(EXAMINE)]
+        redraw, speak, check = _Clock(REDRAW), _Clock(SPEAK), _Clock(EXAMINE)
         try:
             training = trainer.run(steps=steps)
             running = True
             while running:
-                before = trainer.model.flat_parameters.copy()
+                before = trainer.model.flat_parameters.copy() if redraw.due(time.monotonic()) else None
                 running = next(training, None) is not None
+                if running and before is not None:
+                    self._draw_curves()
+                    self.parts.value = movements_svg(movements(trainer.model, before))
                 if running:
-                    moved = movements(trainer.model, before)
                     running = trainer.steps == first + 1 or _for_a_slice(training)  # a first look after a single batch
                 self._show_progress(first, steps, began)
-                self._look(clocks, moved)
+                self._look(speak, check)
                 await asyncio.sleep(BREATH)
                 while self._paused:
                     await asyncio.sleep(SLICE)
@@ -240,13 +242,9 @@ class TrainingDashboard(ipywidgets.VBox):
             self._draw_curves()
             self._speak()
 
-    def _look(self, clocks, moved):
-        """Pictures, a sentence, an examination: each when its time has come."""
-        redraw, speak, check = clocks
+    def _look(self, speak, check):
+        """A sentence, an examination: each when its time has come."""
         now = time.monotonic()
-        if redraw.due(now):
-            self._draw_curves()
-            self.parts.value = movements_svg(moved)
         if speak.due(now):
             self._speak()
         if check.due(now):

@@ -5,21 +5,23 @@ import re
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
+from html import unescape
 
 import numpy as np
 import pytest
 
-from cllm_lib import Trainer, load_corpus
+from cllm_lib import CLLM, Trainer, load_corpus
 from cllm_lib.training.checkpoint import load_checkpoint
-from cllm_lib.training.diagnostics import Movement
+from cllm_lib.training.diagnostics import NOTHING_WRONG, Movement, examine, movements
 from cllm_lib.training.history import History
+from cllm_lib.workbook.widgets import dashboard as dashboard_module
 from cllm_lib.workbook.widgets import pictures, training_dashboard
 
 TINY = {"d_model": 12, "n_layers": 2, "n_heads": 2, "d_ff": 8, "dtype": "float64"}
 
 
 def words(html):
-    return re.sub(r"<[^>]+>", "", html.value)
+    return unescape(re.sub(r"<[^>]+>", "", html.value))
 
 
 def in_a_loop(action):
@@ -172,6 +174,39 @@ def test_it_names_zeros_within_one_batch():
         assert "embedding all 0, gradient 0.0e+00" in dashboard.parts.value
         dashboard.stop.click()
         await until(lambda: dashboard.task is None)
+
+    in_a_loop(action)
+
+
+def test_a_healthy_run_is_called_healthy_though_its_first_gradients_are_above_1():
+    async def action():
+        dashboard = training_dashboard(texts=("prose",), epochs=500)
+        dashboard.start.click()
+        await until(lambda: dashboard.verdict.value)
+        assert words(dashboard.verdict) == f"Examined at step 1: {NOTHING_WRONG}"
+        trainer = dashboard.trainer
+        batch = next(trainer.corpus.batches(trainer.batch_size, 32, np.random.default_rng(0)))
+        assert "would clip" in examine(CLLM(trainer.model.config), *batch).advice
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None)
+
+    in_a_loop(action)
+
+
+def test_movements_are_measured_for_a_picture_and_not_in_between(monkeypatch):
+    measured = []
+    monkeypatch.setattr(dashboard_module, "REDRAW", 1e9)
+    monkeypatch.setattr(dashboard_module, "movements", lambda *given: measured.append(given) or movements(*given))
+
+    async def action():
+        dashboard = training_dashboard(epochs=500, **TINY)
+        dashboard.start.click()
+        await asyncio.sleep(0.4)
+        assert dashboard.trainer.steps > 10
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None)
+        assert len(measured) == 1
+        assert "embedding" in dashboard.parts.value
 
     in_a_loop(action)
 
