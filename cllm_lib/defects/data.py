@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cllm_lib.defects.program import hashed_corpus
+from cllm_lib.lattice.locality import cone_distance
 from cllm_lib.text import Corpus, load_corpus
 
 
@@ -66,8 +67,7 @@ class SortedByLocality(SpoiltCorpus):
     def batches(self, batch_size, seq_len, generator):
         """As the sound one, each row of inputs sorted."""
         for inputs, targets in super().batches(batch_size, seq_len, generator):
-            distances = np.sqrt(inputs + np.log(inputs + 1.0) ** 2)
-            yield np.take_along_axis(inputs, np.argsort(distances, axis=-1, kind="stable"), axis=-1), targets
+            yield np.take_along_axis(inputs, np.argsort(cone_distance(inputs), axis=-1, kind="stable"), axis=-1), targets
 
 
 class TrainedOnTheHeldOut(SpoiltCorpus):

@@ -10,7 +10,9 @@ import itertools
 import numpy as np
 from IPython.display import Image, display
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import PatchCollection
 from matplotlib.figure import Figure
+from matplotlib.patches import Circle
 
 from cllm_lib.training.diagnostics import HEALTHY_UPDATES
 from cllm_lib.training.gradient_check import agreement
@@ -82,7 +84,7 @@ def show(axes, caption):
 
 
 def numbers_drawn(axes):
-    """One line of text for each labelled line, bar and map in `axes`, from the numbers they were drawn with."""
+    """One line of text for each labelled line, bar and map in `axes`, from the numbers they were drawn with; other labels as they are."""
     texts = []
     for line in axes.lines:
         if not line.get_label().startswith("_"):
@@ -93,7 +95,12 @@ def numbers_drawn(axes):
     names = [label.get_text().replace("\n", " ") for label in axes.get_xticklabels()]
     for bars in axes.containers:
         texts += [f"  {name}: {_number(bar.get_height())}" for name, bar in zip(names, bars, strict=True)]
+    for artist in [*axes.images, *axes.collections]:  # what has a label says itself what it shows
+        if not artist.get_label().startswith("_"):
+            texts.append(f"  {artist.get_label()}")
     for image in axes.images:
+        if not image.get_label().startswith("_"):
+            continue
         rows = [label.get_text() for label in axes.get_yticklabels()]
         last = np.asarray(image.get_array(), dtype=float)[-1]
         best = int(np.argmax(last))
@@ -589,3 +596,56 @@ def _arrow(axes, begin, end, bend):
     """From one box to another; a road that passes over others is bent outwards."""
     style = {"arrowstyle": "-|>", "color": GREY, "shrinkA": 22, "shrinkB": 22, "linewidth": 1.0}
     axes.annotate("", end, begin, arrowprops=style | {"connectionstyle": f"arc3,rad={-0.35 * bend}"}, zorder=1)
+
+
+def two_sets(first, second, names, title, notes=("", "")):
+    """Two sets as circles, true to size: the circles as large as the sets, the part they share as large as what is in both.
+
+    Parameters
+    ----------
+    first, second : array_like
+        Their elements; neither may be empty.
+    names : (str, str)
+    title : str
+    notes : (str, str)
+        A line for what is in the first only, and in the second only.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    common = np.intersect1d(first, second).size
+    sizes = [np.unique(numbers).size for numbers in (first, second)]
+    radii = [np.sqrt(size / (np.pi * max(sizes))) for size in sizes]
+    apart = _distance_of_circles(*radii, common / max(sizes))
+    axes = new_axes(title, "", "", width=8.0, height=4.0)
+    axes.axis("off")
+    axes.set_aspect("equal")
+    edges = (-radii[0], apart - radii[1], radii[0], apart + radii[1])  # of the three parts, from left to right
+    axes.annotate(f"both: {common:,}", ((edges[1] + edges[2]) / 2, 0.0), ha="center", va="center", fontsize=11)
+    looks = ((0.0, BLUE, edges[0] - 0.06, "right", edges[:2]), (apart, VERMILION, edges[3] + 0.06, "left", edges[2:]))
+    for (x, colour, beside, side, part), radius, name, size, note in zip(looks, radii, names, sizes, notes, strict=True):
+        label = f"{name}: {size:,}, of them {size - common:,} in no other"
+        axes.add_collection(PatchCollection([Circle((x, 0.0), radius)], facecolor=colour, alpha=0.25, label=label))
+        axes.add_patch(Circle((x, 0.0), radius, fill=False, edgecolor=colour, linewidth=2.0))
+        axes.annotate(f"{name}\n{size:,}", (beside, 0.42), ha=side, va="center", fontsize=11, color=colour)
+        line = {"arrowstyle": "-", "color": GREY, "linewidth": 1.0}
+        words = f"only here: {size - common:,}\n{note}"
+        axes.annotate(words, (sum(part) / 2, 0.0), (beside, 0.0), ha=side, va="center", fontsize=11, arrowprops=line)
+    axes.set(xlim=(edges[0] - 0.75, edges[-1] + 0.75), ylim=(-max(radii) - 0.03, max(radii) + 0.03))
+    return axes
+
+
+def _distance_of_circles(first, second, common):
+    """How far apart the middles of two circles are that share so large an area: found by halving, for a formula has none."""
+    nearest, furthest = abs(first - second), first + second
+    for _ in range(60):
+        middle = (nearest + furthest) / 2
+        nearest, furthest = (middle, furthest) if _shared_area(first, second, middle) > common else (nearest, middle)
+    return (nearest + furthest) / 2
+
+
+def _shared_area(first, second, apart):
+    """Two sectors less two triangles."""
+    angles = [2 * np.arccos(np.clip((apart**2 + r**2 - s**2) / (2 * apart * r), -1, 1)) for r, s in ((first, second), (second, first))]
+    return sum(r**2 / 2 * (angle - np.sin(angle)) for r, angle in zip((first, second), angles, strict=True))

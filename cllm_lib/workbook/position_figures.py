@@ -82,3 +82,39 @@ def turned_arrows(query=5, key=2, later=(0, 4), speed="30 degrees"):
         axes.set_title(f"{axes.get_title()}\n{angle(*arrows):.1f} degrees apart, product {arrows[0] @ arrows[1]:.3f}", fontsize=11)
         axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
     return row
+
+
+def intervals(rows, title, xlabel, levels=None):
+    """Means with their intervals, one line of the figure for each name, beside levels known beforehand.
+
+    Parameters
+    ----------
+    rows : dict of str to dict of str to Interval
+        By name and by what was measured, the same in every row.
+    title, xlabel : str
+    levels : dict of str to float, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, xlabel, "", width=8.0, height=1.6 + 0.42 * len(rows))
+    for name, value in (levels or {}).items():
+        axes.axvline(value, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2)
+        axes.annotate(
+            name, (value, 0.0), xycoords=axes.get_xaxis_transform(), xytext=(3, 3), textcoords="offset points", fontsize=9, color=GREY
+        )
+    series = list(dict.fromkeys(label for row in rows.values() for label in row))
+    for at, (label, (colour, _, marker)) in enumerate(zip(series, LINE_STYLES, strict=False)):
+        for line, (name, row) in enumerate(rows.items()):
+            place, found = line + 0.22 * (at - (len(series) - 1) / 2), row[label]
+            said = ", ".join([name, *([label] if len(series) > 1 else [])])
+            axes.hlines(place, found.low, found.high, color=colour, linewidth=2.2, label=f"{said}: {found:.3f}")
+            axes.plot([found.mean], [place], marker, color=colour, markersize=6, label=f"_{label}")
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=10)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    if len(series) > 1:
+        first = {line.get_label(): line for line in axes.lines}
+        handles = [first[f"_{label}"] for label in series]
+        axes.legend(handles, series, frameon=False, fontsize=10, loc="upper center", bbox_to_anchor=(0.5, -0.5 / len(rows) - 0.06), ncols=2)
+    return axes

@@ -3,14 +3,22 @@
 from cllm_lib.workbook.widgets.attention import AttentionViewer
 from cllm_lib.workbook.widgets.dashboard import TrainingDashboard, training_dashboard
 from cllm_lib.workbook.widgets.gradients import GradientInspector
+from cllm_lib.workbook.widgets.positions import PositionViewer, RotationViewer, position_viewer, rotation_viewer
 from cllm_lib.workbook.widgets.ravine import OptimizerRavine
+from cllm_lib.workbook.widgets.spirals import SpiralExplorer, spiral_explorer
 from cllm_lib.workbook.widgets.uniform_loss import UniformLossExplorer
 
 __all__ = [
     "AttentionViewer",
     "GradientInspector",
     "OptimizerRavine",
+    "PositionViewer",
+    "RotationViewer",
+    "SpiralExplorer",
     "TrainingDashboard",
     "UniformLossExplorer",
+    "position_viewer",
+    "rotation_viewer",
+    "spiral_explorer",
     "training_dashboard",
 ]

@@ -6,6 +6,8 @@ Sliders, also where one chooses from a list: JupyterLab takes ArrowDown and ever
 
 import ipywidgets
 
+from cllm_lib.checks import one_of
+
 WIDE = {"width": "440px"}
 
 
@@ -27,3 +29,38 @@ def stops(description, numbers, value):
     ipywidgets.SelectionSlider
     """
     return choice(description, [(f"{number:g}", number) for number in sorted({*numbers, value})], value)
+
+
+def pick(description, options, value):
+    """One of a few words, as buttons: unlike a slider's handle or a list, each has a name of its own and takes Tab, Enter and Space.
+
+    Returns
+    -------
+    ipywidgets.ToggleButtons
+
+    Raises
+    ------
+    ValueError
+        If `value` is none of the words.
+    """
+    one_of(value, dict.fromkeys(options), description)
+    return ipywidgets.ToggleButtons(
+        options=list(options),
+        value=value,
+        description=description,
+        tooltips=[f"{description}: {option}" for option in options],
+        style={"button_width": "auto"},
+        layout={"width": "auto"},
+    )
+
+
+def button(name, tooltip, action):
+    """A button that calls `action()`.
+
+    Returns
+    -------
+    ipywidgets.Button
+    """
+    made = ipywidgets.Button(description=name, tooltip=tooltip, layout={"width": "auto"})
+    made.on_click(lambda _: action())
+    return made

@@ -8,7 +8,7 @@ from cllm_lib.training.diagnostics import HEALTHY_UPDATES
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 WIDTH, HEIGHT = 440, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 16, 34
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 28, 34
 POINTS = 200  # of a curve: more cannot be told apart
 ROW = 26
 LOWEST, HIGHEST = -7, 0  # powers of ten of the update ratios shown
