@@ -54,13 +54,13 @@ def pick(description, options, value):
     )
 
 
-def button(name, tooltip, action):
+def button(name, tooltip, action, width="auto"):
     """A button that calls `action()`.
 
     Returns
     -------
     ipywidgets.Button
     """
-    made = ipywidgets.Button(description=name, tooltip=tooltip, layout={"width": "auto"})
+    made = ipywidgets.Button(description=name, tooltip=tooltip, layout={"width": width})
     made.on_click(lambda _: action())
     return made

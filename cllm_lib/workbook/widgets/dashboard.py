@@ -14,7 +14,6 @@ from html import escape
 import ipywidgets
 import numpy as np
 
-from cllm_lib.checks import one_of
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.generation import generate
 from cllm_lib.model.initializers import INITIALIZERS
@@ -24,6 +23,7 @@ from cllm_lib.training.diagnostics import examine, movements
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer
+from cllm_lib.workbook.widgets.controls import button, pick
 from cllm_lib.workbook.widgets.pictures import loss_svg, movements_svg
 
 SLICE = 0.05  # seconds of training between two looks at the buttons
@@ -126,20 +126,20 @@ class TrainingDashboard(ipywidgets.VBox):
         self.epochs = ipywidgets.BoundedIntText(epochs, min=1, max=100_000, description="epochs", layout=NARROW)
         self.batch_size = ipywidgets.BoundedIntText(batch_size, min=1, max=4_096, description="batch size", layout=NARROW)
         self.learning_rate = ipywidgets.FloatText(learning_rate, step=0.001, description="rate", layout=NARROW)
-        self.optimizer = _pick("optimiser", OPTIMIZERS, optimizer)
-        self.schedule = _pick("schedule", SCHEDULES, schedule)
-        self.init = _pick("weights", INITIALIZERS, init)
+        self.optimizer = pick("optimiser", OPTIMIZERS, optimizer)
+        self.schedule = pick("schedule", SCHEDULES, schedule)
+        self.init = pick("weights", INITIALIZERS, init)
         self.settings = [self.epochs, self.batch_size, self.learning_rate, self.optimizer, self.schedule, self.init]
         self.file = ipywidgets.Text(value=file, description="file", layout={"width": "330px"})
-        self.start = _button("START", "make a model and train it", self._start)
-        self.pause = _button("PAUSE", "hold the training, or go on", self._pause)
-        self.stop = _button("STOP", "end the training; the model stays usable", self._stop)
-        self.save = _button("SAVE", "write model and training state to the file", self._save)
-        self.load = _button("LOAD", "read them back; START then goes on with them", self._load)
+        self.start = button("START", "make a model and train it", self._start, width="100px")
+        self.pause = button("PAUSE", "hold the training, or go on", self._pause, width="100px")
+        self.stop = button("STOP", "end the training; the model stays usable", self._stop, width="100px")
+        self.save = button("SAVE", "write model and training state to the file", self._save, width="100px")
+        self.load = button("LOAD", "read them back; START then goes on with them", self._load, width="100px")
 
     # What the buttons do
 
-    def _start(self, button=None):
+    def _start(self):
         """Make a trainer, unless one was loaded, and let it work as a task of the running loop."""
         try:
             if not self._loaded:
@@ -152,17 +152,17 @@ class TrainingDashboard(ipywidgets.VBox):
         self.task = asyncio.get_running_loop().create_task(self._work(steps))
         self._set_buttons()
 
-    def _pause(self, button=None):
+    def _pause(self):
         self._paused = not self._paused
         self._set_buttons()
         self._say(f"{'Paused' if self._paused else 'Going on'} after step {self.trainer.steps:,}.")
 
-    def _stop(self, button=None):
+    def _stop(self):
         self._paused = False
         if self.trainer is not None:
             self.trainer.stop()
 
-    def _save(self, button=None):
+    def _save(self):
         try:
             self.trainer.save(self.file.value)
         except (ValueError, OSError) as error:
@@ -170,7 +170,7 @@ class TrainingDashboard(ipywidgets.VBox):
         else:
             self._say(f"Saved after step {self.trainer.steps:,}.")
 
-    def _load(self, button=None):
+    def _load(self):
         try:
             self.trainer = Trainer.resume(self.file.value)
         except (ValueError, OSError) as error:
@@ -307,21 +307,6 @@ def _for_a_slice(training):
         if next(training, None) is None:
             return False
     return True
-
-
-def _button(name, tooltip, action):
-    button = ipywidgets.Button(description=name, tooltip=tooltip, layout={"width": "100px"})
-    button.on_click(action)
-    return button
-
-
-def _pick(name, options, value):
-    """One of a few words, as buttons: unlike a slider's handle or a list, each has a name of its own and takes Tab, Enter and Space."""
-    one_of(value, options, name)
-    tooltips = [f"{name}: {option}" for option in options]
-    return ipywidgets.ToggleButtons(
-        options=list(options), value=value, description=name, tooltips=tooltips, style={"button_width": "auto"}, layout={"width": "auto"}
-    )
 
 
 def _duration(seconds):
