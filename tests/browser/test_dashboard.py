@@ -129,7 +129,7 @@ def test_start_watch_stop_save_restart_load_resume(page, lab, tmp_path):
     dashboard.press("START")
     dashboard.wait_for_status(r"Epoch \d\d")
     wait_for(lambda: not dashboard.label("Loss after").startswith(f"Loss after {stopped:,} "), 20)
-    assert dashboard.training_loss() < early - 0.4  # the curve goes on below, it does not begin anew
+    assert dashboard.training_loss() < max(early, 1.0)  # the curve goes on below; begun anew, it would stand above 4
     dashboard.press("STOP")
     dashboard.wait_for_status("Stopped after|Done")  # it may be through by itself
 
