@@ -1,0 +1,426 @@
+"""Exercises of 07_primes_and_spirals."""
+
+import math
+import threading
+import time
+
+import numpy as np
+
+from cllm_lib.defects import faulty_primes_below
+from cllm_lib.lattice.locality import curve_grid, memory_distances
+from cllm_lib.lattice.spirals import ulam_coordinates
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, number, run, shown
+
+PATIENCE = 3.0  # seconds after which threads that have not come back count as stuck
+
+
+def count_bet(answer):
+    """A prediction: how many primes lie below 200,000?"""
+    if answer is None or isinstance(answer, bool):
+        raise NotYet(f"your count is {answer}; a number was asked for, such as 20_000.")
+    value = number(answer, "your count")
+    if not 0 <= value < 200_000:
+        raise NotYet(f"{value:,.0f} is no count of numbers below 200,000: write one from 0 to 199,999.")
+    if value < 1:
+        raise NotYet("that reads like a share. How many are they, of 200,000?")
+    return f"Noted: {value:,.0f}, or one number in {200_000 / value:.1f}. A sieve will count them."
+
+
+# Lists of numbers ------------------------------------------------------------------------------------------------
+
+
+def _numbers(result, what):
+    """The whole numbers in what a reader's function returned, as a list; anything else is named."""
+    if isinstance(result, (set, frozenset)):
+        raise NotYet(f"{what} is a set, which has no order; they were asked for ascending: sorted(...) makes a list.")
+    try:
+        array = np.asarray(list(result) if isinstance(result, (tuple, list, range)) else result)
+    except ValueError:
+        raise NotYet(f"{what} is ragged; one row of numbers was asked for.") from None
+    if array.dtype == bool:
+        raise NotYet(f"{what} is a row of flags, True or False. Which numbers are True? np.flatnonzero tells.")
+    if array.ndim != 1:
+        raise NotYet(f"{what} has shape {array.shape} and is a {type(result).__name__}; one row of numbers was asked for.")
+    if array.size and array.dtype.kind not in "iuf":
+        raise NotYet(f"{what} holds {brief(array.tolist()[0])}; whole numbers were asked for.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NotYet(f"{what} holds NaN or infinity; whole numbers were asked for.")
+    if array.dtype.kind == "f" and (array != np.rint(array)).any():
+        raise NotYet(f"{what} holds {shown(float(array[array != np.rint(array)][0]))}; whole numbers were asked for.")
+    return [int(value) for value in array.tolist()]
+
+
+def _smallest_divisor(m):
+    return next((d for d in range(2, math.isqrt(m) + 1) if m % d == 0), m)
+
+
+def sieve(n):
+    """Reference: Eratosthenes' sieve, a flag for each number below n."""
+    flags = np.ones(n, dtype=bool)
+    flags[:2] = False
+    for p in range(2, math.isqrt(max(n - 1, 0)) + 1):
+        if flags[p]:
+            flags[p * p :: p] = False
+    return np.flatnonzero(flags)
+
+
+def examine_sieve(answer):
+    """Against trial division; at the squares, where a sieve that stops too early lets them through, and at 0, 1 and 2."""
+    for n in (30, 31, 50, 122, 1000, 2, 1, 0, 20_000):
+        right = [m for m in range(2, n) if _smallest_divisor(m) == m]
+        seen = _numbers(call(answer, n), f"sieve({n})")
+        if seen == right:
+            continue
+        if 1 in seen or 0 in seen:
+            raise NotYet(f"sieve({n}) holds {min(seen)}. 0 and 1 are no primes: a prime has exactly two divisors, 1 and itself.")
+        if seen[-1:] == [n] and seen[:-1] == right:
+            raise NotYet(f"sieve({n}) holds {n} itself; the primes *below* n were asked for.")
+        if seen == right[1:]:
+            raise NotYet(f"sieve({n}) lacks 2, the only even prime.")
+        if sorted(seen) == right:
+            raise NotYet(f"sieve({n}) holds the right numbers in another order: ascending, please.")
+        if len(seen) > len(set(seen)):
+            raise NotYet(f"sieve({n}) holds some numbers twice.")
+        if set(seen) == set(range(n)) - set(right) - {0, 1}:
+            raise NotYet(f"sieve({n}) holds just the numbers that are struck, {seen[:3]} ...; those that are left are the primes.")
+        strangers = [m for m in seen if m not in set(right)]
+        if strangers and all(math.isqrt(m) ** 2 == m for m in strangers):
+            m = strangers[0]
+            raise NotYet(f"sieve({n}) holds {m} = {math.isqrt(m)} x {math.isqrt(m)}. The last prime to strike with is the root itself.")
+        if strangers:
+            m, d = strangers[0], _smallest_divisor(abs(strangers[0])) if abs(strangers[0]) > 1 else 1
+            raise NotYet(f"sieve({n}) holds {m} = {d} x {m // d}: was everything struck that {d} divides?")
+        missing = next(m for m in right if m not in set(seen))
+        raise NotYet(f"sieve({n}) lacks {missing}, which nothing divides. Strike from p * p on, or 2 * p, but never p itself.")
+
+
+# The program's rules ---------------------------------------------------------------------------------------------
+
+_FOUNDATION = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
+_BREAKS = {
+    1: lambda m: m % 12 in (0, 6, 8, 10),
+    2: lambda m: m % 30 not in (1, 7, 11, 17, 19, 23, 29, 59),
+    3: lambda m: m * m % 12 not in (1, 9),
+    4: lambda m: any(m % p == 0 for p in _FOUNDATION),
+}
+
+
+def examine_program_primes(answer):
+    """Against the rules, number by number, in plain Python."""
+    for n in (4600, 4489, 62, 63, 20, 0, 12_000):
+        right = [m for m in range(2, n) if (m in _FOUNDATION if m <= 61 else not any(breaks(m) for breaks in _BREAKS.values()))]
+        seen = _numbers(call(answer, n), f"program_primes({n})")
+        if seen == right:
+            continue
+        what, given, wanted = f"program_primes({n})", set(seen), set(right)
+        if n > 100 and seen == [m for m in range(2, n) if _smallest_divisor(m) == m]:
+            raise NotYet(f"{what} holds the true primes. Be as the program is: its list has no 13, and it divides by 18 primes only.")
+        if sorted(given) == right:
+            raise NotYet(f"{what} holds the right numbers, but not ascending, or some of them twice.")
+        if given == wanted | {n}:
+            raise NotYet(f"{what} holds {n} itself; the numbers *below* n were asked for.")
+        if given == wanted - set(_FOUNDATION):
+            raise NotYet(f"{what} lacks the 18 primes to 61. They are built in; the rules begin above.")
+        if wanted - given and max(wanted - given) <= 61:
+            raise NotYet(f"{what} lacks {min(wanted - given)}. The numbers to 61 pass no rules: the 18 primes are built in.")
+        strangers, missing = sorted(given - wanted), sorted(wanted - given)
+        thirteen = [m for m in strangers if m % 30 == 13]
+        if strangers and strangers == thirteen:
+            raise NotYet(f"{what} holds {thirteen[0]}, which is 13 mod 30. 13 does not stand in the program's list; you have mended it.")
+        if strangers and strangers[0] > 61:
+            m = strangers[0]
+            rule = next(rule for rule, breaks in _BREAKS.items() if breaks(m))
+            raise NotYet(f"{what} holds {m} = {_smallest_divisor(m)} x {m // _smallest_divisor(m)}, and rule {rule} throws that out.")
+        if strangers:
+            raise NotYet(f"{what} holds {strangers[0]}; to 61 there are the 18 built-in primes and nothing else.")
+        m, d = missing[0], _smallest_divisor(missing[0])
+        if d > 61 and d < m:
+            raise NotYet(
+                f"{what} lacks {m} = {d} x {m // d}. The program would not notice: it divides by the 18 primes to 61 and no others."
+            )
+        raise NotYet(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
+
+
+# A value that is built on first touch ----------------------------------------------------------------------------
+
+
+def lazy(build):
+    """Reference: a lock around the look and the building, so that the second thread looks again when its turn comes."""
+    lock, kept = threading.Lock(), []
+
+    def get():
+        with lock:
+            if not kept:
+                kept.append(build())
+        return kept[0]
+
+    return get
+
+
+class _Broken(Exception):
+    """What a build of the check raises on purpose."""
+
+
+def examine_lazy(answer):
+    """Count how often it builds: when it is made, when one touches it twice, when many touch it at once, and after a failure."""
+    calls = []
+
+    def build():
+        calls.append(None)
+        return len(calls)
+
+    get = run(answer, build)
+    if calls:
+        raise NotYet("it called build at once, when `lazy` was called. Nothing may be computed before the first touch, `get()`.")
+    if get is None:
+        raise NotYet("it returned None. The inner function is what should come back: return get.")
+    if not callable(get):
+        raise NotYet(f"it returned {brief(get)}; a function was asked for, which returns the value when it is called.")
+    first, second = _touched(get, 1)[0], _touched(get, 1)[0]
+    if first is None:
+        raise NotYet("the function that came back returns None. Is there a `return` in it?")
+    if callable(first):
+        raise NotYet("the function that came back returns build itself. Call it: build().")
+    if (first, second, len(calls)) == (1, 2, 2):
+        raise NotYet("each touch builds anew. Keep what the first one built.")
+    if first != 1 or second != 1:
+        raise NotYet(f"build returned 1, and the touches gave {brief(first)} and {brief(second)}.")
+    other = run(answer, lambda: "another")
+    if _touched(other, 1) != ["another"]:
+        raise NotYet("two lazy values share one memory: the second gave what the first had built. Keep the value inside `lazy`.")
+    _examine_many(answer)
+    _examine_odd_builds(answer)
+    return "The page keeps the program's lattice in your lazy value."
+
+
+def _examine_many(answer):
+    for threads in (2, 8):
+        building = []
+        pause = threading.Event()
+
+        def slow_build(building=building, pause=pause):
+            building.append(None)
+            pause.wait(0.05)  # long enough for all others to arrive
+            return object()
+
+        values = _touched(run(answer, slow_build), threads)
+        if len(building) > 1:
+            raise NotYet(
+                f"{threads} threads touched it at once, and build ran {len(building)} times. While one builds, the others look too, "
+                "and find nothing yet: hold one lock around look and build."
+            )
+        if any(value is not values[0] for value in values):
+            raise NotYet(f"{threads} threads touched it at once, and some got {brief(values[-1])} before it was there. They have to wait.")
+
+
+def _examine_odd_builds(answer):
+    calls = []
+    get = run(answer, lambda: calls.append(None))  # a build may return None
+    _touched(get, 1), _touched(get, 1)
+    if len(calls) > 1:
+        raise NotYet("a build that returns None ran twice. None can be a value: remember *that* it was built, in a list or with a flag.")
+    attempts = []
+
+    def fails_once():
+        attempts.append(None)
+        if len(attempts) == 1:
+            raise _Broken("no disk")
+        return "built"
+
+    get = run(answer, fails_once)
+    outcome = _touched(get, 1)[0]
+    if not isinstance(outcome, _Broken):
+        raise NotYet("build raised an error, and the touch did not pass it on. Whoever touches has to hear of it.")
+    if _touched(get, 1) != ["built"]:
+        raise NotYet("after a build that failed, the next touch did not try again. Mark it as built only when it is.")
+
+
+def _touched(get, threads):
+    """What each of several threads gets when all touch at the same moment: values, or a build's own errors.
+
+    Threads of their own, even for one touch: a lock that is never given back would hold up the notebook for ever.
+    """
+    barrier, results = threading.Barrier(threads), [None] * threads
+
+    def touch(i):
+        barrier.wait()
+        try:
+            results[i] = get()
+        except BaseException as error:  # handed over to whoever waits below
+            results[i] = error
+
+    workers = [threading.Thread(target=touch, args=(i,), daemon=True) for i in range(threads)]
+    for worker in workers:
+        worker.start()
+    deadline = time.monotonic() + PATIENCE
+    for worker in workers:
+        worker.join(max(0.0, deadline - time.monotonic()))
+    if any(worker.is_alive() for worker in workers):
+        raise NotYet("a touch never came back: somebody holds the lock for ever. `with lock:` gives it back, even after an error.")
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, _Broken):
+            raise NotYet(f"a touch raised {type(result).__name__}: {result}.")
+    return results
+
+
+# Ulam's spiral ---------------------------------------------------------------------------------------------------
+
+
+def _walk(steps):
+    """Places of 1, 2, 3, ..., walked: sides of 1, 1, 2, 2, 3, 3, ... steps, turning left after each."""
+    x, y, dx, dy, side = 0, 0, 1, 0, 1
+    places = [(0, 0)]
+    while len(places) < steps:
+        for _ in range(2):
+            for _ in range(side):
+                x, y = x + dx, y + dy
+                places.append((x, y))
+            dx, dy = -dy, dx
+        side += 1
+    return places[:steps]
+
+
+def _vogel(n):
+    angle = n * math.pi * (3 - math.sqrt(5))
+    return math.sqrt(n) * math.cos(angle), math.sqrt(n) * math.sin(angle)
+
+
+_TURNED = {
+    "it turns the other way, clockwise. After the step to the right comes a step *up*.": lambda x, y: (x, -y),
+    "x and y have changed places: the first step leads to the right, to (1, 0).": lambda x, y: (y, x),
+    "the first step leads to the left; it should lead to the right.": lambda x, y: (-x, y),
+    "it sets out to the left and turns counter-clockwise: half a turn too far. The first step leads to the right.": lambda x, y: (-x, -y),
+    "it sets out upwards: a quarter of a turn too far. The first step leads to the right.": lambda x, y: (-y, x),
+    "it sets out downwards. The first step leads to the right, the next one up.": lambda x, y: (y, -x),
+}
+
+
+def ulam(n):
+    """Reference: where n lies on Ulam's spiral."""
+    return ulam_coordinates(n)
+
+
+def examine_ulam(answer):
+    """Against a walk, step by step."""
+    right = _walk(1200)
+    seen = [_place(call(answer, n), f"ulam({n})") for n in range(1, 27)]
+    if seen != right[:26]:
+        for reason, turn in _TURNED.items():
+            if seen == [turn(x, y) for x, y in right[:26]]:
+                raise NotYet(reason)
+        if seen == right[1:27]:
+            raise NotYet("it is one number ahead: ulam(1) is the origin, (0, 0).")
+        if seen[1:] == right[:25]:
+            raise NotYet("it is one number behind: ulam(1) is the origin, and ulam(2) is (1, 0).")
+        if all(math.dist(place, _vogel(n)) < 0.01 for n, place in enumerate(seen, 1)):
+            raise NotYet("that is the program's formula. Ulam wrote on squared paper: every place is a pair of whole numbers.")
+        if any(x != int(x) or y != int(y) for x, y in seen):
+            raise NotYet(f"ulam(2) is {seen[1]}; on squared paper every place is a pair of whole numbers.")
+        n = next(n for n, (a, b) in enumerate(zip(seen, right, strict=False), 1) if a != b)
+        hint = " Two sides of 1, two of 2, two of 3: a side grows only after every second turn." if n > 3 else ""
+        x, y = (int(value) for value in seen[n - 1])
+        raise NotYet(f"ulam({n}) is ({x}, {y}), and ({right[n - 1][0]}, {right[n - 1][1]}) was asked for.{hint}")
+    for n in (100, 101, 999, 1200):
+        if _place(call(answer, n), f"ulam({n})") != right[n - 1]:
+            raise NotYet(f"right to 26, but ulam({n}) is {_place(call(answer, n), '')}; {right[n - 1]} was asked for.")
+
+
+def _place(result, what):
+    """A pair of finite numbers."""
+    try:
+        place = tuple(np.asarray(value, dtype=float).item() for value in result)
+    except (TypeError, ValueError):
+        raise NotYet(f"{what} is {brief(result)}; a pair (x, y) was asked for.") from None
+    if len(place) != 2:
+        raise NotYet(f"{what} holds {len(place)} numbers; a pair (x, y) was asked for, without a third coordinate.")
+    if not all(math.isfinite(value) for value in place):
+        raise NotYet(f"{what} is {place}; finite numbers were asked for.")
+    return place
+
+
+# A measure of locality -------------------------------------------------------------------------------------------
+
+
+def far_apart(grid):
+    """Reference: the mean logarithm of the distance in memory between neighbours on the plane."""
+    return float(np.log2(memory_distances(grid)).mean())
+
+
+_SIDES = (32, 64)
+
+
+def _snake(side):
+    """Rows to and fro, as one ploughs a field: each number beside the one before it, and yet no closer to the row above."""
+    grid = curve_grid("row_major", side)
+    grid[1::2] = grid[1::2, ::-1]
+    return grid
+
+
+def examine_far_apart(answer):
+    """No one formula is right. It has to be a number, the same however the page lies, and to know order from chaos."""
+    generator = np.random.default_rng(20)
+    for side in _SIDES:
+        grids = {
+            "Hilbert's curve": curve_grid("hilbert", side),
+            "row by row": curve_grid("row_major", side),
+            "rows to and fro": _snake(side),
+            "a random order": generator.permutation(side * side).reshape(side, side) + 1,
+        }
+        values = {name: _measure(answer, grid, name) for name, grid in grids.items()}
+        for name, grid in grids.items():
+            for how, other in {"turned by 90 degrees": np.rot90(grid), "seen in a mirror": grid[:, ::-1]}.items():
+                again = _measure(answer, np.ascontiguousarray(other), f"{name}, {how}")
+                if not close(again, values[name], 1e-9):
+                    raise NotYet(
+                        f"{name} gives {shown(values[name])}, and {how} {shown(again)}. A plane has no preferred direction: "
+                        "take neighbours side by side *and* one above the other."
+                    )
+        _compare(values, side, memory_distances(grids["Hilbert's curve"]))
+        moved = _measure(answer, grids["Hilbert's curve"] + 1000, "Hilbert's curve from 1,001 on")
+        if not close(moved, values["Hilbert's curve"], 1e-9):
+            raise NotYet("the same table, stored 1,000 rows further on, gets another number. Only differences of numbers should count.")
+    return "No one formula is right here; yours keeps the promises, and the page ranks the curves with it."
+
+
+def _compare(values, side, distances):
+    hilbert, rows, snake, chaos = values.values()
+    seen = f"at side {side}: Hilbert's curve {shown(hilbert)}, row by row {shown(rows)}, to and fro {shown(snake)}, random {shown(chaos)}."
+    if close(hilbert, rows, 1e-9) and close(hilbert, chaos, 1e-9):
+        raise NotYet(f"{seen} It says the same of all, so it measures nothing about order.")
+    if chaos < min(hilbert, rows, snake):
+        raise NotYet(f"{seen} Chaos gets the smallest: does a larger number mean *nearer*? Turn it round.")
+    if chaos <= max(hilbert, rows, snake):
+        raise NotYet(f"{seen} Chaos does not get the largest, so it does not measure how far neighbours are thrown apart.")
+    if close(hilbert, np.median(distances)) and close(rows, (1 + side) / 2):
+        raise NotYet(
+            f"{seen} That looks like the median: half of all pairs are steps of the curve itself, and it sees nothing of the rest."
+        )
+    if close(hilbert, snake, 1e-9):
+        raise NotYet(
+            f"{seen} To and fro counts as Hilbert's: do you look at n and n + 1 only? Ask who lies *beside* a number on the plane."
+        )
+    if hilbert < min(rows, snake):
+        return
+    if close(hilbert, distances.mean()):
+        raise NotYet(f"{seen} That looks like the mean: a few huge jumps of Hilbert's curve outweigh all small ones. What is *typical*?")
+    if close(hilbert, distances.max()):
+        raise NotYet(f"{seen} That looks like the largest distance: one jump decides. What do most neighbours do?")
+    raise NotYet(f"{seen} It finds rows as local as Hilbert's curve. Which pairs make it so: most of them, or a few huge jumps?")
+
+
+def _measure(answer, grid, what):
+    result = call(answer, grid)
+    value = number(result, f"far_apart of {what}")
+    if np.ndim(result) or isinstance(result, str):
+        raise NotYet(f"far_apart of {what} is a {type(result).__name__} with one number in it. Return the number itself.")
+    return value
+
+
+EXERCISES = {
+    "07.1": Exercise(None, count_bet),
+    "07.2": Exercise(sieve, examine_sieve),
+    "07.3": Exercise(faulty_primes_below, examine_program_primes),
+    "07.4": Exercise(lazy, examine_lazy),
+    "07.5": Exercise(ulam, examine_ulam),
+    "07.6": Exercise(far_apart, examine_far_apart),
+}

@@ -1,0 +1,79 @@
+"""The rows of claims: words that follow from a measurement, and turn when the measurement does."""
+
+import numpy as np
+import pytest
+import sympy
+
+from cllm_lib import claims
+from cllm_lib.lattice.primes import primes_below
+
+
+def row(chapter, claim):
+    return next(row for row in claims.rows(chapter) if claim in row.claim)
+
+
+def look_ups(*upper_quartiles):
+    orders = [{"Ulam's spiral": {"ratio": high - 0.01, "high": high}} for high in upper_quartiles]
+    return {"command": "somehow", "measurements": [{"orders": one} for one in orders]}
+
+
+def start_up(one, all_at_once):
+    return {"command": "somehow", "alone": {"lattice cache, one entry at a time": one, "lattice cache, all at once": all_at_once}}
+
+
+@pytest.mark.parametrize("chapter", sorted(claims._MEASUREMENTS))
+def test_every_row_names_its_source_and_has_one_of_three_verdicts(chapter):
+    for row in claims.rows(chapter):
+        assert row.claim
+        assert row.source
+        assert row.measured
+        assert row.verdict.startswith((claims.HOLDS, claims.PARTLY, claims.FAILS))
+
+
+def test_an_unknown_chapter_is_told_which_there_are():
+    with pytest.raises(ValueError, match="'07'"):
+        claims.rows("17")
+
+
+def test_the_primes_of_the_log_are_judged_as_sets():
+    listed, true = set(claims.faulty_primes_below(200_000).tolist()), set(sympy.primerange(200_000))
+    found = row("07", "Generated 23094")
+    assert found.verdict == claims.FAILS
+    for count in (len(listed), len(listed - true), len(true - listed), len(true)):
+        assert f"{count:,}" in found.measured
+
+
+def test_a_sound_list_of_primes_would_hold(monkeypatch):
+    monkeypatch.setattr(claims, "faulty_primes_below", primes_below)
+    assert row("07", "Generated 23094").verdict == claims.HOLDS
+
+
+def test_powers_that_all_differ_would_hold(monkeypatch):
+    assert row("07", "Pre-calculating").verdict.startswith(claims.PARTLY)
+    monkeypatch.setattr(claims, "overflowing_lattice", lambda n: np.sqrt(n))
+    assert row("07", "Pre-calculating").verdict == claims.HOLDS
+
+
+def test_the_spiral_of_the_documents_would_hold_if_it_were_ulams(monkeypatch):
+    assert row("07", "Ulam spiral").verdict == claims.FAILS
+    monkeypatch.setattr(claims, "vogel_coordinates", claims.ulam_coordinates)
+    assert row("07", "Ulam spiral").verdict == claims.HOLDS
+
+
+@pytest.mark.parametrize(("highs", "verdict"), [((0.8, 0.7), claims.HOLDS), ((0.8, 0.9), claims.FAILS), ((1.0, 1.1), claims.FAILS)])
+def test_locality_holds_only_where_every_look_up_is_as_much_faster(highs, verdict, monkeypatch):
+    kept = claims.stored
+    monkeypatch.setattr(claims, "stored", lambda name: look_ups(*highs) if name == "lookup" else kept(name))
+    assert row("07", "locality").verdict == verdict
+
+
+@pytest.mark.parametrize(("milliseconds", "verdict"), [(80.0, "the other 4.9 seconds"), (4_000.0, claims.HOLDS)])
+def test_the_start_is_judged_by_what_the_entries_take(milliseconds, verdict, monkeypatch):
+    kept = claims.stored
+    monkeypatch.setattr(claims, "stored", lambda name: start_up(milliseconds, 3.0) if name == "startup" else kept(name))
+    assert row("07", "5 seconds").verdict.endswith(verdict)
+
+
+def test_a_missing_measurement_says_which_script_makes_it():
+    with pytest.raises(FileNotFoundError, match="script of that name in benchmarks"):
+        claims.stored("nothing-of-the-kind")

@@ -1,0 +1,426 @@
+"""Answers for chapter 07: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
+
+import functools
+import math
+import threading
+
+import numpy as np
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
+
+from cllm_lib.defects import faulty_primes_below
+from cllm_lib.lattice.locality import memory_distances
+from cllm_lib.lattice.primes import primes_below
+from cllm_lib.lattice.spirals import ulam_coordinates
+
+BROKEN_LISTS = [
+    (returns(None), "returned None"),
+    (raises, "it raised KeyError"),
+    (returns(float("nan")), r"shape \(\) and is a float; one row"),
+    (returns([2.0, float("nan")]), "NaN or infinity"),
+    (returns(np.zeros((2, 3))), r"shape \(2, 3\)"),
+    (returns("2, 3, 5"), "is a str; one row"),
+    (returns([[2], [3, 5]]), "is ragged"),
+    (returns([2.5, 3]), "holds 2.5"),
+    (lambda n: (m for m in [2, 3]), "is a generator"),
+    ([2, 3, 5], "a function was asked for"),
+    (None, "a function was asked for"),
+]
+
+
+# 07.2
+
+
+def flags_below(n, last=lambda n: math.isqrt(max(n - 1, 0)) + 1, start=lambda p: p * p):
+    flags = np.ones(n, dtype=bool)
+    flags[:2] = False
+    for p in range(2, last(n)):
+        if flags[p]:
+            flags[start(p) :: p] = False
+    return flags
+
+
+def sieve_with(**slip):
+    return lambda n: np.flatnonzero(flags_below(n, **slip))
+
+
+def by_trial_division(n):
+    return [m for m in range(2, n) if all(m % d for d in range(2, math.isqrt(m) + 1))]
+
+
+def with_plain_lists(n):
+    left, found = list(range(2, n)), []
+    while left:
+        found.append(left[0])
+        left = [m for m in left if m % found[-1]]
+    return tuple(found)
+
+
+# 07.3
+
+FOUNDATION = tuple(primes_below(62).tolist())
+LIST = (1, 7, 11, 17, 19, 23, 29, 59)
+
+
+def program(remainders=LIST, primes=FOUNDATION, first=62, built_in=FOUNDATION, last=0):
+    def program_primes(n):
+        m = np.arange(first, max(n + last, first))
+        m = m[~np.isin(m % 12, (0, 6, 8, 10)) & np.isin(m % 30, remainders) & np.isin(m * m % 12, (1, 9))]
+        m = m[(m[:, None] % np.array(primes) != 0).all(axis=1)]
+        return np.concatenate([[p for p in built_in if p < n], m]).astype(int)
+
+    return program_primes
+
+
+def program_in_plain_python(n):
+    kept = [p for p in FOUNDATION if p < n]
+    for m in range(62, n):
+        if m % 30 in LIST and all(m % p for p in FOUNDATION):
+            kept.append(float(m))
+    return kept
+
+
+# 07.4
+
+
+def eager(build):
+    value = build()
+    return lambda: value
+
+
+def forgetful(build):
+    return lambda: build()
+
+
+def unlocked(build):
+    kept = []
+
+    def get():
+        if not kept:
+            kept.append(build())
+        return kept[0]
+
+    return get
+
+
+def lock_around_the_building_only(build):
+    lock, kept = threading.Lock(), []
+
+    def get():
+        if not kept:
+            with lock:
+                kept[:] = [build()]
+        return kept[0]
+
+    return get
+
+
+def a_lock_of_ones_own(build):
+    kept = []
+
+    def get():
+        with threading.Lock():
+            if not kept:
+                kept.append(build())
+        return kept[0]
+
+    return get
+
+
+def flag_before_the_building(build):
+    state = {"built": False, "value": None}
+
+    def get():
+        if not state["built"]:
+            state["built"] = True
+            state["value"] = build()
+        return state["value"]
+
+    return get
+
+
+def none_means_not_yet(build):
+    lock, state = threading.Lock(), {"value": None}
+
+    def get():
+        with lock:
+            if state["value"] is None:
+                state["value"] = build()
+            return state["value"]
+
+    return get
+
+
+def never_given_back(build):
+    lock, kept = threading.Lock(), []
+
+    def get():
+        lock.acquire()
+        if not kept:
+            kept.append(build())
+            lock.release()
+        return kept[0]
+
+    return get
+
+
+def marked_though_it_failed(build):
+    lock, state = threading.Lock(), {"built": False, "value": None}
+
+    def get():
+        with lock:
+            if not state["built"]:
+                state["built"] = True
+                state["value"] = build()
+            return state["value"]
+
+    return get
+
+
+def swallows_errors(build):
+    lock, kept = threading.Lock(), []
+
+    def get():
+        with lock:
+            if not kept:
+                try:
+                    kept.append(build())
+                except Exception:
+                    return "sorry"
+        return kept[0]
+
+    return get
+
+
+SHARED = []
+
+
+def shared_memory(build):
+    SHARED.clear() if len(SHARED) > 1 else None
+
+    def get():
+        if not SHARED:
+            SHARED.append(build())
+        return SHARED[0]
+
+    return get
+
+
+def returns_build(build):
+    return lambda: build
+
+
+def double_checked(build):
+    lock, kept = threading.RLock(), {}
+
+    def get():
+        if "value" not in kept:
+            with lock:
+                if "value" not in kept:
+                    kept["value"] = build()
+        return kept["value"]
+
+    return get
+
+
+class LazyValue:
+    def __init__(self, build):
+        self.build, self.lock, self.built = build, threading.Lock(), False
+
+    def __call__(self):
+        with self.lock:
+            if not self.built:
+                self.value = self.build()
+                self.built = True
+            return self.value
+
+
+def cached_behind_a_lock(build):
+    lock, once = threading.Lock(), functools.cache(build)
+
+    def get():
+        with lock:
+            return once()
+
+    return get
+
+
+# 07.5
+
+
+def turned(turn, shift=0):
+    def ulam(n):
+        m = n + shift
+        return turn(*ulam_coordinates(m)) if m else (0, 1)
+
+    return ulam
+
+
+def walk(n, growth=2):
+    x, y, dx, dy, side, n_sides, left = 0, 0, 1, 0, 1, 0, 1
+    for _ in range(n - 1):
+        x, y, left = x + dx, y + dy, left - 1
+        if left == 0:
+            n_sides += 1
+            side += n_sides % growth == 0
+            dx, dy, left = -dy, dx, side
+    return x, y
+
+
+def vogel(n):
+    angle = n * 2 * math.pi / ((1 + math.sqrt(5)) / 2) ** 2
+    return math.sqrt(n) * math.cos(angle), math.sqrt(n) * math.sin(angle)
+
+
+def by_corners(n):
+    k = math.ceil((math.sqrt(n) - 1) / 2)
+    steps, side = (2 * k + 1) ** 2 - n, 2 * k
+    if steps <= side:
+        return np.array([k - steps, -k])
+    if steps <= 2 * side:
+        return [-k, -k + (steps - side)]
+    if steps <= 3 * side:
+        return -k + (steps - 2 * side), k
+    return float(k), float(k - (steps - 3 * side))
+
+
+# 07.6
+
+
+def differences(grid):
+    return np.abs(np.diff(grid, axis=0)), np.abs(np.diff(grid, axis=1))
+
+
+def along_the_curve(grid, steps=1):
+    y, x = np.divmod(np.argsort(grid.ravel()), grid.shape[1])
+    return np.hypot(x[steps:] - x[:-steps], y[steps:] - y[:-steps])
+
+
+WRONG = {
+    "07.1": [
+        (-5, "no count of numbers below 200,000"),
+        (0.09, "reads like a share"),
+        ("many", "a number was asked for"),
+        (200_000, "no count of numbers below 200,000"),
+        (None, "your count is None; a number"),
+        (True, "your count is True; a number"),
+        (float("nan"), "finite number"),
+        (np.zeros(3), "one number"),
+    ],
+    "07.2": [
+        (lambda n: [m for m in range(1, n) if all(m % d for d in range(2, m))], "holds 1. 0 and 1 are no primes"),
+        (lambda n: by_trial_division(n + 1), "sieve.31. holds 31 itself"),
+        (sieve_with(last=lambda n: math.isqrt(max(n - 1, 0))), "holds 25 = 5 x 5"),
+        (lambda n: by_trial_division(n)[1:], "lacks 2, the only even"),
+        (flags_below, "a row of flags"),
+        (lambda n: np.flatnonzero(~flags_below(n))[2:], "just the numbers that are struck"),
+        (lambda n: np.arange(2, n)[::-1][flags_below(n)[2:][::-1]], "another order"),
+        (lambda n: set(by_trial_division(n)), "which has no order"),
+        (lambda n: sorted(by_trial_division(n) * 2), "some numbers twice"),
+        (sieve_with(start=lambda p: p), "lacks 2, which nothing divides"),
+        (lambda n: [2, *range(3, n, 2)], "holds 9 = 3 x 3|holds 15 = 3 x 5"),
+        (lambda n: [m for m in range(2, n) if pow(2, m, m) == 2 % m], "holds 341 = 11 x 31"),
+        *BROKEN_LISTS,
+    ],
+    "07.3": [
+        (by_trial_division, "the true primes"),
+        (program(remainders=(*LIST, 13)), "73, which is 13 mod 30"),
+        (program(built_in=()), "lacks the 18 primes to 61"),
+        (lambda n: [m for m in program()(n) if m in primes_below(n)], "lacks 4489 = 67 x 67"),
+        (program(built_in=[p for p in FOUNDATION if p % 30 in LIST]), "lacks 2. The numbers to 61 pass no rules"),
+        (program(primes=FOUNDATION[:-1]), "3721 = 61 x 61, and rule 4"),
+        (program(primes=(2,)), "holds 77 = 7 x 11, and rule 4"),
+        (program(remainders=range(30)), "73, which is 13 mod 30"),
+        (program(remainders=(1, 7, 11, 17, 19, 29)), "lacks 83, which no rule throws out: 83 mod 12 = 11, mod 30 = 23"),
+        (program(last=1), "holds 4489 itself"),
+        (lambda n: program()(n)[::-1], "not ascending"),
+        (lambda n: [1, *program()(n)], "holds 1; to 61 there are the 18"),
+        *BROKEN_LISTS,
+    ],
+    "07.4": [
+        (eager, "called build at once"),
+        (forgetful, "each touch builds anew"),
+        (unlocked, "build ran 2 times"),
+        (functools.cache, "build ran 2 times"),
+        (lock_around_the_building_only, "build ran 2 times"),
+        (a_lock_of_ones_own, "build ran 2 times"),
+        (flag_before_the_building, "They have to wait"),
+        (none_means_not_yet, "None can be a value"),
+        (never_given_back, "never came back"),
+        (marked_though_it_failed, "did not try again"),
+        (swallows_errors, "did not pass it on"),
+        (shared_memory, "share one memory"),
+        (returns_build, "returns build itself"),
+        (lambda build: lambda: None, "returns None. Is there a `return`"),
+        (returns(float("nan")), "a function was asked for, which returns"),
+        (returns([1, 2]), r"returned \[1, 2\]; a function"),
+        (returns(lambda: 7), "the touches gave 7 and 7"),
+        (returns(lambda wrong: wrong), "a touch raised TypeError"),
+        (returns(None), "returned None. The inner function"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+        (None, "a function was asked for"),
+    ],
+    "07.5": [
+        (turned(lambda x, y: (x, -y)), "clockwise"),
+        (turned(lambda x, y: (y, x)), "changed places"),
+        (turned(lambda x, y: (x, y), shift=1), "one number ahead"),
+        (turned(lambda x, y: (x, y), shift=-1), "one number behind"),
+        (turned(lambda x, y: (-x, y)), "leads to the left"),
+        (turned(lambda x, y: (-x, -y)), "half a turn too far"),
+        (turned(lambda x, y: (-y, x)), "sets out upwards"),
+        (turned(lambda x, y: (y, -x)), "sets out downwards"),
+        (vogel, "the program's formula"),
+        (lambda n: (*vogel(n), math.log(n + 1)), "without a third coordinate"),
+        (lambda n: (math.sqrt(n), 0.5), "a pair of whole numbers"),
+        (lambda n: walk(n, growth=1), "Two sides of 1, two of 2"),
+        (lambda n: walk(n, growth=10**9), "Two sides of 1, two of 2"),
+        (lambda n: walk(n) if n < 50 else (0, 0), r"right to 26, but ulam\(100\) is \(0.0, 0.0\)"),
+        (returns(7), r"ulam\(1\) is 7; a pair"),
+        (returns((float("nan"), 0)), "finite numbers were asked for"),
+        (returns(np.zeros((2, 3))), "a pair"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        ((0, 0), "a function was asked for"),
+        (None, "a function was asked for"),
+    ],
+    "07.6": [
+        (lambda grid: memory_distances(grid).mean(), "looks like the mean"),
+        (lambda grid: np.median(memory_distances(grid)), "looks like the median"),
+        (lambda grid: differences(grid)[1].mean(), "no preferred direction"),
+        (lambda grid: along_the_curve(grid).mean(), "n and n . 1 only"),
+        (lambda grid: memory_distances(grid).max(), "looks like the largest distance"),
+        (lambda grid: np.median(along_the_curve(grid)), "n and n . 1 only"),
+        (lambda grid: (memory_distances(grid) <= 16).mean(), "Turn it round"),
+        (lambda grid: 1.0, "says the same of all"),
+        (lambda grid: np.log(grid).mean(), "says the same of all"),
+        (lambda grid: np.log(memory_distances(grid)).mean() / grid.mean(), "stored 1,000 rows further on"),
+        (lambda grid: np.quantile(memory_distances(grid), 0.95), "finds rows as local"),
+        (lambda grid: -abs(memory_distances(grid).mean() - 30), "Chaos gets the smallest"),
+        (lambda grid: abs(memory_distances(grid).mean() - 25) % 10 if len(grid) else 0, "at side 32"),
+        (lambda grid: [np.median(memory_distances(grid))], "a list with one number in it"),
+        (lambda grid: str(np.median(memory_distances(grid))), "is a str with one number in it"),
+        *BROKEN_FUNCTIONS,
+    ],
+}
+
+RIGHT = {
+    "07.1": [17_984, 23_094, 100_000, "18000", np.int64(16_000), 16_385.3],
+    "07.2": [by_trial_division, with_plain_lists, lambda n: primes_below(n).astype(float)],
+    "07.3": [program(), program_in_plain_python, lambda n: faulty_primes_below(n).astype(np.int32)],
+    "07.4": [double_checked, LazyValue, cached_behind_a_lock],
+    "07.5": [walk, by_corners, lambda n: np.array(ulam_coordinates(n))],
+    "07.6": [
+        lambda grid: (memory_distances(grid) > 16).mean(),
+        lambda grid: np.float32(along_the_curve(grid, steps=40).mean()),
+        lambda grid: np.sqrt(np.concatenate([d.ravel() for d in differences(grid)])).mean(),
+    ],
+}
+
+TYPED_WRONG = {
+    "07.1": 'my_count = "about a tenth"',
+    "07.2": "def sieve(n):\n    return [m for m in range(1, n) if all(m % d for d in range(2, int(m**0.5) + 1))]",
+    "07.3": "def program_primes(n):\n    return sieve(n)",
+    "07.4": "def lazy(build):\n    value = build()\n    return lambda: value",
+    "07.5": "def ulam(n):\n    return n**0.5 * np.cos(2.4 * n), n**0.5 * np.sin(2.4 * n)",
+    "07.6": "def far_apart(grid):\n    return np.abs(np.diff(grid, axis=1)).mean()",
+}
