@@ -6,9 +6,10 @@ import pytest
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.model.generation import distinct_n, generate
 from cllm_lib.ngrams import KneserNeyTrigram
+from cllm_lib.tasks import LastFollower
 from cllm_lib.text import windows
 from cllm_lib.training.optimizers import SGD, Adam, Momentum, RMSProp
-from cllm_lib.training.schedules import warmup
+from cllm_lib.training.schedules import cosine, warmup
 
 pytestmark = pytest.mark.slow
 
@@ -109,3 +110,17 @@ def test_chapter_06_always_the_likeliest_word_turns_in_circles_and_the_model_sta
     words = -np.log((counts / counts.sum())[corpus.validation_tokens]).mean()
     assert 0.15 < words - trainer.best.loss < 0.35
     assert 0.35 < trainer.best.loss + np.log(triples).mean() < 0.55
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_chapter_08_attention_as_coded_learns_no_more_than_a_heap_and_less_than_attention_without_positions(seed):
+    task = LastFollower(seq_len=16)
+    heap = task.accuracy_without_order(np.random.default_rng(1))
+    shares = []
+    for part in (defects.LatticeAwareAttention(), None):
+        config = CLLMConfig(len(task.vocabulary), d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=64, tie_embeddings=False)
+        model = CLLM(config, seed=seed, attention=part)
+        Trainer(model, task, learning_rate=5e-3, batch_size=16, seed=seed, schedule=cosine(600)).fit(steps=600)
+        shares.append(task.accuracy(model, np.random.default_rng(1), count=500))
+    assert shares[0] == pytest.approx(heap, abs=0.05)
+    assert shares[0] < shares[1] - 0.2

@@ -9,6 +9,7 @@ import pytest
 from matplotlib.image import imread
 from oracles import reference_row
 
+from cllm_lib.experiments import Interval
 from cllm_lib.workbook import figures, position_figures
 from cllm_lib.workbook.widgets import position_viewer, rotation_viewer
 from cllm_lib.workbook.widgets.positions import LENGTHS, SPEEDS, TABLES, WIDTHS, alike
@@ -139,3 +140,19 @@ def test_static_figures_tell_their_numbers(capsys):
     angles = re.findall(r"degrees from key to query: at (\S+)", said)
     assert len(angles) == 2
     assert angles[0] == angles[1]
+
+
+def test_intervals_are_drawn_where_they_lie_and_said_in_words(capsys):
+    rows = {
+        name: {"short": Interval(mean, mean - 0.1, mean + 0.2), "long": Interval(0.3, 0.2, 0.5)} for name, mean in (("a", 0.9), ("b", 0.5))
+    }
+    axes = position_figures.intervals(rows, "Which is best?", "share", {"chance": 0.25})
+    figures.show(axes, "One is better.")
+    said = capsys.readouterr().out
+    assert "  a, short: 0.900 (0.800 to 1.100)" in said
+    assert said.count("long: 0.300 (0.200 to 0.500)") == 2
+    drawn = [collection.get_segments()[0][:, 0].tolist() for collection in axes.collections]
+    assert [0.9 - 0.1, 0.9 + 0.2] in drawn
+    assert [0.5 - 0.1, 0.5 + 0.2] in drawn
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["short", "long"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
