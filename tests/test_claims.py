@@ -6,6 +6,7 @@ import sympy
 
 from cllm_lib import claims
 from cllm_lib.lattice.primes import primes_below
+from cllm_lib.training.regularizers import LaplacianRegularizer
 
 
 def row(chapter, claim):
@@ -77,3 +78,51 @@ def test_the_start_is_judged_by_what_the_entries_take(milliseconds, verdict, mon
 def test_a_missing_measurement_says_which_script_makes_it():
     with pytest.raises(FileNotFoundError, match="script of that name in benchmarks"):
         claims.stored("nothing-of-the-kind")
+
+
+def speeds(by_gcd, by_equality):
+    ratios = {"gcd of primes": by_gcd, "equal ids": by_equality}
+    return {"command": "somehow", "speed": [{"words": 100, "width": 8, "similarity": name, "ratio": r} for name, r in ratios.items()]}
+
+
+def test_the_speed_of_prime_similarity_is_judged_by_the_least_that_was_claimed(monkeypatch):
+    for numbers, verdict in (
+        (speeds(0.09, 0.01), claims.HOLDS),
+        (speeds(0.11, 0.01), f"{claims.PARTLY} no gcd is taken, for 100 words of 8"),
+        (speeds(3.0, 0.2), claims.FAILS),
+    ):
+        monkeypatch.setattr(claims, "stored", lambda name, numbers=numbers: numbers)
+        assert claims.speed_of_prime_similarity()[1] == verdict
+
+
+def test_a_similarity_of_many_values_would_hold(monkeypatch):
+    assert claims.similarity_of_primes()[1].startswith(claims.PARTLY)
+    monkeypatch.setattr(claims, "prime_similarity", claims.gcd_similarity)
+    assert claims.similarity_of_primes()[1] == claims.HOLDS
+
+
+def test_epochs_would_be_saved_if_one_of_the_losses_were_clearly_lower(monkeypatch):
+    assert claims.epochs_needed()[1] == claims.FAILS
+    positions, similarity = claims.stored("positions"), claims.stored("similarity")
+    prose = positions["rows"]["prose"]
+    better = positions | {"rows": {"prose": prose | {"spiral": [[short - 0.2, long] for short, long in prose["none"]]}}}
+    monkeypatch.setattr(claims, "stored", {"positions": better, "similarity": similarity}.get)
+    assert claims.epochs_needed()[1] == claims.HOLDS
+
+
+def test_an_operation_that_changes_scores_would_hold(monkeypatch):
+    assert claims.symmetry_operations()[1].startswith(claims.PARTLY)
+    monkeypatch.setattr(claims, "symmetry_rotation", lambda x, prime: prime * x)
+    assert claims.symmetry_operations()[1] == claims.HOLDS
+
+
+def test_a_map_that_keeps_the_order_would_hold(monkeypatch):
+    assert claims.lattice_aware_attention()[1].startswith(claims.PARTLY)
+    monkeypatch.setattr(claims, "moebius", lambda z, shift: z + shift)
+    assert claims.lattice_aware_attention()[1] == claims.HOLDS
+
+
+def test_the_loss_of_ids_fails_and_the_pull_of_features_holds(monkeypatch):
+    assert claims.lattice_aware_loss()[1].startswith(claims.PARTLY)
+    monkeypatch.setattr(claims, "LaplacianRegularizer", lambda similarities, strength: LaplacianRegularizer(similarities, 0.0))
+    assert claims.lattice_aware_loss()[1] == claims.FAILS  # no slope

@@ -1,0 +1,405 @@
+"""Exercises of 08_lattice_inside_the_model."""
+
+import itertools
+import math
+
+import numpy as np
+
+from cllm_lib.model.positions import POSITIONS
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, shown
+
+LENGTHS = ("as trained", "four times as long")
+
+
+def examine_bets(answer):
+    """A prediction: the name of an encoding for each of two lengths."""
+    try:
+        given = {str(length).strip().lower(): encoding for length, encoding in dict(answer).items()}
+    except (TypeError, ValueError):
+        raise NotYet(f"this is of type {type(answer).__name__}; a dictionary from length to encoding was asked for.") from None
+    open_ones = [length for length in LENGTHS if given.get(length, ...) is ...]
+    if open_ones:
+        raise NotYet(f"still open: {', '.join(repr(length) for length in open_ones)}. A guess is fine.")
+    bets = {}
+    for length in LENGTHS:
+        if not isinstance(given[length], str):
+            raise NotYet(f"for {length!r} you gave something of type {type(given[length]).__name__}; a name in quotes was asked for.")
+        bets[length] = given[length].strip().lower().replace(" ", "_")
+        if bets[length] not in POSITIONS:
+            raise NotYet(f"{bets[length][:30]!r} is not in the table: take one of {', '.join(POSITIONS)}.")
+    return f"Noted: {bets[LENGTHS[0]]} at the length of training, {bets[LENGTHS[1]]} at four times that. The last section will show."
+
+
+# Similarity of two products of primes -----------------------------------------------------------------------------
+
+
+def feature_likeness(a, b):
+    """Reference: log gcd / log lcm."""
+    return math.log(math.gcd(a, b)) / math.log(math.lcm(a, b))
+
+
+_PAIRS = (  # exponents of 2, 3, 5, ...: the numbers are their products
+    ((1, 1, 1), (0, 1, 1, 1)),
+    ((2, 1), (1, 2)),
+    ((1, 0, 1), (0, 1, 0, 1)),
+    ((0, 1, 1), (0, 1, 1)),
+    ((1, 1, 0, 1, 1), (1,)),
+    ((1,) * 180 + (0,) * 60, (0,) * 90 + (1,) * 150),
+)
+
+
+def examine_feature_likeness(answer):
+    """Against sums over exponents; of numbers with few factors, with squares, with none in common, and with 700 digits."""
+    primes = [n for n in range(2, 1600) if all(n % d for d in range(2, math.isqrt(n) + 1))]
+    for first, second in _PAIRS:
+        rows = list(itertools.zip_longest(first, second, fillvalue=0))
+        weights = [math.log(p) for p in primes[: len(rows)]]
+        a, b = (math.prod(p ** row[side] for p, row in zip(primes, rows, strict=False)) for side in (0, 1))
+        shared, either, own, other = (
+            math.fsum(w * kept(*row) for w, row in zip(weights, rows, strict=True)) for kept in (min, max, lambda x, y: x, lambda x, y: y)
+        )
+        large = len(first) > 9
+        what = "the likeness of two numbers of hundreds of digits" if large else f"the likeness of {a} and {b}"
+        try:
+            value = number(call(answer, a, b), what)
+        except NotYet as reason:
+            if large:
+                raise NotYet(
+                    "right for small numbers; with hundreds of digits it fails. Python's integers have any length, floats end at 1e308 and "
+                    "NumPy's integers at 9e18: use math.gcd, math.log, and //."
+                ) from reason
+            if shared == 0.0 and "ZeroDivision" in str(reason):
+                raise NotYet(
+                    f"it divides by 0 for {a} and {b}, which share nothing: their gcd is 1, and log 1 = 0. The gcd belongs above the line."
+                ) from reason
+            raise
+        if close(value, shared / either):
+            continue
+        gcd, lcm = math.gcd(a, b), math.lcm(a, b)
+        _number_reason(
+            what,
+            value,
+            shared / either,
+            {
+                "That is gcd / lcm without logarithms: it shrinks with each feature that differs, and sums of weights were asked for.": (
+                    gcd / lcm
+                ),
+                "That is log gcd alone, the weight of what they share. Divide by the weight of all, log lcm.": shared,
+                "Below the line stands the log of a * b, which counts what they share twice. lcm counts it once.": shared / (own + other),
+                "That is Dice's coefficient, 2 log gcd / log(a b). For Jaccard's divide by log lcm.": 2 * shared / (own + other),
+                "You divide by the log of the larger number; the union is larger than either: log lcm.": shared / max(own, other),
+                "You divide by the log of the smaller number; the union is larger than either: log lcm.": shared / min(own, other),
+                "That is the distance, 1 - likeness.": 1 - shared / either,
+                "That is gcd / max, the program's formula for ids.": gcd / max(a, b) if not large else math.nan,
+                "Every prime counts the same in yours; here a prime p weighs log p.": (
+                    sum(min(*row) for row in rows) / sum(max(*row) for row in rows)
+                ),
+                "A prime counts once in yours, however often it divides. Equal factors count as often as they occur.": (
+                    math.fsum(w * (min(*row) > 0) for w, row in zip(weights, rows, strict=True))
+                    / math.fsum(w * (max(*row) > 0) for w, row in zip(weights, rows, strict=True))
+                ),
+                "Upside down: what is shared belongs above the line.": either / shared if shared else math.nan,
+            },
+            "Two functions of math are enough, and two logarithms.",
+        )
+
+
+# The pull of similar words ----------------------------------------------------------------------------------------
+
+
+def pull_gradient(embedding, similarities):
+    """Reference: (sums of the rows - S) E."""
+    return similarities.sum(axis=1, keepdims=True) * embedding - similarities @ embedding
+
+
+def _pull(embedding, similarities):
+    pairs = itertools.combinations(range(len(embedding)), 2)
+    return sum(similarities[i][j] * sum((a - b) ** 2 for a, b in zip(embedding[i], embedding[j], strict=True)) for i, j in pairs) / 2
+
+
+def examine_pull_gradient(answer):
+    """Against slopes measured by nudging; the penalty is a polynomial of degree 2, so they are exact but for rounding."""
+    generator = np.random.default_rng(17)
+    for n, width in ((5, 3), (2, 1), (3, 7)):
+        embedding, similarities = generator.standard_normal((n, width)), generator.uniform(0.1, 0.9, (n, n))
+        similarities = (similarities + similarities.T) / 2
+        np.fill_diagonal(similarities, 1.0)
+        found = _array(call(answer, embedding, similarities), embedding.shape, "the gradient", "it has the shape of the embedding.")
+        slope = np.empty_like(embedding)
+        for index in np.ndindex(embedding.shape):
+            step = np.zeros_like(embedding)
+            step[index] = 0.5
+            slope[index] = _pull((embedding + step).tolist(), similarities) - _pull((embedding - step).tolist(), similarities)
+        sums = similarities.sum(axis=1, keepdims=True)
+        without = similarities - np.eye(n)
+        _array_reason(
+            "the gradient",
+            found,
+            slope,
+            {
+                "All zero: that is the gradient of the loss made of ids. Here the embedding occurs in the loss.": 0 * slope,
+                "The sign: it pushes words apart. The slope of |e_i - e_j|^2 / 2 with respect to e_i is e_i - e_j.": -slope,
+                "Twice what was asked for: each pair counts once, and the half takes the 2 of the square away.": 2 * slope,
+                "Half of what was asked for: the square brings a 2, which the half in front takes away.": slope / 2,
+                "Only the share of the others, S E. What does e_i itself do? It occurs in each of its pairs.": similarities @ embedding,
+                "That is minus the share of the others, S E. e_i itself occurs in each of its pairs, too.": -similarities @ embedding,
+                "Only e_i's own share; that of the others, S E, is missing: e_i is pulled to 0, not to them.": sums * embedding,
+                "The diagonal stands in one of your two sums and not in the other: the pair (i, i) must cancel.": [
+                    (sums - 1) * embedding - similarities @ embedding,
+                    sums * embedding - without @ embedding,
+                ],
+                "You subtract a mean of the others, each row divided by its sum. Asked for was the plain sum of S_ij (e_i - e_j).": (
+                    embedding - similarities @ embedding / sums
+                ),
+                "All your pairs weigh the same: S_ij is missing.": n * embedding - embedding.sum(axis=0),
+                "That is a mean over the words; the sum over all j was asked for.": slope / n,
+            },
+            "For each word i: the sum over all j of S_ij (e_i - e_j).",
+        )
+
+
+# A turn that grows with the position -------------------------------------------------------------------------------
+
+
+def turn(x, positions, speeds):
+    """Reference: each pair of columns turned by position times speed."""
+    angles = np.asarray(positions)[:, None] * np.asarray(speeds)
+    first, second = x[..., 0::2], x[..., 1::2]
+    y = np.empty(np.shape(x))
+    y[..., 0::2] = first * np.cos(angles) - second * np.sin(angles)
+    y[..., 1::2] = first * np.sin(angles) + second * np.cos(angles)
+    return y
+
+
+def _turned(x, positions, speeds):
+    """By complex numbers: the pair (a, b) is a + ib."""
+    turned = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * np.multiply.outer(positions, speeds))
+    return np.stack([turned.real, turned.imag], axis=-1).reshape(x.shape)
+
+
+def examine_turn(answer):
+    """Against complex numbers: one sequence, heads in front, positions from elsewhere and below 0, whole numbers."""
+    generator = np.random.default_rng(19)
+    for shape, start in (((4, 6), 0), ((6, 6), 3), ((2, 3, 5, 4), -2)):
+        x, speeds = generator.standard_normal(shape), generator.uniform(0.2, 1.2, shape[-1] // 2)
+        positions = np.arange(start, start + shape[-2])
+        found = _array(call(answer, x, positions, speeds), shape, "the result", "it has the shape of x.")
+        right, half = _turned(x, positions, speeds), shape[-1] // 2
+        angles = np.multiply.outer(positions, speeds)
+        in_halves = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angles)
+        first, second = x[..., 0::2], x[..., 1::2]
+        overwritten = right.copy()
+        overwritten[..., 1::2] = right[..., 0::2] * np.sin(angles) + second * np.cos(angles)
+        interleaved = np.concatenate([right[..., 0::2], right[..., 1::2]], axis=-1)
+        slips = {
+            "That is x as it came: nothing was turned.": x,
+            "Turned the other way round. The first of a pair becomes a cos - b sin, the second a sin + b cos.": _turned(
+                x, -positions, speeds
+            ),
+            "Your pairs are column i and i + d/2, another form in use. Here neighbours are a pair: 2i and 2i + 1.": (
+                np.concatenate([in_halves.real, in_halves.imag], axis=-1)
+            ),
+            "All your pairs turn at the first speed. Pair i has speeds[i].": _turned(x, positions, np.full(half, speeds[0])),
+            "All rows turn by the same angle: that is the program's symmetry operation. Row t turns by positions[t] * speeds.": [
+                _turned(x, np.ones(shape[-2]), speeds),
+                _turned(x, np.full(shape[-2], positions[0]), speeds),
+            ],
+            "The positions are not used: row t stands at positions[t], which need not be t.": _turned(x, np.arange(shape[-2]), speeds),
+            "The second of a pair was computed from a first that had been turned already. Keep the old one.": overwritten,
+            "Sine and cosine are exchanged.": (
+                np.stack([first * np.sin(angles) - second * np.cos(angles), first * np.cos(angles) + second * np.sin(angles)], axis=-1)
+            ).reshape(shape),
+            "A minus is missing: a cos + b sin and a sin + b cos change the lengths. The first of the two has the minus.": (
+                np.stack([first * np.cos(angles) + second * np.sin(angles), first * np.sin(angles) + second * np.cos(angles)], axis=-1)
+            ).reshape(shape),
+            "The numbers are right and in another order: the first of each pair goes back to column 2i, the second to 2i + 1.": interleaved,
+            "The angle is taken for degrees: np.cos takes radians.": _turned(x, positions, np.deg2rad(speeds)),
+        }
+        _array_reason("the result", found, right, slips, "Each pair (a, b) of row t turns by positions[t] * speeds[i].")
+    whole = np.array([[1, 0], [0, 2], [3, 1]])
+    found = _array(call(answer, whole, np.arange(3), np.array([0.5])), whole.shape, "the result", "it has the shape of x.")
+    right = _turned(whole.astype(float), np.arange(3), np.array([0.5]))
+    if not _agree(found, right):
+        if _agree(found, np.trunc(right)):
+            raise NotYet(
+                "right for floats; from whole numbers the fractions are lost. np.empty_like(x) has the type of x: take np.empty(x.shape)."
+            )
+        _array_reason("of whole numbers the result", found, right, {}, "The same turn was asked for.")
+
+
+# A distance to subtract --------------------------------------------------------------------------------------------
+
+
+def distance_scores(scores, slopes):
+    """Reference: minus slope times distance, in each head."""
+    position = np.arange(scores.shape[-1])
+    return scores - np.asarray(slopes)[:, None, None] * np.abs(position[:, None] - position)
+
+
+def examine_distance_scores(answer):
+    """Against loops; as many heads as positions once, so that a slope on the wrong axis fits and shows."""
+    generator = np.random.default_rng(23)
+    for heads, time in ((2, 5), (4, 4), (1, 1)):
+        scores, slopes = generator.standard_normal((heads, time, time)), generator.uniform(0.2, 0.9, heads)
+        found = _array(call(answer, scores, slopes), scores.shape, "the result", "it has the shape of the scores.")
+        right = np.array([[[scores[h, i, j] - slopes[h] * abs(i - j) for j in range(time)] for i in range(time)] for h in range(heads)])
+        position = np.arange(time)
+        apart, slope = np.abs(position[:, None] - position), slopes[:, None, None]
+        slips = {
+            "The scores came back as they were.": scores,
+            "The sign: you raise what is far. Subtract.": scores + slope * apart,
+            "That multiplies, as the program did: a factor raises what is below 0. Subtract slope * distance.": [
+                scores / (1 + apart),
+                scores / (1 + slope * apart),
+                scores * (1 - slope * apart),
+                scores * slope * apart,
+            ],
+            "Without abs: a later key gets a higher score in yours. |i - j| is the same both ways.": [
+                scores - slope * (position[:, None] - position),
+                scores - slope * (position - position[:, None]),
+            ],
+            "That is the distance of the key from the beginning, j. Asked for is that of query and key, |i - j|.": scores
+            - slope * position,
+            "That is the distance squared.": scores - slope * apart**2,
+            "The slopes are missing: every head subtracts the same distance.": scores - apart,
+            "The slope belongs to the head, the first axis: slopes[:, None, None].": (
+                [scores - slopes * apart, scores - slopes[:, None] * apart] if heads == time else []
+            ),
+            "That is the bias alone. Add it to the scores.": -slope * apart,
+            "All heads have the first slope in yours.": scores - slopes[0] * apart,
+        }
+        _array_reason("the result", found, right, slips, "From score [h, i, j] goes slopes[h] * |i - j|.")
+
+
+# An experiment -----------------------------------------------------------------------------------------------------
+
+ANSWERS = ("nothing", "distance", "places")
+N_PLACES = 64
+
+
+def what_it_sees(score):
+    """Reference: does anything change the score, and does moving both alike change it?"""
+    pairs = [(m, n) for m in range(20) for n in range(m + 1)]
+    before = np.array([score(m, n) for m, n in pairs])
+    moved = np.array([[score(m + by, n + by) for m, n in pairs] for by in range(1, 20)])
+    if np.ptp([*before, *moved.ravel()]) < 1e-9:
+        return "nothing"
+    return "distance" if np.abs(moved - before).max() < 1e-9 else "places"
+
+
+def _boxes():
+    """Name, what it sees, and the score of a query at m and a key at n; each with what a hasty experiment misses in it."""
+    generator = np.random.default_rng(29)
+    query, key = generator.standard_normal((2, 8))
+    speeds = 10_000.0 ** (-np.arange(0, 8, 2) / 8)
+    table = generator.standard_normal((N_PLACES, 8))
+
+    def turned(x, place, speed=speeds):
+        return _turned(x[None], [place], speed)[0]
+
+    def clock(place):
+        angle = 2 * np.pi * (place % 12) / 12
+        return np.array([np.sin(k * angle) if side else np.cos(k * angle) for k in range(1, 5) for side in (0, 1)])
+
+    return (
+        ("one without positions", "nothing", lambda m, n: query @ key),
+        ("one that turns query and key by the same angle, wherever they stand", "nothing", lambda m, n: turned(query, 5) @ turned(key, 5)),
+        ("rotary embedding", "distance", lambda m, n: turned(query, m) @ turned(key, n)),
+        ("a rotary embedding that turns slowly", "distance", lambda m, n: turned(query, m, 1e-4 * speeds) @ turned(key, n, 1e-4 * speeds)),
+        ("a distance bias", "distance", lambda m, n: query @ key - 0.25 * abs(m - n)),
+        ("a table of learned positions", "places", lambda m, n: (query + table[m]) @ (key + table[n])),
+        ("a clock of twelve hours", "places", lambda m, n: (query + clock(m)) @ (key + clock(n))),
+        ("a rotary embedding with its key turned backwards", "places", lambda m, n: turned(query, m) @ turned(key, -n)),
+        ("one that knows the key's place only", "places", lambda m, n: query @ (key + table[n])),
+        ("one that knows the query's place only", "places", lambda m, n: (query + table[m]) @ key),
+    )
+
+
+def examine_what_it_sees(answer):
+    """Ten boxes."""
+    for name, sees, score in _boxes():
+
+        def box(m, n, score=score):
+            for place in (m, n):
+                if not 0 <= place < N_PLACES:
+                    raise NotYet(f"positions run from 0 to {N_PLACES - 1}; your function asked for the score of {m} and {n}.")
+            return float(score(int(m), int(n)))
+
+        said = call(answer, box)
+        if not isinstance(said, str) or said.strip().lower() not in ANSWERS:
+            raise NotYet(f"it returned {said!r:.40}; one of {', '.join(map(repr, ANSWERS))} was asked for.")
+        said = said.strip().lower()
+        if said == sees:
+            continue
+        raise NotYet(f"{name}: you say {said!r}. {_WHAT_WAS_MISSED[sees, said]}")
+
+
+_WHAT_WAS_MISSED = {
+    ("nothing", "distance"): "Moving both alike does not change its score, right; but does anything? Ask that first.",
+    ("nothing", "places"): "Its score is the same everywhere but for rounding, some 1e-16. Do you compare with == ? Leave 1e-9.",
+    (
+        "distance",
+        "nothing",
+    ): "Its score does change. Did you move query and key always together, or call a small change none? It may be 1e-6.",
+    ("distance", "places"): (
+        "Moving *both* alike leaves its score as it is, but for rounding. Did you move one of them only, or compare with == ?"
+    ),
+    ("places", "nothing"): "Its score does change: move the query alone, then the key alone, then both.",
+    ("places", "distance"): (
+        "Moving both alike changes its score, for some pairs and some moves. A clock is itself again after 12: try moves of 1, 2, 3, "
+        "and more than one pair."
+    ),
+}
+
+
+# Comparing ---------------------------------------------------------------------------------------------------------
+
+
+def _array(value, shape, what, why):
+    """An array of finite numbers of that shape out of what a reader returned."""
+    if isinstance(value, list | tuple):
+        raise NotYet(f"{what} is a {type(value).__name__}; an array was asked for: np.array around it makes one.")
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise NotYet(f"{what} is of type {type(value).__name__}; an array of numbers was asked for.") from None
+    if array.shape != shape:
+        raise NotYet(f"{what} has shape {array.shape}; {shape} was asked for: {why}")
+    if not np.isfinite(array).all():
+        raise NotYet(f"{what} holds NaN or infinite numbers. Was something divided by 0?")
+    return array
+
+
+def _agree(found, right, tolerance=1e-6):
+    return bool(np.abs(found - right).max() <= tolerance * max(1.0, np.abs(right).max()))
+
+
+def _array_reason(what, found, right, slips, otherwise):
+    """Nothing if they agree; otherwise the reason of the slip that explains all that was found."""
+    if _agree(found, right):
+        return
+    worst = np.unravel_index(np.argmax(np.abs(found - right)), right.shape)
+    seen = f"{what} at {list(map(int, worst))} is {shown(float(found[worst]))}; {shown(float(right[worst]))} was asked for."
+    for reason, candidates in slips.items():
+        candidates = candidates if isinstance(candidates, list) else [candidates]
+        if any(_agree(found, candidate) and not _agree(candidate, right) for candidate in candidates):
+            raise NotYet(f"{seen} {reason}")
+    raise NotYet(f"{seen} {otherwise}")
+
+
+def _number_reason(what, value, right, slips, otherwise):
+    seen = compared(what, value, right)
+    for reason, candidate in slips.items():
+        if close(value, candidate) and not close(candidate, right):
+            raise NotYet(f"{seen} {reason}")
+    raise NotYet(f"{seen} {otherwise}")
+
+
+EXERCISES = {
+    "08.1": Exercise(None, examine_bets),
+    "08.2": Exercise(feature_likeness, examine_feature_likeness),
+    "08.3": Exercise(pull_gradient, examine_pull_gradient),
+    "08.4": Exercise(turn, examine_turn),
+    "08.5": Exercise(distance_scores, examine_distance_scores),
+    "08.6": Exercise(what_it_sees, examine_what_it_sees),
+}

@@ -1,0 +1,314 @@
+"""Answers for chapter 08: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
+
+import math
+
+import numpy as np
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
+
+
+def broken_arrays(shape):
+    return [
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (returns(np.full(shape, np.nan)), "NaN"),
+        (returns(np.zeros((1, 7))), r"has shape \(1, 7\)"),
+        (returns([[1.0]]), "is a list; an array was asked for"),
+        (returns("an array"), "of type str; an array of numbers"),
+        (3, "a function was asked for"),
+        (None, "a function was asked for"),
+    ]
+
+
+# 08.1
+
+
+def bets(trained="rotary", longer="rotary"):
+    return {"as trained": trained, "four times as long": longer}
+
+
+# 08.2
+
+
+def exponents(n):
+    found, p = {}, 2
+    while n > 1:
+        while n % p == 0:
+            found[p], n = found.get(p, 0) + 1, n // p
+        p += 1
+    return found
+
+
+def by_exponents(weight=math.log, count=lambda k: k):
+    def likeness(a, b):
+        a, b = exponents(a), exponents(b)
+        shared, either = (sum(weight(p) * count(one(a.get(p, 0), b.get(p, 0))) for p in a.keys() | b.keys()) for one in (min, max))
+        return shared / either
+
+    return likeness
+
+
+def logs_of_numpy(a, b):
+    return np.log(float(math.gcd(a, b))) / np.log(float(math.lcm(a, b)))
+
+
+# 08.3
+
+
+def pull_in_loops(embedding, similarities):
+    gradient = np.zeros_like(embedding)
+    for i in range(len(embedding)):
+        for j in range(len(embedding)):
+            gradient[i] += similarities[i, j] * (embedding[i] - embedding[j])
+    return gradient
+
+
+def pull_by_broadcasting(embedding, similarities):
+    return (similarities[:, :, None] * (embedding[:, None] - embedding[None])).sum(axis=1).astype(np.float32)
+
+
+def pull_by_laplacian(embedding, similarities):
+    similarities = similarities - np.diag(np.diag(similarities))
+    return (np.diag(similarities.sum(axis=0)) - similarities) @ embedding
+
+
+def pull_in_place(embedding, similarities):
+    embedding *= similarities.sum(axis=1, keepdims=True)
+    return embedding - similarities @ embedding
+
+
+# 08.4
+
+
+def turned(x, angles, first=lambda a, b, c, s: a * c - b * s, second=lambda a, b, c, s: a * s + b * c, like=None):
+    a, b, c, s = x[..., 0::2], x[..., 1::2], np.cos(angles), np.sin(angles)
+    y = np.empty(x.shape) if like is None else np.empty_like(x)
+    y[..., 0::2], y[..., 1::2] = first(a, b, c, s), second(a, b, c, s)
+    return y
+
+
+def turn(**slips):
+    return lambda x, positions, speeds: turned(x, np.outer(positions, speeds), **slips)
+
+
+def turn_in_halves(x, positions, speeds):
+    a, b = np.split(x, 2, axis=-1)
+    c, s = np.cos(np.outer(positions, speeds)), np.sin(np.outer(positions, speeds))
+    return np.concatenate([a * c - b * s, a * s + b * c], axis=-1)
+
+
+def turn_overwrites(x, positions, speeds):
+    y, angles = np.array(x, dtype=float), np.outer(positions, speeds)
+    y[..., 0::2] = y[..., 0::2] * np.cos(angles) - y[..., 1::2] * np.sin(angles)
+    y[..., 1::2] = y[..., 0::2] * np.sin(angles) + y[..., 1::2] * np.cos(angles)
+    return y
+
+
+def turn_in_place(x, positions, speeds):
+    x[...] = turned(x, np.outer(positions, speeds))
+    return x
+
+
+def turn_in_another_order(x, positions, speeds):
+    y = turned(x, np.outer(positions, speeds))
+    return np.concatenate([y[..., 0::2], y[..., 1::2]], axis=-1)
+
+
+def turn_by_complex_numbers(x, positions, speeds):
+    z = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * np.multiply.outer(positions, speeds))
+    return np.stack([z.real, z.imag], axis=-1).reshape(x.shape)
+
+
+def turn_by_matrices(x, positions, speeds):
+    y = np.array(x, dtype=float)
+    for t, position in enumerate(positions):
+        for i, speed in enumerate(speeds):
+            c, s = math.cos(position * speed), math.sin(position * speed)
+            y[..., t, 2 * i : 2 * i + 2] = y[..., t, 2 * i : 2 * i + 2] @ np.array([[c, s], [-s, c]])
+    return y
+
+
+# 08.5
+
+
+def apart(scores, difference=lambda i, j: abs(i - j)):
+    i, j = np.indices(scores.shape[-2:])
+    return difference(i, j)
+
+
+def distances_in_loops(scores, slopes):
+    result = np.array(scores)
+    for h, i, j in np.ndindex(result.shape):
+        result[h, i, j] -= slopes[h] * abs(i - j)
+    return result
+
+
+def distances_in_place(scores, slopes):
+    scores -= slopes[:, None, None] * apart(scores)
+    return scores
+
+
+# 08.6
+
+
+def experiment(pairs=tuple((m, n) for m in range(12) for n in range(m + 1)), moves=range(1, 15), room=1e-9, nothing=True):
+    def what_it_sees(score):
+        before = [score(m, n) for m, n in pairs]
+        moved = [[score(m + by, n + by) for m, n in pairs] for by in moves]
+        if nothing and max(map(max, [before, *moved])) - min(map(min, [before, *moved])) <= room:
+            return "nothing"
+        changes = max(abs(a - b) for row in moved for a, b in zip(row, before, strict=True))
+        return "distance" if changes <= room else "places"
+
+    return what_it_sees
+
+
+def moves_the_query_only(score):
+    changes = [abs(score(m + 1, 3) - score(m, 3)) for m in range(10)]
+    return "nothing" if max(changes) < 1e-9 else "places"
+
+
+def sees_by_matrix(score):
+    scores = np.array([[score(m, n) for n in range(64)] for m in range(64)])
+    if np.allclose(scores, scores[0, 0], rtol=0, atol=1e-10):
+        return "NOTHING"
+    along = [np.ptp(np.diagonal(scores, k)) for k in range(-63, 64)]
+    return "Places" if max(along) > 1e-10 else "Distance"
+
+
+WRONG = {
+    "08.1": [
+        (bets("rope"), "not in the table: take one of none, sinusoidal"),
+        ({"as trained": "rotary"}, "still open: 'four times as long'"),
+        ("rotary", "a dictionary from length to encoding"),
+        (bets(3), "a name in quotes"),
+        (bets(longer=None), "a name in quotes"),
+        (bets(longer=...), "still open"),
+        (None, "a dictionary from length to encoding"),
+        (np.zeros(3), "a dictionary"),
+    ],
+    "08.2": [
+        (lambda a, b: math.gcd(a, b) / math.lcm(a, b), "without logarithms"),
+        (lambda a, b: math.log(math.gcd(a, b)) / math.log(a * b), "counts what they share twice"),
+        (lambda a, b: 2 * math.log(math.gcd(a, b)) / math.log(a * b), "Dice"),
+        (lambda a, b: math.log(math.gcd(a, b)), "log gcd alone"),
+        (lambda a, b: math.log(math.gcd(a, b)) / math.log(max(a, b)), "larger number"),
+        (lambda a, b: math.log(math.gcd(a, b)) / math.log(min(a, b)), "smaller number"),
+        (lambda a, b: 1 - math.log(math.gcd(a, b)) / math.log(math.lcm(a, b)), "1 - likeness"),
+        (lambda a, b: math.gcd(a, b) / max(a, b), "the program's formula"),
+        (by_exponents(weight=lambda p: 1), "Every prime counts the same"),
+        (by_exponents(count=lambda k: k > 0), "however often it divides"),
+        (lambda a, b: math.log(math.lcm(a, b)) / math.log(math.gcd(a, b)), "Upside down|above the line"),
+        (lambda a, b: math.log(math.lcm(a, b), math.gcd(a, b)) if math.gcd(a, b) > 1 else 1 / 0, "Upside down|above the line"),
+        (logs_of_numpy, "with hundreds of digits it fails"),
+        (lambda a, b: np.log(np.gcd(a, b)) / np.log(np.lcm(a, b)), "with hundreds of digits it fails"),
+        (lambda a, b: math.log(math.gcd(a, b)) / math.log(a * b / math.gcd(a, b)), "with hundreds of digits it fails"),
+        (lambda a, b: round(math.log(math.gcd(a, b)) / math.log(math.lcm(a, b)), 4), "Do not round"),
+        (lambda a, b: 0.7, "Two functions of math"),
+        *BROKEN_FUNCTIONS,
+    ],
+    "08.3": [
+        (lambda e, s: s @ e, "Only the share of the others"),
+        (lambda e, s: -pull_in_loops(e, s), "pushes words apart"),
+        (lambda e, s: 2 * pull_in_loops(e, s), "Twice what was asked for"),
+        (lambda e, s: pull_in_loops(e, s) / 2, "Half of what was asked for"),
+        (lambda e, s: np.zeros_like(e), "the loss made of ids"),
+        (lambda e, s: -s @ e, "minus the share of the others"),
+        (lambda e, s: s.sum(axis=1, keepdims=True) * e, "Only e_i's own share"),
+        (lambda e, s: (s.sum(axis=1, keepdims=True) - 1) * e - s @ e, "The diagonal stands in one"),
+        (lambda e, s: s.sum(axis=1, keepdims=True) * e - (s - np.eye(len(s))) @ e, "The diagonal stands in one"),
+        (lambda e, s: e - s @ e / s.sum(axis=1, keepdims=True), "each row divided by its sum"),
+        (lambda e, s: len(e) * e - e.sum(axis=0), "S_ij is missing"),
+        (lambda e, s: pull_in_loops(e, s) / len(e), "a mean over the words"),
+        (lambda e, s: np.ones_like(e), "For each word i"),
+        (lambda e, s: np.sum(pull_in_loops(e, s) * e), r"has shape \(\)"),
+        (pull_in_place, "changed its input"),
+        *broken_arrays((5, 3)),
+    ],
+    "08.4": [
+        (lambda x, positions, speeds: turned(x, np.outer(-positions, speeds)), "the other way round"),
+        (turn_in_halves, r"i \+ d/2"),
+        (turn_overwrites, "turned already"),
+        (lambda x, positions, speeds: x.copy(), "nothing was turned"),
+        (lambda x, positions, speeds: turned(x, np.outer(positions, np.full_like(speeds, speeds[0]))), "at the first speed"),
+        (lambda x, positions, speeds: turned(x, speeds), "the program's symmetry operation"),
+        (lambda x, positions, speeds: turned(x, np.outer(np.arange(x.shape[-2]), speeds)), "need not be t"),
+        (turn(first=lambda a, b, c, s: a * s - b * c, second=lambda a, b, c, s: a * c + b * s), "exchanged"),
+        (turn(first=lambda a, b, c, s: a * c + b * s), "A minus is missing"),
+        (turn_in_another_order, "in another order"),
+        (lambda x, positions, speeds: turned(x, np.deg2rad(np.outer(positions, speeds))), "takes radians"),
+        (turn(like=True), "the fractions are lost"),
+        (turn(second=lambda a, b, c, s: a), "Each pair"),
+        (turn_in_place, "changed its input"),
+        (lambda x, positions, speeds: turned(x, positions * speeds), "it raised ValueError"),
+        *broken_arrays((4, 6)),
+    ],
+    "08.5": [
+        (lambda scores, slopes: scores / (1 + apart(scores)), "That multiplies"),
+        (lambda scores, slopes: scores + slopes[:, None, None] * apart(scores), "you raise what is far"),
+        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores, lambda i, j: i - j), "Without abs"),
+        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores, lambda i, j: j - i), "Without abs"),
+        (lambda scores, slopes: scores / (1 + slopes[:, None, None] * apart(scores)), "That multiplies"),
+        (lambda scores, slopes: scores.copy(), "as they were"),
+        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores, lambda i, j: j), "from the beginning"),
+        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores) ** 2, "squared"),
+        (lambda scores, slopes: scores - apart(scores), "The slopes are missing"),
+        (lambda scores, slopes: scores - slopes * apart(scores), "it raised ValueError"),
+        (lambda scores, slopes: np.stack([s - np.resize(slopes, len(s)) * apart(scores) for s in scores]), "result at"),
+        (lambda scores, slopes: -slopes[:, None, None] * apart(scores), "the bias alone"),
+        (lambda scores, slopes: scores - slopes[0] * apart(scores), "the first slope"),
+        (lambda scores, slopes: scores - 1.0, "result at"),
+        (distances_in_place, "changed its input"),
+        *broken_arrays((2, 5, 5)),
+    ],
+    "08.6": [
+        (experiment(moves=[12]), "a clock of twelve hours: you say 'distance'"),
+        (experiment(nothing=False), "does anything"),
+        (experiment(room=0.0), "but for rounding"),
+        (moves_the_query_only, "rotary embedding: you say 'places'"),
+        (experiment(room=1e-2), "turns slowly: you say 'nothing'"),
+        (experiment(pairs=[(m, m) for m in range(12)]), "rotary embedding: you say 'nothing'"),
+        (experiment(moves=range(1, 64)), "positions run from 0 to 63"),
+        (lambda score: score(3, 2) == score(4, 3), "it returned (True|False); one of 'nothing'"),
+        (returns("relative"), "it returned 'relative'"),
+        (returns("nothing"), "Its score does change"),
+        (returns("places"), "the same everywhere"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (returns(float("nan")), "it returned nan"),
+        (returns(np.zeros(3)), "one of 'nothing'"),
+        (lambda score: score(2), "it raised TypeError"),
+        (0.5, "a function was asked for"),
+    ],
+}
+
+RIGHT = {
+    "08.1": [
+        bets(),
+        bets("Distance bias", " none "),
+        [("as trained", "clock"), ("four times as long", "prime")],
+        bets() | {"prose": "none"},
+    ],
+    "08.2": [
+        lambda a, b: math.log(math.gcd(a, b), math.lcm(a, b)),
+        lambda a, b: math.log2(math.gcd(a, b)) / math.log2(a * b // math.gcd(a, b)),
+        lambda a, b: np.float64(math.log(math.gcd(a, b))) / (math.log(a) + math.log(b) - math.log(math.gcd(a, b))),
+        by_exponents(),
+    ],
+    "08.3": [pull_in_loops, pull_by_broadcasting, pull_by_laplacian],
+    "08.4": [turn(), turn_by_complex_numbers, turn_by_matrices],
+    "08.5": [
+        distances_in_loops,
+        lambda scores, slopes: (scores - np.einsum("h,ij->hij", slopes, apart(scores))).astype(np.float32),
+        lambda scores, slopes: np.stack([s - m * apart(scores) for s, m in zip(scores, slopes, strict=True)]),
+    ],
+    "08.6": [experiment(), experiment(moves=[1]), experiment(moves=[1, 2], pairs=((5, 2), (5, 5), (9, 3), (30, 4))), sees_by_matrix],
+}
+
+TYPED_WRONG = {
+    "08.1": 'my_bets = {"as trained": "rope", "four times as long": "alibi"}',
+    "08.2": "def feature_likeness(a, b):\n    return math.gcd(a, b) / max(a, b)",
+    "08.3": "def pull_gradient(embedding, similarities):\n    return similarities @ embedding",
+    "08.4": "def turn(x, positions, speeds):\n    return x * np.cos(positions[:, None])",
+    "08.5": "def distance_scores(scores, slopes):\n    return scores / (1 + slopes[:, None, None])",
+    "08.6": "def what_it_sees(score):\n    return 'places'",
+}
