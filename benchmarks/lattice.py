@@ -17,6 +17,7 @@ from cllm_lib.lattice.primes import primes_below
 LIMIT, FAR_LIMIT = 200_000, 10**8
 SPIRAL_SIZE, PASSES = 10_000_000, 10
 TIME_LIMIT = 0.010  # seconds, for the lattice cache of LIMIT
+EXPLORED, REDRAW_LIMIT = 1_000_000, 0.100  # numbers, and seconds for drawing them anew
 
 
 class Call:
@@ -106,6 +107,14 @@ def square_roots():
         return roots
 
     return Call(call)
+
+
+def explorer_redrawn():
+    """The explorer of all so many numbers, its picture drawn anew and encoded as a browser takes it."""
+    from cllm_lib.workbook.widgets import spiral_explorer
+
+    explorer = spiral_explorer(EXPLORED)
+    return Call(explorer.show_all)
 
 
 def our_lattice():

@@ -44,6 +44,10 @@ WIDGETS = {
     "02": [("Map of attention weights", r" b1 ([\d.]+)", r"head \d, trained: the last row, b, is largest at b1 \(column 3\): ([\d.]+)")],
     "03": [("Gradient against measured slope", r"factor (-?[\d.]+)", r"24 entries: factor (-?[\d.]+)")],
     "04": [("Path of ", r"the loss is ([\d.]+)", r"momentum 0\.01: from 33 to ([\d.]+)")],
+    "08": [
+        ("A circle with two arrows", r"from key to query (-?[\d.]+) degrees", r"degrees from key to query: at (-?[\d.]+)"),
+        ("Two maps of the clock", r"position 12 ([\d.]+)", r"clock: from 1 to ([\d.]+)"),
+    ],
 }
 
 
