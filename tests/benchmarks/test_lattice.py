@@ -21,8 +21,9 @@ def test_all_find_the_same_primes_every_time(build, limit):
     assert lattice.agree(primes_below(limit), answer)
 
 
+@pytest.mark.slow
 def test_the_compiled_sieve_finds_the_same():
-    pytest.importorskip("numba", reason="an optional peer")
+    pytest.importorskip("numba", reason="a peer; `make test-all` installs it")
     for limit in (10, 1000, 1010, 1_000_000):
         assert lattice.agree(primes_below(limit), lattice.numba_sieve(limit).answer())
 

@@ -1,8 +1,10 @@
 """Exercises of 07_primes_and_spirals."""
 
 import math
+import operator
 import threading
 import time
+from collections.abc import Iterator, KeysView
 
 import numpy as np
 
@@ -12,6 +14,7 @@ from cllm_lib.lattice.spirals import ulam_coordinates
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, number, run, shown
 
 PATIENCE = 3.0  # seconds after which threads that have not come back count as stuck
+SLOW = 0.1  # seconds for the primes below 20,000: a sieve takes a thousandth, the page goes on to 200,000
 
 
 def count_bet(answer):
@@ -33,6 +36,10 @@ def _numbers(result, what):
     """The whole numbers in what a reader's function returned, as a list; anything else is named."""
     if isinstance(result, (set, frozenset)):
         raise NotYet(f"{what} is a set, which has no order; they were asked for ascending: sorted(...) makes a list.")
+    if isinstance(result, (Iterator, KeysView)):
+        raise NotYet(f"{what} is a {type(result).__name__}; one row of numbers was asked for: list(...) makes one.")
+    if isinstance(result, tuple) and len(result) == 1 and isinstance(result[0], np.ndarray):
+        raise NotYet(f"{what} is a tuple with one array in it, as np.where and np.nonzero return it: take [0].")
     try:
         array = np.asarray(list(result) if isinstance(result, (tuple, list, range)) else result)
     except ValueError:
@@ -41,6 +48,8 @@ def _numbers(result, what):
         raise NotYet(f"{what} is a row of flags, True or False. Which numbers are True? np.flatnonzero tells.")
     if array.ndim != 1:
         raise NotYet(f"{what} has shape {array.shape} and is a {type(result).__name__}; one row of numbers was asked for.")
+    if array.dtype == object:
+        array = _unboxed(array)
     if array.size and array.dtype.kind not in "iuf":
         raise NotYet(f"{what} holds {brief(array.tolist()[0])}; whole numbers were asked for.")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
@@ -48,6 +57,14 @@ def _numbers(result, what):
     if array.dtype.kind == "f" and (array != np.rint(array)).any():
         raise NotYet(f"{what} holds {shown(float(array[array != np.rint(array)][0]))}; whole numbers were asked for.")
     return [int(value) for value in array.tolist()]
+
+
+def _unboxed(array):
+    """Whole numbers that Python or SymPy keeps as objects, as NumPy's own; anything else as it is."""
+    try:
+        return np.array([operator.index(value) for value in array.tolist()], dtype=np.int64)
+    except (TypeError, OverflowError):
+        return array
 
 
 def _smallest_divisor(m):
@@ -65,10 +82,16 @@ def sieve(n):
 
 
 def examine_sieve(answer):
-    """Against trial division; at the squares, where a sieve that stops too early lets them through, and at 0, 1 and 2."""
+    """Against trial division; at the squares, where a sieve that stops too early lets them through, and at 0, 1 and 2.
+
+    Whoever divides by everything is right, and is told what that costs before the next cell asks for ten times as many numbers.
+    """
     for n in (30, 31, 50, 122, 1000, 2, 1, 0, 20_000):
         right = [m for m in range(2, n) if _smallest_divisor(m) == m]
-        seen = _numbers(call(answer, n), f"sieve({n})")
+        started = time.perf_counter()
+        result = call(answer, n)
+        seconds = time.perf_counter() - started
+        seen = _numbers(result, f"sieve({n})")
         if seen == right:
             continue
         if 1 in seen or 0 in seen:
@@ -92,6 +115,12 @@ def examine_sieve(answer):
             raise NotYet(f"sieve({n}) holds {m} = {d} x {m // d}: was everything struck that {d} divides?")
         missing = next(m for m in right if m not in set(seen))
         raise NotYet(f"sieve({n}) lacks {missing}, which nothing divides. Strike from p * p on, or 2 * p, but never p itself.")
+    if seconds > SLOW:
+        return (
+            f"But sieve({n:,}) took {seconds:.1f} s, and the next cell goes ten times as far: that may take a minute or more. "
+            "Striking multiples takes milliseconds."
+        )
+    return None
 
 
 # The program's rules ---------------------------------------------------------------------------------------------
@@ -126,7 +155,10 @@ def examine_program_primes(answer):
         strangers, missing = sorted(given - wanted), sorted(wanted - given)
         thirteen = [m for m in strangers if m % 30 == 13]
         if strangers and strangers == thirteen:
-            raise NotYet(f"{what} holds {thirteen[0]}, which is 13 mod 30. 13 does not stand in the program's list; you have mended it.")
+            seen_thirteen = f"{what} holds {thirteen[0]}, which is 13 mod 30."
+            if not any(m > 61 for m in given & wanted):
+                raise NotYet(f"{seen_thirteen} Above 61 it keeps just what rule 2 throws out: is the mask the wrong way round?")
+            raise NotYet(f"{seen_thirteen} The program lets none of these in. Did you put 13 into the list, or leave rule 2 out?")
         if strangers and strangers[0] > 61:
             m = strangers[0]
             rule = next(rule for rule, breaks in _BREAKS.items() if breaks(m))
@@ -302,8 +334,8 @@ def ulam(n):
 
 def examine_ulam(answer):
     """Against a walk, step by step."""
-    right = _walk(1200)
-    seen = [_place(call(answer, n), f"ulam({n})") for n in range(1, 27)]
+    right = _walk(1681)  # as far as the page goes
+    seen = [_place(_called(answer, n), f"ulam({n})") for n in range(1, 27)]
     if seen != right[:26]:
         for reason, turn in _TURNED.items():
             if seen == [turn(x, y) for x, y in right[:26]]:
@@ -320,13 +352,25 @@ def examine_ulam(answer):
         hint = " Two sides of 1, two of 2, two of 3: a side grows only after every second turn." if n > 3 else ""
         x, y = (int(value) for value in seen[n - 1])
         raise NotYet(f"ulam({n}) is ({x}, {y}), and ({right[n - 1][0]}, {right[n - 1][1]}) was asked for.{hint}")
-    for n in (100, 101, 999, 1200):
-        if _place(call(answer, n), f"ulam({n})") != right[n - 1]:
-            raise NotYet(f"right to 26, but ulam({n}) is {_place(call(answer, n), '')}; {right[n - 1]} was asked for.")
+    for n in (100, 101, 999, 1681):
+        place = _place(_called(answer, n), f"ulam({n})")
+        if place != right[n - 1]:
+            raise NotYet(f"right to 26, but ulam({n}) is {place}; {right[n - 1]} was asked for.")
+
+
+def _called(answer, n):
+    try:
+        return call(answer, n)
+    except NotYet as failure:
+        if "RecursionError" not in str(failure):
+            raise
+        raise NotYet(f"ulam({n}) calls itself more often than Python allows, about a thousand times. Walk with a loop.") from None
 
 
 def _place(result, what):
     """A pair of finite numbers."""
+    if isinstance(result, str) or any(isinstance(value, str) for value in np.ravel(np.asarray(result, dtype=object))):
+        raise NotYet(f"{what} is {brief(result)}; a pair (x, y) of numbers was asked for, without quotes.")
     try:
         place = tuple(np.asarray(value, dtype=float).item() for value in result)
     except (TypeError, ValueError):
@@ -376,9 +420,10 @@ def examine_far_apart(answer):
                         "take neighbours side by side *and* one above the other."
                     )
         _compare(values, side, memory_distances(grids["Hilbert's curve"]))
-        moved = _measure(answer, grids["Hilbert's curve"] + 1000, "Hilbert's curve from 1,001 on")
+        # a multiple of 16: who counts rows that share a line of 64 bytes looks at n // 16
+        moved = _measure(answer, grids["Hilbert's curve"] + 1024, "Hilbert's curve from 1,025 on")
         if not close(moved, values["Hilbert's curve"], 1e-9):
-            raise NotYet("the same table, stored 1,000 rows further on, gets another number. Only differences of numbers should count.")
+            raise NotYet("the same table, stored 1,024 rows further on, gets another number. Only differences of numbers should count.")
     return "No one formula is right here; yours keeps the promises, and the page ranks the curves with it."
 
 

@@ -150,7 +150,8 @@ class SpiralExplorer(ipywidgets.VBox):
             [
                 self.curve,
                 ipywidgets.HBox([self.colour, self.modulus], layout=row),
-                ipywidgets.HBox([self.number, self.x, self.y, find], layout=row),
+                ipywidgets.HBox([self.number, ipywidgets.Label(f"whole numbers from 1 to {limit:,}")], layout=row),
+                ipywidgets.HBox([self.x, self.y, find], layout=row),
                 ipywidgets.HBox(move, layout=row),
                 self.sentence,
                 ipywidgets.HBox([self.picture, self.table], layout=row),

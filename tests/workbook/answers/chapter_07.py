@@ -5,6 +5,7 @@ import math
 import threading
 
 import numpy as np
+import sympy
 from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
 from cllm_lib.defects import faulty_primes_below
@@ -21,7 +22,10 @@ BROKEN_LISTS = [
     (returns("2, 3, 5"), "is a str; one row"),
     (returns([[2], [3, 5]]), "is ragged"),
     (returns([2.5, 3]), "holds 2.5"),
-    (lambda n: (m for m in [2, 3]), "is a generator"),
+    (lambda n: (m for m in [2, 3]), r"is a generator; .*: list\(...\) makes one"),
+    (lambda n: dict.fromkeys([2, 3]).keys(), r"is a dict_keys; .*: list\(...\) makes one"),
+    (lambda n: np.where(np.arange(4) > 1), r"as np.where and np.nonzero return it: take \[0\]"),
+    (lambda n: np.array(["2", 3], dtype=object), "holds '2'"),
     ([2, 3, 5], "a function was asked for"),
     (None, "a function was asked for"),
 ]
@@ -45,6 +49,14 @@ def sieve_with(**slip):
 
 def by_trial_division(n):
     return [m for m in range(2, n) if all(m % d for d in range(2, math.isqrt(m) + 1))]
+
+
+def by_every_number(n):
+    return [m for m in range(2, n) if all(m % d for d in range(2, m))]
+
+
+def of_sympy(n):
+    return np.array([sympy.Integer(m) for m in sympy.primerange(n)], dtype=object)
 
 
 def with_plain_lists(n):
@@ -266,6 +278,10 @@ def walk(n, growth=2):
     return x, y
 
 
+def step_by_calling_itself(n):
+    return step_by_calling_itself(n - 1) if n != 1 else step_by_calling_itself(0)
+
+
 def vogel(n):
     angle = n * 2 * math.pi / ((1 + math.sqrt(5)) / 2) ** 2
     return math.sqrt(n) * math.cos(angle), math.sqrt(n) * math.sin(angle)
@@ -323,13 +339,14 @@ WRONG = {
     ],
     "07.3": [
         (by_trial_division, "the true primes"),
-        (program(remainders=(*LIST, 13)), "73, which is 13 mod 30"),
+        (program(remainders=(*LIST, 13)), "73, which is 13 mod 30.*Did you put 13 into the list"),
+        (program(remainders=sorted(set(range(30)) - set(LIST))), "just what rule 2 throws out: is the mask the wrong way round"),
         (program(built_in=()), "lacks the 18 primes to 61"),
         (lambda n: [m for m in program()(n) if m in primes_below(n)], "lacks 4489 = 67 x 67"),
         (program(built_in=[p for p in FOUNDATION if p % 30 in LIST]), "lacks 2. The numbers to 61 pass no rules"),
         (program(primes=FOUNDATION[:-1]), "3721 = 61 x 61, and rule 4"),
         (program(primes=(2,)), "holds 77 = 7 x 11, and rule 4"),
-        (program(remainders=range(30)), "73, which is 13 mod 30"),
+        (program(remainders=range(30)), "73, which is 13 mod 30.*or leave rule 2 out"),
         (program(remainders=(1, 7, 11, 17, 19, 29)), "lacks 83, which no rule throws out: 83 mod 12 = 11, mod 30 = 23"),
         (program(last=1), "holds 4489 itself"),
         (lambda n: program()(n)[::-1], "not ascending"),
@@ -376,6 +393,10 @@ WRONG = {
         (lambda n: walk(n, growth=10**9), "Two sides of 1, two of 2"),
         (lambda n: walk(n) if n < 50 else (0, 0), r"right to 26, but ulam\(100\) is \(0.0, 0.0\)"),
         (returns(7), r"ulam\(1\) is 7; a pair"),
+        (returns(("0", "0")), "without quotes"),
+        (returns("00"), "without quotes"),
+        (returns(np.array(["0", "0"])), "without quotes"),
+        (step_by_calling_itself, "Walk with a loop"),
         (returns((float("nan"), 0)), "finite numbers were asked for"),
         (returns(np.zeros((2, 3))), "a pair"),
         (returns(None), "returned None"),
@@ -393,7 +414,7 @@ WRONG = {
         (lambda grid: (memory_distances(grid) <= 16).mean(), "Turn it round"),
         (lambda grid: 1.0, "says the same of all"),
         (lambda grid: np.log(grid).mean(), "says the same of all"),
-        (lambda grid: np.log(memory_distances(grid)).mean() / grid.mean(), "stored 1,000 rows further on"),
+        (lambda grid: np.log(memory_distances(grid)).mean() / grid.mean(), "stored 1,024 rows further on"),
         (lambda grid: np.quantile(memory_distances(grid), 0.95), "finds rows as local"),
         (lambda grid: -abs(memory_distances(grid).mean() - 30), "Chaos gets the smallest"),
         (lambda grid: abs(memory_distances(grid).mean() - 25) % 10 if len(grid) else 0, "at side 32"),
@@ -405,12 +426,13 @@ WRONG = {
 
 RIGHT = {
     "07.1": [17_984, 23_094, 100_000, "18000", np.int64(16_000), 16_385.3],
-    "07.2": [by_trial_division, with_plain_lists, lambda n: primes_below(n).astype(float)],
+    "07.2": [by_trial_division, by_every_number, with_plain_lists, of_sympy, lambda n: primes_below(n).astype(float)],
     "07.3": [program(), program_in_plain_python, lambda n: faulty_primes_below(n).astype(np.int32)],
     "07.4": [double_checked, LazyValue, cached_behind_a_lock],
     "07.5": [walk, by_corners, lambda n: np.array(ulam_coordinates(n))],
     "07.6": [
         lambda grid: (memory_distances(grid) > 16).mean(),
+        lambda grid: (memory_distances(grid // 16) > 0).mean(),
         lambda grid: np.float32(along_the_curve(grid, steps=40).mean()),
         lambda grid: np.sqrt(np.concatenate([d.ravel() for d in differences(grid)])).mean(),
     ],
