@@ -71,13 +71,16 @@ def test_locality_holds_only_where_every_look_up_is_as_much_faster(highs, verdic
 
 @pytest.mark.parametrize(
     ("milliseconds", "five_seconds", "four_saved"),
-    [(80.0, "took 62 times as long for them as Python", "took 50 times as long to build them"), (4_000.0, claims.HOLDS, claims.HOLDS)],
+    [
+        (80.0, "62 times as long for them as Python does here", "50 times as long to build them as Python does here"),
+        (4_000.0, claims.HOLDS, claims.HOLDS),
+    ],
 )
 def test_the_start_is_judged_by_what_the_entries_take(milliseconds, five_seconds, four_saved, monkeypatch):
     kept = claims.stored
     monkeypatch.setattr(claims, "stored", lambda name: start_up(milliseconds, 3.0) if name == "startup" else kept(name))
-    assert five_seconds in row("07", "5 seconds").verdict
-    assert four_saved in row("07", "Reduces startup").verdict
+    assert row("07", "5 seconds").verdict.endswith(five_seconds)
+    assert row("07", "Reduces startup").verdict.endswith(four_saved)
 
 
 def test_of_the_claims_of_chapter_07_none_holds_as_it_stands():

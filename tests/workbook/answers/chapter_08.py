@@ -71,6 +71,10 @@ def pull_by_laplacian(embedding, similarities):
     return (np.diag(similarities.sum(axis=0)) - similarities) @ embedding
 
 
+def pull_of_later_words(embedding, similarities, half):
+    return pull_in_loops(embedding, half(similarities))
+
+
 def pull_in_place(embedding, similarities):
     embedding *= similarities.sum(axis=1, keepdims=True)
     return embedding - similarities @ embedding
@@ -142,6 +146,10 @@ def distances_in_loops(scores, slopes):
     return result
 
 
+def masked_distances(scores, slopes):
+    return np.where(apart(scores, lambda i, j: i >= j), distances_in_loops(scores, slopes), -np.inf)
+
+
 def distances_in_place(scores, slopes):
     scores -= slopes[:, None, None] * apart(scores)
     return scores
@@ -167,6 +175,35 @@ def moves_the_query_only(score):
     return "nothing" if max(changes) < 1e-9 else "places"
 
 
+def three_calls(score):
+    start, both, one = score(0, 0), score(1, 1), score(1, 0)
+    if abs(both - start) < 1e-9:
+        return "nothing" if abs(one - start) < 1e-9 else "distance"
+    return "places"
+
+
+def one_move_of_one_pair(score):
+    far = [score(9, n) for n in range(10)]
+    if np.ptp([*far, score(8, 2), score(20, 2)]) < 1e-9:
+        return "nothing"
+    return "distance" if abs(score(6, 3) - score(5, 2)) < 1e-9 else "places"
+
+
+def moves_from_the_first_key(score):
+    pairs = [(m, 0) for m in range(40)]
+    scores = [[score(m + by, n + by) for m, n in pairs] for by in (0, 1)]
+    if np.ptp([*scores, [score(40, n) for n in range(40)]]) < 1e-9:
+        return "nothing"
+    return "distance" if np.abs(np.subtract(*scores)).max() < 1e-9 else "places"
+
+
+def by_allclose(score):
+    scores = np.array([[score(m, n) for n in range(30)] for m in range(30)])
+    if np.allclose(scores, scores[0, 0], atol=1e-9):
+        return "nothing"
+    return "distance" if np.allclose(scores[1:, 1:], scores[:-1, :-1], atol=1e-9) else "places"
+
+
 def sees_by_matrix(score):
     scores = np.array([[score(m, n) for n in range(64)] for m in range(64)])
     if np.allclose(scores, scores[0, 0], rtol=0, atol=1e-10):
@@ -177,7 +214,7 @@ def sees_by_matrix(score):
 
 WRONG = {
     "08.1": [
-        (bets("rope"), "not in the table: take one of none, sinusoidal"),
+        (bets("relative"), "not in the table: take one of none, sinusoidal"),
         ({"as trained": "rotary"}, "still open: 'four times as long'"),
         ("rotary", "a dictionary from length to encoding"),
         (bets(3), "a name in quotes"),
@@ -188,6 +225,8 @@ WRONG = {
     ],
     "08.2": [
         (lambda a, b: math.gcd(a, b) / math.lcm(a, b), "without logarithms"),
+        (lambda a, b: math.log(math.gcd(a, b) / math.lcm(a, b)), "log of the quotient"),
+        (lambda a, b: round(math.log(math.gcd(a, b)) / math.log(math.lcm(a, b)), 3), "three digits"),
         (lambda a, b: math.log(math.gcd(a, b)) / math.log(a * b), "counts what they share twice"),
         (lambda a, b: 2 * math.log(math.gcd(a, b)) / math.log(a * b), "Dice"),
         (lambda a, b: math.log(math.gcd(a, b)), "log gcd alone"),
@@ -219,6 +258,9 @@ WRONG = {
         (lambda e, s: e - s @ e / s.sum(axis=1, keepdims=True), "each row divided by its sum"),
         (lambda e, s: len(e) * e - e.sum(axis=0), "S_ij is missing"),
         (lambda e, s: pull_in_loops(e, s) / len(e), "a mean over the words"),
+        (lambda e, s: pull_of_later_words(e, s, np.triu), "for its first word only"),
+        (lambda e, s: pull_of_later_words(e, s, np.tril), "for its first word only"),
+        (lambda e, s: s.sum(axis=1) * e - s @ e, "keepdims=True"),
         (lambda e, s: np.ones_like(e), "For each word i"),
         (lambda e, s: np.sum(pull_in_loops(e, s) * e), r"has shape \(\)"),
         (pull_in_place, "changed its input"),
@@ -236,6 +278,8 @@ WRONG = {
         (turn(first=lambda a, b, c, s: a * c + b * s), "A minus is missing"),
         (turn_in_another_order, "in another order"),
         (lambda x, positions, speeds: turned(x, np.deg2rad(np.outer(positions, speeds))), "takes radians"),
+        (lambda x, positions, speeds: turned(x, positions[:, None] + speeds), "the angle is their product"),
+        (lambda x, positions, speeds: turned(x, 2 * np.pi * np.outer(positions, speeds)), "not whole turns"),
         (turn(like=True), "the fractions are lost"),
         (turn(second=lambda a, b, c, s: a), "Each pair"),
         (turn_in_place, "changed its input"),
@@ -256,6 +300,9 @@ WRONG = {
         (lambda scores, slopes: np.stack([s - np.resize(slopes, len(s)) * apart(scores) for s in scores]), "result at"),
         (lambda scores, slopes: -slopes[:, None, None] * apart(scores), "the bias alone"),
         (lambda scores, slopes: scores - slopes[0] * apart(scores), "the first slope"),
+        (lambda scores, slopes: scores - slopes[:, None, None] * np.tril(apart(scores)), "the mask comes after"),
+        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores, lambda i, j: np.maximum(i - j, 0)), "the mask comes after"),
+        (masked_distances, "Leave masking to the model"),
         (lambda scores, slopes: scores - 1.0, "result at"),
         (distances_in_place, "changed its input"),
         *broken_arrays((2, 5, 5)),
@@ -267,6 +314,11 @@ WRONG = {
         (moves_the_query_only, "rotary embedding: you say 'places'"),
         (experiment(room=1e-2), "turns slowly: you say 'nothing'"),
         (experiment(pairs=[(m, m) for m in range(12)]), "rotary embedding: you say 'nothing'"),
+        (three_calls, "from five on: you say 'nothing'"),
+        (experiment(pairs=[(5, 2)], moves=[1]), "you say 'nothing'"),
+        (one_move_of_one_pair, "told places from 10 on: you say 'distance'"),
+        (moves_from_the_first_key, "first two places are alike: you say 'distance'"),
+        (by_allclose, r"faint hands: you say 'nothing'. .*rtol=0"),
         (experiment(moves=range(1, 64)), "positions run from 0 to 63"),
         (lambda score: score(3, 2) == score(4, 3), "it returned (True|False); one of 'nothing'"),
         (returns("relative"), "it returned 'relative'"),
@@ -285,6 +337,8 @@ RIGHT = {
     "08.1": [
         bets(),
         bets("Distance bias", " none "),
+        bets("distance-bias", "`rotary`"),
+        bets("RoPE", "ALiBi"),
         [("as trained", "clock"), ("four times as long", "prime")],
         bets() | {"prose": "none"},
     ],
@@ -305,7 +359,7 @@ RIGHT = {
 }
 
 TYPED_WRONG = {
-    "08.1": 'my_bets = {"as trained": "rope", "four times as long": "alibi"}',
+    "08.1": 'my_bets = {"as trained": "relative", "four times as long": "rotary"}',
     "08.2": "def feature_likeness(a, b):\n    return math.gcd(a, b) / max(a, b)",
     "08.3": "def pull_gradient(embedding, similarities):\n    return similarities @ embedding",
     "08.4": "def turn(x, positions, speeds):\n    return x * np.cos(positions[:, None])",

@@ -58,6 +58,19 @@ def test_alike_leaves_the_position_itself_out_and_takes_the_nearest_of_equals():
     assert [t for t, _ in alike(np.ones((5, 2)), 2)] == [1, 3, 0]
 
 
+def test_alike_leaves_out_what_is_not_alike():
+    assert alike(np.array([[1.0, 0.0], [0.8, 0.6], [0.04, 1.0], [-1.0, 0.0]]), 0) == [(1, 0.8)]
+    viewer = position_viewer("clock", length=8, width=64)
+    viewer.position.value = 4
+    assert re.search(r"like (no other|<b>\d+</b> \(0\.(0[5-9]|[1-9])).*: dot products", viewer.sentence.value)
+    assert "most like no other" in position_viewer("spiral", length=8, width=64).sentence.value
+
+
+def test_what_is_chosen_from_words_has_buttons_with_names():
+    for control in (position_viewer().encoding, rotation_viewer().speed):
+        assert list(control.tooltips) == [f"{control.description}: {option}" for option in control.options]
+
+
 def test_the_framed_row_is_that_of_the_position():
     viewer = position_viewer(length=24, position=6)
     frame = tree(viewer).findall("rect")[-1]
@@ -122,7 +135,7 @@ def test_its_text_is_the_same_each_time(viewer):
         (lambda: position_viewer(width=3), "width is 3: give one of 2, 4"),
         (lambda: position_viewer(length=8, position=8), "position is 8"),
         (lambda: rotation_viewer(query=99), "query is 99"),
-        (lambda: rotation_viewer(speed="fast"), "unknown speed 'fast'"),
+        (lambda: rotation_viewer(speed="fast"), "unknown turn 'fast'"),
     ],
 )
 def test_what_does_not_exist_gets_a_clear_error(call, words):
@@ -137,7 +150,7 @@ def test_static_figures_tell_their_numbers(capsys):
     said = capsys.readouterr().out
     assert "dot products of its rows: the last row, 12, is largest at 0 (column 0): 1" in said
     assert "clock: from 1 to" in said
-    angles = re.findall(r"degrees from key to query: at (\S+)", said)
+    angles = re.findall(r"query at [59], key at [26], degrees from key to query: at (\S+)", said)
     assert len(angles) == 2
     assert angles[0] == angles[1]
 

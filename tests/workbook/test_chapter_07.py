@@ -1,0 +1,21 @@
+"""What the checks of chapter 07 say of a right answer that is too slow for the page."""
+
+import time
+
+import pytest
+
+from cllm_lib.lattice.primes import primes_below
+from cllm_lib.workbook.exercises import check
+from cllm_lib.workbook.exercises.chapter_07 import SLOW
+
+
+@pytest.mark.parametrize(("pause", "warned"), [(0.0, False), (SLOW + 0.05, True)])
+def test_a_slow_sieve_passes_and_is_told_what_the_next_cell_will_cost(pause, warned, capsys):
+    def sieve(n):
+        time.sleep(pause if n == 20_000 else 0.0)
+        return primes_below(n)
+
+    assert check("07.2", sieve) is sieve
+    said = capsys.readouterr().out
+    assert said.startswith("07.2 passed.")
+    assert ("a minute or more" in said) == warned
