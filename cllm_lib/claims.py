@@ -280,7 +280,10 @@ def epochs_needed():
     changes["features against all alike"] = paired_difference(text["chosen"]["features"], text["chosen"]["all alike"])
     said = "; ".join(f"{name} {change:+.2f}" for name, change in changes.items())
     seeds = len(positions["seeds"])
-    found = f"held-out loss on prose, {seeds} seeds, change (95 %) at equal steps on one text (not epochs), or at the best epoch for features: {said}"
+    found = (
+        f"held-out loss on one text (prose), {seeds} seeds, change (95 %) at equal steps, not epochs needed (for features at the best "
+        f"epoch): {said}"
+    )
     return found, verdict(any(change.high < 0 for change in changes.values()))
 
 
@@ -328,7 +331,7 @@ def lattice_aware_loss():
     codes = goedel_numbers(words)
     gaps = [goedel_gap(gcd_similarity(ids[:, None], ids), codes), goedel_gap(_likeness(words), codes)]
     found = "; ".join(
-        f"{name}: largest slope {slope:.2g}, change in one renumbering of the words {change:.0%}, largest gap to log gcd / log lcm {gap:.2f}"
+        f"{name}: largest slope {slope:.2g}, change in one renumbering of words {change:.0%}, largest gap to log gcd / log lcm {gap:.2f}"
         for name, slope, change, gap in zip(("of ids", "pull by features"), slopes, renamed, gaps, strict=True)
     )
     coded, sound = (slope > 0 and change < 1e-9 and gap < 1e-9 for slope, change, gap in zip(slopes, renamed, gaps, strict=True))

@@ -78,7 +78,7 @@ def turned_arrows(query=5, key=2, later=(0, 4), speed="30 degrees"):
             axes.annotate(name, 1.1 * arrow, ha="left" if arrow[0] >= 0 else "right", va="center", fontsize=11)
         numbers = {"degrees from key to query": angle(*arrows), "product": arrows[0] @ arrows[1]}
         for label, number in numbers.items():  # nothing to be seen: for the words below the figure
-            axes.plot([9.0], [number], " ", label=label)
+            axes.plot([9.0], [number], " ", label=f"query at {query + more}, key at {key + more}, {label}")
         axes.set_title(f"{axes.get_title()}\n{angle(*arrows):.1f} degrees apart, product {arrows[0] @ arrows[1]:.3f}", fontsize=11)
         axes.set(xlim=(-1.6, 1.6), ylim=(-1.6, 1.6), aspect="equal")
     return row

@@ -7,9 +7,8 @@ import math
 import ipywidgets
 import numpy as np
 
-from cllm_lib.checks import one_of
 from cllm_lib.lattice.positions import clock_positions, prime_positions, rotate, sinusoidal_positions, spiral_positions
-from cllm_lib.workbook.widgets.controls import choice
+from cllm_lib.workbook.widgets.controls import choice, pick
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 TABLES = {"sinusoidal": sinusoidal_positions, "spiral": spiral_positions, "clock": clock_positions, "prime": prime_positions}
@@ -45,7 +44,8 @@ class PositionViewer(ipywidgets.VBox):
 
     Attributes
     ----------
-    encoding, length, width, position : ipywidgets.SelectionSlider
+    encoding : ipywidgets.ToggleButtons
+    length, width, position : ipywidgets.SelectionSlider
     sentence, picture : ipywidgets.HTML
 
     Raises
@@ -55,11 +55,10 @@ class PositionViewer(ipywidgets.VBox):
     """
 
     def __init__(self, encoding="sinusoidal", length=32, width=16, position=0):
-        one_of(encoding, TABLES, "encoding")
         _known(length, LENGTHS, "length")
         _known(width, WIDTHS, "width")
         _known(position, range(length), "position")
-        self.encoding = choice("encoding", list(TABLES), encoding)
+        self.encoding = pick("encoding", TABLES, encoding)
         self.length, self.width = choice("length", LENGTHS, length), choice("width", WIDTHS, width)
         self.position = choice("position", range(length), position)
         self.sentence, self.picture = ipywidgets.HTML(), ipywidgets.HTML()
@@ -84,11 +83,11 @@ class PositionViewer(ipywidgets.VBox):
 
     def _redraw(self, change=None):
         position, table = self.position.value, self.table
-        found = alike(table, position)
-        others = ", ".join(f"<b>{other}</b> ({product:.2f})" for other, product in found)
+        others = ", ".join(f"<b>{other}</b> ({product:.2f})" for other, product in alike(table, position))
+        likeness = f"most like {others}" if others else "like no other"
         self.sentence.value = (
-            f"<p>{self.encoding.value.capitalize()}, {len(table)} positions, {table.shape[1]} columns. Position <b>{position}</b> is most "
-            f"like {others}: dot products of rows, 1 for the same row. Blue is above 0, orange below.</p>"
+            f"<p>{self.encoding.value.capitalize()}, {len(table)} positions, {table.shape[1]} columns. Position <b>{position}</b> is "
+            f"{likeness}: dot products of rows, 1 for the same row. Blue is above 0, orange below.</p>"
         )
         self.picture.value = maps_svg(table, position, self.encoding.value)
 
@@ -107,7 +106,8 @@ class RotationViewer(ipywidgets.VBox):
 
     Attributes
     ----------
-    query, key, later, speed : ipywidgets.SelectionSlider
+    query, key, later : ipywidgets.SelectionSlider
+    speed : ipywidgets.ToggleButtons
     sentence, picture : ipywidgets.HTML
 
     Raises
@@ -117,11 +117,10 @@ class RotationViewer(ipywidgets.VBox):
     """
 
     def __init__(self, query=5, key=2, later=0, speed="30 degrees"):
-        one_of(speed, SPEEDS, "speed")
         for name, place in (("query", query), ("key", key), ("later", later)):
             _known(place, PLACES, name)
         self.query, self.key = choice("query at", PLACES, query), choice("key at", PLACES, key)
-        self.later, self.speed = choice("both later", PLACES, later), choice("turn", list(SPEEDS), speed)
+        self.later, self.speed = choice("both later", PLACES, later), pick("turn", SPEEDS, speed)
         self.sentence, self.picture = ipywidgets.HTML(), ipywidgets.HTML()
         for control in (self.query, self.key, self.later, self.speed):
             control.observe(self._redraw, names="value")
@@ -146,8 +145,8 @@ class RotationViewer(ipywidgets.VBox):
         self.picture.value = arrows_svg(query, key, m, n)
 
 
-def alike(table, position, count=3):
-    """The positions whose rows have the largest dot product with that of `position`, itself left out.
+def alike(table, position, count=3, least=0.05):
+    """The positions whose rows have the largest dot product with that of `position`, itself left out, and all below `least`.
 
     Returns
     -------
@@ -155,7 +154,7 @@ def alike(table, position, count=3):
         Of equal ones the nearest first.
     """
     products = table @ table[position]
-    others = [t for t in range(len(table)) if t != position]
+    others = [t for t in range(len(table)) if t != position and products[t] >= least]
     best = sorted(others, key=lambda t: (-round(products[t], 9), abs(t - position)))[:count]
     return [(t, float(products[t])) for t in best]
 
@@ -185,7 +184,7 @@ def maps_svg(table, position, name):
     str
     """
     time, width = table.shape
-    nearest = ", ".join(f"position {other} {product:.2f}" for other, product in alike(table, position))
+    nearest = ", ".join(f"position {other} {product:.2f}" for other, product in alike(table, position)) or "no other"
     row, left, right = SIDE / time, 20, 20 + SIDE + 40
     frames = [
         f'<rect x="{x - 1}" y="{19 + position * row:.1f}" width="{SIDE + 2}" height="{row + 2:.1f}" stroke-width="1.5"/>'  # around the row
