@@ -98,6 +98,38 @@ def whole_numbers(values, least, most, name):
     return array.astype(np.int64, copy=False)
 
 
+def integer_matrix(values, name):  # -> (n, m)
+    """Return `values` as a new array of Python integers, of any size, in rows and columns.
+
+    Raises
+    ------
+    ValueError
+        If the rows are ragged, or `values` are not integers, or not in two dimensions, or there are none.
+    """
+    typed = isinstance(values, np.ndarray) and values.dtype.kind in "iu"
+    array = values if typed else _objects(values, name)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}: give rows of integers, one at least, all of the same length")
+    if typed or set(map(type, array.flat)) == {int}:
+        return array.astype(object)
+    for where, value in np.ndenumerate(array):
+        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+            raise ValueError(f"{name}{list(where)} is {value!r}: give integers, not {type(value).__name__}")
+    return np.frompyfunc(int, 1, 1)(array)
+
+
+def _objects(values, name):
+    """`values` as an array of what they are: NumPy would make floats of integers it has no type for."""
+    try:
+        array = np.array(values, dtype=object)
+        ragged = array.ndim == 1 and any(isinstance(row, list | tuple | np.ndarray) for row in array)
+    except ValueError:
+        ragged = True
+    if ragged:
+        raise ValueError(f"{name} has rows of different lengths: give as many integers in each")
+    return array
+
+
 def one_of(value, known, name):
     """Return `known[value]`, or name the keys that exist.
 

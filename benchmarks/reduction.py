@@ -1,0 +1,148 @@
+"""How fast LLL is, beside SymPy's in pure Python and FLINT's in C: `python -m benchmarks.reduction`.
+
+Writes REDUCTION.md, in a minute; run it with OPENBLAS_NUM_THREADS=1, for the others have one thread. All return the reduced
+basis and the transform. FLINT is measured where
+python-flint is installed; nothing else here needs it.
+"""
+
+import os
+import random
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.compare import Missing, Worker, alternate, ratio
+from benchmarks.lattice import Call
+from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
+from cllm_lib.files import write_whole
+from cllm_lib.lattice.reduction import is_unimodular, lll_reduce
+
+PAGE = Path(__file__).with_name("REDUCTION.md")
+SEED = 1
+OURS, UNPROVED, SYMPY, FLINT = "LLL", "LLL, without the proof", "SymPy, pure Python", "python-flint"
+
+
+def random_basis(n, bits):
+    """Rows of random integers: nearly reduced as they are."""
+    rng = random.Random(SEED)
+    return [[rng.randrange(-(2**bits), 2**bits) for _ in range(n)] for _ in range(n)]
+
+
+def knapsack_basis(n, bits):
+    """The identity with a column of random integers behind it: far from reduced."""
+    rng = random.Random(SEED)
+    return [[int(i == j) for j in range(n)] + [rng.randrange(2**bits)] for i in range(n)]
+
+
+BASES = {
+    "32 x 32, random, 20 bits": (random_basis, 32, 20),
+    "80 x 80, random, 20 bits": (random_basis, 80, 20),
+    "24 x 25, knapsack, 40 bits": (knapsack_basis, 24, 40),
+    "40 x 41, knapsack, 80 bits": (knapsack_basis, 40, 80),
+}
+TARGET = "32 x 32, random, 20 bits"
+PAIRS = [(OURS, SYMPY, 1 / 20), (OURS, FLINT, 25.0), (UNPROVED, FLINT, 12.0)]
+LARGEST_FOR_SYMPY = 32  # more rows take it a minute
+TURNS = dict(rounds=8, steps=3)
+
+
+class Reduction(Call):
+    """A call that returns a reduced basis and a transform, in matrices of its own kind: turning them into arrays is not timed."""
+
+    def answer(self):
+        """Both, as arrays of Python integers."""
+        return [_integers(result) for result in self.step()]
+
+
+def ours(basis):
+    """Ours, proved."""
+    return Reduction(lambda: lll_reduce(basis))
+
+
+def unproved(basis):
+    """Ours, as floating point leaves it."""
+    return Reduction(lambda: lll_reduce(basis, certified=False))
+
+
+def sympy_lll(basis):
+    """SymPy's, on integers of Python."""
+    os.environ["SYMPY_GROUND_TYPES"] = "python"  # read when SymPy is imported, in this process
+    from sympy import ZZ
+    from sympy.polys.matrices import DomainMatrix
+
+    matrix = DomainMatrix.from_list([[ZZ(x) for x in row] for row in basis], ZZ)
+    return Reduction(matrix.lll_transform)
+
+
+def flint_lll(basis):
+    """FLINT's, in C."""
+    from flint import fmpz_mat
+
+    return Reduction(lambda: fmpz_mat(basis).lll(transform=True, delta=0.75))
+
+
+BUILDERS = {OURS: ours, UNPROVED: unproved, SYMPY: sympy_lll, FLINT: flint_lll}
+
+
+def _integers(matrix):
+    rows = matrix.to_list() if hasattr(matrix, "to_list") else matrix.tolist()
+    return np.array([[int(x) for x in row] for row in rows], dtype=object)
+
+
+def agree(basis, answer):
+    """Whether an answer is of the same lattice, with a first row that LLL's bound allows."""
+    reduced, transform = answer
+    same = is_unimodular(transform) and (transform @ np.array(basis, dtype=object) == reduced).all()
+    expected = lll_reduce(basis)[0][0]
+    return bool(same and reduced[0] @ reduced[0] <= 2 ** (len(basis) - 1) * (expected @ expected))
+
+
+def measure(title):
+    """Rows of the table: each pair's times and ratio for one basis."""
+    build, n, bits = BASES[title]
+    basis = build(n, bits)
+    names = [name for name in BUILDERS if name != SYMPY or n <= LARGEST_FOR_SYMPY]
+    workers = {name: Worker(BUILDERS[name], basis) for name in names}
+    for name, worker in workers.items():
+        if worker.missing is None and not agree(basis, worker.call("answer")):
+            raise SystemExit(f"{name} reduces {title} to another lattice: nothing to compare")
+    times = alternate(workers, **TURNS)
+    for worker in workers.values():
+        worker.close()
+    return [row(title, work, peer, ratio(times[work], times[peer]), target) for work, peer, target in PAIRS if peer in times]
+
+
+def row(title, work, peer, result, target):
+    """One line of the table; a ratio is to be reached for one basis only."""
+    if isinstance(result, Missing):
+        return [title, work, peer, "", "", result.reason, "", ""]
+    times = [f"{1e3 * result.ours:.2f}", f"{1e3 * result.peer:.2f}"]
+    goal = [two_digits(target), "reached" if result.value <= target else "not reached"] if title == TARGET else ["", ""]
+    return [title, work, peer, *times, two_digits(result.value), *goal]
+
+
+def page(conditions, rows):
+    """The whole of REDUCTION.md."""
+    how = (
+        "Written by `OPENBLAS_NUM_THREADS=1 python -m benchmarks.reduction`. "
+        "Every result was checked to be of the same lattice. Each contestant runs in a "
+        "process of its own; they take turns, and a ratio is the median over the rounds. delta is 3/4. FLINT leaves what SymPy and we "
+        "go on to prove: it allows coefficients of up to 0.51."
+    )
+    header = ["basis", "work", "peer", "ours, ms", "peer, ms", "ratio", "to reach", ""]
+    return "\n\n".join(["# LLL side by side", how, *conditions, "\n".join(table(header, rows))]) + "\n"
+
+
+def main():
+    """Measure, print and write the page."""
+    conditions = [describe_machine(), describe_settings(os.environ)]
+    rows = []
+    for title in BASES:
+        say(title)
+        rows += measure(title)
+    write_whole(PAGE, page(conditions, rows).encode("utf-8"))
+    say(page(conditions, rows))
+
+
+if __name__ == "__main__":
+    main()
