@@ -11,8 +11,9 @@ from cllm_lib import defects
 from cllm_lib.model.layers import softmax
 from cllm_lib.model.layers import softmax_backward as softmax_backward_of_the_model
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, by_letter, call, close, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, close, matches, number, shown
 
+GRADIENT_SHAPE = "a gradient has the shape of what it belongs to."
 MODELS = {"A": "the true gradient", "B": "frozen", "C": "nothing handed down", "D": "the shortcut"}
 
 
@@ -95,7 +96,7 @@ def examine_softmax_backward(answer):
         weights, dw = softmax(generator.standard_normal(shape)), generator.standard_normal(shape)
         if shape == (6, 2):
             weights[0] = (0.0, 1.0)  # a masked key
-        found = array(call(answer, dw, weights), shape)
+        found = array(call(answer, dw, weights), shape, "the result", GRADIENT_SHAPE)
         expected = np.zeros(shape)
         for *row, i, j in itertools.product(*map(range, shape), range(shape[-1])):
             jacobian = weights[*row, j] * ((i == j) - weights[*row, i])
@@ -263,7 +264,7 @@ def examine_scaled_dot_product_backward(answer):
         query, key, value, d_output = generator.standard_normal((4, *shape))
         _, weights = _attend_by_loops(query, key, value)
         found = several(call(answer, d_output, query, key, value, weights), 3, names)
-        found = {name: array(result, shape, name) for name, result in zip(names, found, strict=True)}
+        found = {name: array(result, shape, name, GRADIENT_SHAPE) for name, result in zip(names, found, strict=True)}
         expected = _attention_slopes(d_output, query, key, value)
         if not all(matches(found[name], expected[name], 1e-5) for name in names):
             _say_why(found, expected, _slips(d_output, query, key, value, weights), 1e-5)
@@ -404,24 +405,6 @@ def several(result, count, names):
     if len(results) != count:
         raise NotYet(f"it returned {len(results)} things; {count} were asked for: {', '.join(names)}.")
     return results
-
-
-def array(value, shape, what="the result"):
-    """Read an array of finite numbers of a known shape out of what a reader returned."""
-    try:
-        result = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise NotYet(f"{what} is of type {type(value).__name__}; an array of numbers was asked for.") from None
-    if result.shape != shape:
-        raise NotYet(f"{what} has shape {result.shape}; {shape} was asked for: a gradient has the shape of what it belongs to.")
-    if not np.isfinite(result).all():
-        raise NotYet(f"{what} holds NaN or infinite numbers. Was something divided by 0?")
-    return result
-
-
-def matches(found, expected, tolerance=1e-6):
-    """Whether two arrays agree, relative to the largest entry; float32 answers are welcome."""
-    return bool(np.abs(found - expected).max() <= tolerance * max(1.0, np.abs(expected).max()))
 
 
 def _say_why(found, expected, slips, tolerance=1e-6):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 
 from cllm_lib.model.positions import POSITIONS
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, call, close, compared, matches, number, shown
 
 LENGTHS = ("as trained", "four times as long")
 OTHER_NAMES = {"rope": "rotary", "alibi": "distance_bias"}  # under which the field knows them
@@ -238,8 +238,8 @@ def examine_turn(answer):
     whole = np.array([[1, 0], [0, 2], [3, 1]])
     found = _array(call(answer, whole, np.arange(3), np.array([0.5])), whole.shape, "the result", "it has the shape of x.")
     right = _turned(whole.astype(float), np.arange(3), np.array([0.5]))
-    if not _agree(found, right):
-        if _agree(found, np.trunc(right)):
+    if not matches(found, right):
+        if matches(found, np.trunc(right)):
             raise NotYet(
                 "right for floats; from whole numbers the fractions are lost. np.empty_like(x) has the type of x: take np.empty(x.shape)."
             )
@@ -389,33 +389,21 @@ _WHAT_WAS_MISSED = {
 
 
 def _array(value, shape, what, why):
-    """An array of finite numbers of that shape out of what a reader returned."""
+    """An array, and not a list of numbers."""
     if isinstance(value, list | tuple):
         raise NotYet(f"{what} is a {type(value).__name__}; an array was asked for: np.array around it makes one.")
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise NotYet(f"{what} is of type {type(value).__name__}; an array of numbers was asked for.") from None
-    if array.shape != shape:
-        raise NotYet(f"{what} has shape {array.shape}; {shape} was asked for: {why}")
-    if not np.isfinite(array).all():
-        raise NotYet(f"{what} holds NaN or infinite numbers. Was something divided by 0?")
-    return array
-
-
-def _agree(found, right, tolerance=1e-6):
-    return bool(np.abs(found - right).max() <= tolerance * max(1.0, np.abs(right).max()))
+    return array(value, shape, what, why)
 
 
 def _array_reason(what, found, right, slips, otherwise):
     """Nothing if they agree; otherwise the reason of the slip that explains all that was found."""
-    if _agree(found, right):
+    if matches(found, right):
         return
     worst = np.unravel_index(np.argmax(np.abs(found - right)), right.shape)
     seen = f"{what} at {list(map(int, worst))} is {shown(float(found[worst]))}; {shown(float(right[worst]))} was asked for."
     for reason, candidates in slips.items():
         candidates = candidates if isinstance(candidates, list) else [candidates]
-        if any(_agree(found, candidate) and not _agree(candidate, right) for candidate in candidates):
+        if any(matches(found, candidate) and not matches(candidate, right) for candidate in candidates):
             raise NotYet(f"{seen} {reason}")
     raise NotYet(f"{seen} {otherwise}")
 

@@ -162,6 +162,24 @@ def number(value, what="it"):
     return array.item()
 
 
+def array(value, shape, what, why):
+    """Read an array of finite numbers of a known shape out of what a reader returned; `why` ends what is said of another shape."""
+    try:
+        result = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise NotYet(f"{what} is of type {type(value).__name__}; an array of numbers was asked for.") from None
+    if result.shape != shape:
+        raise NotYet(f"{what} has shape {result.shape}; {shape} was asked for: {why}")
+    if not np.isfinite(result).all():
+        raise NotYet(f"{what} holds NaN or infinite numbers. Was something divided by 0?")
+    return result
+
+
+def matches(found, expected, tolerance=1e-6):
+    """Whether two arrays agree, relative to the largest entry; float32 answers are welcome."""
+    return bool(np.abs(found - expected).max() <= tolerance * max(1.0, np.abs(expected).max()))
+
+
 def compared(what, value, expected):
     """How a sentence about a wrong number begins. A number that was only rounded is told so at once."""
     if value != expected and shown(value) == shown(expected):
