@@ -9,7 +9,7 @@ from cllm_lib import defects
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
 
-# -- 02.1 --
+# 02.1
 V_SAYINGS = 280
 
 
@@ -23,7 +23,7 @@ def examine_bet(answer):
     return f"Noted: {shown(value)}. The count below will tell, before any training."
 
 
-# -- 02.2 --
+# 02.2
 def bigram_floor(inputs, targets):
     """Reference: the mean of -ln(count of the pair / count of the first)."""
     current, following = np.ravel(inputs), np.ravel(targets)
@@ -67,7 +67,7 @@ def examine_bigram_floor(answer):
         raise NotYet(f"{seen} Each pair (a, b) weighs count(a, b) / all pairs and costs -ln(count(a, b) / count(a)).")
 
 
-# -- 02.3 --
+# 02.3
 def attention_weights(query, key):
     """Reference: softmax of query . key / sqrt(d) over the keys, later ones masked."""
     scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
@@ -165,7 +165,7 @@ def _softmax(scores):
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-# -- 02.4 --
+# 02.4
 def split_heads(x, n_heads):
     """Reference: cut the last axis in two, move the head axis in front of time."""
     batch, time, width = x.shape
@@ -199,7 +199,7 @@ def examine_split_heads(answer):
         raise NotYet("the shape fits, the numbers do not: head 0 should hold columns 0 to d of every position.")
 
 
-# -- 02.5 --
+# 02.5
 def reach(model, tokens, query):
     """Reference: change one token at a time."""
     before, found = model.logits(tokens)[0, query], set()
@@ -276,7 +276,7 @@ def examine_reach(answer):
             )
 
 
-# -- 02.6 --
+# 02.6
 DIAGNOSIS = {"A": "head stride", "B": "exponential", "C": "no residual", "D": "no mask", "E": "blocks"}
 _EXHIBITS = {
     "no mask": "no causal mask",

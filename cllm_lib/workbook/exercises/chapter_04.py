@@ -18,7 +18,7 @@ def rate_factor(answer):
     return f"Noted: {value:g} times 0.001 is {value / 1000:g}. The range test will show."
 
 
-# Steps that change their arrays in place -------------------------------------------------------------------------
+# Steps that change their arrays in place
 
 
 def _walk(step, start, gradients, n_states, settings):
@@ -137,7 +137,7 @@ def examine_momentum_step(answer):
         _examine_step(answer, _momentum_by_hand, _MOMENTUM_SLIPS, ("parameters", "velocity"), gradients, lambda t, s=(rate, momentum): s)
 
 
-# Adam ------------------------------------------------------------------------------------------------------------
+# Adam
 
 
 def uncorrected(t, beta1=0.9, beta2=0.999):
@@ -290,7 +290,7 @@ def examine_adam_step(answer):
         )
 
 
-# Clipping, and a number to name ----------------------------------------------------------------------------------
+# Clipping, and a number to name
 
 
 def clip_gradients(gradients, max_norm):

@@ -25,7 +25,7 @@ def order_of_repairs(answer):
     return f"Noted: {''.join(letters)}, beginning with {LETTERS[letters[0]]}. Its ladder will be drawn beside two others."
 
 
-# Reading a loss ---------------------------------------------------------------------------------------------------
+# Reading a loss
 
 
 def reading(losses, levels):
@@ -75,7 +75,7 @@ def _listed(losses):
     return "[" + ", ".join(f"{loss:g}" for loss in losses) + "]"
 
 
-# Worth in a company -----------------------------------------------------------------------------------------------
+# Worth in a company
 
 
 def worth(end, repair, company):
@@ -138,7 +138,7 @@ def _not_none(result):
     return result
 
 
-# The first wrong gradient -----------------------------------------------------------------------------------------
+# The first wrong gradient
 
 
 def first_wrong(errors, tolerance=1e-3):
@@ -190,7 +190,7 @@ def _examine_first_wrong(answer):
         raise NotYet("with a tolerance of 0.1 an error of 0.01 is none. Use the argument tolerance.")
 
 
-# What to do next --------------------------------------------------------------------------------------------------
+# What to do next
 
 
 def triage(findings):

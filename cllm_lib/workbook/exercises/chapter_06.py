@@ -8,7 +8,7 @@ from cllm_lib import defects
 from cllm_lib.text import load_corpus
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
 
-# -- 06.1 --
+# 06.1
 EPOCHS = (1, 10, 30)
 PROMISED = {1: 7.5, 10: 5.0}  # documents 000 to 002, for their own fix
 NEAR = 0.5  # nats: a factor of 1.6 in the number of words one hesitates between
@@ -61,7 +61,7 @@ def verdict(told, measured):
     return f"Within {NEAR} at {near} of 3; {(*against, beside)[better]}."
 
 
-# -- 06.2 --
+# 06.2
 def inputs_and_targets(tokens, seq_len):
     """Reference: sequences side by side, each with the same text one word later."""
     count = (len(tokens) - 1) // seq_len
@@ -134,7 +134,7 @@ def _which_slip(inputs, targets, right_inputs, right_targets, tokens, given):
     raise NotYet(f"{where} Asked for were {right_inputs[0].tolist()} and {right_targets[0].tolist()}.")
 
 
-# -- 06.3 --
+# 06.3
 def seen_before(train, held_out, n):
     """Reference: share of the places in the held-out text whose next n words stand somewhere in the training text."""
     known = set(_runs(train, n))
@@ -211,7 +211,7 @@ def _seen_slips(train, held_out, n, places, seen_at):
     }
 
 
-# -- 06.4 --
+# 06.4
 DIAGNOSIS = {"A": "own word", "B": "one file", "C": "leak", "D": "shared ids", "E": "sorted"}
 _WOULD_SHOW = {
     "own word": "its training loss would fall far below the bigram entropy, to next to 0, and each target would be its own input.",
@@ -251,7 +251,7 @@ def examine_diagnosis(answer):
     return "Five faults, none of them in the model, each found by counting."
 
 
-# -- 06.5 --
+# 06.5
 def keep_best(probabilities, k):
     """Reference: the k best, sharing all probability in the old ratio."""
     kept = np.zeros_like(probabilities)
@@ -315,7 +315,7 @@ def _distribution(result, size, given):
     return array
 
 
-# -- 06.6 --
+# 06.6
 def attend_one(query, keys, values):
     """Reference: one query looks at all keys."""
     scores = keys @ query / math.sqrt(len(query))

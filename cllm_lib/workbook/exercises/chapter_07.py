@@ -29,7 +29,7 @@ def count_bet(answer):
     return f"Noted: {value:,.0f}, or one number in {200_000 / value:.1f}. A sieve will count them."
 
 
-# Lists of numbers ------------------------------------------------------------------------------------------------
+# Lists of numbers
 
 
 def _numbers(result, what):
@@ -123,7 +123,7 @@ def examine_sieve(answer):
     return None
 
 
-# The program's rules ---------------------------------------------------------------------------------------------
+# The program's rules
 
 _FOUNDATION = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
 _BREAKS = {
@@ -173,7 +173,7 @@ def examine_program_primes(answer):
         raise NotYet(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
 
 
-# A value that is built on first touch ----------------------------------------------------------------------------
+# A value that is built on first touch
 
 
 def lazy(build):
@@ -295,7 +295,7 @@ def _touched(get, threads):
     return results
 
 
-# Ulam's spiral ---------------------------------------------------------------------------------------------------
+# Ulam's spiral
 
 
 def _walk(steps):
@@ -382,7 +382,7 @@ def _place(result, what):
     return place
 
 
-# A measure of locality -------------------------------------------------------------------------------------------
+# A measure of locality
 
 
 def far_apart(grid):

@@ -32,7 +32,7 @@ def examine_bets(answer):
     return f"Noted: {bets[LENGTHS[0]]} at the length of training, {bets[LENGTHS[1]]} at four times that. *Design the experiment* will show."
 
 
-# Similarity of two products of primes -----------------------------------------------------------------------------
+# Similarity of two products of primes
 
 
 def feature_likeness(a, b):
@@ -108,7 +108,7 @@ def examine_feature_likeness(answer):
         )
 
 
-# The pull of similar words ----------------------------------------------------------------------------------------
+# The pull of similar words
 
 
 def pull_gradient(embedding, similarities):
@@ -171,7 +171,7 @@ def examine_pull_gradient(answer):
         )
 
 
-# A turn that grows with the position -------------------------------------------------------------------------------
+# A turn that grows with the position
 
 
 def turn(x, positions, speeds):
@@ -246,7 +246,7 @@ def examine_turn(answer):
         _array_reason("of whole numbers the result", found, right, {}, "The same turn was asked for.")
 
 
-# A distance to subtract --------------------------------------------------------------------------------------------
+# A distance to subtract
 
 
 def distance_scores(scores, slopes):
@@ -297,7 +297,7 @@ def examine_distance_scores(answer):
         _array_reason("the result", found, right, slips, "From score [h, i, j] goes slopes[h] * |i - j|.")
 
 
-# An experiment -----------------------------------------------------------------------------------------------------
+# An experiment
 
 ANSWERS = ("nothing", "distance", "places")
 N_PLACES = 64
@@ -385,7 +385,7 @@ _WHAT_WAS_MISSED = {
 }
 
 
-# Comparing ---------------------------------------------------------------------------------------------------------
+# Comparing
 
 
 def _array(value, shape, what, why):
