@@ -130,6 +130,27 @@ def _objects(values, name):
     return array
 
 
+def finite_matrix(values, name):  # -> (n, m)
+    """Return `values` as a new float64 array in rows and columns.
+
+    Raises
+    ------
+    ValueError
+        If `values` are no numbers, or ragged, or not in two dimensions, or there are none; or one is NaN or infinite: the
+        error says which.
+    """
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} is no array of numbers: give rows of numbers, all of the same length") from None
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(f"{name} has shape {array.shape}: give rows and columns, one of each at least")
+    if not np.isfinite(array).all():
+        where = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
+        raise ValueError(f"{name}{where} is {array[tuple(where)]}: give finite numbers")
+    return array
+
+
 def one_of(value, known, name):
     """Return `known[value]`, or name the keys that exist.
 
