@@ -14,11 +14,12 @@ import numpy as np
 
 from benchmarks.run import describe_machine, say, table
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.experiments import interval, run
+from cllm_lib.experiments import run
 from cllm_lib.files import write_whole
 from cllm_lib.lattice.spirals import ulam_coordinates
 from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.positions import POSITIONS
+from cllm_lib.statistics import interval
 from cllm_lib.tasks import LastFollower, StepsBack
 from cllm_lib.text import Corpus, data_file, windows
 from cllm_lib.training.schedules import cosine
@@ -106,13 +107,13 @@ def tasks():
     return {task.name: task for task in (StepsBack(seq_len=SHORT), LastFollower(seq_len=SHORT))}
 
 
-def measure(measure_name, steps, variants=VARIANTS, seeds=SEEDS, n_jobs=2):
-    """One table: for each variant, two numbers a seed."""
+def measure(measure_name, steps, variants=VARIANTS, seeds=SEEDS, n_jobs=2, cache=None):
+    """One table: for each variant, two numbers a seed; with a cache as in :func:`cllm_lib.experiments.run`."""
     if measure_name == "prose":
         one = functools.partial(measure_text, steps)
     else:
         one = functools.partial(measure_task, tasks()[measure_name], steps)
-    return run(one, variants, seeds, n_jobs=n_jobs, progress=True)
+    return run(one, variants, seeds, n_jobs=n_jobs, cache=cache, progress=True)
 
 
 def levels():

@@ -17,10 +17,11 @@ from benchmarks.compare import ratio, seconds_of
 from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.defects.lattice import gcd_similarity
-from cllm_lib.experiments import interval, paired_difference, run
+from cllm_lib.experiments import run
 from cllm_lib.files import write_whole
 from cllm_lib.lattice.primes import first_primes
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities, feature_similarity, goedel_numbers
+from cllm_lib.statistics import interval, paired_difference
 from cllm_lib.text import Corpus, data_file, windows
 from cllm_lib.training.regularizers import LaplacianRegularizer, geometric_agreement
 

@@ -1,140 +1,99 @@
-"""Variants, seeds, and what a mean over a few seeds allows one to say.
+"""Variants x seeds x texts as plain functions: run side by side or on a cluster, kept on disk, taken up again after a kill.
 
 One run is an anecdote: another seed gives another number. So a comparison is run over several seeds, every variant with
-the same ones, and ends in an interval.
+the same ones; :mod:`cllm_lib.statistics` says what follows.
 """
 
-from dataclasses import dataclass
+import dataclasses
+import functools
+import hashlib
+import itertools
+import json
+import numbers
+import platform
+import warnings
+from pathlib import Path
 
 import numpy as np
 
-CONFIDENCE = 0.95
+from cllm_lib.checks import one_of
+from cllm_lib.files import write_whole
+from cllm_lib.fingerprints import described
+from cllm_lib.text import TEXTS, read_text
+
+SECONDS_TO_ANSWER = 5  # for a scheduler
+SECONDS_TO_START = 20  # for a first worker
+SECONDS_WITHOUT_BAR = 2
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean and the confidence interval around it.
+@dataclasses.dataclass(frozen=True)
+class _Task:
+    """One call of a measure, what people call it, and where its result is kept."""
 
-    Attributes
-    ----------
-    mean, low, high : float
-    """
-
-    mean: float
-    low: float
-    high: float
-
-    def __format__(self, specification):
-        """`f"{interval:.2f}"` gives "0.52 (0.48 to 0.56)"."""
-        return f"{self.mean:{specification}} ({self.low:{specification}} to {self.high:{specification}})"
-
-    def __contains__(self, value):
-        return self.low <= value <= self.high
-
-    @property
-    def clear_of_zero(self):
-        """Whether 0 lies outside: then the sign of the mean is not an accident of these seeds, at this confidence."""
-        return 0.0 not in self
+    measure: object
+    arguments: tuple
+    label: str
+    key: str | None = None
+    path: Path | None = None
 
 
-def interval(values, confidence=CONFIDENCE):
-    """The mean of a few independent values, with Student's confidence interval.
-
-    Parameters
-    ----------
-    values : array_like of float, shape (n,)
-        One for each seed; at least two.
-    confidence : float
-        How often, over many such experiments, the interval holds the true mean; between 0 and 1.
-
-    Returns
-    -------
-    Interval
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two values, one is not finite, or `confidence` is not between 0 and 1.
-
-    Notes
-    -----
-    mean +- t s / sqrt(n), with s the standard deviation over n - 1 and t the quantile of Student's distribution with
-    n - 1 degrees of freedom: wider than the normal's 1.96, for s is itself estimated from few values (Student 1908,
-    "The Probable Error of a Mean"). It takes the values to be roughly normal.
-
-    Examples
-    --------
-    >>> f"{interval([1.0, 2.0, 3.0]):.2f}"
-    '2.00 (-0.48 to 4.48)'
-    """
-    from scipy.special import stdtrit  # here, not above: a quarter of a second that a reader of a table need not wait
-
-    values = np.asarray(values, dtype=np.float64)
-    if values.ndim != 1 or len(values) < 2:
-        raise ValueError(f"values have shape {values.shape}: an interval needs a list of at least two, one for each seed")
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"values[{int(np.argmin(np.isfinite(values)))}] is not finite: say what happened to that run instead of averaging it"
-        )
-    if not 0.0 < confidence < 1.0:
-        raise ValueError(f"confidence is {confidence!r}: give a share between 0 and 1, such as 0.95")
-    mean = float(values.mean())
-    quantile = stdtrit(len(values) - 1, 0.5 + confidence / 2.0)
-    half = float(quantile * values.std(ddof=1) / np.sqrt(len(values)))
-    return Interval(mean, mean - half, mean + half)
-
-
-def paired_difference(ours, others, confidence=CONFIDENCE):
-    """The mean of ours - others, seed by seed, with its interval.
-
-    Where both saw the same seed, much of what the seed did to one it did to the other, and falls out of the difference.
-
-    Parameters
-    ----------
-    ours, others : array_like of float, shape (n,)
-        Element i of both comes from the same seed.
-    confidence : float
-
-    Returns
-    -------
-    Interval
-
-    Raises
-    ------
-    ValueError
-        If the two differ in length, and as :func:`interval`.
-    """
-    ours, others = np.asarray(ours, dtype=np.float64), np.asarray(others, dtype=np.float64)
-    if ours.shape != others.shape:
-        raise ValueError(f"{ours.shape} values against {others.shape}: pairs need one of each for every seed")
-    return interval(ours - others, confidence)
-
-
-def run(measure, variants, seeds, n_jobs=1, progress=False):
-    """Measure every variant with every seed.
+def run(measure, variants, seeds, texts=None, *, n_jobs=1, backend="joblib", address=None, cache=None, progress=False):
+    """Measure every variant with every seed, and on every text if there are any.
 
     Parameters
     ----------
     measure : callable
-        `measure(variant, seed)` returns a number, or whatever is to be kept of a run. With several processes it must stand
-        in a module or be a plain function of a notebook.
+        `measure(variant, seed)`, or `measure(variant, seed, text)` where there are texts, returns a number, or whatever of a
+        run is to be kept: numbers, strings, None, and lists and dicts of them. With several processes it must stand in a
+        module or be a plain function of a notebook.
     variants : iterable
         Names, or anything that can be a key.
     seeds : iterable of int
+    texts : iterable of str, optional
+        Names for :func:`cllm_lib.text.load_corpus`, or paths.
     n_jobs : int
-        Processes side by side; -1 for all processors. The results do not depend on it.
+        Processes side by side; -1 for all processors. For "joblib"; a cluster knows its own.
+    backend : str
+        "joblib", processes of this machine, or "dask", a cluster at `address`.
+    address : str or distributed.Client, optional
+        Of the scheduler, such as "tcp://192.168.0.7:8786".
+    cache : str or path, optional
+        A folder, made if missing, that holds each result as soon as it is there, and from which results are taken
+        instead of measured again.
     progress : bool
-        Show a bar.
+        Show a bar, where the run takes more than two seconds.
 
     Returns
     -------
     dict
-        For each variant the list of its results, in the order of the seeds.
+        For each variant, or each pair (variant, text), the list of its results in the order of the seeds.
 
     Raises
     ------
     ValueError
-        If there is no variant or no seed, or one stands there twice.
+        If there is no variant, seed or text, or one stands there twice; an option makes no sense; a result cannot be kept;
+        or, with `cache`, a measure or a variant cannot be told from another by what it says.
+    RuntimeError
+        If a measure raises, or a process runs another version of the library: the message names the task. What is finished
+        stays in `cache`.
+    ConnectionError
+        If no scheduler answers at `address`, there is no worker, or the scheduler goes away.
+    ImportError
+        If `backend` is "dask" and the package `distributed` is missing.
+
+    Notes
+    -----
+    **Same numbers everywhere.** Results depend neither on `n_jobs` nor on `backend`, bit for bit on processors of one kind:
+    each task computes in one thread of BLAS, whose sums differ in the last digits with the number of threads. Results pass
+    through JSON, so that one from the cache equals a new one: tuples come back as lists, NumPy's numbers as Python's.
+
+    **Cache.** A result's file is named by the SHA-256 of what it depends on: name and source of the measure, with the whole
+    file it stands in; the source of all of `cllm_lib`, so a changed line anywhere makes every key new; the versions of
+    Python and NumPy; the arguments; the bytes of the text. In a notebook, where there is no file, the functions and values
+    that the measure names take its place. Other packages, and modules of yours that the measure imports, are not seen:
+    after a change there, take another folder. The process that computed a result writes it, whole, at once: a kill loses
+    the tasks under way. A file that is damaged, or that something else wrote, is measured again. Several runs may share a
+    folder.
 
     Examples
     --------
@@ -142,9 +101,12 @@ def run(measure, variants, seeds, n_jobs=1, progress=False):
     {1: [0, 1, 2], 10: [0, 10, 20]}
     """
     variants, seeds = _distinct(variants, "variants"), _distinct(seeds, "seeds")
-    pairs = [(variant, seed) for variant in variants for seed in seeds]
-    results = list(_results(measure, pairs, n_jobs, progress))
-    return {variant: results[i * len(seeds) : (i + 1) * len(seeds)] for i, variant in enumerate(variants)}
+    texts = None if texts is None else _distinct(texts, "texts")
+    _check_options(backend, address, n_jobs)
+    keys = variants if texts is None else list(itertools.product(variants, texts))
+    tasks = _tasks(measure, keys, seeds, texts is not None, cache)
+    results = _results(tasks, backend, address, n_jobs, progress)
+    return {key: results[i * len(seeds) : (i + 1) * len(seeds)] for i, key in enumerate(keys)}
 
 
 def _distinct(items, name):
@@ -154,15 +116,186 @@ def _distinct(items, name):
     return items
 
 
-def _results(measure, pairs, n_jobs, progress):
-    if n_jobs == 1:
-        results = (measure(*pair) for pair in pairs)
-    else:
-        from joblib import Parallel, delayed
+def _check_options(backend, address, n_jobs):
+    one_of(backend, {"joblib": None, "dask": None}, "backend")
+    if (backend == "dask") != (address is not None):
+        raise ValueError(
+            f"backend is {backend!r}, address {address!r}: backend='dask' goes with the address of its scheduler, joblib with none"
+        )
+    if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0:
+        raise ValueError(f"n_jobs is {n_jobs!r}: give how many processes, or -1 for all processors")
 
-        results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(measure)(*pair) for pair in pairs)
-    if not progress:
-        return results
+
+def _tasks(measure, keys, seeds, with_text, cache):
+    """All tasks, key by key and seed by seed; with `cache`, each has its own file."""
+    tasks = []
+    for key, seed in itertools.product(keys, seeds):
+        arguments = (key[0], seed, key[1]) if with_text else (key, seed)
+        label = ", ".join(f"{name} {value!r}" for name, value in zip(("variant", "seed", "text"), arguments, strict=False))
+        tasks.append(_Task(measure, arguments, label))
+    return tasks if cache is None else _with_files(tasks, Path(cache).absolute())
+
+
+def _with_files(tasks, folder):
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise ValueError(f"cache is {str(folder)!r}, a file: give a folder") from None
+    same_for_all = json.dumps([described(tasks[0].measure), _versions()])
+    text_bytes = functools.cache(_text_bytes)
+    found = []
+    for task in tasks:
+        key = hashlib.sha256(json.dumps([same_for_all, described(task.arguments)]).encode())
+        key.update(b"".join(map(text_bytes, task.arguments[2:])))
+        found.append(dataclasses.replace(task, key=key.hexdigest(), path=folder / f"{key.hexdigest()}.json"))
+    return found
+
+
+def _results(tasks, backend, address, n_jobs, progress):
+    """The result of each task, in their order, whichever is there first."""
+    found = {i: kept[0] for i, task in enumerate(tasks) if (kept := _kept(task))}
+    left = [(i, task) for i, task in enumerate(tasks) if i not in found]
+    if not left or (backend == "joblib" and n_jobs == 1):
+        new = ((i, _measured(task)) for i, task in left)
+    elif backend == "joblib":
+        new = _on_this_machine(left, n_jobs)
+    else:
+        new = _on_cluster(left, address)
+    found.update(_with_bar(new, len(found), len(tasks)) if progress else new)
+    return [found[i] for i in range(len(tasks))]
+
+
+def _with_bar(results, already, total):
     from tqdm.auto import tqdm
 
-    return tqdm(results, total=len(pairs), unit="run")
+    return tqdm(results, initial=already, total=total, unit="run", delay=SECONDS_WITHOUT_BAR)
+
+
+def _on_this_machine(tasks, n_jobs):
+    from joblib import Parallel, delayed
+
+    together = Parallel(n_jobs=n_jobs, backend="loky", return_as="generator_unordered")
+    return together(delayed(_measured_by_worker)(i, task, _versions()) for i, task in tasks)
+
+
+def _on_cluster(tasks, address):
+    """Number and result of each task, as they come in. What a dying worker leaves undone, the scheduler gives to another."""
+    try:
+        from distributed import CancelledError, Client, KilledWorker, as_completed
+    except ImportError:
+        raise ImportError("backend='dask' needs the package distributed: pip install distributed, or take backend='joblib'") from None
+    client = address if isinstance(address, Client) else _connected(Client, address)
+    futures = {}
+    try:
+        _wait_for_a_worker(client)
+        futures = {client.submit(_measured_by_worker, i, task, _versions(), pure=False): task for i, task in tasks}
+        for future in as_completed(futures):
+            try:
+                i, result = future.result()
+            except (CancelledError, OSError):  # whatever a measure raises comes as RuntimeError
+                raise ConnectionError("the scheduler went away: what is finished stays in the cache; start the run again") from None
+            except KilledWorker as error:
+                raise RuntimeError(f"{futures[future].label}: worker after worker died of it ({error}); is memory short?") from error
+            task = futures[future]
+            if task.path is not None and not task.path.exists():  # the worker's disk is not ours
+                _keep(task, result)
+            yield i, result
+    finally:
+        client.cancel(list(futures))
+        if client is not address:
+            client.close()
+
+
+def _connected(client, address):
+    try:
+        return client(address, timeout=SECONDS_TO_ANSWER)
+    except (OSError, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConnectionError(
+            f"no scheduler answers at {address!r} ({reason}): start one by `dask scheduler`, or give the address it printed"
+        ) from None
+
+
+def _wait_for_a_worker(client):
+    try:
+        client.wait_for_workers(1, timeout=SECONDS_TO_START)
+    except TimeoutError:
+        raise ConnectionError("the scheduler answers, but has no worker: start some by `dask worker ADDRESS`") from None
+
+
+def _measured_by_worker(i, task, versions):
+    """In a process that is there for such tasks: its BLAS stays at one thread, whichever tasks come and go beside this one."""
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(limits=1, user_api="blas")
+    if _versions() != versions:
+        raise RuntimeError(f"{task.label}: this process has another cllm_lib, Python or NumPy than the one that asks; start both anew")
+    return i, _measured(task)
+
+
+def _measured(task):
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        try:
+            result = json.loads(json.dumps(_plain(task.measure(*task.arguments))))
+        except Exception as error:
+            raise RuntimeError(f"{task.label}: {type(error).__name__}: {error}") from error
+    _keep(task, result)
+    return result
+
+
+def _plain(value):
+    """`value` as JSON can hold it, or an error."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: _plain(item) for key, item in value.items()}
+    what = "a dict whose keys are not all strings" if isinstance(value, dict) else f"of type {type(value).__name__}"
+    raise TypeError(f"the measure returned something {what}: return numbers, strings, None, lists and dicts of them (array.tolist())")
+
+
+def _keep(task, result):
+    if task.path is None or not task.path.parent.is_dir():
+        return
+    try:
+        write_whole(task.path, _file_bytes(task, result))
+    except OSError as error:
+        warnings.warn(f"the result of {task.label} could not be kept: {error}", stacklevel=2)
+
+
+def _kept(task):
+    """A list with the result in the task's file, or an empty one: if a single byte is not as it was written, there is none."""
+    try:
+        if task.path is None or not task.path.is_file():
+            return []
+        data = task.path.read_bytes()
+        result = json.loads(data)["result"]
+        return [result] if _file_bytes(task, result) == data else []
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return []
+
+
+def _file_bytes(task, result):
+    content = {"key": task.key, "task": task.label, "result": result}
+    return json.dumps(content | {"sha256": hashlib.sha256(json.dumps(content).encode()).hexdigest()}).encode() + b"\n"
+
+
+@functools.cache
+def _versions():
+    """What numbers depend on besides measure and arguments: source of the library, Python, NumPy."""
+    package = Path(__file__).parent
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package).as_posix()}\0".encode() + path.read_bytes() + b"\0")
+    return digest.hexdigest(), platform.python_version(), np.__version__
+
+
+def _text_bytes(text):
+    if isinstance(text, str) and text in TEXTS:
+        return read_text(text).encode("utf-8")
+    return Path(text).read_bytes() if isinstance(text, str | Path) and Path(text).is_file() else b""

@@ -1,0 +1,365 @@
+"""What a few values allow one to say: intervals, p-values, corrections for many questions, and times that were cut off.
+
+One run is an anecdote: another seed gives another number. So a comparison is run over several seeds and ends in an
+interval; where many comparisons are looked at together, in a wider one.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cllm_lib.checks import non_negative_integer, non_negative_number, positive_integer
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the confidence interval around it.
+
+    Attributes
+    ----------
+    mean, low, high : float
+    """
+
+    mean: float
+    low: float
+    high: float
+
+    def __format__(self, specification):
+        """`f"{interval:.2f}"` gives "0.52 (0.48 to 0.56)"."""
+        return f"{self.mean:{specification}} ({self.low:{specification}} to {self.high:{specification}})"
+
+    def __contains__(self, value):
+        return self.low <= value <= self.high
+
+    @property
+    def clear_of_zero(self):
+        """Whether 0 lies outside: then the sign of the mean is not an accident of these seeds, at this confidence."""
+        return 0.0 not in self
+
+
+def interval(values, confidence=CONFIDENCE):
+    """The mean of a few independent values, with Student's confidence interval.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        One for each seed; at least two.
+    confidence : float
+        How often, over many such experiments, the interval holds the true mean; between 0 and 1. For m intervals that
+        are to hold all at once, 1 - 0.05 / m (Bonferroni; Dunn 1961, "Multiple Comparisons Among Means").
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two values, one is not finite, or `confidence` is not between 0 and 1.
+
+    Notes
+    -----
+    mean +- t s / sqrt(n), with s the standard deviation over n - 1 and t the quantile of Student's distribution with
+    n - 1 degrees of freedom: wider than the normal's 1.96, for s is itself estimated from few values (Student 1908,
+    "The Probable Error of a Mean"). It takes the values to be roughly normal.
+
+    Examples
+    --------
+    >>> f"{interval([1.0, 2.0, 3.0]):.2f}"
+    '2.00 (-0.48 to 4.48)'
+    """
+    from scipy.special import stdtrit  # here, not above: a quarter of a second that a reader of a table need not wait
+
+    values = _few_values(values, "an interval")
+    _share(confidence)
+    mean = float(values.mean())
+    half = float(stdtrit(len(values) - 1, 0.5 + confidence / 2.0)) * _error_of_mean(values)
+    return Interval(mean, mean - half, mean + half)
+
+
+def paired_difference(ours, others, confidence=CONFIDENCE):
+    """The mean of ours - others, seed by seed, with its interval.
+
+    Where both saw the same seed, much of what the seed did to one it did to the other, and falls out of the difference.
+
+    Parameters
+    ----------
+    ours, others : array_like of float, shape (n,)
+        Element i of both comes from the same seed.
+    confidence : float
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length, and as :func:`interval`.
+    """
+    ours, others = np.asarray(ours, dtype=np.float64), np.asarray(others, dtype=np.float64)
+    if ours.shape != others.shape:
+        raise ValueError(f"{ours.shape} values against {others.shape}: pairs need one of each for every seed")
+    return interval(ours - others, confidence)
+
+
+def p_value(values):
+    """How often chance alone would put the mean of so many values at least as far from 0, if the true mean were 0.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        One for each seed; of differences, to compare two variants.
+
+    Returns
+    -------
+    float
+        From 0 to 1. Below 0.05 exactly where :func:`interval` is clear of 0.
+
+    Raises
+    ------
+    ValueError
+        As :func:`interval`.
+
+    Notes
+    -----
+    The two-sided t-test (Student 1908). Values that are all the same have no spread to judge by: 0 if they are not 0,
+    1 if they are.
+
+    Examples
+    --------
+    >>> round(p_value([1.0, 2.0, 3.0]), 3)
+    0.074
+    """
+    from scipy.special import stdtr
+
+    values = _few_values(values, "a p-value")
+    mean, error = abs(float(values.mean())), _error_of_mean(values)
+    if error == 0.0:
+        return 0.0 if mean > 0.0 else 1.0
+    return float(2.0 * stdtr(len(values) - 1, -mean / error))
+
+
+def holm(p_values):
+    """Make p-values larger, so that among all of them together the chance of one false alarm stays at 5 %.
+
+    Parameters
+    ----------
+    p_values : array_like of float, shape (m,)
+
+    Returns
+    -------
+    ndarray of float64, shape (m,)
+        In the same order. Where one is below 0.05, its question may be called answered, however many were asked.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is not between 0 and 1.
+
+    Notes
+    -----
+    Holm 1979, "A Simple Sequentially Rejective Multiple Test Procedure": the smallest of m is multiplied by m, the next
+    by m - 1 and so on, and none may come out below the one before. It never says less than Bonferroni's m for all.
+
+    Examples
+    --------
+    >>> holm([0.01, 0.04, 0.03])
+    array([0.03, 0.06, 0.06])
+    """
+    p_values = np.asarray(p_values, dtype=np.float64)
+    if p_values.ndim != 1 or len(p_values) == 0 or not ((p_values >= 0.0) & (p_values <= 1.0)).all():
+        raise ValueError(f"p_values are {p_values.tolist()}: give a list of numbers from 0 to 1, one for each question")
+    order = np.argsort(p_values)
+    raised = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raised))
+    return adjusted
+
+
+def exact_binomial_interval(successes, trials, confidence=CONFIDENCE):
+    """A share with an interval that holds the true one at least as often as it says, however few the trials.
+
+    Parameters
+    ----------
+    successes, trials : int
+    confidence : float
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        If a number is not whole, there is no trial, or there are more successes than trials.
+
+    Notes
+    -----
+    Clopper and Pearson 1934, "The Use of Confidence or Fiducial Limits Illustrated in the Case of the Binomial": `low` is
+    the share at which so many successes or more are as rare as (1 - confidence) / 2, and `high` likewise for so few.
+
+    Examples
+    --------
+    >>> f"{exact_binomial_interval(9, 10):.2f}"
+    '0.90 (0.55 to 1.00)'
+    """
+    from scipy.special import betaincinv
+
+    successes, trials = non_negative_integer(successes, "successes"), positive_integer(trials, "trials")
+    if successes > trials:
+        raise ValueError(f"{successes} successes in {trials} trials: give at most as many successes as trials")
+    tail = (1.0 - _share(confidence)) / 2.0
+    failures = trials - successes
+    low = float(betaincinv(successes, failures + 1, tail)) if successes else 0.0
+    high = float(betaincinv(successes + 1, failures, 1.0 - tail)) if failures else 1.0
+    return Interval(successes / trials, low, high)
+
+
+def bootstrap_interval(statistic, n, generator, confidence=CONFIDENCE, rounds=2_000):
+    """An interval for a number that is no mean: draw the same observations again, with repeats, and see how it moves.
+
+    Parameters
+    ----------
+    statistic : callable
+        `statistic(rows)` gives the number for the observations `rows`, an array of n indices from 0 to n - 1.
+    n : int
+        How many independent observations there are.
+    generator : numpy.random.Generator
+        Draws.
+    confidence : float
+    rounds : int
+
+    Returns
+    -------
+    Interval
+        `mean` is the number for all observations, each once.
+
+    Raises
+    ------
+    ValueError
+        If a number makes no sense.
+
+    Notes
+    -----
+    The percentile interval of Efron 1979, "Bootstrap Methods: Another Look at the Jackknife". With few observations it is
+    too narrow: for the mean of ten values take :func:`interval`.
+    """
+    n, rounds = positive_integer(n, "n"), positive_integer(rounds, "rounds")
+    tail = (1.0 - _share(confidence)) / 2.0
+    found = [statistic(generator.integers(0, n, n)) for _ in range(rounds)]
+    low, high = np.quantile(found, [tail, 1.0 - tail])
+    return Interval(float(statistic(np.arange(n))), float(low), float(high))
+
+
+def kaplan_meier(times, reached):
+    """The share of runs that have not reached their target yet, as time goes on, where some were stopped before.
+
+    Parameters
+    ----------
+    times : array_like of float, shape (n,)
+        When each run reached the target or was stopped, in any unit, such as epochs.
+    reached : array_like of bool, shape (n,)
+        False where a run was stopped before: all that is known of it is that it takes longer.
+
+    Returns
+    -------
+    moments, shares : ndarray of float64, shape (k,)
+        The curve falls at each of `moments` to the share beside it, and is 1 before the first. Empty if no run got there.
+
+    Raises
+    ------
+    ValueError
+        If the two differ in length, there is no run, or a time is negative or not finite.
+
+    Notes
+    -----
+    Kaplan and Meier 1958, "Nonparametric Estimation from Incomplete Observations": at each moment the share falls by
+    the part that gets there, of those still under way.
+
+    Examples
+    --------
+    >>> kaplan_meier([2.0, 3.0, 5.0, 5.0], [True, False, True, True])
+    (array([2., 5.]), array([0.75, 0.  ]))
+    """
+    times, reached = _times(times, reached)
+    moments, arrived = np.unique(times[reached], return_counts=True)
+    under_way = len(times) - np.searchsorted(np.sort(times), moments)
+    return moments, np.cumprod(1.0 - arrived / under_way)
+
+
+def restricted_mean(times, reached, horizon):
+    """The mean time to the target, where whoever is not there by `horizon` counts as `horizon`.
+
+    Parameters
+    ----------
+    times, reached
+        As in :func:`kaplan_meier`.
+    horizon : float
+        In the unit of `times`. Nobody may have been stopped before it; the same for all that are compared.
+
+    Returns
+    -------
+    float
+        The area under Kaplan and Meier's curve up to `horizon`. Without anyone stopped early this is the plain mean of
+        min(time, horizon), so differences can be paired by seed.
+
+    Raises
+    ------
+    ValueError
+        If a run was stopped before `horizon`, and as :func:`kaplan_meier`.
+
+    Notes
+    -----
+    Royston and Parmar 2013, "Restricted mean survival time: an alternative to the hazard ratio".
+
+    Examples
+    --------
+    >>> restricted_mean([2.0, 4.0, 10.0], [True, True, False], horizon=10.0)
+    5.333333333333333
+    """
+    (times, reached), horizon = _times(times, reached), non_negative_number(horizon, "horizon")
+    stopped = times[~reached]
+    if len(stopped) and stopped.min() < horizon:
+        raise ValueError(
+            f"a run was stopped at {stopped.min():g}, before the horizon of {horizon:g}: nobody knows when it would have arrived"
+        )
+    return float(np.minimum(times, horizon).mean())
+
+
+def _few_values(values, what):
+    values = np.asarray(values, dtype=np.float64)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(f"values have shape {values.shape}: {what} needs a list of at least two, one for each seed")
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"values[{int(np.argmin(np.isfinite(values)))}] is not finite: say what happened to that run instead of averaging it"
+        )
+    return values
+
+
+def _error_of_mean(values):
+    return float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def _share(confidence):
+    if not 0.0 < confidence < 1.0:
+        raise ValueError(f"confidence is {confidence!r}: give a share between 0 and 1, such as 0.95")
+    return confidence
+
+
+def _times(times, reached):
+    times, reached = np.asarray(times, dtype=np.float64), np.asarray(reached)
+    if times.ndim != 1 or len(times) == 0 or times.shape != reached.shape or reached.dtype != bool:
+        raise ValueError(
+            f"times have shape {times.shape}, reached {reached.shape} of {reached.dtype}: "
+            "give a list of both, as long as each other, with True where a run reached its target"
+        )
+    if not (np.isfinite(times) & (times >= 0.0)).all():
+        where = int(np.argmin(np.isfinite(times) & (times >= 0.0)))
+        raise ValueError(
+            f"times[{where}] is {times[where]}: give finite times of at least 0, and False in reached for a run that was stopped"
+        )
+    return times, reached
