@@ -48,6 +48,10 @@ WIDGETS = {
         ("A circle with two arrows", r"from key to query (-?[\d.]+) degrees", r"degrees from key to query: at (-?[\d.]+)"),
         ("Two maps of the clock", r"position 12 ([\d.]+)", r"clock: from 1 to ([\d.]+)"),
     ],
+    "09": [
+        ("A lattice in the plane", r"at ([\d.]+) degrees", r"\(7, 7\) and \(5, 3\), degrees between them: at ([\d.]+)"),
+        ("LLL, step ", r"log10 of the potential ([\d.]+)", r"log10 of the potential: from ([\d.]+)"),
+    ],
 }
 
 

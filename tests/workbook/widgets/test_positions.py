@@ -9,7 +9,7 @@ import pytest
 from matplotlib.image import imread
 from oracles import reference_row
 
-from cllm_lib.experiments import Interval
+from cllm_lib.statistics import Interval
 from cllm_lib.workbook import figures, position_figures
 from cllm_lib.workbook.widgets import position_viewer, rotation_viewer
 from cllm_lib.workbook.widgets.positions import LENGTHS, SPEEDS, TABLES, WIDTHS, alike

@@ -1,0 +1,470 @@
+"""Exercises of 09_lattice_reduction."""
+
+import math
+from fractions import Fraction
+
+import numpy as np
+
+from cllm_lib.lattice.reduction import gram_schmidt, is_unimodular, lll_reduce
+from cllm_lib.statistics import paired_difference
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    array,
+    brief,
+    call,
+    close,
+    faults_by_letter,
+    matches,
+    number,
+    shown,
+)
+
+# Two vectors
+
+
+def take_away(short, long):
+    """Reference: less the nearest whole multiple."""
+    return long - round((long @ short) / (short @ short)) * short
+
+
+_PAIRS = (
+    ((3, 1), (14, -5)),
+    ((5, 3), (7, 7)),
+    ((-3, 1), (5, 3)),
+    ((1, 2), (9, -30)),
+    ((4, 1), (-1, 5)),
+    ((2, -1, 3), (9, 9, 10)),
+    ((-2, 7), (13, -47)),
+)
+
+
+def examine_take_away(answer):
+    """Against the best of all multiples, tried one by one."""
+    for short, long in _PAIRS:
+        short, long = np.array(short), np.array(long)
+        found = array(call(answer, short, long), long.shape, "the result", "it is one vector, as long as the given ones.")
+        multiples = range(-60, 61)
+        right = min((long - m * short for m in multiples), key=lambda vector: vector @ vector).astype(float)
+        mu, length = (long @ short) / (short @ short), np.linalg.norm
+        slips = {
+            "That is the longer one as it came. Which multiple of the shorter one leaves least of it?": long,
+            "The multiple was not rounded: such a vector is shorter still, but no point of the lattice.": long - mu * short,
+            "The multiple was cut off or rounded down. The nearest whole number leaves the shortest vector.": [
+                long - math.floor(mu) * short,
+                long - int(mu) * short,
+            ],
+            "The multiple was rounded up. The nearest whole number leaves the shortest vector.": long - math.ceil(mu) * short,
+            "Added instead of taken away.": long + round(mu) * short,
+            "Taken once, whatever the lengths: how many times does the shorter one fit into the longer one's shadow?": long - short,
+            "Taken from the shorter one. It is the longer one that loses a multiple of the shorter.": [
+                short - round(mu) * long,
+                short - round((long @ short) / (long @ long)) * long,
+            ],
+            "You divide by the length of the shorter one, and not by its square.": long - round((long @ short) / length(short)) * short,
+            "The multiple is the quotient of lengths; the angle between the two counts too: long @ short.": (
+                long - round(length(long) / length(short)) * short
+            ),
+        }
+        seen = f"from {long.tolist()} and the shorter {short.tolist()} yours makes {_listed(found)}; {_listed(right)} was asked for."
+        _explained(seen, found, right, slips, "Try all multiples from -3 to 3 by hand: one leaves the shortest vector.")
+
+
+# A step of LLL
+
+
+def lll_step(basis, k, delta):
+    """Reference: make row k small, then go on or swap."""
+    basis = basis.copy()
+    for j in reversed(range(k)):
+        basis[k] = basis[k] - round(gram_schmidt(basis)[1][k, j]) * basis[j]
+    own, mu = gram_schmidt(basis)
+    if own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1]):
+        return basis, k + 1
+    basis[[k - 1, k]] = basis[[k, k - 1]]
+    return basis, max(k - 1, 1)
+
+
+_STEPS = (  # a basis and a row: the first k rows are reduced already
+    (((5, 3), (7, 7)), 1, Fraction(3, 4)),
+    (((2, 0, 0), (9, 3, 0), (5, 5, 5)), 1, Fraction(3, 4)),
+    (((3, 0, 0), (1, 4, 0), (14, -25, 6)), 2, Fraction(3, 4)),
+    (((9, 0, 0), (4, 9, 0), (23, 40, 1)), 2, Fraction(3, 4)),
+    (((100, 0), (40, 80)), 1, Fraction(3, 4)),
+    (((100, 0), (40, 80)), 1, Fraction(99, 100)),
+    (((10**14, 0), (10**28 + 3, 10**14)), 1, Fraction(3, 4)),
+    (((7, 1, 0, 2), (1, 9, 1, 0), (2, -1, 8, 1), (20, 33, -17, 40)), 3, Fraction(3, 4)),
+    (((20, 0, 0, 0), (0, 20, 0, 0), (0, 0, 20, 0), (9, 9, 9, 2)), 3, Fraction(3, 4)),
+)
+
+
+def examine_lll_step(answer):
+    """By what a step has to leave behind: the same lattice, a small row, and the right row to look at next."""
+    for rows, k, delta in _STEPS:
+        given = np.array(rows, dtype=object)
+        where = (
+            f"for the rows {[list(row) for row in rows]}, k = {k} and delta = {delta}"
+            if max(map(max, rows)) < 10**6
+            else "of long integers"
+        )
+        result = call(answer, given, k, delta)
+        if not isinstance(result, tuple | list) or len(result) != 2:
+            raise NotYet(f"it returned {brief(result)}; a basis and the next k were asked for: `return basis, k + 1`, say.")
+        basis, after = _integer_rows(result[0], given.shape, where), number(result[1], "the next k")
+        _judge_step(given, basis, k, int(after), delta, where)
+
+
+def _integer_rows(value, shape, where):
+    rows = array(value, shape, "the basis", "it has as many rows and columns as before.")
+    exact = np.array(
+        [[int(entry) if entry == int(entry) else entry for entry in row] for row in np.asarray(value, dtype=object)], dtype=object
+    )
+    if not (rows == np.rint(rows)).all():
+        raise NotYet(f"{where} the basis holds fractions: row k loses whole multiples of other rows. Is mu rounded?")
+    return exact
+
+
+def _judge_step(given, basis, k, after, delta, where):
+    """Say what is wrong with a step, if anything is."""
+    swapped = list(range(len(given)))
+    swapped[k - 1], swapped[k] = k, k - 1
+    _, goes_to = lll_step(given, k, delta)
+    stays = goes_to == k + 1
+    if not _same_lattice(given, basis):
+        raise NotYet(
+            f"{where} the new rows make another lattice. Only whole multiples may be taken, in integers, and no row may be lost "
+            "(a swap of two rows needs a copy: basis[[k - 1, k]] = basis[[k, k - 1]])."
+        )
+    if after not in (goes_to, k - 1, k, k + 1):
+        raise NotYet(f"{where} the next k is {after}; {goes_to} was asked for: k + 1 after no swap, k - 1 after one, but never below 1.")
+    if stays and after != k + 1:
+        reason = "Lovasz's condition holds there once row k is small" if _is_small(basis, k) else "row k was not made small first"
+        raise NotYet(f"{where} yours swaps, or does not go on: {reason}. The length in it is that of the row's own part, b*, squared.")
+    if not stays and after == k + 1:
+        if np.array_equal(basis[k], given[k - 1]):
+            raise NotYet(f"{where} the rows are swapped, and the next k is {after}; one back was asked for, but never below 1.")
+        if not _is_small(basis, k):
+            raise NotYet(f"{where} row k is not small: {_rest(basis, k)} Only then comes Lovasz's condition.")
+        raise NotYet(
+            f"{where} yours goes on to k + 1, but Lovasz's condition fails: |b*_k|^2 is below (delta - mu^2) |b*_(k-1)|^2. Is mu squared, "
+            "is delta used, and are the lengths those of b*, not of b?"
+        )
+    if not stays and after != goes_to:
+        raise NotYet(f"{where} the rows are swapped, and the next k is {after}; {goes_to} was asked for: one back, but never below 1.")
+    old = basis if stays else basis[swapped]
+    others = [i for i in range(len(given)) if i != k]
+    if not np.array_equal(old[others], given[others]):
+        if not stays and np.array_equal(basis[others], given[others]):
+            raise NotYet(f"{where} the next k says swapped, but the rows stand where they stood.")
+        raise NotYet(
+            f"{where} other rows than row k have changed. A step takes from row k alone, and then perhaps swaps it with the one before."
+        )
+    if abs(gram_schmidt(old)[1][k, k - 1]) > Fraction(1, 2):
+        raise NotYet(f"{where} {_rest(old, k)}")
+    if stays and not _is_small(old, k):
+        raise NotYet(
+            f"{where} row k is small beside the row before, but no longer beside earlier ones. Go from j = k - 1 down to 0, and find mu "
+            "anew for each: taking one row away changes what is left of earlier ones."
+        )
+
+
+def _same_lattice(given, basis):
+    try:
+        inverse = np.array(_fractions(given))
+        transform = basis @ inverse
+    except ValueError:
+        return False
+    whole = all(entry.denominator == 1 for entry in transform.ravel())
+    return whole and is_unimodular([[int(entry) for entry in row] for row in transform])
+
+
+def _fractions(matrix):
+    """The inverse of a square matrix of integers, in fractions."""
+    n = len(matrix)
+    rows = [[Fraction(int(x)) for x in row] + [Fraction(i == j) for j in range(n)] for i, row in enumerate(matrix)]
+    for i in range(n):
+        pivot = next(r for r in range(i, n) if rows[r][i])
+        rows[i], rows[pivot] = rows[pivot], rows[i]
+        rows[i] = [x / rows[i][i] for x in rows[i]]
+        for r in range(n):
+            if r != i:
+                rows[r] = [x - rows[r][i] * y for x, y in zip(rows[r], rows[i], strict=True)]
+    return [row[n:] for row in rows]
+
+
+def _rest(basis, k):
+    mu = gram_schmidt(basis)[1][k, k - 1]
+    return f"it still has {shown(float(mu))} times b*_(k-1) in it; half of it at most was asked for."
+
+
+def _is_small(basis, k):
+    mu = gram_schmidt(basis)[1]
+    return all(abs(mu[k, j]) <= Fraction(1, 2) for j in range(k))
+
+
+# A knapsack
+
+
+def break_knapsack(weights, total):
+    """Reference: a short vector whose last entry is 0 and whose others are 0 and 1."""
+    n = len(weights)
+    rows = [[int(i == j) for j in range(n)] + [n * weight] for i, weight in enumerate(weights)]
+    reduced, _ = lll_reduce([*rows, [0] * n + [-n * total]], Fraction(99, 100))
+    for row in reduced:
+        chosen = [abs(entry) for entry in row[:-1].tolist()]
+        if sum(c * w for c, w in zip(chosen, weights, strict=True)) == total and max(chosen) == 1:
+            return chosen
+    return [0] * n
+
+
+def knapsack(n, bits, seed):
+    """Weights of so many bits, and the sum of some of them.
+
+    Returns
+    -------
+    weights : list of int
+    total : int
+    chosen : list of int
+        0 or 1 for each weight.
+    """
+    generator = np.random.default_rng(seed)
+    weights = [int(w) for w in generator.integers(2 ** (bits - 1), 2**bits, n)]
+    chosen = [int(c) for c in generator.permutation(np.arange(n) % 2)]
+    return weights, sum(w for w, c in zip(weights, chosen, strict=True) if c), chosen
+
+
+_KNAPSACKS = ((4, 16, 1), (8, 24, 2), (14, 40, 3))
+
+
+def examine_break_knapsack(answer):
+    """By adding up."""
+    for n, bits, seed in _KNAPSACKS:
+        weights, total, _ = knapsack(n, bits, seed)
+        what = f"of {n} weights of {bits} bits"
+        value = call(answer, weights, total)
+        try:
+            chosen = np.asarray(value, dtype=object).ravel().tolist()
+        except (TypeError, ValueError):
+            chosen = [value]
+        if not all(isinstance(entry, int | float | np.number) for entry in chosen):
+            raise NotYet(f"{what} it returned {brief(value)}; a list of {n} numbers, 0 or 1, was asked for.")
+        if len(chosen) != n:
+            reason = "That is a whole row of the basis: leave out its last entry." if len(chosen) == n + 1 else "One for each weight."
+            raise NotYet(f"{what} it returned {len(chosen)} numbers; {n} were asked for. {reason}")
+        if any(entry != entry for entry in chosen):
+            raise NotYet(f"{what} it returned NaN; 0 or 1 for each weight was asked for.")
+        if all(entry in (0, -1) for entry in chosen) and any(chosen):
+            raise NotYet(
+                f"{what} your numbers are 0 and -1: minus a short vector is as short, so LLL may give either. Turn the signs round."
+            )
+        if not all(entry in (0, 1) for entry in chosen):
+            raise NotYet(
+                f"{what} your numbers go from {min(chosen):g} to {max(chosen):g}; 0 or 1 was asked for. Not the first row but the one that "
+                "holds 0 and 1 only. If there is none: make the last column count more, n times the weight, say."
+            )
+        found = sum(int(c) * w for c, w in zip(chosen, weights, strict=True))
+        if found != total:
+            complement = found == sum(weights) - total
+            reason = (
+                "Those are the ones left out: exchange 0 and 1."
+                if complement
+                else "Does your last column hold every weight, and minus the total?"
+            )
+            raise NotYet(f"{what} those you chose make {found:,}; {total:,} was asked for. {reason}")
+
+
+# The nearest plane
+
+
+def nearest_plane(basis, target):
+    """Reference: the last coefficient first."""
+    own, _ = gram_schmidt(basis, exact=False)
+    left, integers = np.array(target, dtype=float), np.zeros(len(basis), dtype=int)
+    for i in reversed(range(len(basis))):
+        integers[i] = round((left @ own[i]) / (own[i] @ own[i]))
+        left = left - integers[i] * basis[i]
+    return integers
+
+
+def _plane_by_qr(basis, target, rounding=np.rint, update=True, starred=True):
+    """Coefficients by a triangular system, with the slips that readers make."""
+    q, r = np.linalg.qr(np.asarray(basis, dtype=float).T)
+    along, found = q.T @ target, np.zeros(len(r))
+    for i in reversed(range(len(r))):
+        length = r[i, i] if starred else np.linalg.norm(r[:, i]) ** 2
+        found[i] = rounding((along[i] if starred else along @ r[:, i]) / length)
+        if update:
+            along = along - found[i] * r[:, i]
+    return found
+
+
+def examine_nearest_plane(answer):
+    """Against a triangular system; bases that are far from orthogonal, of whole numbers and not, and rows longer than there are."""
+    generator = np.random.default_rng(8)
+    for shape in ((3, 3), (2, 2), (2, 4), (5, 5)):
+        basis = generator.standard_normal(shape) + 1.0
+        target = 6 * generator.standard_normal(shape[1])
+        value = call(answer, basis, target)
+        if np.shape(value) == (shape[1],) and shape[0] != shape[1]:
+            raise NotYet("it returned a vector as long as the target. The coefficients were asked for, one for each row of the basis.")
+        found = array(value, shape[:1], "the result", "one coefficient for each row of the basis.")
+        right = _plane_by_qr(basis, target)
+        slips = {
+            "Those are the coordinates, rounded: no plane was chosen. After each coefficient, take its vector from what is left.": (
+                np.rint(np.linalg.lstsq(basis.T, target, rcond=None)[0])
+            ),
+            "Not whole: round each coefficient.": [
+                np.linalg.lstsq(basis.T, target, rcond=None)[0],
+                _plane_by_qr(basis, target, rounding=lambda x: x),
+            ],
+            "Earlier coefficients know nothing of later ones: begin with the last row, and take integers[i] * basis[i] from the rest.": (
+                _plane_by_qr(basis, target, update=False)
+            ),
+            "You measure along basis[i]. The planes stand apart by its own part, b*_i: own[i] in both places.": (
+                _plane_by_qr(basis, target, starred=False)
+            ),
+            "Rounded down: the plane below is not always the nearest.": [
+                _plane_by_qr(basis, target, rounding=np.floor),
+                _plane_by_qr(basis, target, rounding=np.trunc),
+            ],
+            "That is the lattice point itself. Its coefficients were asked for.": right @ basis if shape[0] == shape[1] else right,
+            "Those are the signs turned round: minus what was asked for.": -right,
+        }
+        seen = f"for {shape[0]} vectors with {shape[1]} entries yours gives {_listed(found)}; {_listed(right)} was asked for."
+        _explained(seen, found, right, slips, "From the last row to the first: (left @ own[i]) / (own[i] @ own[i]), rounded.")
+
+
+# Find the bug
+
+FAULTS = {"A": "wrong sign", "B": "forgets the error", "C": "rounds down"}
+_WOULD_SHOW = {
+    "forgets the error": "it would do what rounding does, 1.00 on all inputs.",
+    "wrong sign": "it would be right where inputs have nothing in common, and worse than rounding where they have.",
+    "rounds down": "it would be worse than rounding on independent inputs too: errors up to a whole step, not a half.",
+    "half of it": "it would lie between rounding and GPTQ where inputs are alike.",
+}
+
+
+def suspect(letter):
+    """One of three faulty quantisers: a function of weights, hessian and scales, as `gptq_by_hand` is, that returns integers."""
+    share, rounding = {"A": (-1.0, np.rint), "B": (0.0, np.rint), "C": (1.0, np.floor)}[letter]
+
+    def quantise(weights, hessian, scales):
+        left, integers = weights.copy(), np.empty(weights.shape, dtype=int)
+        for j in range(weights.shape[1]):
+            integers[:, j] = rounding(left[:, j] / scales[:, 0])
+            error, rest = left[:, j] - scales[:, 0] * integers[:, j], slice(j + 1, None)
+            left[:, rest] += share * np.outer(error, np.linalg.solve(hessian[rest, rest], hessian[rest, j]))
+        return integers
+
+    return quantise
+
+
+def examine_faults(answer):
+    """One fault a letter."""
+    faults_by_letter(answer, FAULTS, _WOULD_SHOW)
+    return "All three were told by one number, the layer error, on two kinds of inputs."
+
+
+# An experiment
+
+N_SEEDS = 10
+WIDTHS = (2, 3, 4, 8)
+TOO_FEW = 16
+
+
+def fewest_bits(loss, allowed):
+    """Reference: the interval of the paired rise has to lie below what is allowed."""
+    full = [loss(None, seed) for seed in range(N_SEEDS)]
+    for bits in WIDTHS:
+        rise = paired_difference([loss(bits, seed) for seed in range(N_SEEDS)], full)
+        if rise.high < allowed:
+            return bits
+    return TOO_FEW
+
+
+def _models():
+    """Name, what is allowed, the fewest bits, and the loss by bits and seed."""
+    generator = np.random.default_rng(37)
+    far, near = 0.4 * generator.standard_normal(N_SEEDS), 0.004 * generator.standard_normal((9, N_SEEDS))
+    wild = np.array([-0.9, 0.9, -0.8, 0.8, -0.7, 0.7, -0.6, 0.6, -0.5, 0.5])
+
+    def rises(by_bits, spread=near, base=far):
+        return lambda bits, seed: 4.0 + base[seed] + (0.0 if bits is None else by_bits[bits] + spread[bits, seed])
+
+    one_bad = near.copy()
+    one_bad[3, 7] = 0.6  # at 3 bits nine seeds are well, and one is not
+    loose = near + np.where(np.arange(9)[:, None] <= 4, 0.3 * wild, 0.0)
+    falling = {b: 0.02 * 4.0 ** (4 - b) for b in range(2, 9)}
+    return (
+        ("a model whose seeds lie far apart, and whose losses rise together", 0.05, 4, rises(falling)),
+        ("the same with more allowed", 0.2, 3, rises(falling)),
+        ("one that loses nothing, even at 2 bits", 0.05, 2, rises(dict.fromkeys(range(2, 9), 0.0))),
+        ("one that loses 0.1 at any number of bits", 0.05, TOO_FEW, rises(dict.fromkeys(range(2, 9), 0.1))),
+        ("one of whose ten seeds one breaks at 3 bits", 0.08, 4, rises({2: 1.0, 3: 0.01, **dict.fromkeys(range(4, 9), 0.0)}, one_bad)),
+        ("one whose rise differs widely from seed to seed up to 4 bits", 0.05, 8, rises(dict.fromkeys(range(2, 9), 0.01), loose)),
+    )
+
+
+def examine_fewest_bits(answer):
+    """Six models, as functions."""
+    for name, allowed, right, loss in _models():
+
+        def measured(bits, seed, loss=loss):
+            if bits is not None and bits not in WIDTHS:
+                raise NotYet(f"bits are 2, 3, 4 or 8, and None for full precision; your function asked for {bits!r}.")
+            if seed not in range(N_SEEDS):
+                raise NotYet(f"seeds go from 0 to {N_SEEDS - 1}; your function asked for {seed!r}.")
+            return float(loss(bits, seed))
+
+        said = number(call(answer, measured, allowed), "the result")
+        if close(said, right):
+            continue
+        raise NotYet(f"{name}, {allowed} allowed: you say {shown(said)} bits; {right} was asked for. {_why(name, said, right)}")
+
+
+def _why(name, said, right):
+    if right == TOO_FEW:
+        return "No number of bits passes: for that, return 16."
+    if said == 8 > right:
+        return "Begin at 2 bits: the first number that passes is the fewest."
+    if "far apart" in name or "more allowed" in name:
+        return (
+            "Seeds differ far more than bits do: take the difference of each seed from itself at full precision."
+            if said > right
+            else "The interval of the mean rise reaches past what is allowed."
+        )
+    if "one breaks" in name:
+        return "Did you look at all ten seeds, and at the interval's upper end? One seed in ten is ruined there, and the mean hides it."
+    if "widely" in name:
+        return "The mean is low there, and its interval is wide: the upper end is what has to be below."
+    return "Even 2 bits pass there." if said > right else "The rise is above what is allowed."
+
+
+# Comparing
+
+
+def _listed(vector):
+    return [round(float(x), 2) + 0.0 for x in np.asarray(vector)]
+
+
+def _explained(seen, found, right, slips, otherwise):
+    """Nothing if they agree; otherwise the reason of the slip that explains all that was found."""
+    if matches(found, right):
+        return
+    for reason, candidates in slips.items():
+        for candidate in candidates if isinstance(candidates, list) else [candidates]:
+            candidate = np.asarray(candidate, dtype=float)
+            if candidate.shape == found.shape and matches(found, candidate) and not matches(candidate, right):
+                raise NotYet(f"{seen} {reason}")
+    raise NotYet(f"{seen} {otherwise}")
+
+
+EXERCISES = {
+    "09.1": Exercise(take_away, examine_take_away),
+    "09.2": Exercise(lll_step, examine_lll_step),
+    "09.3": Exercise(break_knapsack, examine_break_knapsack),
+    "09.4": Exercise(nearest_plane, examine_nearest_plane),
+    "09.5": Exercise(FAULTS, examine_faults, only_one=True),
+    "09.6": Exercise(fewest_bits, examine_fewest_bits),
+}

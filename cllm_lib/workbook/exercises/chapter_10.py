@@ -1,0 +1,251 @@
+"""Exercises of 10_evidence."""
+
+import functools
+
+import numpy as np
+
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    array,
+    call,
+    close,
+    faults_by_letter,
+    matches,
+    number,
+    run,
+    shown,
+)
+
+ENDS = ("at least", "at most")
+
+
+def examine_range(answer):
+    """A prediction: how many of a hundred claims hold, as a range."""
+    if not isinstance(answer, dict):
+        raise NotYet(f"this is of type {type(answer).__name__}; a dictionary with 'at least' and 'at most' was asked for.")
+    missing = [end for end in ENDS if answer.get(end, ...) is ...]
+    if missing:
+        raise NotYet(f"still open: {' and '.join(map(repr, missing))}. A guess is fine.")
+    low, high = (number(answer[end], repr(end)) for end in ENDS)
+    if low > high:
+        raise NotYet(f"at least {shown(low)} and at most {shown(high)}: no number is both. Did you turn the two around?")
+    if low < 0 or high > 100:
+        raise NotYet(f"from {shown(low)} to {shown(high)} of a hundred: the count lies from 0 to 100.")
+    if 0 < high <= 1:
+        raise NotYet(f"at most {shown(high)} of a hundred claims? If you mean a share, write it out of a hundred: {shown(100 * high)}.")
+    if high - low >= 90:
+        raise NotYet(
+            f"from {shown(low)} to {shown(high)} is hardly ever wrong, and says little. Narrow it until nine to one is a fair bet."
+        )
+    if high == low:
+        raise NotYet(f"exactly {shown(low)}, nine to one? Widen it until you would bet so.")
+    return f"Noted: {shown(low)} to {shown(high)} of a hundred. *The table* will show."
+
+
+# Student's interval
+
+
+def student_interval(values, confidence):
+    """Reference: mean +- t s / sqrt(n)."""
+    from scipy.special import stdtrit
+
+    n = len(values)
+    half = stdtrit(n - 1, (1 + confidence) / 2) * np.std(values, ddof=1) / np.sqrt(n)
+    return np.mean(values) - half, np.mean(values) + half
+
+
+def examine_student_interval(answer):
+    """Against SciPy's, with few values and several confidences."""
+    from scipy import stats
+
+    for n, confidence in ((5, 0.95), (10, 0.9), (2, 0.99), (40, 0.5)):
+        values = np.random.default_rng(n).normal(3.0, 2.0, n)
+        what = f"the interval of {n} values at {confidence}"
+        found = array(call(answer, values, confidence), (2,), what, "return low and high.")
+        right = np.array(stats.t.interval(confidence, n - 1, values.mean(), stats.sem(values)))
+        if matches(found, right):
+            continue
+        half, mean = (right[1] - right[0]) / 2, values.mean()
+        if close(found[0], mean) and close(found[1], half):
+            raise NotYet(f"{what} is {shown(found[0])}, {shown(found[1])}: mean and half width. Return the two ends.")
+        if found[0] > found[1]:
+            raise NotYet(f"{what} runs from {shown(found[0])} to {shown(found[1])}: low comes first.")
+        if not close(found.mean(), mean):
+            raise NotYet(f"the middle of {what} is {shown(found.mean())}; the mean of the values is {shown(mean)}.")
+        seen = f"{what} reaches {shown(found[1] - mean)} to either side; {shown(half)} was asked for."
+        for reason, other in _half_widths(half, n, confidence).items():
+            if close((found[1] - found[0]) / 2, other) and not close(other, half):
+                raise NotYet(f"{seen} {reason}")
+        raise NotYet(f"{seen} Three things go into it: the quantile of t, s over n - 1, and the root of n.")
+
+
+def _half_widths(half, n, confidence):
+    """What slips make of the half width."""
+    from scipy import stats
+
+    quantile = stats.t.ppf((1 + confidence) / 2, n - 1)
+    spread = half / quantile
+    narrow = np.sqrt((n - 1) / n)
+    return {
+        "You use the normal's quantile, 1.96 and its like, which takes s for known. Student's t with n - 1 allows for it.": (
+            stats.norm.ppf((1 + confidence) / 2) * spread
+        ),
+        "You use 1.96, the normal's quantile at 0.95, whatever n and the confidence.": 1.96 * spread,
+        "np.std divides by n unless told otherwise; s divides by n - 1: ddof=1.": half * narrow,
+        "That is the spread of single values. A mean of n spreads less: divide by the root of n.": half * np.sqrt(n),
+        "You divide by n; a mean's spread falls with the root of n.": half / np.sqrt(n),
+        "Your quantile leaves all 1 - confidence on one side; half belongs to each: (1 + confidence) / 2.": (
+            stats.t.ppf(confidence, n - 1) * spread
+        ),
+        "t has n - 1 degrees of freedom: one went into the mean.": stats.t.ppf((1 + confidence) / 2, n) * spread,
+        "It does not follow the confidence: that is the interval at 0.95.": stats.t.ppf(0.975, n - 1) * spread,
+        "It is twice as wide: half to each side.": 2 * half,
+        "That is s / sqrt(n), the standard error; the quantile is missing.": spread,
+    }
+
+
+# Holm's correction
+
+
+def holm(p_values):
+    """Reference: sorted, times m, m - 1, ..., none below the one before, none above 1, back in the old order."""
+    p_values = np.asarray(p_values, dtype=float)
+    order = np.argsort(p_values)
+    raised = p_values[order] * np.arange(len(p_values), 0, -1)
+    adjusted = np.empty_like(p_values)
+    adjusted[order] = np.minimum(1, np.maximum.accumulate(raised))
+    return adjusted
+
+
+def _holm_by_rejecting(p_values):
+    """Another road to it: the smallest alarm level at which the procedure, step by step, rejects each."""
+    order = sorted(range(len(p_values)), key=lambda i: p_values[i])
+    adjusted, level = [0.0] * len(p_values), 0.0
+    for step, i in enumerate(order):
+        level = max(level, p_values[i] * (len(p_values) - step))
+        adjusted[i] = min(1.0, level)
+    return np.array(adjusted)
+
+
+def examine_holm(answer):
+    """Out of order, with ties, with large ones, one alone."""
+    for p_values in ([0.02, 0.004, 0.03], [0.2, 0.011, 0.6, 0.012, 0.9], [0.01, 0.01], [0.3]):
+        p = np.array(p_values)
+        what = f"holm of {p_values}"
+        found = array(call(answer, p), p.shape, what, "one number for each p-value.")
+        right = _holm_by_rejecting(p)
+        if matches(found, right):
+            continue
+        seen = f"{what} is {[float(shown(x)) for x in found]}; {[float(shown(x)) for x in right]} was asked for."
+        for reason, other in _other_corrections(p, right).items():
+            if matches(found, other) and not matches(other, right):
+                raise NotYet(f"{seen} {reason}")
+        raise NotYet(f"{seen} Sort, times m, m - 1, ..., 1, let none fall below the one before, and put them back.")
+
+
+def _other_corrections(p, right):
+    order, m = np.argsort(p), len(p)
+    back = np.argsort(order)
+    falling, rising = np.arange(m, 0, -1), np.arange(1, m + 1)
+    plain = p[order] * falling
+    return {
+        "That is Bonferroni: m for every one. Holm takes one less after each.": np.minimum(1, p * m),
+        "In order of size; give them back in the order they came in.": right[order],
+        "A larger p may not come out below a smaller one: np.maximum.accumulate over the sorted ones.": np.minimum(1, plain)[back],
+        "No chance is above 1: cut off there.": np.maximum.accumulate(plain)[back],
+        "Your factors rise with p; the smallest gets the largest, m.": np.minimum(1, np.maximum.accumulate(p[order] * rising))[back],
+        "That is Benjamini and Hochberg's m / rank: it bounds the share of false alarms among alarms, not the chance of any.": np.minimum(
+            1, np.minimum.accumulate((p[order] * m / rising)[::-1])[::-1]
+        )[back],
+        "You sorted nothing: the factors went by the order they came in.": np.minimum(1, np.maximum.accumulate(p * falling)),
+        "These are the p-values as they came.": p,
+    }
+
+
+# What is unfair
+
+
+FAULTS = {"A": "uneven tuning", "B": "chosen by its judge", "C": "failures left out", "D": "fair", "E": "many looks"}
+WOULD_SHOW = {
+    "uneven tuning": "one side would have had more tries at its settings than the other.",
+    "chosen by its judge": "the runs that are reported would be the same that picked the settings.",
+    "failures left out": "some runs would be missing from the mean.",
+    "many looks": "several comparisons would have been made, and the best one told.",
+    "fair": "both sides would have had the same tries, new seeds, and all runs counted.",
+}
+
+
+def examine_faults(answer):
+    """One fault for each of five reports."""
+    faults_by_letter(answer, FAULTS, WOULD_SHOW)
+    return "Four of the five are easily written in good faith."
+
+
+# A claim of one's own
+
+PARTS = ("claim", "measure", "ours", "others", "change our mind")
+
+
+@functools.cache
+def _sayings():
+    from cllm_lib.text import load_corpus
+
+    return load_corpus("sayings", validation_fraction=0.2)
+
+
+def held_out_loss(variant, seed):
+    """Reference: a small model with these positions, 40 steps; its loss on the held-out fifth of the sayings."""
+    from cllm_lib import CLLM, CLLMConfig, Trainer
+    from cllm_lib.text import windows
+
+    corpus = _sayings()
+    config = CLLMConfig(len(corpus.vocabulary), d_model=16, n_layers=1, n_heads=2, d_ff=32, seq_len=16, positions=variant)
+    model = CLLM(config, seed=seed)
+    Trainer(model, corpus, learning_rate=1e-2, batch_size=8, seed=seed).fit(steps=40)
+    return model.loss(*windows(corpus.validation_tokens, 16))
+
+
+REFERENCE_CLAIM = {
+    "claim": "After 40 steps on the sayings, rotary positions give a lower held-out loss than none",
+    "measure": held_out_loss,
+    "ours": "rotary",
+    "others": "none",
+    "change our mind": "A corrected interval that lies below 0.",
+}
+
+
+def examine_claim(answer):
+    """What can be seen of an experiment from outside: it repeats itself, and seed and variant both matter."""
+    if not isinstance(answer, dict):
+        raise NotYet(f"this is of type {type(answer).__name__}; a dictionary with {', '.join(map(repr, PARTS))} was asked for.")
+    missing = [part for part in PARTS if answer.get(part, ...) is ...]
+    if missing:
+        raise NotYet(f"still open: {', '.join(map(repr, missing))}.")
+    for part in ("claim", "change our mind"):
+        if not isinstance(answer[part], str) or len(answer[part].split()) < 3:
+            raise NotYet(f"{part!r} is {answer[part]!r:.40}; a sentence was asked for, written before the run.")
+    measure, ours, others = (answer[part] for part in ("measure", "ours", "others"))
+    if ours == others:
+        raise NotYet(f"'ours' and 'others' are both {ours!r:.40}: a comparison needs two variants.")
+    values = {(one, seed): number(call(measure, one, seed), f"measure({one!r:.30}, {seed})") for one in (ours, others) for seed in (0, 1)}
+    again = number(run(measure, ours, 0), f"measure({ours!r:.30}, 0)")
+    if again != values[ours, 0]:
+        raise NotYet(
+            f"measure({ours!r:.30}, 0) gave {shown(values[ours, 0])} and then {shown(again)}: something is drawn without the seed, "
+            "or is left over from the call before."
+        )
+    if all(values[one, 0] == values[one, 1] for one in (ours, others)):
+        raise NotYet("seeds 0 and 1 give the same numbers: ten seeds would be one run told ten times. Hand the seed to whatever draws.")
+    if all(values[ours, seed] == values[others, seed] for seed in (0, 1)):
+        raise NotYet(f"{ours!r:.30} and {others!r:.30} give the same numbers: does the measure use its variant?")
+    return "It repeats itself, and seed and variant both matter."
+
+
+EXERCISES = {
+    "10.1": Exercise(None, examine_range),
+    "10.2": Exercise(student_interval, examine_student_interval),
+    "10.3": Exercise(holm, examine_holm),
+    "10.4": Exercise(FAULTS, examine_faults, only_one=True),
+    "10.5": Exercise(REFERENCE_CLAIM, examine_claim),
+}

@@ -1,0 +1,347 @@
+"""Answers for chapter 09: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
+
+import itertools
+import math
+from fractions import Fraction
+
+import numpy as np
+from workbook.answers.common import raises, returns
+
+from cllm_lib.lattice.reduction import babai_nearest_plane, gauss_reduce, gram_schmidt, lll_reduce
+
+
+def broken(shape):
+    return [
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (returns(np.full(shape, np.nan)), "NaN"),
+        (returns(np.zeros(7)), r"has shape \(7,\)"),
+        (returns("a vector"), "of type str; an array of numbers"),
+        (3, "a function was asked for"),
+        (None, "a function was asked for"),
+    ]
+
+
+# 09.1
+
+
+def taken(multiple):
+    return lambda short, long: long - multiple(short, long) * short
+
+
+def take_in_place(short, long):
+    long -= round((long @ short) / (short @ short)) * short
+    return long
+
+
+def by_trying(short, long):
+    return min((long - m * short for m in range(-100, 100)), key=np.linalg.norm).tolist()
+
+
+# 09.2
+
+
+def step(rounding=round, reduce=True, lovasz=None, back=lambda k: max(k - 1, 1), order=reversed, renew=True, swap=True, only_last=False):
+    lovasz = lovasz or (lambda own, mu, k, delta, basis: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1]))
+
+    def lll_step(basis, k, delta):
+        basis = basis.copy()
+        mu = gram_schmidt(basis)[1]
+        for j in order(range(k)) if reduce else ():
+            if only_last and j != k - 1:
+                continue
+            if renew:
+                mu = gram_schmidt(basis)[1]
+            basis[k] = basis[k] - rounding(mu[k, j]) * basis[j]
+        own, mu = gram_schmidt(basis)
+        if lovasz(own, mu, k, delta, basis):
+            return basis, k + 1
+        if swap:
+            basis[[k - 1, k]] = basis[[k, k - 1]]
+        return basis, back(k)
+
+    return lll_step
+
+
+def swapped_without_a_copy(basis, k, delta):
+    new, after = step()(basis, k, delta)
+    if after != k + 1:
+        new[k] = new[k - 1]
+    return new, after
+
+
+def step_in_place(basis, k, delta):
+    basis[k] = basis[k] - basis[0]
+    return basis, k + 1
+
+
+def reduces_every_row(basis, k, delta):
+    return lll_reduce(basis, delta)[0], k + 1
+
+
+def lazy_step(basis, k, delta):
+    """As in the paper: before a swap only the row just before is taken."""
+    basis = [list(row) for row in basis]
+
+    def mu_of(j):
+        return gram_schmidt(basis)[1][k, j]
+
+    basis[k] = [a - round(mu_of(k - 1)) * b for a, b in zip(basis[k], basis[k - 1], strict=True)]
+    own, mu = gram_schmidt(basis)
+    if own[k] @ own[k] < (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1]):
+        return [*basis[: k - 1], basis[k], basis[k - 1], *basis[k + 1 :]], max(k - 1, 1)
+    for j in range(k - 2, -1, -1):
+        basis[k] = [a - round(mu_of(j)) * b for a, b in zip(basis[k], basis[j], strict=True)]
+    return basis, k + 1
+
+
+def rounds_halves_away(basis, k, delta):
+    return step(rounding=lambda mu: math.floor(mu + Fraction(1, 2)))(basis, k, delta)
+
+
+def of_floats(basis, k, delta):
+    new, after = step()(basis, k, delta)
+    return new.astype(float) + 0.25, after
+
+
+# 09.3
+
+
+def knapsack_rows(weights, total, scale):
+    n = len(weights)
+    return [*([int(i == j) for j in range(n)] + [scale * w] for i, w in enumerate(weights)), [0] * n + [-scale * total]]
+
+
+def by_hand(weights, total):
+    for choice in itertools.product((0, 1), repeat=len(weights)):
+        if sum(c * w for c, w in zip(choice, weights, strict=True)) == total:
+            return choice
+    return None
+
+
+def flipped(change):
+    return lambda weights, total: [change(c) for c in by_hand(weights, total)]
+
+
+def by_halves(weights, total):
+    """With twice the unit vectors and ones below: a choice has entries of 1 and -1 only."""
+    n = len(weights)
+    rows = [[2 * int(i == j) for j in range(n)] + [n * w] for i, w in enumerate(weights)]
+    for row in lll_reduce([*rows, [1] * n + [n * total]], Fraction(99, 100))[0]:
+        for sign in (1, -1):
+            chosen = np.array([(1 - sign * x) // 2 for x in row[:-1]])
+            if row[-1] == 0 and set(map(abs, row[:-1])) == {1} and chosen @ np.array(weights, dtype=object) == total:
+                return chosen
+    return None
+
+
+# 09.4
+
+
+def babai(rounding=np.rint, order=reversed, update=True, starred=True):
+    def nearest_plane(basis, target):
+        own, _ = gram_schmidt(basis, exact=False)
+        along = own if starred else basis
+        left, integers = np.array(target, dtype=float), np.zeros(len(basis))
+        for i in order(range(len(basis))):
+            integers[i] = rounding((left @ along[i]) / (along[i] @ along[i]))
+            if update:
+                left = left - integers[i] * basis[i]
+        return integers
+
+    return nearest_plane
+
+
+def coordinates(basis, target):
+    return np.linalg.lstsq(basis.T, target, rcond=None)[0]
+
+
+def plane_in_place(basis, target):
+    target -= basis[0]
+    return babai()(basis, target)
+
+
+# 09.5
+
+
+def faults(a="wrong sign", b="forgets the error", c="rounds down"):
+    return {"A": a, "B": b, "C": c}
+
+
+# 09.6
+
+
+def search(judge, bits=(2, 3, 4, 8), otherwise=16, seeds=range(10), paired=True):
+    def fewest_bits(loss, allowed):
+        full = np.array([loss(None, seed) for seed in seeds])
+        for b in bits:
+            rises = np.array([loss(b, seed) for seed in seeds]) - (full if paired else full.mean())
+            if judge(rises, allowed):
+                return b
+        return otherwise
+
+    return fewest_bits
+
+
+def surely_below(rises, allowed):
+    return rises.mean() + 2.262 * rises.std(ddof=1) / math.sqrt(len(rises)) < allowed
+
+
+def downwards(loss, allowed):
+    full, answer = np.array([loss(None, seed) for seed in range(10)]), 16
+    for bits in (8, 4, 3, 2):
+        if not surely_below(np.array([loss(bits, seed) for seed in range(10)]) - full, allowed):
+            break
+        answer = bits
+    return np.int64(answer)
+
+
+WRONG = {
+    "09.1": [
+        (taken(lambda s, v: 0), "the longer one as it came"),
+        (taken(lambda s, v: (v @ s) / (s @ s)), "The multiple was not rounded"),
+        (taken(lambda s, v: (v @ s) // (s @ s)), "cut off or rounded down"),
+        (taken(lambda s, v: int((v @ s) / (s @ s))), "cut off or rounded down"),
+        (taken(lambda s, v: math.ceil((v @ s) / (s @ s))), "rounded up"),
+        (taken(lambda s, v: -round((v @ s) / (s @ s))), "Added instead"),
+        (taken(lambda s, v: 1), "Taken once"),
+        (lambda s, v: s - round((v @ s) / (s @ s)) * v, "Taken from the shorter one"),
+        (taken(lambda s, v: round((v @ s) / (v @ v))), "the longer one as it came"),
+        (taken(lambda s, v: round((v @ s) / math.sqrt(s @ s))), "and not by its square"),
+        (taken(lambda s, v: round(math.sqrt(v @ v) / math.sqrt(s @ s))), "quotient of lengths"),
+        (lambda s, v: gauss_reduce([s, v])[0], r"has shape \(2, 2\)"),
+        (lambda s, v: v * 0 + 1, "Try all multiples"),
+        (take_in_place, "changed its input"),
+        *broken(2),
+    ],
+    "09.2": [
+        (step(reduce=False), "half of it at most"),
+        (step(lovasz=lambda own, mu, k, delta, b: True), "yours goes on to k"),
+        (step(lovasz=lambda own, mu, k, delta, b: False), "yours swaps, or does not go on: Lovasz's condition holds"),
+        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= Fraction(3, 4) * (own[k - 1] @ own[k - 1])), "yours swaps"),
+        (
+            step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (Fraction(3, 4) - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1])),
+            "is delta used",
+        ),
+        (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= (delta - mu[k, k - 1] ** 2) * (b[k - 1] @ b[k - 1])), "yours goes on"),
+        (step(back=lambda k: k - 1), "never below 1"),
+        (step(back=lambda k: k), "one back, but never below 1"),
+        (step(back=lambda k: k + 1), "one back was asked for, but never below 1"),
+        (step(swap=False), "the rows stand where they stood|half of it|other rows"),
+        (step(only_last=True), "no longer beside earlier ones"),
+        (step(renew=False), "no longer beside earlier ones|half of it"),
+        (step(order=iter), "no longer beside earlier ones|half of it"),
+        (step(rounding=lambda mu: mu), "give integers, not Fraction"),
+        (step(rounding=math.floor), "half of it at most"),
+        (step(rounding=lambda mu: round(float(mu) * 1.001)), "of long integers"),
+        (swapped_without_a_copy, "another lattice"),
+        (step_in_place, "changed its input"),
+        (reduces_every_row, "other rows than row k|yours goes on"),
+        (of_floats, "holds fractions"),
+        (lambda basis, k, delta: basis, "a basis and the next k"),
+        (lambda basis, k, delta: (basis, 99), "the next k is 99"),
+        (lambda basis, k, delta: (basis, "next"), "the next k is 'next'"),
+        (lambda basis, k, delta: (np.full(basis.shape, np.nan), k), "NaN"),
+        (lambda basis, k, delta: (basis[:1], k + 1), "has shape"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+        (None, "a function was asked for"),
+    ],
+    "09.3": [
+        (flipped(lambda c: 1 - c), "the ones left out"),
+        (flipped(lambda c: -c), "your numbers are 0 and -1"),
+        (lambda w, t: lll_reduce(knapsack_rows(w, t, len(w)), Fraction(99, 100))[0][0], "leave out its last entry"),
+        (lambda w, t: lll_reduce(knapsack_rows(w, t, 1))[0][-1][:-1], "0 or 1 was asked for. Not the first row"),
+        (lambda w, t: [0] * len(w), "those you chose make 0"),
+        (lambda w, t: [1] * len(w), "minus the total"),
+        (lambda w, t: [c * x for c, x in zip(by_hand(w, t), w, strict=True)], "Not the first row"),
+        (lambda w, t: t, "1 numbers; 4 were asked for"),
+        (lambda w, t: np.full(len(w), np.nan), "NaN"),
+        (lambda w, t: ["yes"] * len(w), "a list of 4 numbers"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+        (None, "a function was asked for"),
+    ],
+    "09.4": [
+        (lambda b, t: np.rint(coordinates(b, t)), "the coordinates, rounded"),
+        (babai(starred=False), "You measure along basis"),
+        (babai(order=iter), "begin with the last row"),
+        (babai(update=False), "begin with the last row"),
+        (babai(rounding=lambda x: x), "Not whole"),
+        (coordinates, "Not whole"),
+        (babai(rounding=np.floor), "Rounded down"),
+        (babai(rounding=np.trunc), "Rounded down"),
+        (lambda b, t: babai()(b, t) @ b, "the lattice point itself|as long as the target"),
+        (lambda b, t: -babai()(b, t), "signs turned round"),
+        (lambda b, t: babai()(b, t) + 1, "From the last row to the first"),
+        (plane_in_place, "changed its input"),
+        *broken(3),
+    ],
+    "09.5": [
+        (faults("forgets the error", "wrong sign"), "A as 'forgets the error'"),
+        (faults(b="half of it"), "B as 'half of it'"),
+        (faults(c="wrong sign"), "C as 'wrong sign'"),
+        (faults(a="rounds down", c="wrong sign"), "errors up to a whole step"),
+        (faults(a="clips"), "not in the table"),
+        ({"A": "wrong sign"}, "still open: B, C"),
+        (faults(b=...), "still open: B"),
+        ("wrong sign", "a dictionary from letter to name"),
+        (None, "a dictionary from letter to name"),
+        (faults(None), "not in the table"),
+        (np.zeros(3), "a dictionary from letter"),
+    ],
+    "09.6": [
+        (search(surely_below, paired=False), "the difference of each seed from itself"),
+        (search(lambda rises, allowed: rises.mean() < allowed), "One seed in ten is ruined|upper end"),
+        (search(surely_below, otherwise=9), "return 16"),
+        (search(lambda rises, allowed: np.median(rises) < allowed), "One seed in ten is ruined|upper end"),
+        (search(surely_below, seeds=range(1)), "the result|nan|one breaks|widely|you say"),
+        (search(lambda rises, allowed: rises[0] < allowed), "you say"),
+        (search(surely_below, bits=(8, 4, 3, 2)), "Begin at 2 bits"),
+        (search(lambda rises, allowed: True), "you say 2 bits"),
+        (search(surely_below, bits=range(2, 9)), "bits are 2, 3, 4 or 8"),
+        (search(surely_below, seeds=range(20)), "seeds go from 0 to 9"),
+        (search(surely_below, otherwise=None), "returned None"),
+        (returns(4), "you say 4 bits"),
+        (returns(float("nan")), "a finite number"),
+        (returns(np.zeros(3)), "one number was asked for"),
+        (returns("four"), "a number was asked for"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+        (None, "a function was asked for"),
+    ],
+}
+
+RIGHT = {
+    "09.1": [
+        taken(lambda s, v: np.rint((v @ s) / (s @ s))),
+        taken(lambda s, v: math.floor((v @ s) / (s @ s) + 0.5)),
+        by_trying,
+    ],
+    "09.2": [step(), lazy_step, rounds_halves_away, lambda basis, k, delta: list(step()(basis, k, delta))],
+    "09.3": [by_hand, by_halves, lambda w, t: np.array(by_hand(w, t), dtype=bool)],
+    "09.4": [
+        babai(),
+        lambda b, t: list(babai()(b, t)),
+        lambda b, t: babai_nearest_plane(b, t),
+        lambda b, t: babai()(b, t).astype(np.float32),
+    ],
+    "09.5": [
+        faults(),
+        faults("Wrong sign", "forgets_the_error", "`rounds down`"),
+        {"c": "rounds down", "b": "forgets the error", "a": "wrong sign"},
+    ],
+    "09.6": [search(surely_below), downwards, lambda loss, allowed: float(search(surely_below)(loss, allowed))],
+}
+
+TYPED_WRONG = {
+    "09.1": "def take_away(short, long):\n    return long - short",
+    "09.2": "def lll_step(basis, k, delta):\n    return basis, k + 1",
+    "09.3": "def break_knapsack(weights, total):\n    return [1] * len(weights)",
+    "09.4": "def nearest_plane(basis, target):\n    return np.rint(np.linalg.lstsq(basis.T, target, rcond=None)[0])",
+    "09.5": 'my_findings = {"A": "rounds down", "B": "half of it", "C": "wrong sign"}',
+    "09.6": "def fewest_bits(loss, allowed):\n    return 4",
+}
