@@ -2,6 +2,7 @@
 
 import math
 import numbers
+import operator
 
 import numpy as np
 
@@ -113,9 +114,9 @@ def integer_matrix(values, name):  # -> (n, m)
     if typed or set(map(type, array.flat)) == {int}:
         return array.astype(object)
     for where, value in np.ndenumerate(array):
-        if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        if isinstance(value, bool) or not hasattr(value, "__index__"):  # what Python, NumPy, SymPy and FLINT call whole numbers have it
             raise ValueError(f"{name}{list(where)} is {value!r}: give integers, not {type(value).__name__}")
-    return np.frompyfunc(int, 1, 1)(array)
+    return np.frompyfunc(operator.index, 1, 1)(array)
 
 
 def _objects(values, name):

@@ -35,7 +35,7 @@ DELTAS = [Fraction(3, 4), Fraction(99, 100), 0.99, 1, Fraction(26, 100)]
 
 
 def domain(matrix):
-    return DomainMatrix.from_list(np.asarray(matrix).tolist(), ZZ)
+    return DomainMatrix.from_list(np.asarray(matrix, dtype=object).tolist(), ZZ)
 
 
 def gram_determinant(basis):
