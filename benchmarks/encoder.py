@@ -99,8 +99,8 @@ def page(conditions, rows):
     """The whole of ENCODER.md."""
     how = (
         f"Written by `{COMMAND}`. all-MiniLM-L6-v2 in float32; both start from the same token ids and end with the same rows, to "
-        f"{ALLOWED:g}. PyTorch is eager, as transformers runs the model. Each contestant runs in a process of its own; they take turns, and a ratio is "
-        "the median over the rounds, with its quartiles."
+        f"{ALLOWED:g}. PyTorch is eager, as transformers runs the model. Each contestant runs in a process of its own; they take turns, "
+        "and a ratio is the median over the rounds, with its quartiles."
     )
     header = ["threads", "sentences at once", "tokens each", "ours, ms a sentence", "PyTorch, ms", "ratio", "quartiles", "to reach", ""]
     return "\n\n".join(["# A real model side by side", how, *conditions, "\n".join(table(header, rows))]) + "\n"

@@ -6,6 +6,7 @@ the same ones; :mod:`cllm_lib.statistics` says what follows.
 
 import dataclasses
 import functools
+import gc
 import hashlib
 import itertools
 import json
@@ -207,13 +208,24 @@ def _on_cluster(tasks, address):
 
 
 def _connected(client, address):
+    """A client, or an error within seconds.
+
+    A plain connection is tried first: a client that fails leaves a loop behind, which, collected at a bad moment, can stop the
+    start of the next one.
+    """
+    import socket
+
+    from distributed.comm import get_address_host_port
+
     try:
+        with socket.create_connection(get_address_host_port(address), SECONDS_TO_ANSWER) as probe:
+            if not address.startswith("tls://") and not probe.recv(1):  # a scheduler speaks first
+                raise OSError("something else listens there")
         return client(address, timeout=SECONDS_TO_ANSWER)
     except (OSError, ValueError, TypeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConnectionError(
-            f"no scheduler answers at {address!r} ({reason}): start one by `dask scheduler`, or give the address it printed"
-        ) from None
+    gc.collect()  # such a client ends here, in this thread
+    raise ConnectionError(f"no scheduler answers at {address!r} ({reason}): start one by `dask scheduler`, or give the address it printed")
 
 
 def _wait_for_a_worker(client):

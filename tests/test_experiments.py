@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -402,6 +403,12 @@ def test_an_address_where_no_scheduler_is_is_told_within_seconds(address, monkey
     with pytest.raises(ConnectionError, match="no scheduler answers at .* start one by"):
         run(seed_times, [1], [0], backend="dask", address=address)
     assert time.monotonic() - began < 5
+
+
+def test_what_listens_but_is_no_scheduler_is_told(monkeypatch):
+    monkeypatch.setattr(experiments, "SECONDS_TO_ANSWER", 0.5)
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(ConnectionError, match="no scheduler answers"):
+        run(seed_times, [1], [0], backend="dask", address=f"tcp://127.0.0.1:{server.getsockname()[1]}")
 
 
 def test_a_scheduler_without_workers_is_told(monkeypatch):

@@ -76,14 +76,15 @@ def gauss_pictures(basis, reach=14):
 def rounding_cells(bases, reach=8.0, cells=160):
     """Where in the plane rounding finds the nearest lattice point, for several bases of one lattice.
 
-    A target is written as multiples of the basis vectors, and the multiples are rounded.
+    A target is written as multiples of the basis vectors, and the multiples are rounded. The share of all targets is that of one
+    cell, since the plane repeats itself from cell to cell; what is drawn ends somewhere inside of one.
 
     Parameters
     ----------
     bases : dict of str to array_like of int, shape (2, 2)
     reach : float
     cells : int
-        Targets tried along each side.
+        Targets tried along each side, of the picture and of one cell.
 
     Returns
     -------
@@ -94,9 +95,9 @@ def rounding_cells(bases, reach=8.0, cells=160):
     targets = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
     for axes, (name, basis) in zip(row, bases.items(), strict=True):
         basis = np.array(basis, dtype=float)
-        rounded = np.rint(targets @ np.linalg.inv(basis)) @ basis
-        nearest = np.min(np.linalg.norm(targets[:, None] - lattice_points(basis, int(2 * reach)), axis=2), axis=1)
-        found = np.linalg.norm(targets - rounded, axis=1) < nearest + 1e-9
+        points = lattice_points(basis, int(2 * reach))
+        found = _found(targets, basis, points)
+        share = _found((targets / (2 * reach)) @ basis, basis, points).mean()
         axes.imshow(
             found.reshape(cells, cells),
             origin="lower",
@@ -104,14 +105,21 @@ def rounding_cells(bases, reach=8.0, cells=160):
             cmap=ListedColormap(["#f3c9a5", "white"]),
             vmin=0,
             vmax=1,
-            label=f"{name}: the nearest is found for {found.mean():.0%} of the targets",
+            label=f"{name}: the nearest is found for {share:.0%} of the targets",
         )
         corners = np.array([[-0.5, -0.5], [0.5, -0.5], [0.5, 0.5], [-0.5, 0.5], [-0.5, -0.5]]) @ basis
         axes.plot(*corners.T, color=BLUE, linewidth=1.8, label="_cell")
         axes.grid(visible=False)
         _lattice(axes, basis, reach)
-        axes.set_title(f"{name}\nfound for {found.mean():.0%}", fontsize=11)
+        axes.set_title(f"{name}\nfound for {share:.0%}", fontsize=11)
     return row
+
+
+def _found(targets, basis, points):
+    """For each target whether rounding its multiples of the basis vectors leads to a nearest one of the points."""
+    rounded = np.rint(targets @ np.linalg.inv(basis)) @ basis
+    nearest = np.min(np.linalg.norm(targets[:, None] - points, axis=2), axis=1)
+    return np.linalg.norm(targets - rounded, axis=1) < nearest + 1e-9
 
 
 def shadow(first, second):

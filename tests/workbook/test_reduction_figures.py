@@ -38,10 +38,21 @@ def test_gauss_is_shown_once_for_each_multiple_taken():
 def test_cells_say_for_how_many_targets_rounding_finds_the_nearest():
     row = reduction_figures.rounding_cells({"square": [[2, 0], [0, 2]], "narrow": [[2, 0], [8, 2]]}, reach=4.0, cells=40)
     assert "square: the nearest is found for 100% of the targets" in said(row)
-    share = float(row[1].images[0].get_array().mean())
-    # of the cell of (2, 0) and (8, 2), sheared by 4, only where the shear moves a point by no whole step is the nearest found
-    assert 0.1 < share < 0.5
-    assert f"narrow: the nearest is found for {share:.0%}" in said(row)
+    # u (2, 0) + v (8, 2) with u and v from -1/2 to 1/2 lies nearest to 0 where |u + 4 v| < 1/2: for a quarter of them
+    assert "narrow: the nearest is found for 25% of the targets" in said(row)
+
+
+@pytest.mark.parametrize("reach", [6.0, 8.0])
+def test_the_share_of_targets_found_is_that_of_the_whole_plane(reach):
+    bases = {"given": np.array([[7, 7], [5, 3]]), "reduced": np.array([[-3, 1], [2, 4]])}
+    targets = np.random.default_rng(0).uniform(-7, 7, (20_000, 2)) @ bases["reduced"]
+    near = np.array([[a, b] for a in range(-9, 10) for b in range(-9, 10)]) @ bases["reduced"]
+    words = said(reduction_figures.rounding_cells(bases, reach))
+    for name, basis in bases.items():
+        left = targets - np.rint(targets @ np.linalg.inv(basis)) @ basis
+        share = np.mean([vector @ vector <= np.min(np.sum((vector - near) ** 2, axis=1)) + 1e-9 for vector in left])
+        found = int(words.split(f"{name}: the nearest is found for ")[1].split("%")[0])
+        assert abs(found - 100 * share) < 1.2
 
 
 def test_the_shadow_is_that_of_gram_and_schmidt():
