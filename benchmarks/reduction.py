@@ -1,8 +1,7 @@
-"""How fast LLL is, beside SymPy's in pure Python and FLINT's in C: `python -m benchmarks.reduction`.
+"""How fast LLL is, beside SymPy's in pure Python and FLINT's in C: `python -m benchmarks.reduction`, or with `make bench`.
 
-Writes REDUCTION.md, in a minute; run it with OPENBLAS_NUM_THREADS=1, for the others have one thread. All return the reduced
-basis and the transform. FLINT is measured where
-python-flint is installed; nothing else here needs it.
+Writes REDUCTION.md, in a minute or two. All contestants have one thread, and return the reduced basis and the transform. FLINT
+is measured where python-flint is installed; nothing else here needs it.
 """
 
 import os
@@ -34,11 +33,21 @@ def knapsack_basis(n, bits):
     return [[int(i == j) for j in range(n)] + [rng.randrange(2**bits)] for i in range(n)]
 
 
+def ntru_basis(n, q):
+    """[[I, H], [0, q I]], H a random circulant matrix modulo q, as in the attacks on NTRU; 2 n rows."""
+    rng = random.Random(SEED)
+    h = [rng.randrange(q) for _ in range(n)]
+    top = [[int(i == j) for j in range(n)] + [h[(j - i) % n] for j in range(n)] for i in range(n)]
+    return top + [[0] * n + [q * int(i == j) for j in range(n)] for i in range(n)]
+
+
 BASES = {
     "32 x 32, random, 20 bits": (random_basis, 32, 20),
     "80 x 80, random, 20 bits": (random_basis, 80, 20),
     "24 x 25, knapsack, 40 bits": (knapsack_basis, 24, 40),
     "40 x 41, knapsack, 80 bits": (knapsack_basis, 40, 80),
+    "32 x 32, NTRU, q = 12,289": (ntru_basis, 16, 12_289),
+    "64 x 64, NTRU, q = 12,289": (ntru_basis, 32, 12_289),
 }
 TARGET = "32 x 32, random, 20 bits"
 PAIRS = [(OURS, SYMPY, 1 / 20), (OURS, FLINT, 25.0), (UNPROVED, FLINT, 12.0)]
@@ -99,9 +108,9 @@ def agree(basis, answer):
 
 def measure(title):
     """Rows of the table: each pair's times and ratio for one basis."""
-    build, n, bits = BASES[title]
-    basis = build(n, bits)
-    names = [name for name in BUILDERS if name != SYMPY or n <= LARGEST_FOR_SYMPY]
+    build, *sizes = BASES[title]
+    basis = build(*sizes)
+    names = [name for name in BUILDERS if name != SYMPY or len(basis) <= LARGEST_FOR_SYMPY]
     workers = {name: Worker(BUILDERS[name], basis) for name in names}
     for name, worker in workers.items():
         if worker.missing is None and not agree(basis, worker.call("answer")):
@@ -124,9 +133,8 @@ def row(title, work, peer, result, target):
 def page(conditions, rows):
     """The whole of REDUCTION.md."""
     how = (
-        "Written by `OPENBLAS_NUM_THREADS=1 python -m benchmarks.reduction`. "
-        "Every result was checked to be of the same lattice. Each contestant runs in a "
-        "process of its own; they take turns, and a ratio is the median over the rounds. delta is 3/4. FLINT leaves what SymPy and we "
+        "Written by `python -m benchmarks.reduction`, also with `make bench`. Every result was checked to be of the same lattice. Each "
+        "contestant runs in a process of its own; they take turns, and a ratio is the median over the rounds. delta is 3/4. FLINT leaves what SymPy and we "
         "go on to prove: it allows coefficients of up to 0.51."
     )
     header = ["basis", "work", "peer", "ours, ms", "peer, ms", "ratio", "to reach", ""]
@@ -135,6 +143,7 @@ def page(conditions, rows):
 
 def main():
     """Measure, print and write the page."""
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"  # the workers inherit it
     conditions = [describe_machine(), describe_settings(os.environ)]
     rows = []
     for title in BASES:

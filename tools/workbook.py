@@ -30,7 +30,7 @@ make lab PORT=8890       the same at another port
 make fresh CHAPTER=01    set your chapter 01 aside and get a new one
 make test                check everything: lint, unit tests, every notebook
 make test-all            the same and the slow tests
-make bench               time a training step beside PyTorch and JAX (10 minutes, on a machine with nothing else to do)
+make bench               time training, lattices and the real model beside their peers (10 minutes, on an idle machine)
 make evidence            run every experiment behind the verdicts on the claims anew (half an hour; stop it as you like, it goes on)
 make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)
 make notebooks           execute all notebooks anew and store their outputs
@@ -243,10 +243,11 @@ def test_all():
 
 
 def bench():
-    """Time a training step beside PyTorch and JAX."""
+    """Time training, lattice reduction and the real model beside their peers."""
     set_up_peers()
     pretrained()
-    run(environment_python(), "-m", "benchmarks.run")
+    for name in ("run", "reduction", "encoder"):
+        run(environment_python(), "-m", f"benchmarks.{name}")
 
 
 def evidence(*arguments):

@@ -7,7 +7,7 @@ from benchmarks.compare import Missing, Ratio
 
 
 @pytest.mark.parametrize("build", [reduction.ours, reduction.unproved, reduction.sympy_lll])
-@pytest.mark.parametrize("basis", [reduction.random_basis(6, 20), reduction.knapsack_basis(6, 30)])
+@pytest.mark.parametrize("basis", [reduction.random_basis(6, 20), reduction.knapsack_basis(6, 30), reduction.ntru_basis(3, 97)])
 def test_all_reduce_to_the_same_lattice(build, basis):
     assert reduction.agree(basis, build(basis).answer())
 
