@@ -134,8 +134,8 @@ def page(conditions, rows):
     """The whole of REDUCTION.md."""
     how = (
         "Written by `python -m benchmarks.reduction`, also with `make bench`. Every result was checked to be of the same lattice. Each "
-        "contestant runs in a process of its own; they take turns, and a ratio is the median over the rounds. delta is 3/4. FLINT leaves what SymPy and we "
-        "go on to prove: it allows coefficients of up to 0.51."
+        "contestant runs in a process of its own; they take turns, and a ratio is the median over the rounds. delta is 3/4. FLINT "
+        "leaves what SymPy and we go on to prove: it allows coefficients of up to 0.51."
     )
     header = ["basis", "work", "peer", "ours, ms", "peer, ms", "ratio", "to reach", ""]
     return "\n\n".join(["# LLL side by side", how, *conditions, "\n".join(table(header, rows))]) + "\n"
