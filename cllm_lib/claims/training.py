@@ -260,7 +260,10 @@ def _loss_of_text(model, corpus):
     return float(model.loss(*windows(corpus.train_tokens, model.config.seq_len)))
 
 
-INCIDENT = "A small model with V = 10,000, five epochs of the text, one thing mended at a time; loss of the text before and after."
+INCIDENT = (
+    "A small model with V = 10,000, five epochs of the text, one thing mended at a time, by Adam at 0.001 where nothing else is said; loss "
+    "of the text before and after."
+)
 ASSOCIATIONS = (
     "Six pairs to be remembered, new ones in every sequence; 300 steps of one layer, 200 of two; share of queries answered rightly."
 )
@@ -285,8 +288,8 @@ def gap(ours, others):
 @measured(
     "10",
     "Root Cause: Simplified attention mechanism in training forward pass",
-    "000, 001, 002",
-    section="Issues Identified, Loss Not Decreasing",
+    "000, 001",
+    section="000: Issues Identified, 1; 001: root cause 3 of 5",
     experiment=INCIDENT,
     change_our_mind="A loss that falls when only attention is replaced, with the weights as they were.",
     comparisons=3,
@@ -395,8 +398,9 @@ def missing_backward_as_the_cause():
         "nats",
     )
     found = (
-        f"with zero weights the backward pass changes the loss by {zero.interval:.4f} nats; with random ones and without it the loss "
-        f"changes by {falls.interval:.2f}, and with it by {sound.interval:.2f} more"
+        f"that queries, keys and values were never updated is what no backward pass means; but with zero weights it changes the loss by "
+        f"{zero.interval:.4f} nats, and with random ones the loss changes by {falls.interval:.2f} without it, and with it by "
+        f"{sound.interval:.2f} more"
     )
     return found, verdict(zero.corrected.high < 0), [zero, falls, sound]
 
@@ -434,7 +438,7 @@ def right(attention, room):
 
 @measured(
     "10",
-    "Attention weights were frozen at their random initialization values: attention was never learning",
+    "The attention weights were frozen at their random initialization values: the model could only learn through the rest (limited)",
     "003",
     section="Why Training Failed Before",
     experiment=ASSOCIATIONS,
@@ -499,7 +503,7 @@ def outer_product():
     "10",
     "Model cannot learn relationships between tokens, only per-token transformations",
     "001",
-    section="Forward Pass Issues",
+    section="1. Forward Pass Issues",
     experiment=ASSOCIATIONS,
     change_our_mind="More queries answered with simplified attention than chance allows.",
     comparisons=4,
@@ -519,7 +523,7 @@ NAMED = {
 }
 
 
-def beyond(what, target):
+def beyond(what, target, expectation):
     """How far each of :data:`PROGRAMS` lies above what was expected: one effect each.
 
     Parameters
@@ -527,8 +531,10 @@ def beyond(what, target):
     what : callable
         From a program's name to one loss a seed.
     target : float
+    expectation : str
+        What `target` is, for the name of the effect.
     """
-    return {name: effect(f"{name}, above {target:g}", what(name) - target, "nats") for name in PROGRAMS}
+    return {name: effect(f"{name}: loss minus {expectation}", what(name) - target, "nats") for name in PROGRAMS}
 
 
 def expected(found, allowed=0.0):
@@ -557,27 +563,28 @@ def logged(measure):
     "001, 002",
     section="Expected Outcomes",
     experiment=MENDED,
-    change_our_mind="A last batch of the first epoch at 7.75 or below, as planned.",
+    change_our_mind="A last batch of the first epoch at 7.75 or below: as planned, or in ten seeds at full width with Adam.",
     comparisons=len(PROGRAMS),
 )
 def first_epoch():
     """The last batch of the first epoch."""
-    found = beyond(logged("batch 9"), 7.5)
-    return f"last batch of the first epoch, above 7.5: {_told(found)}", expected(found, ABOUT), list(found.values())
+    found = beyond(logged("batch 9"), 7.5, "the 7.5 expected, end of epoch 1")
+    told = f"last batch of the first epoch, above 7.5: {_told(found)}; at full width one seed with Adam has about 7.5 as the epoch's mean"
+    return told, expected(found, ABOUT), list(found.values())
 
 
 @measured(
     "10",
-    "Loss: 9.2, 7.5, 6.0, 5.0 over 10 epochs",
+    "Loss should decrease: 9.2 -> 7.5 -> 6.0 -> 5.0 over 10 epochs",
     "000, 001, 002",
-    section="Expected Results",
-    experiment=MENDED,
+    section="000: Expected Results; 001, 002: Expected Outcomes",
+    experiment=f"{MENDED} Judged by the tenth epoch alone.",
     change_our_mind="A tenth epoch at 5.25 or below, as planned.",
     comparisons=len(PROGRAMS),
 )
 def ten_epochs():
     """The mean of the tenth epoch."""
-    found = beyond(logged("epoch 10"), 5.0)
+    found = beyond(logged("epoch 10"), 5.0, "the 5.0 expected, epoch 10")
     return f"mean of the tenth epoch, above 5.0: {_told(found)}", expected(found, ABOUT), list(found.values())
 
 
@@ -591,7 +598,7 @@ LOGGED_MEANS = {1: 7.8234, 2: 7.2156, 3: 6.7891}
     "003",
     section="Expected Results, Console output",
     experiment=MENDED,
-    change_our_mind="Means of the first three epochs at most a quarter of a nat above these, as planned.",
+    change_our_mind="Means of three epochs at most a quarter of a nat above these: as planned, or in ten seeds at full width with Adam.",
     comparisons=len(PROGRAMS),
 )
 def first_three_epochs():
@@ -600,8 +607,9 @@ def first_three_epochs():
     def farthest(name):
         return np.max([values("expected_losses", name, f"epoch {i}") - mean for i, mean in LOGGED_MEANS.items()], axis=0)
 
-    found = beyond(farthest, 0.0)
-    return f"the epoch farthest above its expectation: {_told(found)}", expected(found, ABOUT), list(found.values())
+    found = beyond(farthest, 0.0, "what was expected, the worst of epochs 1 to 3")
+    told = f"the epoch farthest above its expectation: {_told(found)}; at full width one seed with Adam is below the first two of the three"
+    return told, expected(found, ABOUT), list(found.values())
 
 
 @measured(
@@ -620,7 +628,7 @@ def batches_of_the_log():
     def farthest(name):
         return np.max([values("expected_losses", name, f"batch {i}") - loss for i, loss in marks.items()], axis=0)
 
-    found = beyond(farthest, 0.0)
+    found = beyond(farthest, 0.0, "what was expected, the worst of batches 1, 5 and 9")
     first = values("expected_losses", "as planned", "batch 1").mean()
     told = f"the batch farthest above its expectation: {_told(found)}; the first batch is {first:.4f} in the mean"
     return told, expected(found, ABOUT), list(found.values())
@@ -628,23 +636,30 @@ def batches_of_the_log():
 
 @measured(
     "10",
-    "Batch 10: loss = 8.3421, and then Epoch 1 complete: Average Loss = 7.8234",
+    "Batch 10: loss = 8.3421 ... Epoch 1 complete: Average Loss = 7.8234",
     "003",
     section="Expected Results, Console output",
-    experiment="Arithmetic: full batches in an epoch; the least mean of a loss that falls from batch to batch through the logged numbers.",
-    change_our_mind="A tenth batch, and a mean below the last of falling numbers: neither can be.",
+    experiment=(
+        "Arithmetic: full batches in an epoch of the 1,241 words of document 001; the least mean of a loss that falls from batch to batch "
+        "through the logged numbers, and not below the mean that is logged for epoch 3."
+    ),
+    change_our_mind="A log of the program on that text, with a tenth batch and such a mean.",
 )
 def first_epoch_of_the_log():
-    """No chance in it."""
+    """No chance in it. The dots in the log leave room for more batches than ten, if the text has them."""
     batches = load_corpus("sayings").batches_per_epoch(BATCH, WIDTH["seq_len"])
     marks, last = list(LOG.items()), max(LOG)
     least = [marks[0][1], *(loss for (before, _), (after, loss) in itertools.pairwise(marks) for _ in range(after - before))]
+    floor = min(LOGGED_MEANS.values())
+    enough = last if np.mean(least) <= LOGGED_MEANS[1] else math.ceil((sum(least) - last * floor) / (LOGGED_MEANS[1] - floor))
     found = (
-        f"an epoch has {batches} batches, so there is no tenth; a loss that falls to {LOG[last]} by then has a mean of at least "
-        f"{np.mean(least):.4f}, not {LOGGED_MEANS[1]}"
+        f"{len(load_corpus('sayings').tokens):,} words make {batches} full batches, so there is no tenth; a loss that falls to {LOG[last]} "
+        f"by then has a mean of at least {np.mean(least):.4f}, not {LOGGED_MEANS[1]}; with {enough} batches or more it could have that mean"
     )
+    words = enough * BATCH * WIDTH["seq_len"] + 1
+    only_if = f"the text is another one, of {words:,} words or more: {enough} batches an epoch"
     effects = [exact("batches in an epoch", batches, "batches"), exact("least mean of such an epoch", np.mean(least), "nats")]
-    return found, verdict(batches >= last and np.mean(least) <= LOGGED_MEANS[1]), effects
+    return found, verdict(batches >= enough, only_if), effects
 
 
 @measured(
@@ -658,7 +673,7 @@ def first_epoch_of_the_log():
 )
 def below_six():
     """The mean of the twentieth epoch."""
-    found = beyond(logged("epoch 20"), 6.0)
+    found = beyond(logged("epoch 20"), 6.0, "the 6.0 expected, epoch 20")
     return f"mean of the twentieth epoch, above 6.0: {_told(found)}", expected(found), list(found.values())
 
 
@@ -674,11 +689,12 @@ def below_six():
 def ten_to_fifty_epochs():
     """The mean of the twentieth epoch against the unigram entropy of the targets."""
     entropy = defects.hashed_corpus(load_corpus("sayings"), WORDS).unigram_entropy(WIDTH["seq_len"])
-    found = beyond(logged("epoch 20"), entropy)
+    found = beyond(logged("epoch 20"), entropy, "the entropy of frequencies, epoch 20")
     pace = (values("expected_losses", "as planned", "epoch 10") - values("expected_losses", "as planned", "epoch 20")).mean() / 10
     told = (
         f"mean of the twentieth epoch, above {entropy:.2f}, the entropy of frequencies: {_told(found)}; as planned it fell by {pace:.3f} "
-        "an epoch from the tenth on"
+        f"an epoch from the tenth on, which leaves it {found['as planned'].interval.mean - 30 * pace:+.2f} above by the fiftieth if it "
+        "goes on so; at full width one seed with Adam is still above it after twenty epochs"
     )
     return told, expected(found), list(found.values())
 
@@ -704,7 +720,7 @@ def falls_steadily():
     "10",
     "Simple SGD, no momentum, no Adam: fine for testing, but suboptimal",
     "001",
-    section="Optimizer",
+    section="8. Optimizer",
     experiment="A small sound model, ten epochs; four rates for each rule, and each seed's best of the four.",
     change_our_mind="A loss that does not fall at the program's rate, or Adam's best no lower than plain gradient descent's.",
     comparisons=2,
@@ -773,7 +789,7 @@ def accumulating():
         f"{name} alone {one.interval:.2f}" for name, one in zip(list(ACCUMULATIONS)[1:], lost, strict=True)
     )
     worse = all(one.corrected.low > 0.0 for one in lost)
-    only_if = "essential means better: without it the loss still falls, clearly less far" if worse else None
+    only_if = "essential may mean clearly better: without it the loss falls too, less far" if worse else None
     return found, verdict(all(one.corrected.low > 0.5 for one in lost), only_if), lost
 
 

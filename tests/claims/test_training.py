@@ -1,5 +1,8 @@
 """What is said about training: small runs that show what they are to show, and verdicts that turn with what was stored."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -185,6 +188,16 @@ def test_a_mean_below_that_is_no_more_than_luck_is_not_enough(stored):
     assert training.below_six()[1] == claims.HOLDS
 
 
+def test_what_rows_say_of_one_seed_at_full_width_is_what_the_ladder_says():
+    lines = (Path(__file__).parents[2] / "benchmarks" / "REPAIR_LADDER.md").read_text(encoding="utf-8").splitlines()
+    cells = next([cell.strip() for cell in line.split("|")] for line in lines if re.match(r"\| all right +\| Adam", line))
+    first, second, *_, twentieth = map(float, cells[3:-1])
+    assert abs(first - 7.5) < training.ABOUT
+    assert first < training.LOGGED_MEANS[1]
+    assert second < training.LOGGED_MEANS[2]
+    assert twentieth > defects.hashed_corpus(training.load_corpus("sayings"), 10_000).unigram_entropy(32)
+
+
 def test_learnt_means_more_than_how_often_words_occur(stored):
     entropy = defects.hashed_corpus(training.load_corpus("sayings"), 10_000).unigram_entropy(32)
     stored("expected_losses", logged(planned=entropy + 0.01))
@@ -193,9 +206,11 @@ def test_learnt_means_more_than_how_often_words_occur(stored):
     assert training.ten_to_fifty_epochs()[1] == claims.HOLDS
 
 
-def test_no_first_epoch_can_be_as_logged(monkeypatch):
+def test_no_first_epoch_of_ten_batches_can_be_as_logged(monkeypatch):
     words, judged, effects = training.first_epoch_of_the_log()
-    assert judged == claims.FAILS
+    assert judged == "holds only if the text is another one, of 2,305 words or more: 18 batches an epoch"
+    lowest = [9.2103, *[8.7543] * 4, *[8.3421] * 5]
+    assert np.mean([*lowest, *[6.7891] * 8]) <= 7.8234 < np.mean([*lowest, *[6.7891] * 7])
     assert effects[0].interval.mean == 1240 // 32 // 4 == 9
     least = min(  # by brute force: every falling sequence through the three numbers lies on or above this one
         sum([9.2103, *[a] * 4, *[b] * 5]) / 10 for a, b in [(8.7543, 8.3421)]
@@ -203,7 +218,7 @@ def test_no_first_epoch_can_be_as_logged(monkeypatch):
     assert effects[1].interval.mean == pytest.approx(least)
     assert f"{least:.4f}" in words
     monkeypatch.setattr(training, "LOGGED_MEANS", {1: 8.6})
-    assert training.first_epoch_of_the_log()[1] == claims.FAILS  # still no tenth batch
+    assert training.first_epoch_of_the_log()[1].endswith("10 batches an epoch")  # there is still no tenth
     monkeypatch.setattr(training, "BATCH", 3)
     assert training.first_epoch_of_the_log()[1] == claims.HOLDS
 

@@ -32,7 +32,7 @@ def examine_range(answer):
         raise NotYet(f"at least {shown(low)} and at most {shown(high)}: no number is both. Did you turn the two around?")
     if low < 0 or high > 100:
         raise NotYet(f"from {shown(low)} to {shown(high)} of a hundred: the count lies from 0 to 100.")
-    if 0 < high <= 1:
+    if 0 < high <= 1 and not (low == 0 and high == 1):
         raise NotYet(f"at most {shown(high)} of a hundred claims? If you mean a share, write it out of a hundred: {shown(100 * high)}.")
     if high - low >= 90:
         raise NotYet(
@@ -130,7 +130,7 @@ def _holm_by_rejecting(p_values):
 
 def examine_holm(answer):
     """Out of order, with ties, with large ones, one alone."""
-    for p_values in ([0.02, 0.004, 0.03], [0.2, 0.011, 0.6, 0.012, 0.9], [0.01, 0.01], [0.3]):
+    for p_values in ([0.02, 0.004, 0.03, 0.011], [0.2, 0.011, 0.6, 0.012, 0.9], [0.01, 0.01], [0.3]):
         p = np.array(p_values)
         what = f"holm of {p_values}"
         found = array(call(answer, p), p.shape, what, "one number for each p-value.")
@@ -158,6 +158,9 @@ def _other_corrections(p, right):
         "That is Benjamini and Hochberg's m / rank: it bounds the share of false alarms among alarms, not the chance of any.": np.minimum(
             1, np.minimum.accumulate((p[order] * m / rising)[::-1])[::-1]
         )[back],
+        "That takes the least from the largest down, as Hochberg did in 1988; Holm goes from the smallest up: np.maximum.accumulate.": (
+            np.minimum(1, np.minimum.accumulate(plain[::-1])[::-1])[back]
+        ),
         "You sorted nothing: the factors went by the order they came in.": np.minimum(1, np.maximum.accumulate(p * falling)),
         "These are the p-values as they came.": p,
     }
@@ -226,6 +229,14 @@ def examine_claim(answer):
         if not isinstance(answer[part], str) or len(answer[part].split()) < 3:
             raise NotYet(f"{part!r} is {answer[part]!r:.40}; a sentence was asked for, written before the run.")
     measure, ours, others = (answer[part] for part in ("measure", "ours", "others"))
+    for part in ("ours", "others"):
+        try:
+            hash(answer[part])
+        except TypeError:
+            kind = type(answer[part]).__name__
+            raise NotYet(
+                f"{part!r} is of type {kind}; results are kept under it as under a key: take a number, a string or a tuple."
+            ) from None
     if ours == others:
         raise NotYet(f"'ours' and 'others' are both {ours!r:.40}: a comparison needs two variants.")
     values = {(one, seed): number(call(measure, one, seed), f"measure({one!r:.30}, {seed})") for one in (ours, others) for seed in (0, 1)}
@@ -235,8 +246,10 @@ def examine_claim(answer):
             f"measure({ours!r:.30}, 0) gave {shown(values[ours, 0])} and then {shown(again)}: something is drawn without the seed, "
             "or is left over from the call before."
         )
-    if all(values[one, 0] == values[one, 1] for one in (ours, others)):
-        raise NotYet("seeds 0 and 1 give the same numbers: ten seeds would be one run told ten times. Hand the seed to whatever draws.")
+    if all(values[one, 0] == values[one, 1] for one in (ours, others)) and all(  # a count may agree twice by luck
+        number(run(measure, one, seed)) == values[one, 0] for one in (ours, others) for seed in (2, 3)
+    ):
+        raise NotYet("seeds 0 to 3 give the same numbers: ten seeds would be one run told ten times. Hand the seed to whatever draws.")
     if all(values[ours, seed] == values[others, seed] for seed in (0, 1)):
         raise NotYet(f"{ours!r:.30} and {others!r:.30} give the same numbers: does the measure use its variant?")
     return "It repeats itself, and seed and variant both matter."

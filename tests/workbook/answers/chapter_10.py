@@ -94,6 +94,16 @@ def left_over(variant, seed):
     return held_out_loss(variant, seed) + len(LEFT_OVER)
 
 
+def won(variant, seed):
+    return np.random.default_rng(seed).random() < (0.3 if variant == "with" else 0.6)
+
+
+def hochberg_1988(p_values):
+    order = np.argsort(p_values)
+    raised = p_values[order] * np.arange(len(p_values), 0, -1)
+    return np.minimum(1, np.minimum.accumulate(raised[::-1])[::-1])[np.argsort(order)]
+
+
 def drawn(variant, seed):
     return np.random.default_rng(seed).normal() + (variant == "with")
 
@@ -145,13 +155,15 @@ WRONG = {
         (holm_with(most=np.inf), "No chance is above 1"),
         (holm_with(lambda m: np.arange(1, m + 1)), "factors rise with p"),
         (hochbergs, "Benjamini and Hochberg"),
+        (hochberg_1988, "as Hochberg did in 1988"),
         (lambda p: np.minimum(1, np.maximum.accumulate(p * np.arange(len(p), 0, -1))), "sorted nothing"),
         (lambda p: 1.0 * p, "as they came"),
         (lambda p: p / 2, "put them back"),
         (returns(0.03), "one number for each"),
+        (lambda p: list(holm_with()(p))[::-1], "put them back"),
         (returns(np.zeros((1, 7))), r"has shape \(1, 7\)"),
         (returns(None), "returned None"),
-        (returns(np.full(3, np.nan)), "NaN"),
+        (returns(np.full(4, np.nan)), "NaN"),
         (raises, "it raised KeyError"),
         (None, "a function was asked for"),
     ],
@@ -175,6 +187,8 @@ WRONG = {
         (claim(measure=left_over), "left over from the call before"),
         (claim(others="rotary"), "a comparison needs two variants"),
         (claim(ours="rotatory"), "it raised ValueError"),
+        (claim(ours=["rotary"]), "'ours' is of type list; results are kept under it"),
+        (claim(others={"width": 3}), "'others' is of type dict; results are kept under it"),
         (claim(measure=returns(None)), "returned None"),
         (claim(measure=returns(float("nan"))), "a finite number"),
         (claim(measure=returns([1.0, 2.0])), "one number was asked for"),
@@ -189,7 +203,7 @@ WRONG = {
 }
 
 RIGHT = {
-    "10.1": [between(5, 40), between(0, 60.5), between(np.int64(70), np.float32(90)), between(0, 5) | {"why": "experience"}],
+    "10.1": [between(5, 40), between(0, 60.5), between(np.int64(70), np.float32(90)), between(0, 5) | {"why": "experience"}, between(0, 1)],
     "10.2": [
         ends_of_the_librarys,
         by_statistics,
@@ -201,6 +215,7 @@ RIGHT = {
         REFERENCE_CLAIM,
         claim(ours="none", others="rotary"),
         claim(measure=drawn, ours="with", others="without"),
+        claim(measure=won, ours="with", others="without"),
         claim(measure=lambda variant, seed: np.array([drawn(variant[0], seed)]), ours=("with", 1), others=("without", 1)),
     ],
 }
