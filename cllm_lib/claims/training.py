@@ -181,6 +181,18 @@ def optimizers(variant, seed):
     return _trained(CLLM, seed, name, rate)
 
 
+FULL_WIDTH = dict(d_model=512, n_layers=6, n_heads=8, d_ff=2_048, seq_len=32)  # as documented
+
+
+@experiment(variants=PROGRAMS, seeds=range(30, 50), fast=None)  # seeds that nothing was tried on before
+def first_epoch_at_full_width(variant, seed):
+    """The program at its documented size, repaired so far, for one epoch: losses of its batches 1, 5 and 9, and the mean of all."""
+    model = defects.program(CLLMConfig(WORDS, **FULL_WIDTH), PROGRAMS[variant], seed)
+    corpus = defects.hashed_corpus(load_corpus("sayings"), WORDS)
+    history = Trainer(model, corpus, batch_size=BATCH, seed=seed, **defects.program_training(PROGRAMS[variant])).fit(1)
+    return {f"batch {i}": float(history.losses[i - 1]) for i in LOGGED_BATCHES} | {"epoch 1": float(history.epoch_losses[0])}
+
+
 class TowardTheTarget(defects.GradientOfAnotherLoss):
     """The same with the other sign, so that a step carries a word towards the one that follows it."""
 
@@ -271,6 +283,10 @@ MENDED = (
     "The program with V = 10,000, 6 layers, 8 heads, its batches and its hashed ids at a quarter of its width, in float64: real "
     "attention, true gradients, weights that are not zero. As planned: plain gradient descent. Then Adam; then a second LayerNorm and the "
     "configured warm-up with it. At full width with one seed: benchmarks/REPAIR_LADDER.md."
+)
+AT_FULL_WIDTH = (
+    "The program at its documented size, its batches and its hashed ids, one epoch, 20 seeds: real attention, true gradients, weights that "
+    "are not zero. As planned: plain gradient descent. Then Adam; then a second LayerNorm and the configured warm-up with it."
 )
 SOLVED, ABOUT = 0.9, 0.25  # share of queries; nats that "~" allows
 
@@ -552,9 +568,9 @@ def _told(found):
     return "; ".join(f"{name} {one.interval:+.2f}" for name, one in found.items())
 
 
-def logged(measure):
-    """From a program's name to that measure of :func:`expected_losses`, one a seed."""
-    return lambda name: values("expected_losses", name, measure)
+def logged(measure, experiment="expected_losses"):
+    """From a program's name to that measure of :func:`expected_losses` or :func:`first_epoch_at_full_width`, one a seed."""
+    return lambda name: values(experiment, name, measure)
 
 
 @measured(
@@ -562,14 +578,14 @@ def logged(measure):
     "Loss should decrease from 9.2 to ~7.5 in first epoch",
     "001, 002",
     section="Expected Outcomes",
-    experiment=MENDED,
-    change_our_mind="A last batch of the first epoch at 7.75 or below: as planned, or in ten seeds at full width with Adam.",
+    experiment=AT_FULL_WIDTH,
+    change_our_mind="A last batch of the first epoch at 7.75 or below, as planned.",
     comparisons=len(PROGRAMS),
 )
 def first_epoch():
     """The last batch of the first epoch."""
-    found = beyond(logged("batch 9"), 7.5, "the 7.5 expected, end of epoch 1")
-    told = f"last batch of the first epoch, above 7.5: {_told(found)}; at full width one seed with Adam has about 7.5 as the epoch's mean"
+    found = beyond(logged("batch 9", "first_epoch_at_full_width"), 7.5, "the 7.5 expected, end of epoch 1")
+    told = f"last batch of the first epoch, above 7.5: {_told(found)}"
     return told, expected(found, ABOUT), list(found.values())
 
 
@@ -617,7 +633,7 @@ def first_three_epochs():
     "Batch 1: loss = 9.2103, Batch 5: 8.7543, Batch 10: 8.3421",
     "003",
     section="Expected Results, Console output",
-    experiment=f"{MENDED} The last batch, the ninth, for the tenth.",
+    experiment=f"{AT_FULL_WIDTH} The last batch, the ninth, for the tenth.",
     change_our_mind="No batch more than a quarter of a nat above these, as planned.",
     comparisons=len(PROGRAMS),
 )
@@ -626,10 +642,10 @@ def batches_of_the_log():
     marks = dict(zip(LOGGED_BATCHES, LOG.values(), strict=True))
 
     def farthest(name):
-        return np.max([values("expected_losses", name, f"batch {i}") - loss for i, loss in marks.items()], axis=0)
+        return np.max([values("first_epoch_at_full_width", name, f"batch {i}") - loss for i, loss in marks.items()], axis=0)
 
     found = beyond(farthest, 0.0, "what was expected, the worst of batches 1, 5 and 9")
-    first = values("expected_losses", "as planned", "batch 1").mean()
+    first = values("first_epoch_at_full_width", "as planned", "batch 1").mean()
     told = f"the batch farthest above its expectation: {_told(found)}; the first batch is {first:.4f} in the mean"
     return told, expected(found, ABOUT), list(found.values())
 

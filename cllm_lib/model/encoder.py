@@ -134,7 +134,14 @@ def side_by_side(sentences):  # B arrays of ids -> (B, T), (B, T) bools
     tokens : ndarray of int, shape (B, T)
     is_token : ndarray of bool, shape (B, T)
         False where something was filled up.
+
+    Raises
+    ------
+    ValueError
+        If there is no sentence.
     """
+    if len(sentences) == 0:
+        raise ValueError("there is no sentence to put side by side with others: give one at least")
     lengths = np.array([len(ids) for ids in sentences])
     is_token = np.arange(lengths.max()) < lengths[:, None]
     tokens = np.zeros(is_token.shape, dtype=np.int64)

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 from scipy.stats import norm
 
 from cllm_lib.model import encoder as module
-from cllm_lib.model.encoder import EncoderConfig, gelu_forward, load_encoder, mean_of_tokens, unit_rows
+from cllm_lib.model.encoder import EncoderConfig, gelu_forward, load_encoder, mean_of_tokens, side_by_side, unit_rows
 from cllm_lib.text import data_file
 
 CONFIG = {
@@ -197,6 +197,11 @@ def test_no_sentences_give_no_rows(good):
     encoder = load_encoder(good)
     assert encoder.embed([]).shape == (0, 8)
     assert encoder.tokens([]) == []
+
+
+def test_nothing_has_nothing_to_stand_beside():
+    with pytest.raises(ValueError, match="there is no sentence to put side by side"):
+        side_by_side([])
 
 
 def test_odd_characters_are_read(real):

@@ -107,31 +107,35 @@ def _feed(x, weights, gate=gelu):
     return gate(x @ weights["expand_weight"] + weights["expand_bias"]) @ weights["contract_weight"] + weights["contract_bias"]
 
 
-def random_layer(generator, width=6, inner=10, small=1.0):
-    """A layer's parameters, and something that stands in attention's place and mixes the positions."""
+def random_layer(generator, size=1.0, width=6, inner=10):
+    """A layer's parameters; `size` is that of what reaches the second norm."""
 
     def norm():
         return {"gain": generator.normal(1, 0.3, width), "bias": generator.normal(0, 0.3, width)}
 
-    layer = {"attention": {"matrix": small * generator.normal(size=(width, width))}, "attention_norm": norm(), "feed_forward_norm": norm()}
+    layer = {"attention": {"matrix": generator.normal(size=(width, width))}, "attention_norm": norm(), "feed_forward_norm": norm()}
     layer["feed_forward"] = {
         "expand_weight": generator.normal(size=(width, inner)),
         "expand_bias": generator.normal(size=inner),
         "contract_weight": generator.normal(size=(inner, width)),
         "contract_bias": generator.normal(size=width),
     }
+    for part, names in (("attention_norm", ("gain", "bias")), ("feed_forward", ("contract_weight", "contract_bias"))):
+        for name in names:
+            layer[part][name] *= size
     return layer
 
 
 def _mixing(x, parameters):
+    """What stands in attention's place; it mixes the positions."""
     return (np.cumsum(x, axis=1) + x.sum(axis=1, keepdims=True)) @ parameters["matrix"]
 
 
 def examine_encoder_layer(answer):
-    """Against the formulas written out, with another function in attention's place; small numbers show eps."""
+    """Against the formulas written out, with another function in attention's place; small numbers before a norm show its eps."""
     generator = np.random.default_rng(13)
-    for size, shape in ((1.0, (2, 5, 6)), (1.0, (1, 3, 6)), (1e-4, (2, 4, 6))):
-        layer, x = random_layer(generator), size * generator.normal(size=shape)
+    for first_size, second_size, shape in ((1.0, 1.0, (2, 5, 6)), (1.0, 1.0, (1, 3, 6)), (1e-4, 1.0, (2, 4, 6)), (1.0, 1e-4, (2, 4, 6))):
+        layer, x = random_layer(generator, second_size), first_size * generator.normal(size=shape)
         found = array(call(answer, x, layer, _mixing), shape, "the result", "a layer keeps the shape of x.")
         first, second, feed = layer["attention_norm"], layer["feed_forward_norm"], partial(_feed, weights=layer["feed_forward"])
         attended = _mixing(x, layer["attention"])
@@ -159,11 +163,14 @@ def examine_encoder_layer(answer):
             "The first norm is missing: one follows attention, too.": _norm(x + attended + feed(x + attended), second),
             "tanh stands where GELU should.": _norm(middle + feed(middle, gate=np.tanh), second),
             "ReLU stands where GELU should.": _norm(middle + feed(middle, gate=lambda y: np.maximum(y, 0.0)), second),
+            "Nothing stands between the two matrices of the feed-forward part: your gelu belongs there.": _norm(
+                middle + feed(middle, gate=lambda y: y), second
+            ),
             "Attention is not in it: call attention(x, layer['attention']).": _norm(_norm(x, first) + feed(_norm(x, first)), second),
             "You normalise first and add afterwards. Here the norm takes the sum.": (
                 (x + _norm(attended, first)) + _norm(feed(x + _norm(attended, first)), second)
             ),
-            "Right for numbers of ordinary size; for small ones the eps of the norms shows. This model has 1e-12: eps=1e-12.": _norm(
+            "Right for numbers of ordinary size; for small ones the eps of the norms shows. It is 1e-12 in both: eps=1e-12.": _norm(
                 loose + feed(loose), second, 1e-5
             ),
         }

@@ -99,6 +99,11 @@ def added_after_the_norm(x, layer, attention):
     return x + normed(fed(x, layer), **layer["feed_forward_norm"])
 
 
+def other_eps_in_the_second(x, layer, attention):
+    x = normed(x + attention(x, layer["attention"]), **layer["attention_norm"])
+    return normed(x + fed(x, layer), **layer["feed_forward_norm"], eps=1e-5)
+
+
 def layer_in_place(x, layer, attention):
     x += attention(x, layer["attention"])
     x = normed(x, **layer["attention_norm"])
@@ -180,6 +185,8 @@ WRONG = {
         (no_first_norm, "The first norm is missing"),
         (lambda x, layer, attention: encoder_layer(x, layer, attention, gate=np.tanh), "tanh stands where"),
         (lambda x, layer, attention: encoder_layer(x, layer, attention, gate=lambda y: np.maximum(y, 0)), "ReLU stands where"),
+        (lambda x, layer, attention: encoder_layer(x, layer, attention, gate=lambda y: y), "Nothing stands between"),
+        (other_eps_in_the_second, "1e-12 in both"),
         (no_attention, "Attention is not in it"),
         (added_after_the_norm, "normalise first and add afterwards"),
         (lambda x, layer, attention: encoder_layer(x, layer, attention, eps=1e-5), "eps=1e-12"),
