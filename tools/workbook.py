@@ -31,7 +31,7 @@ make fresh CHAPTER=01    set your chapter 01 aside and get a new one
 make test                check everything: lint, unit tests, every notebook
 make test-all            the same and the slow tests
 make bench               time training, lattices and the real model beside their peers (10 minutes, on an idle machine)
-make evidence            run every experiment behind the verdicts on the claims anew (half an hour; stop it as you like, it goes on)
+make evidence            run every experiment behind the verdicts on the claims anew (15 minutes; stop it as you like, it goes on)
 make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks
