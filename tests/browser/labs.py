@@ -89,7 +89,7 @@ def kernel_is_idle(lab):
 def open_chapter(page, lab, name):
     page.set_default_timeout(30_000)
     page.goto(f"{lab}/lab/tree/{name}?token={TOKEN}&reset")
-    page.get_by_role("heading", name=re.compile(r"^0\d · ")).first.wait_for()
+    page.get_by_role("heading", name=re.compile(r"^\d\d · ")).first.wait_for()
     wait_for(lambda: kernel_is_idle(lab), 60)
 
 

@@ -59,6 +59,7 @@ def type_number(page, name, number):
     page.keyboard.press("Control+a")
     page.keyboard.type(str(number))
     page.keyboard.press("Enter")
+    page.wait_for_timeout(500)  # what the kernel answers must not come while the next field is being typed in
 
 
 def test_the_keyboard_is_enough(page, lab, tmp_path):
