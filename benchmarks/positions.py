@@ -16,7 +16,7 @@ from benchmarks.run import describe_machine, say, table
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.experiments import run
 from cllm_lib.files import write_whole
-from cllm_lib.lattice.spirals import ulam_coordinates
+from cllm_lib.lattice.biases import ulam_distances
 from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.statistics import interval
@@ -49,12 +49,6 @@ class ShortText(Corpus):
     def batches_per_epoch(self, batch_size, seq_len):
         """As :meth:`cllm_lib.text.Corpus.batches_per_epoch`."""
         return super().batches_per_epoch(batch_size, SHORT)
-
-
-def ulam_distances(time):  # -> (T, T)
-    """How far apart two positions lie on Ulam's square spiral, position 0 at its centre."""
-    x, y = ulam_coordinates(np.arange(1, time + 1))
-    return np.hypot(x[:, None] - x, y[:, None] - y)
 
 
 def build(variant, vocab_size, seed, **sizes):

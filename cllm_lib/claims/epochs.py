@@ -19,8 +19,8 @@ import numpy as np
 
 from cllm_lib.claims.evidence import experiment, runs
 from cllm_lib.claims.judging import effect, measured, verdict
+from cllm_lib.lattice.biases import ulam_distances
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities
-from cllm_lib.lattice.spirals import ulam_coordinates
 from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
@@ -36,12 +36,6 @@ TUNING_SEEDS, SEEDS = range(3), range(3, 13)
 HORIZONS = {"sayings": 20, "prose": 10, "patterns": 6}  # epochs
 STEPS_BETWEEN = {"sayings": 3, "prose": 12, "patterns": 25}  # evaluations: two to five an epoch
 STRENGTH = 1_000.0  # of both pulls, chosen in chapter 08 and not tuned here
-
-
-def ulam_distances(time):  # -> (T, T)
-    """How far apart two positions lie on Ulam's square spiral."""
-    x, y = ulam_coordinates(np.arange(1, time + 1))
-    return np.hypot(x[:, None] - x, y[:, None] - y)
 
 
 def alike(vocabulary):  # -> (V, V)

@@ -6,6 +6,7 @@ Shapes: B batch, H heads, T queries, S keys.
 import numpy as np
 
 from cllm_lib.checks import non_negative_integer, positive_integer
+from cllm_lib.lattice.spirals import ulam_coordinates
 
 
 def alibi_slopes(n_heads):  # -> (H,)
@@ -46,6 +47,12 @@ def token_distances(time, start=0):  # -> (T, start + T)
     """|i - j| between the queries at the positions from `start` on (rows) and the keys at those from 0 on (columns)."""
     time, start = positive_integer(time, "time"), non_negative_integer(start, "start")
     return np.abs(np.arange(start, start + time)[:, None] - np.arange(start + time))
+
+
+def ulam_distances(time):  # -> (T, T)
+    """How far apart two positions lie on Ulam's square spiral, position 0 at its centre."""
+    x, y = ulam_coordinates(np.arange(1, time + 1))
+    return np.hypot(x[:, None] - x, y[:, None] - y)
 
 
 def distance_bias(slopes, distances):  # (H,), (T, S) -> (H, T, S)

@@ -9,7 +9,6 @@ The model computes with the dequantised weights, in its own type. Packed integer
 them is for hardware that can.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cllm_lib.checks import finite_matrix, one_of
-from cllm_lib.files import write_whole
+from cllm_lib.files import digest, write_whole
 from cllm_lib.lattice.quantization import babai_quantize, bits_needed, dequantize, gptq, input_hessian, pack, round_to_nearest, unpack
 from cllm_lib.model.attention import PROJECTIONS
 from cllm_lib.model.cache import can_cache
@@ -312,7 +311,7 @@ def save_quantized(path, quantized):
             raise ValueError("this model's attention has distances or slopes of its own, and a file cannot bring them along")
     else:
         description["tokenizer"] = model.tokenizer.to_str()
-    description["sha256"] = _digest(arrays, description)
+    description["sha256"] = digest(arrays, description)
     write_whole(path, _safetensors().numpy.save(arrays, {KEY: json.dumps(description)}))
 
 
@@ -341,7 +340,7 @@ def load_quantized(path):
         raise ValueError(f"{path} is no ordinary file: name the file that save_quantized wrote")
     description, arrays = _read(path)
     try:
-        if _digest(arrays, description) != description["sha256"]:
+        if digest(arrays, description) != description["sha256"]:
             raise ValueError("its checksum is not the one that was written")
         return _rebuilt(description, arrays)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
@@ -422,16 +421,6 @@ def _brought_along(model):
     """What its attention is, where a configuration could not say it."""
     attention = model.layer.attention
     return type(attention), sorted(model.parameters), getattr(attention, "matrix", None) is None
-
-
-def _digest(arrays, description):
-    """SHA-256 over names, types, shapes and bytes, and over the description; safetensors itself would load a flipped bit."""
-    told = {name: value for name, value in description.items() if name != "sha256"}
-    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for name in sorted(arrays):
-        found.update(f"{name} {arrays[name].dtype.str} {arrays[name].shape}\n".encode())
-        found.update(np.asarray(arrays[name], order="C").tobytes())
-    return found.hexdigest()
 
 
 def _safetensors():

@@ -8,7 +8,6 @@ anything. It holds
 * in it the SHA-256 of all that: safetensors itself would load a flipped bit without a word.
 """
 
-import hashlib
 import json
 import stat
 import struct
@@ -17,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cllm_lib.files import write_whole
+from cllm_lib.files import digest, write_whole
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.text import load_corpus
@@ -195,17 +194,6 @@ def corpus_of(state, sources=None):
     return load_corpus(
         sources, vocab_size, validation_fraction=min(held_out, 0.9)
     )  # a text too short is refused for its words, not for this
-
-
-def digest(arrays, description):
-    """SHA-256 over names, types, shapes and bytes of all arrays, in the order of their names, and over the description."""
-    told = {name: value for name, value in description.items() if name != "sha256"}
-    found = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
-    for name in sorted(arrays):
-        array = np.asarray(arrays[name], order="C")
-        found.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-        found.update(array.tobytes())
-    return found.hexdigest()
 
 
 # Writing

@@ -221,12 +221,12 @@ def test_foreign_files_are_named_as_such(written, tmp_path):
 
 def forged(written, change):
     """A file with other contents and a checksum that fits them."""
-    from cllm_lib.model.quantized import _digest
+    from cllm_lib.files import digest
 
     length = int.from_bytes(written[:8], "little")
     description, arrays = json.loads(json.loads(written[8 : 8 + length])["__metadata__"][KEY]), load(written)
     change(description, arrays)
-    description["sha256"] = _digest(arrays, description)
+    description["sha256"] = digest(arrays, description)
     return save(arrays, {KEY: json.dumps(description)})
 
 
