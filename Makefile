@@ -5,9 +5,9 @@ CHAPTER ?=
 LAB_ARGS ?=
 RUN = $(PYTHON) tools/workbook.py
 
-.PHONY: help lab fresh test test-all bench evidence pretrained notebooks lint lock docs clean setup
+.PHONY: help lab fresh test test-elsewhere test-ci test-all bench evidence pretrained notebooks lint lock docs clean setup
 
-help setup test test-all bench evidence pretrained notebooks lint lock docs clean:
+help setup test test-elsewhere test-ci test-all bench evidence pretrained notebooks lint lock docs clean:
 	@$(RUN) $@
 
 lab:

@@ -356,6 +356,7 @@ def cluster():
         yield cluster
 
 
+@pytest.mark.elsewhere
 def test_a_cluster_gives_the_same_digits_even_when_a_worker_dies(cluster, tmp_path):
     log = tmp_path / "log"
     here = run(train, [16, 24], range(4))
@@ -376,6 +377,7 @@ def test_a_cluster_gives_the_same_digits_even_when_a_worker_dies(cluster, tmp_pa
     assert found == run(measure, [16, 24], range(4), n_jobs=2)
 
 
+@pytest.mark.elsewhere
 def test_a_client_will_do_and_results_stay_in_the_cache(cluster, tmp_path, calls):
     with cluster.get_client() as client:
         once = run(counted, ["x"], [0, 1], backend="dask", address=client, cache=tmp_path)
@@ -384,11 +386,13 @@ def test_a_client_will_do_and_results_stay_in_the_cache(cluster, tmp_path, calls
     assert calls == []
 
 
+@pytest.mark.elsewhere
 def test_an_exception_on_a_cluster_names_its_task(cluster):
     with pytest.raises(RuntimeError, match="variant 'x', seed 2, text 'prose': KeyError: 'the cause'"):
         run(fail_at_two, ["x"], [0, 1, 2], ["prose"], backend="dask", address=cluster.scheduler_address)
 
 
+@pytest.mark.elsewhere
 def test_a_worker_with_another_library_is_refused(cluster, monkeypatch):
     versions = ("another", *experiments._versions()[1:])
     monkeypatch.setattr(experiments, "_versions", lambda: versions)

@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cllm_lib import load_corpus
@@ -40,7 +40,6 @@ def slowly(tokens, size, word, u, v):
     return smoothed(trigrams, lambda key: key[:2] == (u, v), two)
 
 
-@settings(max_examples=80, deadline=None)
 @given(texts, st.data())
 def test_it_is_the_formula_of_the_paper(text, data):
     size, tokens = text
@@ -48,7 +47,6 @@ def test_it_is_the_formula_of_the_paper(text, data):
     assert KneserNeyTrigram(tokens, size).probability(word, (u, v)) == pytest.approx(slowly(tokens, size, word, u, v), rel=1e-12)
 
 
-@settings(max_examples=80, deadline=None)
 @given(texts, st.lists(st.integers(0, 5), max_size=3))
 def test_the_chances_of_all_words_sum_to_one(text, context):
     size, tokens = text

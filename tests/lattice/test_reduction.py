@@ -89,13 +89,11 @@ def ntru_like(n, q, random):
     return top + [[0] * n + [q * int(i == j) for j in range(n)] for i in range(n)]
 
 
-@settings(deadline=None, max_examples=120)
 @given(basis=bases(), delta=st.sampled_from(DELTAS))
 def test_the_lattice_stays_the_same_and_the_basis_is_reduced(basis, delta):
     assert_lll(basis, delta, *lll_reduce(basis, delta))
 
 
-@settings(deadline=None, max_examples=60)
 @given(basis=bases(largest=5, most=100), delta=st.sampled_from(DELTAS))
 def test_reduced_is_what_the_paper_calls_so(basis, delta):
     assert is_lll_reduced(basis, delta) == reduced_by_definition(basis, delta)
@@ -108,21 +106,21 @@ def test_on_the_limit_is_reduced_and_just_below_is_not():
     assert is_lll_reduced([[1, 1, 1], [1, -1, 0]], Fraction(2, 3))
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=settings().max_examples // 4)
 @given(random=st.randoms(use_true_random=False), bits=st.sampled_from([20, 60, 100]), delta=st.sampled_from([Fraction(3, 4), 0.99]))
 def test_knapsacks(random, bits, delta):
     basis = knapsack(16, bits, random)
     assert_lll(basis, delta, *lll_reduce(basis, delta))
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=settings().max_examples // 4)
 @given(random=st.randoms(use_true_random=False), q=st.sampled_from([31, 2048, 2**61 - 1]))
 def test_ntru_like(random, q):
     basis = ntru_like(8, q, random)
     assert_lll(basis, Fraction(3, 4), *lll_reduce(basis))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=settings().max_examples // 4)
 @given(basis=bases(largest=8, most=1000))  # SymPy rounds multiples beyond 2^53 by way of floats
 def test_sympys_reduction_is_reduced_and_of_the_same_lattice(basis):
     theirs, _ = domain(basis).lll_transform()
@@ -177,6 +175,24 @@ def test_another_lattice_is_found_out(monkeypatch):
         lll_reduce(knapsack(10, 80, random.Random(5)))
 
 
+def test_floating_point_that_goes_in_circles_gives_up(monkeypatch):
+    """With a delta above 1 two rows of one length would be swapped for ever; rounding can do the same."""
+    monkeypatch.setattr(reduction, "SLACK", -0.5)
+    rows, visits = reduction._with_transform(np.array([[3, 0], [0, 3]], dtype=object)), []
+    make_small = reduction._make_small
+
+    def counted(*arguments):
+        visits.append(arguments[1])
+        assert len(visits) < 1_000, "it does not give up"
+        return make_small(*arguments)
+
+    monkeypatch.setattr(reduction, "_make_small", counted)
+    left, seems_reduced = reduction._reduce_in_floats(rows, 2, Fraction(3, 4))
+    assert not seems_reduced
+    assert sorted(map(tuple, left.tolist())) == sorted(map(tuple, rows.tolist()))  # the same lattice all the same
+    assert len(visits) == 2 * 2 + 3 * 2 * 2 * 2 + 1  # entries of two bits: as many as the potential allows for, and one more
+
+
 @pytest.mark.parametrize("n", [40, 64])
 def test_large_knapsacks_need_no_help_of_integers(n):
     basis = np.array(knapsack(n, 2 * n, random.Random(n)), dtype=object)
@@ -185,7 +201,6 @@ def test_large_knapsacks_need_no_help_of_integers(n):
     assert is_lll_reduced(rows[:, : n + 1])
 
 
-@settings(deadline=None, max_examples=40)
 @given(basis=bases(largest=12))
 def test_floating_point_alone_keeps_the_lattice(basis):
     reduced, transform = lll_reduce(basis, certified=False)
@@ -221,7 +236,6 @@ def test_nothing_is_surely_reduced_that_is_not_by_a_hair(scale, step):
     assert is_lll_reduced(lovasz) == (step > 0)
 
 
-@settings(deadline=None, max_examples=100)
 @given(basis=bases(largest=12), loose=st.sampled_from(DELTAS), strict=st.sampled_from(DELTAS), random=st.randoms(use_true_random=False))
 def test_what_is_surely_reduced_is_reduced(basis, loose, strict, random):
     nearly = lll_reduce(basis, loose)[0]
@@ -238,7 +252,6 @@ def test_of_random_bases_floating_point_proves_nearly_all():
     assert sum(reduction._surely_reduced(basis, Fraction(3, 4)) for basis in reduced) >= 18
 
 
-@settings(deadline=None)
 @given(basis=bases(largest=6, most=1000))
 def test_each_step_keeps_the_lattice_and_each_swap_lowers_the_potential(basis):
     steps = list(lll_steps(basis))
@@ -280,7 +293,6 @@ def test_gausss_steps_lead_there_and_each_is_shorter_or_a_swap(basis):
         assert swapped or ((before[0] == after[0]).all() and after[1] @ after[1] < before[1] @ before[1])
 
 
-@settings(deadline=None)
 @given(basis=bases(largest=6))
 def test_gram_schmidt_in_fractions(basis):
     orthogonal, mu = gram_schmidt(basis)
@@ -299,7 +311,6 @@ def test_gram_schmidt_in_floats_agrees_with_fractions(seed, n):
     np.testing.assert_allclose(mu, exact_mu.astype(float), rtol=1e-7, atol=1e-7)
 
 
-@settings(deadline=None)
 @given(basis=bases(largest=6, most=10**6), random=st.randoms(use_true_random=False))
 def test_babai_leaves_at_most_half_of_each_gram_schmidt_vector(basis, random):
     target = [Fraction(random.randint(-(10**9), 10**9), random.randint(1, 100)) for _ in basis[0]]
@@ -326,7 +337,6 @@ def test_babai_rounds_a_tie_to_the_even_number():
         assert babai_nearest_plane([[1]], [number + 1]).tolist() == [2]
 
 
-@settings(deadline=None, max_examples=40)
 @given(basis=bases(largest=4, most=30))
 def test_the_shortest_vector_is_found_by_trying_a_box(basis):
     reduced = lll_reduce(basis, 1)[0]
@@ -360,7 +370,7 @@ def test_the_shortest_vector_of_a_famous_lattice():
     assert sorted(map(abs, shortest_vector(huge))) == [0, 1]
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=settings().max_examples // 4)
 @given(basis=bases(largest=8, most=10**6))
 def test_no_shortest_vector_is_longer_than_lll_promises_or_minkowski_allows(basis):
     n = len(basis)
@@ -402,7 +412,6 @@ def test_measures_of_lattices_known_by_heart():
     assert minkowski_bound([[3, 4]]) == pytest.approx(5)  # in one dimension the ball is the interval: sharp
 
 
-@settings(deadline=None, max_examples=40)
 @given(basis=bases(largest=8, most=1000))
 def test_measures_are_those_of_a_determinant_in_floats(basis):
     volume = math.sqrt(gram_determinant(basis))
@@ -411,7 +420,6 @@ def test_measures_are_those_of_a_determinant_in_floats(basis):
     assert hermite_factor(basis) == pytest.approx(lengths[0] / volume ** (1 / len(basis)), rel=1e-6)
 
 
-@settings(deadline=None)
 @given(random=st.randoms(use_true_random=False), n=st.integers(1, 8), bound=st.sampled_from([1, 3, 10**20]))
 def test_unimodular_is_a_determinant_of_one(random, n, bound):
     matrix = [[random.randint(-bound, bound) for _ in range(n)] for _ in range(n)]

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
@@ -23,7 +23,6 @@ def build(config=CONFIG, seed=0, **parts):
     return spread_out(CLLM(config, seed=seed, **parts), seed)
 
 
-@settings(max_examples=80, deadline=None)
 @given(
     head=st.integers(1, 5),
     n_heads=st.integers(1, 3),

@@ -459,7 +459,7 @@ def test_random_bytes_give_an_error_or_an_encoder(good, tmp_path, name, examples
     at = st.one_of(st.integers(0, 3_000), st.integers(0, len(content)))
     edits = st.lists(st.tuples(at, st.integers(0, 8), st.binary(max_size=8)), min_size=1, max_size=3)
 
-    @settings(max_examples=examples, deadline=None, database=None)
+    @settings(max_examples=examples, database=None)
     @given(edits=edits)
     def run(edits):
         data = content

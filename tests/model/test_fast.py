@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
@@ -45,7 +45,6 @@ def assert_same_step(quick, plain, tokens, targets):
         np.testing.assert_allclose(quick.gradients[name], gradient, rtol=allowed, atol=allowed * largest, err_msg=name)
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     head=st.integers(1, 5),
     n_heads=st.integers(1, 3),

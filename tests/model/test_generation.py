@@ -3,7 +3,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
@@ -48,20 +48,17 @@ def dyadic(choose):
     return [b - a for a, b in zip([0, *cuts], [*cuts, 64], strict=True)]
 
 
-@settings(max_examples=300, deadline=None)
 @given(dyadic(), st.none() | st.integers(1, 12))
 def test_top_k_is_the_slow_choice(weights, top_k):
     np.testing.assert_allclose(keep_top_k(np.array(weights) / 64, top_k), slow_choice(weights, top_k, None), rtol=1e-14)
 
 
-@settings(max_examples=300, deadline=None)
 @given(dyadic(), st.none() | st.integers(1, 64).map(lambda n: n / 64) | st.floats(0, 1, exclude_min=True))
 def test_top_p_is_the_slow_choice(weights, top_p):
     """A sum that just reaches p, in 64ths, is enough."""
     np.testing.assert_allclose(keep_top_p(np.array(weights) / 64, top_p), slow_choice(weights, None, top_p), rtol=1e-14)
 
 
-@settings(max_examples=300, deadline=None)
 @given(
     logits=st.lists(st.integers(-6, 6).map(lambda n: n / 2), min_size=1, max_size=10),
     temperature=st.sampled_from([0.25, 0.7, 1.0, 2.0, 10.0]),
@@ -215,7 +212,6 @@ def test_temperature_zero_takes_the_likeliest_token(model):
         assert tokens[position] == model.logits(context[None])[0, -1].argmax()
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     n_heads=st.integers(1, 3),
     n_layers=st.integers(1, 2),

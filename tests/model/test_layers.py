@@ -2,7 +2,7 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -58,7 +58,6 @@ def _check(forward, backward, reference, arrays, generator):
 sizes = st.integers(1, 5)
 
 
-@settings(deadline=None)
 @given(leading=st.lists(sizes, min_size=1, max_size=2), n=sizes, m=sizes, seed=st.integers(0, 1000))
 def test_linear(leading, n, m, seed):
     generator = np.random.default_rng(seed)
@@ -66,7 +65,6 @@ def test_linear(leading, n, m, seed):
     _check(layers.linear_forward, layers.linear_backward, lambda x, w, b: anp.dot(x, w) + b, arrays, generator)
 
 
-@settings(deadline=None)
 @given(leading=st.lists(sizes, min_size=1, max_size=2), width=st.integers(2, 7), seed=st.integers(0, 1000))
 def test_layer_norm(leading, width, seed):
     generator = np.random.default_rng(seed)
@@ -79,7 +77,6 @@ def test_layer_norm(leading, width, seed):
     _check(layers.layer_norm_forward, layers.layer_norm_backward, reference, arrays, generator)
 
 
-@settings(deadline=None)
 @given(batch=sizes, time=sizes, width=sizes, inner=sizes, seed=st.integers(0, 1000))
 def test_feed_forward(batch, time, width, inner, seed):
     generator = np.random.default_rng(seed)

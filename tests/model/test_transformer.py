@@ -60,7 +60,7 @@ def test_gradients_agree_with_automatic_differentiation(shape, tied, start):
         np.testing.assert_allclose(gradient, expected[name], rtol=1e-10, atol=1e-10 * largest, err_msg=name)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(
     head=st.integers(1, 4),
     n_heads=st.integers(1, 3),

@@ -2,7 +2,7 @@
 
 import nbformat
 import pytest
-from notebooks.books import MACHINES, NAMES, check_pictures, load_tool, may_differ, read, texts
+from notebooks.books import MACHINES, NAMES, load_tool, may_differ, read, texts
 
 writer = load_tool("execute_notebooks")
 
@@ -13,14 +13,6 @@ def without_what_may_differ(notebook):
         if may_differ(cell):
             cell.outputs = []
     return notebook
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
-class TestPictures:
-    def test_an_execution_draws_the_stored_pictures(self, name):
-        """In every `make test` the browser's run is held to this, where there is a browser."""
-        check_pictures(writer.execute(read(name)), read(name))
 
 
 @pytest.mark.slow

@@ -21,6 +21,7 @@ def solutions(name, count):
     return {number: solution(cards[number][0]) for number in list(cards)[:count]}
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize("name", NAMES)
 class TestSolved:
     def test_all_on_another_machine(self, name):

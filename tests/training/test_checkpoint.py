@@ -103,7 +103,7 @@ def test_fixed_slopes_need_their_part_again(corpus, tmp_path):
     np.testing.assert_array_equal(loaded.logits([[1, 2, 3]]), model().logits([[1, 2, 3]]))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(stops=st.lists(st.integers(1, 12), min_size=1, max_size=5), optimizer=st.sampled_from(list(OPTIMIZERS)))
 def test_wherever_and_however_often_it_is_broken_off(corpus, tmp_path, stops, optimizer):
     straight = Trainer(small(corpus), corpus, optimizer=optimizer, evaluate_every=5)
@@ -448,6 +448,11 @@ BAD = {
     "best weights too short": (with_arrays(lambda a: a.__setitem__("best", np.ones(3))), "the best weights are 3"),
     "no curve": (with_arrays(lambda arrays: arrays.pop("history.losses")), "lacks something.*history.losses"),
     "a curve with two axes": (with_arrays(lambda a: a.__setitem__("history.losses", np.ones((2, 2)))), "is no column"),
+    "curves of unequal length": (with_arrays(lambda a: a.__setitem__("history.epochs", np.ones(3))), r"history\.epochs has 3 entries"),
+    "validation without its steps": (
+        with_arrays(lambda a: a.__setitem__("history.validation_steps", np.ones(7))),
+        "validation_steps has 7",
+    ),
     "a model of a billion words": (put("vocab_size", 10**9, "config"), "speaks of a larger model"),
     "a model of a billion layers": (put("n_layers", 10**9, "config"), "speaks of a larger model"),
     "heads that do not divide": (put("n_heads", 3, "config"), "not divisible"),
@@ -544,7 +549,7 @@ def mutations(good):
 
 @pytest.mark.parametrize("examples", [200, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_random_bytes_give_an_error_or_a_model(good, tmp_path, examples):
-    @settings(max_examples=examples, deadline=None, database=None)
+    @settings(max_examples=examples, database=None)
     @given(data=mutations(good))
     def run(data):
         fuzz(tmp_path / "fuzz.safetensors", data)

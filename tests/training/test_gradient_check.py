@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
@@ -144,7 +144,6 @@ def test_compared_entries_are_those_asked_for_and_the_array_is_left_alone(x):
     np.testing.assert_array_equal(x["x"], before)
 
 
-@settings(deadline=None)
 @given(st.floats(0.0, 180.0), st.integers(2, 6), st.floats(-200.0, 200.0), st.floats(-200.0, 200.0), st.integers(0, 1000))
 def test_the_angle_is_the_one_that_was_drawn(degrees, size, first_power, second_power, seed):
     """Two vectors at a known angle, turned together at random, of any length that float64 can hold."""

@@ -141,6 +141,14 @@ def test_an_error_in_a_thread_is_not_lost(monkeypatch):
         optimizers.share_out(work, [0, 1])
 
 
+@pytest.mark.parametrize(("counted", "threads"), [(3, 3), (None, 1)])
+def test_where_nobody_says_which_processors_are_ours_all_are_counted(monkeypatch, counted, threads):
+    """macOS and Windows have no sched_getaffinity, and a system may not know its count of processors."""
+    monkeypatch.delattr(optimizers.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(optimizers.os, "cpu_count", lambda: counted)
+    assert optimizers._processors() == threads
+
+
 def test_a_browser_starts_no_threads(monkeypatch):
     monkeypatch.setattr(optimizers.sys, "platform", "emscripten")
     assert optimizers._processors() == 1
@@ -185,6 +193,12 @@ def test_adamw_shrinks_weights_apart_from_the_step():
     AdamW(0.1, weight_decay=0.2).step(decayed, gradient)
     Adam(0.1).step(plain, gradient)
     np.testing.assert_allclose(decayed - plain, -0.1 * 0.2 * np.array([2.0, -3.0]), rtol=1e-12)
+
+
+def test_adamw_shrinks_weights_by_a_hundredth_of_the_rate_unless_told_otherwise():
+    weights = np.array([2.0, -3.0])
+    AdamW(0.1).step(weights, np.zeros(2))  # the default of PyTorch's AdamW, too
+    np.testing.assert_allclose(weights, (1.0 - 0.1 * 0.01) * np.array([2.0, -3.0]), rtol=1e-12)
 
 
 @pytest.mark.slow

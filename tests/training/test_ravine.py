@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracles import difference_gradient
 
@@ -10,7 +10,6 @@ from cllm_lib.training.ravine import ravine_gradient, ravine_loss, ravine_path
 coordinate = st.floats(-5.0, 5.0)
 
 
-@settings(deadline=None)
 @given(coordinate, coordinate, st.floats(0.0, 50.0))
 def test_the_gradient_is_the_slope_of_the_loss(x, y, curvature):
     point = np.array([x, y])

@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from words import words
 from workbook.answers import RIGHT, WRONG
 
 from cllm_lib.workbook.exercises import CHAPTERS, check, exercises_of
@@ -9,7 +10,15 @@ EXERCISES = {number: exercise for chapter in CHAPTERS for number, exercise in ex
 
 
 def cases(answers):
-    return [pytest.param(number, case, id=f"{number}-{i}") for number, several in answers.items() for i, case in enumerate(several)]
+    """Each answer as a case of its own, named by its exercise and by what it is: its function, or the words it must get."""
+    named = []
+    for number, several in answers.items():
+        for case in several:
+            answer, said = case if answers is WRONG else (case, None)
+            named.append(
+                pytest.param(number, case, id=f"{number}: {said or words(answer, 'answer') or getattr(answer, '__name__', answer)}")
+            )
+    return named
 
 
 def test_every_exercise_has_wrong_and_unusual_right_answers():
@@ -19,11 +28,11 @@ def test_every_exercise_has_wrong_and_unusual_right_answers():
 
 @pytest.mark.parametrize(("number", "case"), cases(WRONG))
 def test_a_wrong_answer_gets_a_message_of_its_own(number, case, capsys):
-    answer, words = case
+    answer, said_to_it = case
     returned = check(number, answer)
     said = capsys.readouterr().out
     assert said.startswith(f"{number} not yet: ")
-    assert re.search(words, said), said
+    assert re.search(said_to_it, said), said
     assert said.count("\n") == 1
     assert len(said) < 300
     assert returned is EXERCISES[number].reference

@@ -84,8 +84,9 @@ def _loss_label(history, losses, validation, levels):
 
 
 def _ticks(top):
-    step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 100, 1e3, 1e6, 1e12, math.inf) if top / step <= 7)
-    return [step * i for i in range(int(top / step) + 1)] if math.isfinite(step) else [0.0]
+    steps = (factor * 10.0**power for power in range(-1, 13) for factor in (1, 2, 5))
+    step = next((step for step in steps if top / step <= 7), None)
+    return [step * i for i in range(int(top / step) + 1)] if step else [0.0]
 
 
 def movements_svg(moved):

@@ -72,7 +72,7 @@ def with_zero_biases(model):
     return zeros | {name: array.copy() for name, array in model.parameters.items()}
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=settings().max_examples // 4)
 @given(n_layers=st.integers(1, 3), n_heads=st.integers(1, 3), d_head=st.integers(1, 4), time=st.integers(1, 6), seed=st.integers(0, 99))
 def test_all_repaired_it_is_the_sound_model(n_layers, n_heads, d_head, time, seed):
     config = CLLMConfig(11, d_model=n_heads * d_head, n_layers=n_layers, n_heads=n_heads, d_ff=7, seq_len=6)

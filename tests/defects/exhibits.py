@@ -1,0 +1,32 @@
+"""What the tests of the museum share: one small configuration, and how wrong a gradient is."""
+
+import numpy as np
+from oracles import random_batch, spread_out
+
+from cllm_lib import CLLMConfig, defects
+
+CONFIG = CLLMConfig(vocab_size=40, d_model=16, n_layers=2, n_heads=2, d_ff=24, seq_len=8)
+
+
+def largest_weight(model):
+    return np.abs(model.flat_parameters).max()
+
+
+def gradient_error(model, name, seed=0):
+    """Relative gap between the promised and the measured slope along a random direction in one tensor."""
+    tokens, targets = random_batch(model.config.vocab_size, 3, 8, seed)
+    _, gradients = model.loss_and_gradients(tokens, targets)
+    direction = np.random.default_rng(seed).standard_normal(gradients[name].shape)
+    array, before, values = model.parameters[name], model.parameters[name].copy(), []
+    for sign in (1, -1):
+        array[...] = before + sign * 1e-5 * direction
+        values.append(model.loss(tokens, targets))
+    array[...] = before
+    measured, promised = (values[0] - values[1]) / 2e-5, float((gradients[name] * direction).sum())
+    return abs(measured - promised) / max(abs(measured), abs(promised))
+
+
+def both(name, config=CONFIG, size=0.4):
+    """The patient and the healthy model, both moved away from their start."""
+    exhibit = defects.ALL[name]
+    return [spread_out(model, size=size) for model in (exhibit.patient(config), exhibit.healthy(config))]
