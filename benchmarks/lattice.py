@@ -93,7 +93,7 @@ def our_spiral():
     """Ours: the places of so many numbers on Ulam's spiral."""
     from cllm_lib.lattice.spirals import ulam_coordinates
 
-    numbers = np.arange(1, SPIRAL_SIZE + 1)
+    numbers = np.arange(1, SPIRAL_SIZE + 1, dtype=np.int64)
     return Call(lambda: ulam_coordinates(numbers))
 
 

@@ -260,7 +260,7 @@ def encoder_runs(encoder, calibration, judged, bits_list=BITS, variants=VARIANTS
                 "bits": bits,
                 "variant": variant,
                 "cosines": np.round((rows * full).sum(axis=1).astype(float), 5).tolist(),
-                "stays": (nearest(rows) == neighbours).astype(int).tolist(),
+                "stays": (nearest(rows) == neighbours).astype(np.int64).tolist(),
                 "stored_bits": max(matrix.bits for matrix in matrices.values()),
                 "bytes": sum(matrix.nbytes for matrix in matrices.values()),
             }
@@ -332,7 +332,7 @@ def least_error(hessian, act_order):
     On random targets the error is a twelfth of the sum of the squared lengths of the Gram-Schmidt vectors. Their product is the
     same for all bases, so the sum is least where all are as long.
     """
-    order = np.argsort(-np.diag(hessian), kind="stable") if act_order else np.arange(len(hessian))
+    order = np.argsort(-np.diag(hessian), kind="stable") if act_order else np.arange(len(hessian), dtype=np.int64)
     squares = np.diag(np.linalg.cholesky(hessian[np.ix_(order[::-1], order[::-1])])) ** 2
     return float(np.exp(np.log(squares).mean()) / squares.mean())
 

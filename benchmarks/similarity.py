@@ -115,7 +115,7 @@ def contestants(words, width):
     -------
     dict of str to (callable, int)
     """
-    ids, primes = np.arange(words), first_primes(words)
+    ids, primes = np.arange(words, dtype=np.int64), first_primes(words)
     embedding = np.random.default_rng(0).standard_normal((words, width)).astype(np.float32)
     few = slice(0, min(ROWS, words))
     pairs = len(ids[few]) * words

@@ -173,7 +173,7 @@ def holm(p_values):
     if p_values.ndim != 1 or len(p_values) == 0 or not ((p_values >= 0.0) & (p_values <= 1.0)).all():
         raise ValueError(f"p_values are {p_values.tolist()}: give a list of numbers from 0 to 1, one for each question")
     order = np.argsort(p_values)
-    raised = p_values[order] * np.arange(len(p_values), 0, -1)
+    raised = p_values[order] * np.arange(len(p_values), 0, -1, dtype=np.int64)
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(raised))
     return adjusted
@@ -251,7 +251,7 @@ def bootstrap_interval(statistic, n, generator, confidence=CONFIDENCE, rounds=2_
     tail = (1.0 - _share(confidence)) / 2.0
     found = [statistic(generator.integers(0, n, n)) for _ in range(rounds)]
     low, high = np.quantile(found, [tail, 1.0 - tail])
-    return Interval(float(statistic(np.arange(n))), float(low), float(high))
+    return Interval(float(statistic(np.arange(n, dtype=np.int64))), float(low), float(high))
 
 
 def kaplan_meier(times, reached):

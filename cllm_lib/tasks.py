@@ -61,12 +61,12 @@ class AssociativeRecall:
     @property
     def query_positions(self):
         """Where the input is a queried key, so that the target is its value."""
-        return np.arange(self.n_pairs, 3 * self.n_pairs, 2)
+        return np.arange(self.n_pairs, 3 * self.n_pairs, 2, dtype=np.int64)
 
     def sequences(self, count, generator):  # -> (count, 3 K)
         """Draw whole sequences."""
         n = self.n_pairs
-        told, asked = generator.permuted(np.tile(np.arange(n), (2, count, 1)), axis=-1)
+        told, asked = generator.permuted(np.tile(np.arange(n, dtype=np.int64), (2, count, 1)), axis=-1)
         value_of = generator.integers(n, size=(count, n))  # independent: or the values not yet asked for would help
         pairs = 2 * n + n * told + np.take_along_axis(value_of, told, axis=-1)
         answers = n + np.take_along_axis(value_of, asked, axis=-1)
@@ -172,8 +172,10 @@ class LetterTask:
         To whoever sees a heap, any letter of the heap may be the one asked for; the most frequent is the best guess.
         """
         letters, answers = self.sequences(count, generator, length)
-        seen = np.cumsum(letters[..., None] == np.arange(self.n_letters), axis=1)[:, :-1]  # (count, T - 1, n_letters)
-        best = seen.max(axis=-1) / np.arange(1, letters.shape[1])
+        seen = np.cumsum(letters[..., None] == np.arange(self.n_letters, dtype=np.int64), axis=1, dtype=np.int64)[
+            :, :-1
+        ]  # (count, T - 1, n_letters)
+        best = seen.max(axis=-1) / np.arange(1, letters.shape[1], dtype=np.int64)
         return float(best[self._asked(answers)[:, 1:]].mean())
 
     def _asked(self, answers):
@@ -222,8 +224,8 @@ class LastFollower(LetterTask):
 
     def answers(self, letters):  # (N, T) -> (N, T)
         """Read from left to right, and remember for each letter who came after it last."""
-        rows, answers = np.arange(len(letters)), np.empty_like(letters)
-        follower = np.full((len(letters), self.n_letters), self.n_letters)
+        rows, answers = np.arange(len(letters), dtype=np.int64), np.empty_like(letters)
+        follower = np.full((len(letters), self.n_letters), self.n_letters, dtype=np.int64)
         for t, letter in enumerate(letters.T):
             if t > 0:
                 follower[rows, letters[:, t - 1]] = letter

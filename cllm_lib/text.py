@@ -125,7 +125,7 @@ class Corpus:
     def positional_entropy(self, seq_len):
         """H(next | current, position in the sequence) over the training pairs."""
         inputs, targets = windows(self.train_tokens, seq_len)
-        positions = np.broadcast_to(np.arange(seq_len), inputs.shape)
+        positions = np.broadcast_to(np.arange(seq_len, dtype=np.int64), inputs.shape)
         return conditional_entropy(targets, given=inputs * seq_len + positions)
 
 

@@ -70,7 +70,7 @@ def reference_layer(states, p, n_heads, positions="none"):
 
             scores = anp.array([anp.sum(place(query[t], t) * place(key[s], s)) for s in range(t + 1)]) / width**0.5
             if positions == "distance_bias":
-                scores = scores - p("attention.slopes")[h] * np.arange(t, -1, -1)
+                scores = scores - p("attention.slopes")[h] * np.arange(t, -1, -1, dtype=np.int64)
             weights = anp.exp(scores) / anp.sum(anp.exp(scores))
             heads.append(sum(weights[s] * value[s][part] for s in range(t + 1)))
         attended = anp.concatenate(heads) @ p("attention.output_weight") + p("attention.output_bias")

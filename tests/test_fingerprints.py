@@ -24,7 +24,15 @@ def scaled(scale):
 DIFFERENT = [
     *(0, 1, True, 1.0, "1", b"1", None, 1j, np.float64(1), np.float32(1), np.int64(1), 0.1, 0.1 + 1e-17 + 2e-17, -0.0, 0.0),
     *((), [], {}, set(), (1,), [1], (1, (2,)), ((1, 2),), ("ab",), ("a", "b"), {"a": 1}, {"a": 2}, {1, 2}, {1, 3}),
-    *(np.arange(3), np.arange(3.0), np.arange(4), np.zeros((2, 3)), np.zeros((3, 2)), np.zeros(2000), np.eye(1, 2000, 1000)[0]),
+    *(
+        np.arange(3, dtype=np.int64),
+        np.arange(3.0),
+        np.arange(4, dtype=np.int64),
+        np.zeros((2, 3)),
+        np.zeros((3, 2)),
+        np.zeros(2000),
+        np.eye(1, 2000, 1000)[0],
+    ),
     *(AssociativeRecall(8), AssociativeRecall(9), AssociativeRecall),
     *(scaled(2), scaled(3), functools.partial(scaled, 2), functools.partial(scaled, scale=2), scaled),
     *(lambda x: x + 1, lambda x: x + 2, lambda y: y),
@@ -41,12 +49,24 @@ def test_different_values_are_described_differently():
 
 
 def test_equal_values_are_described_alike():
-    for one, other in [(scaled(2), scaled(2)), (np.arange(6)[::2], np.array([0, 2, 4])), ({"b", "a"}, {"a", "b"}), ("ab" * 2, "abab")]:
+    for one, other in [
+        (scaled(2), scaled(2)),
+        (np.arange(6, dtype=np.int64)[::2], np.array([0, 2, 4], dtype=np.int64)),
+        ({"b", "a"}, {"a", "b"}),
+        ("ab" * 2, "abab"),
+    ]:
         assert described(one) == described(other)
 
 
 PROGRAM = "import json, test_fingerprints as t; print(json.dumps([t.described(v) for v in t.PORTABLE]))"
-PORTABLE = [{"set", "of", "strings"}, AssociativeRecall(8), scaled(2), functools.partial(scaled, np.arange(3)), ("x", 0.1), np.exp]
+PORTABLE = [
+    {"set", "of", "strings"},
+    AssociativeRecall(8),
+    scaled(2),
+    functools.partial(scaled, np.arange(3, dtype=np.int64)),
+    ("x", 0.1),
+    np.exp,
+]
 
 
 @pytest.mark.parametrize("hash_seed", ["1", "2"])

@@ -77,7 +77,7 @@ def test_probabilities_of_a_text_use_the_two_words_before_each():
     assert found[1] == model.probability(held_out[1], held_out[:1])
     assert (found > 0).all()
     loss = -np.log(found).mean()
-    unigram = np.bincount(corpus.train_tokens, minlength=len(corpus.vocabulary)) + 1.0
+    unigram = np.bincount(corpus.train_tokens.astype(np.intp), minlength=len(corpus.vocabulary)) + 1.0
     assert loss < -np.log(unigram / unigram.sum())[held_out].mean() - 0.2
 
 

@@ -54,7 +54,7 @@ def test_several_files_are_added_not_replaced(tmp_path):
 
 def test_ids_follow_falling_frequency():
     corpus = load_corpus("prose")
-    counts = np.bincount(corpus.tokens, minlength=len(corpus.vocabulary))
+    counts = np.bincount(corpus.tokens.astype(np.intp), minlength=len(corpus.vocabulary))
     assert corpus.vocabulary[0] == "<unk>"
     assert counts[0] == 0
     assert (np.diff(counts[1:]) <= 0).all()

@@ -24,7 +24,7 @@ class Unnamed:
         ([], "[]"),
         ({}, "nothing given"),
         ({"rate": -1.0, "make": Adam}, "rate=-1.0, make=Adam"),
-        (np.array([1, 2]), "[1, 2]"),
+        (np.array([1, 2], dtype=np.int64), "[1, 2]"),
         (np.zeros((3, 5)), "float64 of shape (3, 5)"),
         ({"b", "a"}, "{'a', 'b'}"),
         (lambda: Adam(-1.0), "Adam(-1.0)"),

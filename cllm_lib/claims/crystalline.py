@@ -66,7 +66,7 @@ def generated_primes():
 )
 def lattice_values():
     """How many of the stored powers differ, and whether the primes matter to them."""
-    values, counts = np.unique(overflowing_lattice(np.arange(1, LOGGED_PRIMES + 1)), return_counts=True)
+    values, counts = np.unique(overflowing_lattice(np.arange(1, LOGGED_PRIMES + 1, dtype=np.int64)), return_counts=True)
     share = counts.max() / counts.sum()
     found = f"{len(values):,} different powers in {counts.sum():,} entries; {share:.0%} hold the same, {values[counts.argmax()]:.4g}"
     judged = verdict(len(values) == counts.sum(), "powers are kept as logarithms" if _logarithms_differ() else None)
@@ -143,7 +143,7 @@ def start_without_lattice(run):
 )
 def the_name_of_the_spiral():
     """Where the numbers lie by the program's formula, against Ulam's squared paper."""
-    n = np.arange(1, 10_001)
+    n = np.arange(1, 10_001, dtype=np.int64)
     on_grid, on_cone = ulam_coordinates(n), vogel_coordinates(n)
     apart = [plane_distances(x, y).mean() for x, y in (on_grid, on_cone)]
     found = f"from n to n + 1, mean for n to 10,000: {apart[1]:.0f} by the program's formula (Vogel 1979), {apart[0]:.0f} on Ulam's spiral"
@@ -178,9 +178,9 @@ def spiral_locality(run):
 
 
 def _rows_apart_on_vogel(limit=4096):
-    x, y = vogel_coordinates(np.arange(1, limit + 1))
+    x, y = vogel_coordinates(np.arange(1, limit + 1, dtype=np.int64))
     near = [nearest_numbers(x, y, place, 5)[1:] for place in zip(x, y, strict=True)]  # the nearest of all is the number itself
-    return np.abs(near - np.arange(limit)[:, None]).mean()
+    return np.abs(near - np.arange(limit, dtype=np.int64)[:, None]).mean()
 
 
 FASTER = 10.0  # the least of "10-100x"
@@ -320,7 +320,7 @@ def lattice_aware_attention():
 def lattice_aware_loss():
     """Slopes, renumbering and Goedel numbers, of the loss as coded and of the pull by features."""
     corpus = load_corpus("sayings")
-    words, ids = corpus.vocabulary, np.arange(len(corpus.vocabulary))
+    words, ids = corpus.vocabulary, np.arange(len(corpus.vocabulary), dtype=np.int64)
     model = LatticeLoss(CLLMConfig(len(words), d_model=16, n_layers=1, n_heads=2, d_ff=32, seq_len=16), seed=0)
     texts, embedding = windows(corpus.tokens, 16), model.parameters["embedding"]
     pull = LaplacianRegularizer(_likeness(words), 1000.0)

@@ -53,7 +53,7 @@ def loss_computation():
     gaps = {"as described": [], "clamped": []}
     for size in (1.0, 30.0, 1000.0):
         logits = np.random.default_rng(0).uniform(-size, size, (8, 50))
-        targets = np.arange(8)
+        targets = np.arange(8, dtype=np.int64)
         logits[0, 0], logits[1, 1] = size, -size
         true = cross_entropy_in_50_digits(logits, targets)
         gaps["as described"].append(abs(cross_entropy_forward(logits, targets)[0] / true - 1))
@@ -84,7 +84,7 @@ def cross_entropy_in_50_digits(logits, targets):
 def clamped_cross_entropy(logits, targets, least=1e-10):
     """The same from probabilities that are not let below `least`: no loss is larger than 23.03 then."""
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    at_target = weights[np.arange(len(targets)), targets] / weights.sum(axis=-1)
+    at_target = weights[np.arange(len(targets), dtype=np.int64), targets] / weights.sum(axis=-1)
     return float(-np.log(np.maximum(at_target, least)).mean())
 
 
@@ -557,7 +557,7 @@ def sentences(variant, seed):
     def say(prompt, count):
         return generate(model, prompt, count, temperature=0)[len(prompt) :]
 
-    starts = np.linspace(0, len(corpus.tokens) - 2, PROMPTS).astype(int)
+    starts = np.linspace(0, len(corpus.tokens) - 2, PROMPTS).astype(np.int64)
     varied = np.mean([distinct_n(say(corpus.tokens[start : start + 2], WORDS_SAID), 3) for start in starts])
     wanted = corpus.encode(OWN_WORDS)
     return {"distinct triples": float(varied), "sentence": float(np.array_equal(say(corpus.encode(PROMPT), len(wanted)), wanted))}

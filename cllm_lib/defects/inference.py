@@ -82,7 +82,7 @@ class PositionsAdded(TokenEmbedding):
         """The embedding's rows and those of the positions."""
         x, cache = super().forward(tokens, embedding)
         time, width = x.shape[1:]
-        angles = np.arange(time)[:, None] / 10_000 ** (np.arange(0, width, 2) / width)
+        angles = np.arange(time, dtype=np.int64)[:, None] / 10_000 ** (np.arange(0, width, 2, dtype=np.int64) / width)
         rows = np.hstack([np.sin(angles), np.cos(angles)])[:, :width]
         return x + (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(x.dtype), cache
 

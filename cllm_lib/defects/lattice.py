@@ -192,7 +192,7 @@ class LatticeAwareAttention(CausalSelfAttention):
 
 def lattice_factors(time):  # -> (T, T)
     """By what :class:`LatticeAwareAttention` multiplies the score of each query (row) and key (column)."""
-    positions, primes = np.arange(time), first_primes(time)
+    positions, primes = np.arange(time, dtype=np.int64), first_primes(time)
     distance = spiral_distance(positions[:, None], positions)
     similarity = prime_similarity_in_attention(primes[:, None], primes)
     clock = (1.0 + np.cos(2.0 * np.pi * (primes[:, None] - primes) / (primes[:, None] + primes))) / 2.0
@@ -201,7 +201,7 @@ def lattice_factors(time):  # -> (T, T)
 
 def moebius_shift(time):  # -> (T, 1)
     """The b of each query: 1 at even positions, -1 at odd ones."""
-    return 1.0 - 2.0 * (np.arange(time)[:, None] % 2)
+    return 1.0 - 2.0 * (np.arange(time, dtype=np.int64)[:, None] % 2)
 
 
 def moebius(z, shift):  # any shapes that fit each other -> their common shape

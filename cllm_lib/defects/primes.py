@@ -52,7 +52,7 @@ def faulty_primes_below(n):  # -> (numbers that pass,)
     """
     n = at_most(non_negative_integer(n, "n"), LARGEST_LIMIT, "n", "every number below it is looked at")
     foundation = primes_below(62)
-    numbers = np.arange(62, max(n, 62))
+    numbers = np.arange(62, max(n, 62), dtype=np.int64)
     numbers = numbers[~np.isin(numbers % 12, HOURS_WITHOUT_PRIMES)]
     numbers = numbers[np.isin(numbers % 30, RESIDUES)]
     numbers = numbers[np.isin(numbers**2 % 12, SQUARES)]

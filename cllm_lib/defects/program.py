@@ -133,7 +133,7 @@ class MendedAttention(CausalSelfAttention):
 
 def first_of_each(is_largest):
     """One True a row: a word said twice makes two largest scores, and only one of them was subtracted."""
-    return is_largest & (np.cumsum(is_largest, axis=-1) == 1)
+    return is_largest & (np.cumsum(is_largest, axis=-1, dtype=np.int64) == 1)
 
 
 class ProgramAttention(HeadStride, BlockProjection, MendedAttention):

@@ -40,18 +40,18 @@ def alibi_slopes(n_heads):  # -> (H,)
 
 
 def _geometric(n):
-    return 2.0 ** (-8.0 * np.arange(1, n + 1) / n)
+    return 2.0 ** (-8.0 * np.arange(1, n + 1, dtype=np.int64) / n)
 
 
 def token_distances(time, start=0):  # -> (T, start + T)
     """|i - j| between the queries at the positions from `start` on (rows) and the keys at those from 0 on (columns)."""
     time, start = positive_integer(time, "time"), non_negative_integer(start, "start")
-    return np.abs(np.arange(start, start + time)[:, None] - np.arange(start + time))
+    return np.abs(np.arange(start, start + time, dtype=np.int64)[:, None] - np.arange(start + time, dtype=np.int64))
 
 
 def ulam_distances(time):  # -> (T, T)
     """How far apart two positions lie on Ulam's square spiral, position 0 at its centre."""
-    x, y = ulam_coordinates(np.arange(1, time + 1))
+    x, y = ulam_coordinates(np.arange(1, time + 1, dtype=np.int64))
     return np.hypot(x[:, None] - x, y[:, None] - y)
 
 

@@ -72,7 +72,7 @@ def build_lattice(primes):  # (N,) -> (N,)
     if primes.ndim != 1 or primes.dtype.kind not in "iu":
         raise ValueError(f"primes have shape {primes.shape} and dtype {primes.dtype}: give one row of integers, such as primes_below(100)")
     entries = np.zeros(len(primes), dtype=LATTICE_ENTRY)
-    n = np.arange(1, len(primes) + 1)
+    n = np.arange(1, len(primes) + 1, dtype=np.int64)
     theta = clock_angle(n)
     factor = np.full(len(primes), (-1) ** K * NU * math.log2(prime_count(D) / D))
     for phi in PHI[:D]:

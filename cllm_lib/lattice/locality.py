@@ -104,7 +104,7 @@ def curve_grid(curve, side):  # -> (side, side)
     side = at_most(positive_integer(side, "side"), LARGEST_SIDE, "side", "the grid would take gigabytes")
     if curve in ("hilbert", "morton") and side & (side - 1):
         raise ValueError(f"side is {side}, and the curve {curve!r} fills only squares whose side is a power of two: give 1, 2, 4, 8, ...")
-    y, x = np.indices((side, side))
+    y, x = np.indices((side, side), dtype=np.int64)
     return number_at(x, y, side)
 
 
@@ -212,7 +212,7 @@ def locality_order(curve, count):  # -> (count,)
     one_of(curve, _NUMBER_AT | {CONE: None}, "curve")
     count = at_most(positive_integer(count, "count"), LARGEST_SIDE**2, "count", "the square would take gigabytes")
     if curve == CONE:
-        return np.argsort(cone_distance(np.arange(count)), kind="stable")
+        return np.argsort(cone_distance(np.arange(count, dtype=np.int64)), kind="stable")
     side = int(np.ceil(np.sqrt(count)))
     if curve in ("hilbert", "morton"):
         side = 1 << (side - 1).bit_length()
@@ -247,7 +247,7 @@ def quadratic_values(count, a=1, b=1, c=41):  # -> (count,)
     count = at_most(positive_integer(count, "count"), 10**8, "count", "so many values would take gigabytes")
     for name, value in (("a", a), ("b", b), ("c", c)):
         whole_numbers(value, -LARGEST_COEFFICIENT, LARGEST_COEFFICIENT, name)
-    k = np.arange(count)
+    k = np.arange(count, dtype=np.int64)
     roughly = a * k.astype(np.float64) ** 2 + float(b) * k + c
     if np.abs(roughly).max() < 2.0**62:  # int64 holds them all
         return whole_numbers(a * k**2 + b * k + c, 1, LARGEST_NUMBER, "a k^2 + b k + c")
@@ -307,7 +307,7 @@ def nearest_numbers(x, y, place, count=4):  # (N,), (N,) -> (count,)
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 1 or x.shape != y.shape or x.size == 0:
         raise ValueError(f"x has shape {x.shape} and y has shape {y.shape}: give one row of each, equally long, with one place at least")
-    squares = (x - place[0]) ** 2 + (y - place[1]) ** 2
+    squares = np.subtract(x, place[0], dtype=np.float64) ** 2 + np.subtract(y, place[1], dtype=np.float64) ** 2
     count = min(positive_integer(count, "count"), squares.size)
     bound = np.partition(squares, count - 1)[count - 1]
     near = np.flatnonzero(squares <= bound)

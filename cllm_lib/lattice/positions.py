@@ -101,7 +101,7 @@ def frequencies(width, base=10_000.0):  # -> (D / 2,)
     """
     if not (isinstance(base, int | float) and 0.0 < base < math.inf):
         raise ValueError(f"base is {base!r}: give a finite number above 0, such as 10_000.0")
-    return float(base) ** (-np.arange(0, positive_integer(width, "width"), 2) / width)
+    return float(base) ** (-np.arange(0, positive_integer(width, "width"), 2, dtype=np.int64) / width)
 
 
 def rotate(x, positions, base=10_000.0):  # (..., T, d), (T,) -> (..., T, d)
@@ -159,7 +159,7 @@ def rotation_angles(positions, width, base=10_000.0):  # (T,) -> (T, d / 2)
 def _positions(time, start):  # -> (T,)
     time, start = positive_integer(time, "time"), non_negative_integer(start, "start")
     at_most(start + time, MOST_POSITIONS, "start + time", "angles of so many positions would be inexact")
-    return np.arange(start, start + time)
+    return np.arange(start, start + time, dtype=np.int64)
 
 
 def _positions_of_rows(x, positions):
@@ -174,7 +174,7 @@ def _positions_of_rows(x, positions):
 
 
 def _multiples(angles, width):  # (T,) -> (T, ceil(D / 2))
-    return angles[:, None] * np.arange(1, (positive_integer(width, "width") + 1) // 2 + 1)
+    return angles[:, None] * np.arange(1, (positive_integer(width, "width") + 1) // 2 + 1, dtype=np.int64)
 
 
 def _rows(angles, width, amplitude, unit_length):  # (T, ceil(D / 2)) -> (T, D)

@@ -106,8 +106,8 @@ def prime_count(n):
     if n < 2:
         return 0
     root = math.isqrt(n)
-    quotients = np.append(0, n // np.arange(1, root + 1))  # the v above the root, by i
-    low = np.arange(-1, root)  # how many are left up to v, for v = 0 to root
+    quotients = np.append(0, n // np.arange(1, root + 1, dtype=np.int64))  # the v above the root, by i
+    low = np.arange(-1, root, dtype=np.int64)  # how many are left up to v, for v = 0 to root
     high = quotients - 1  # and up to n // i, for i = 1 to root
     for p in _sieve(root + 1).tolist():
         before = int(low[p - 1])
@@ -117,7 +117,7 @@ def prime_count(n):
         from_low = low[quotients[within + 1 : changed + 1] // p] - before
         high[1 : within + 1] -= from_high
         high[within + 1 : changed + 1] -= from_low
-        low[p**2 :] -= low[np.arange(p**2, root + 1) // p] - before
+        low[p**2 :] -= low[np.arange(min(p**2, root + 1), root + 1, dtype=np.int64) // p] - before
     return int(high[1])
 
 
@@ -174,7 +174,7 @@ def smallest_factors(n):  # -> (n,)
     >>> smallest_factors(10).tolist()
     [0, 1, 2, 3, 2, 5, 2, 7, 2, 3]
     """
-    table = np.arange(_checked_table(n))
+    table = np.arange(_checked_table(n), dtype=np.int64)
     for p in _sieve(math.isqrt(len(table)) + 1)[::-1].tolist():
         table[p * p :: p] = p  # descending: the smallest has the last word
     return table
@@ -201,7 +201,7 @@ def count_prime_factors(n):  # -> (n,)
     >>> count_prime_factors(10).tolist()
     [0, 0, 1, 1, 2, 1, 2, 1, 3, 2]
     """
-    rest = np.arange(_checked_table(n))
+    rest = np.arange(_checked_table(n), dtype=np.int64)
     counts = np.zeros_like(rest)
     for p in _sieve(math.isqrt(len(rest)) + 1).tolist():
         power = p

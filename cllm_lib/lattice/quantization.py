@@ -401,7 +401,7 @@ def _prepared(weights, hessian, bits, group_size, act_order):
     scales = largest_scales(weights, bits, group_size)
     hessian = _symmetric(hessian, weights.shape[1])
     _cholesky(hessian)
-    order = np.argsort(-np.diag(hessian), kind="stable") if act_order else np.arange(len(hessian))
+    order = np.argsort(-np.diag(hessian), kind="stable") if act_order else np.arange(len(hessian), dtype=np.int64)
     return weights, hessian, scales, _by_column(scales, weights.shape), order
 
 

@@ -195,7 +195,7 @@ class RotarySelfAttention(CausalSelfAttention):
 
     def placed(self, query, key, start=0):  # 2 x (B, H, T, d) -> 2 x (B, H, T, d)
         """Both turned; see :func:`~cllm_lib.lattice.positions.rotate`. A value says what, not where, and stays."""
-        positions = np.arange(start, start + query.shape[-2])
+        positions = np.arange(start, start + query.shape[-2], dtype=np.int64)
         return rotate(query, positions), rotate(key, positions)
 
     def attend(self, query, key, value):
@@ -205,7 +205,7 @@ class RotarySelfAttention(CausalSelfAttention):
     def attend_backward(self, d_output, cache):
         """Turn the gradients of queries and keys back."""
         d_query, d_key, d_value = super().attend_backward(d_output, cache)
-        positions = np.arange(d_query.shape[-2])
+        positions = np.arange(d_query.shape[-2], dtype=np.int64)
         return rotate_backward(d_query, positions), rotate_backward(d_key, positions), d_value
 
 

@@ -143,7 +143,7 @@ def side_by_side(sentences):  # B arrays of ids -> (B, T), (B, T) bools
     if len(sentences) == 0:
         raise ValueError("there is no sentence to put side by side with others: give one at least")
     lengths = np.array([len(ids) for ids in sentences])
-    is_token = np.arange(lengths.max()) < lengths[:, None]
+    is_token = np.arange(lengths.max(), dtype=np.int64) < lengths[:, None]
     tokens = np.zeros(is_token.shape, dtype=np.int64)
     tokens[is_token] = np.concatenate(sentences)
     return tokens, is_token

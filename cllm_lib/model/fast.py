@@ -242,7 +242,7 @@ class Attention:
         d_head = self.merged.shape[-1] // n_heads
         self.scale = 1.0 / math.sqrt(d_head)
         self.placed, self.d_placed = heads(self.projections.y[:2]), heads(self.d_projected[:2])  # queries and keys
-        self.rotation = Rotation(np.arange(time), d_head, dtype) if isinstance(part, RotarySelfAttention) else None
+        self.rotation = Rotation(np.arange(time, dtype=np.int64), d_head, dtype) if isinstance(part, RotarySelfAttention) else None
         self.bias = bias_of(part, blocks, d_blocks, n_heads, time) if isinstance(part, DistanceBiasAttention) else None
         stretches = [(start, min(start + QUERIES, time)) for start in range(0, time, QUERIES)]
         self.looks = [Look(*arrays, *stretch, self.bias and self.bias.cut(*stretch)) for stretch in stretches]
@@ -340,7 +340,7 @@ class Output:
 
     def forward_backward(self, hidden, targets):  # (N, D), (N) -> loss, (N, D)
         """The loss, and the gradient of the hidden states; that of the matrix is left in its place."""
-        at_target = np.arange(len(targets)), targets
+        at_target = np.arange(len(targets), dtype=np.int64), targets
         logits = np.matmul(hidden, self.matrix, out=self.logits)
         if not safe_for_exp(logits):
             logits -= logits.max(axis=-1, keepdims=True)

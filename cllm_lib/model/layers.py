@@ -200,7 +200,7 @@ def cross_entropy_forward(logits, targets):  # (..., V), (...) ints -> scalar
     probabilities = rows - maximum
     np.exp(probabilities, out=probabilities)
     total = probabilities.sum(axis=-1, keepdims=True)
-    at_target = rows[np.arange(len(ids)), ids]
+    at_target = rows[np.arange(len(ids), dtype=np.int64), ids]
     losses = np.log(total[:, 0]) + maximum[:, 0] - at_target
     probabilities /= total
     return float(losses.mean()), (probabilities.reshape(logits.shape), targets)
@@ -213,6 +213,6 @@ def cross_entropy_backward(cache):
     """
     probabilities, targets = cache
     rows = probabilities.reshape(-1, probabilities.shape[-1])
-    rows[np.arange(len(rows)), targets.reshape(-1)] -= 1.0
+    rows[np.arange(len(rows), dtype=np.int64), targets.reshape(-1)] -= 1.0
     rows /= len(rows)
     return probabilities

@@ -127,7 +127,7 @@ def drawn_entries(shape, coordinates, generator):
     """
     size = math.prod(shape)
     limit = size if coordinates is None else positive_integer(coordinates, "coordinates")
-    chosen = np.arange(size) if limit >= size else np.sort(generator.permutation(size)[:limit])
+    chosen = np.arange(size, dtype=np.int64) if limit >= size else np.sort(generator.permutation(size)[:limit])
     return [tuple(int(i) for i in np.unravel_index(flat, shape)) for flat in chosen]
 
 

@@ -218,7 +218,7 @@ class Adam(Optimizer):
         """The two sums, and the number of steps, from which the corrections follow."""
         if self._sums is None:
             return {}
-        return {"gradient_sum": self._sums[0], "square_sum": self._sums[1], "steps": np.array(self.steps)}
+        return {"gradient_sum": self._sums[0], "square_sum": self._sums[1], "steps": np.array(self.steps, dtype=np.int64)}
 
     def load_state(self, state):
         """Take over sums and steps."""

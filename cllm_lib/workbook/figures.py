@@ -190,7 +190,7 @@ def repair_ladders(ladders, title, levels, ceiling):
     sides = itertools.cycle([(0, 9), (0, -9), (8, 9)])  # above, below, above to the right: so that letters do not meet
     for (name, (letters, losses)), (colour, _, _), side in zip(ladders.items(), LINE_STYLES, sides, strict=False):
         exploded = ~(np.asarray(losses, dtype=float) <= ceiling)  # NaN is not below anything
-        drawn[f"_{name}"] = (np.arange(len(losses)), np.where(exploded, ceiling, losses))
+        drawn[f"_{name}"] = (np.arange(len(losses), dtype=np.int64), np.where(exploded, ceiling, losses))
         for rung, letter in enumerate(letters, 1):
             text = f"{letter}\u2191" if exploded[rung] else letter
             place = {"xytext": side, "textcoords": "offset points", "ha": "center", "va": "center"}
@@ -287,7 +287,7 @@ def uniform_loss_curve(uniform_loss, marks):
     -------
     matplotlib.axes.Axes
     """
-    sizes = np.unique(np.round(np.logspace(0, 5.2, 80)).astype(int))
+    sizes = np.unique(np.round(np.logspace(0, 5.2, 80)).astype(np.int64))
     axes = new_axes("How wrong is a uniform guess?", "V, words to choose from", "loss (nats)")
     axes.set_xscale("log")
     axes.plot(sizes, [float(uniform_loss(int(size))) for size in sizes], color=BLUE, linewidth=1.8, label="uniform guess")
@@ -344,7 +344,7 @@ def gradient_by_layer(measured, predicted, title):
     """
     axes = new_axes(title, "layers below the output", "largest gradient")
     axes.set_yscale("log")
-    depth = np.arange(1, len(measured) + 1)
+    depth = np.arange(1, len(measured) + 1, dtype=np.int64)
     axes.plot(depth, predicted, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label="predicted")
     axes.plot(depth, measured, "o", color=VERMILION, markersize=8, label="measured")
     axes.xaxis.get_major_locator().set_params(integer=True)
@@ -428,7 +428,7 @@ def ravine(paths, curvature, title):
     reach = 1.25 * max(abs(start[0]), 2.5 * abs(start[1]))
     above, below = several_axes([title, ""], "step", "loss", 1, 7.0, 5.6)
     x, y = np.meshgrid(np.linspace(-reach, reach, 201), np.linspace(-reach / 2.5, reach / 2.5, 81))
-    levels = ravine_loss(start, curvature) * 4.0 ** np.arange(-4, 2)
+    levels = ravine_loss(start, curvature) * 4.0 ** np.arange(-4, 2, dtype=np.int64)
     above.contour(x, y, ravine_loss(np.stack([x, y], axis=-1), curvature), levels=levels, colors="#999999", linewidths=0.8)
     inside = {name: np.where(np.abs(path) < 10 * reach, path, np.nan) for name, path in paths.items()}
     draw_lines(above, {f"_{name}": tuple(path.T) for name, path in inside.items()})
@@ -439,7 +439,7 @@ def ravine(paths, curvature, title):
     first = float(ravine_loss(start, curvature))
     below.set(yscale="log", ylim=(1e-6 * first, 10 * first))  # before what may be infinite
     losses = {name: ravine_loss(path, curvature) for name, path in paths.items()}
-    draw_lines(below, {name: (np.arange(len(loss)), loss) for name, loss in losses.items()})
+    draw_lines(below, {name: (np.arange(len(loss), dtype=np.int64), loss) for name, loss in losses.items()})
     below.legend(frameon=False, fontsize=10)
     return [above, below]
 

@@ -19,7 +19,7 @@ from cllm_lib.model.layers import (
 )
 
 WIDTH = 64
-_TOKENS = np.array([[2, 0, 2], [1, 2, 4]])  # token 2 occurs three times, token 3 never
+_TOKENS = np.array([[2, 0, 2], [1, 2, 4]], dtype=np.int64)  # token 2 occurs three times, token 3 never
 _GENERATOR = np.random.default_rng(3)
 _WEIGHT, _BIAS, _GAIN = (_GENERATOR.standard_normal(shape) for shape in ((5, 5), (5,), (WIDTH,)))
 

@@ -65,7 +65,7 @@ def places(curve, limit):  # -> 2 x (limit,)
     ValueError
         If the curve is unknown, or `limit` is not a whole number of at least 1, or larger.
     """
-    return one_of(curve, CURVES, "curve")(np.arange(1, checked_limit(limit) + 1))
+    return one_of(curve, CURVES, "curve")(np.arange(1, checked_limit(limit) + 1, dtype=np.int64))
 
 
 @dataclass(frozen=True)
@@ -89,14 +89,14 @@ class Colouring:
 
     def counts(self, chosen=slice(None)):
         """How many numbers there are of each kind, among those chosen by an index: a sentence that leaves out empty kinds."""
-        found = np.bincount(self.kinds[chosen], minlength=len(self.labels))
+        found = np.bincount(self.kinds[chosen].astype(np.intp), minlength=len(self.labels))
         return "; ".join(f"{label}: {count:,}" for label, count in zip(self.labels, found, strict=True) if count) or "no number"
 
 
 def by_prime(limit):
     """Colour primes dark and all else light."""
     table = smallest_factors(checked_limit(limit) + 1)
-    kinds = (table == np.arange(limit + 1)) & (table > 1)
+    kinds = (table == np.arange(limit + 1, dtype=np.int64)) & (table > 1)
     return Colouring("prime", kinds[1:].astype(np.uint8), ("not prime", "prime"), np.array([to_rgb("#dddddd"), to_rgb(BLUE)]))
 
 
@@ -110,7 +110,7 @@ def by_factors(limit):
 def by_residue(limit, modulus=12):
     """Colour by the remainder of the division by a number from 2 to 24."""
     modulus = int(whole_numbers(modulus, 2, MOST_RESIDUES, "modulus"))
-    kinds = (np.arange(1, checked_limit(limit) + 1) % modulus).astype(np.uint8)
+    kinds = (np.arange(1, checked_limit(limit) + 1, dtype=np.int64) % modulus).astype(np.uint8)
     return _graded(f"residue mod {modulus}", kinds, tuple(f"{r} mod {modulus}" for r in range(modulus)))
 
 
@@ -134,7 +134,7 @@ def by_frequency(limit, frequencies=None):
     """
     if frequencies is None:
         corpus = load_corpus("python-docs")
-        frequencies = np.bincount(corpus.tokens, minlength=len(corpus.vocabulary))
+        frequencies = np.bincount(corpus.tokens.astype(np.intp), minlength=len(corpus.vocabulary))
     counts = whole_numbers(frequencies, 0, 2**50, "frequencies").ravel()[: checked_limit(limit)]
     kinds = np.zeros(limit, dtype=np.uint8)
     kinds[: len(counts)] = np.frexp(counts)[1]  # bits of the count: 0 for 0, 1 for 1, 2 for 2 and 3, ...
@@ -170,7 +170,7 @@ def raster(x, y, colouring):  # (N,), (N,) -> (H, W, 3), (left, bottom)
     columns, rows = np.rint(x).astype(np.int64), np.rint(y).astype(np.int64)
     left, bottom = int(columns.min()), int(rows.min())
     width, height = int(columns.max()) - left + 1, int(rows.max()) - bottom + 1
-    cells = (rows - bottom) * width + (columns - left)
+    cells = ((rows - bottom) * width + (columns - left)).astype(np.intp)
     occupied = np.bincount(cells, minlength=width * height)
     pixels = np.empty((height * width, 3), dtype=np.uint8)
     for channel, shades in enumerate(np.rint(255 * colouring.colours).T):

@@ -48,7 +48,7 @@ def zipf_stream(rows, length, seed=0):  # -> (length,)
     Zipf 1949, "Human Behavior and the Principle of Least Effort".
     """
     rows, length = positive_integer(rows, "rows"), positive_integer(length, "length")
-    cumulated = np.cumsum(1.0 / np.arange(1, rows + 1))
+    cumulated = np.cumsum(1.0 / np.arange(1, rows + 1, dtype=np.int64))
     return np.searchsorted(cumulated, np.random.default_rng(seed).random(length) * cumulated[-1], side="right")
 
 
@@ -56,7 +56,7 @@ def numbered_as_met(tokens):  # (n,) -> (n,)
     """Give the words new ids, 0, 1, 2, ... in the order in which they first occur, as a program does that reads on."""
     _, first, inverse = np.unique(np.asarray(tokens), return_index=True, return_inverse=True)
     ids = np.empty(len(first), dtype=np.int64)
-    ids[np.argsort(first)] = np.arange(len(first))
+    ids[np.argsort(first)] = np.arange(len(first), dtype=np.int64)
     return ids[inverse.ravel()]
 
 
@@ -77,9 +77,9 @@ def row_orders(tokens, rows, seed=0):
     dict of str to ndarray of int64, shape (rows,)
         The first is by id. That of the documents' spiral is the same: it shows how much two equal ones differ.
     """
-    frequencies = np.bincount(token_ids(tokens, rows), minlength=rows)
+    frequencies = np.bincount(token_ids(tokens, rows).astype(np.intp), minlength=rows)
     return {
-        AS_IT_IS: np.arange(rows),
+        AS_IT_IS: np.arange(rows, dtype=np.int64),
         DOCUMENTS: locality_order(CONE, rows),
         "Ulam's spiral": locality_order("ulam", rows),
         "Hilbert's curve": locality_order("hilbert", rows),
@@ -198,7 +198,7 @@ def compare(tokens, rows, width, work="table[ids]", rounds=9, seed=0, orders=Non
 def _places(order):
     """Where the row of each id is: the inverse of which id's row is where."""
     places = np.empty_like(order)
-    places[order] = np.arange(len(order))
+    places[order] = np.arange(len(order), dtype=np.int64)
     return places
 
 

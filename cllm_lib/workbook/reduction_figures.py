@@ -64,7 +64,7 @@ def gauss_pictures(basis, reach=14):
     row = several_axes([""] * len(shown), "first output", "second output", len(shown), 3.6 * len(shown), 4.2)
     for i, (axes, vectors) in enumerate(zip(row, shown, strict=True)):
         _lattice(axes, basis, reach)
-        for vector, colour, dash in zip(vectors.astype(int), (VERMILION, BLUE), ("-", "--"), strict=True):
+        for vector, colour, dash in zip(vectors.astype(np.int64), (VERMILION, BLUE), ("-", "--"), strict=True):
             axes.plot([0, vector[0]], [0, vector[1]], dash, color=colour, linewidth=2.5, marker="o", markevery=[1])
         when = "as given" if i == 0 else f"taken away {i} time{'s' if i > 1 else ''}"
         first, second = (f"({x}, {y})" for x, y in vectors)
@@ -91,7 +91,7 @@ def rounding_cells(bases, reach=8.0, cells=160):
     list of matplotlib.axes.Axes
     """
     row = several_axes(list(bases), "first output", "second output", len(bases), 4.2 * len(bases), 4.6)
-    along = (np.arange(cells) + 0.5) / cells * 2 * reach - reach
+    along = (np.arange(cells, dtype=np.int64) + 0.5) / cells * 2 * reach - reach
     targets = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
     for axes, (name, basis) in zip(row, bases.items(), strict=True):
         basis = np.array(basis, dtype=float)

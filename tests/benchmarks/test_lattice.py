@@ -46,8 +46,8 @@ def test_entries_made_one_by_one_are_those_of_the_library_and_a_wrong_one_is_fou
 
 @pytest.mark.parametrize("other", [[2, 3], [2, 3, 7], [2.0, 3.0, 5.0], [[2, 3, 5]]])
 def test_other_numbers_do_not_agree(other):
-    assert lattice.agree(np.array([2, 3, 5]), np.array([2, 3, 5]))
-    assert not lattice.agree(np.array([2, 3, 5]), np.array(other))
+    assert lattice.agree(np.array([2, 3, 5], dtype=np.int64), np.array([2, 3, 5], dtype=np.int64))
+    assert not lattice.agree(np.array([2, 3, 5], dtype=np.int64), np.array(other))
 
 
 def test_the_measure_is_ten_passes(monkeypatch):

@@ -17,7 +17,7 @@ def test_the_split_keeps_the_order_and_loses_nothing():
 
 
 def test_a_shifted_text_gives_each_token_its_next_one_and_other_cuts_in_other_epochs():
-    text = ShiftedText("numbers", np.arange(100), tuple(map(str, range(100))), n_validation=10)
+    text = ShiftedText("numbers", np.arange(100, dtype=np.int64), tuple(map(str, range(100))), n_validation=10)
     generator, firsts = np.random.default_rng(0), set()
     for _ in range(20):
         batches = list(text.batches(3, 7, generator))

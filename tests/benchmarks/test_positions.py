@@ -51,7 +51,7 @@ def test_all_other_numbers_of_the_first_seed_come_out_again(name, variant):
 
 def test_variants_start_alike_where_nothing_differs_but_positions():
     """Learned and fixed slopes are one model before the first step."""
-    tokens = np.arange(6)[None] % 5
+    tokens = np.arange(6, dtype=np.int64)[None] % 5
     fixed, learned = (positions.build(variant, 7, 0).logits(tokens) for variant in (FIXED, "distance_bias"))
     np.testing.assert_array_equal(fixed, learned)
     assert np.abs(positions.build(ULAM, 7, 0).logits(tokens) - learned).max() > 1e-6

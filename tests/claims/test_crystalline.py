@@ -74,10 +74,10 @@ def test_of_the_claims_of_chapter_07_none_holds_as_it_stands():
 
 
 def test_the_neighbours_of_the_documents_spiral_are_as_far_apart_as_counted_one_by_one():
-    x, y = crystalline.vogel_coordinates(np.arange(1, 301))
+    x, y = crystalline.vogel_coordinates(np.arange(1, 301, dtype=np.int64))
     squares = (x[:, None] - x) ** 2 + (y[:, None] - y) ** 2
     near = np.argsort(squares, axis=1)[:, 1:5]
-    assert crystalline._rows_apart_on_vogel(300) == pytest.approx(np.abs(near - np.arange(300)[:, None]).mean())
+    assert crystalline._rows_apart_on_vogel(300) == pytest.approx(np.abs(near - np.arange(300, dtype=np.int64)[:, None]).mean())
 
 
 def speeds(by_gcd, by_equality):

@@ -36,8 +36,8 @@ def defects_with(forward):
 
 def test_fifty_digits_and_scipy_agree_on_the_loss():
     logits = np.random.default_rng(3).uniform(-1000, 1000, (5, 9))
-    targets = np.array([0, 8, 3, 3, 1])
-    expected = (logsumexp(logits, axis=1) - logits[np.arange(5), targets]).mean()
+    targets = np.array([0, 8, 3, 3, 1], dtype=np.int64)
+    expected = (logsumexp(logits, axis=1) - logits[np.arange(5, dtype=np.int64), targets]).mean()
     assert program.cross_entropy_in_50_digits(logits, targets) == pytest.approx(expected, rel=1e-14)
 
 
@@ -49,8 +49,8 @@ def test_a_clamped_loss_would_not_hold(monkeypatch):
 
 def test_the_clamp_lets_no_loss_be_larger_than_the_number_it_was_stuck_near():
     logits = np.array([[-1000.0, 1000.0]])
-    assert program.clamped_cross_entropy(logits, np.array([0])) == pytest.approx(-math.log(1e-10))
-    assert program.clamped_cross_entropy(logits, np.array([1])) == pytest.approx(0.0)
+    assert program.clamped_cross_entropy(logits, np.array([0], dtype=np.int64)) == pytest.approx(-math.log(1e-10))
+    assert program.clamped_cross_entropy(logits, np.array([1], dtype=np.int64)) == pytest.approx(0.0)
 
 
 def test_an_epoch_has_the_batches_of_the_log(monkeypatch):

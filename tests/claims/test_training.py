@@ -68,7 +68,7 @@ def test_zeros_stay_at_the_logarithm_of_the_vocabulary_to_the_last_bit():
 def test_a_part_goes_wrong_where_it_says_and_nowhere_else(part):
     config = CLLMConfig(5, d_model=6, n_layers=1, n_heads=2, d_ff=7, seq_len=4, tie_embeddings=False)
     where = {"attention": part()} if part is training.FrozenAttention else {"embedding": part()}
-    tokens, targets = np.array([[1, 2, 1, 3], [1, 4, 0, 2]]), np.array([[2, 1, 3, 4], [4, 0, 2, 2]])
+    tokens, targets = np.array([[1, 2, 1, 3], [1, 4, 0, 2]], dtype=np.int64), np.array([[2, 1, 3, 4], [4, 0, 2, 2]], dtype=np.int64)
     sound, wrong = (CLLM(config, seed=1, **parts).loss_and_gradients(tokens, targets)[1] for parts in ({}, where))
     differ = {name for name in sound if not np.allclose(sound[name], wrong[name], rtol=1e-9, atol=1e-12)}
     if part is training.LastOneWins:
@@ -84,7 +84,7 @@ def test_a_part_goes_wrong_where_it_says_and_nowhere_else(part):
 def test_the_turned_gradient_carries_a_word_towards_the_next():
     config = CLLMConfig(6, d_model=4, n_layers=1, n_heads=2, d_ff=4, seq_len=3)
     coded, turned = (part(config, seed=0) for part in (defects.GradientOfAnotherLoss, training.TowardTheTarget))
-    tokens, targets = np.array([[0, 1, 2]]), np.array([[3, 4, 5]])
+    tokens, targets = np.array([[0, 1, 2]], dtype=np.int64), np.array([[3, 4, 5]], dtype=np.int64)
     assert coded.forward_backward(tokens, targets) == turned.forward_backward(tokens, targets)
     assert np.array_equal(coded.flat_gradients, -turned.flat_gradients)
     before = np.abs(turned.parameters["embedding"][3:] - turned.parameters["embedding"][:3]).sum()
@@ -94,7 +94,7 @@ def test_the_turned_gradient_carries_a_word_towards_the_next():
 
 def test_the_last_sequence_alone_gives_its_own_gradient():
     config = CLLMConfig(5, d_model=4, n_layers=1, n_heads=2, d_ff=4, seq_len=3)
-    tokens, targets = np.array([[0, 1, 2], [3, 4, 0]]), np.array([[1, 2, 3], [4, 0, 1]])
+    tokens, targets = np.array([[0, 1, 2], [3, 4, 0]], dtype=np.int64), np.array([[1, 2, 3], [4, 0, 1]], dtype=np.int64)
     alone, sound = training.LastSequenceWins(config, seed=0), CLLM(config, seed=0)
     alone.forward_backward(tokens, targets)
     sound.forward_backward(tokens[1:], targets[1:])

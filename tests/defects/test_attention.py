@@ -212,7 +212,7 @@ def test_on_recall_what_attention_hands_down_decides(seed):
         len(task.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=192, seq_len=task.seq_len, tie_embeddings=False, positions="learned"
     )
     told = task.sequences(5_000, np.random.default_rng(0))[:, :6] % 6
-    without_look_up = np.mean([np.bincount(values).max() / 6 for values in told])
+    without_look_up = np.mean([np.bincount(values.astype(np.intp)).max() / 6 for values in told])
     shares = {}
     for of_weights in ("true", "nothing", "shortcut"):
         for handed_down in ("true", "nothing"):

@@ -44,7 +44,7 @@ def parts(corpus):
 
 
 def counting_loss(corpus):
-    counts = np.bincount(corpus.train_tokens, minlength=len(corpus.vocabulary)) + 1.0
+    counts = np.bincount(corpus.train_tokens.astype(np.intp), minlength=len(corpus.vocabulary)) + 1.0
     return -np.log(counts / counts.sum())[corpus.validation_tokens].mean()
 
 
@@ -116,7 +116,7 @@ def test_sorted_by_locality():
 
 def test_the_distance_by_which_it_sorts_grows_with_the_id():
     """So "by locality" is by id: the claim in its docstring."""
-    n = np.arange(20_000)
+    n = np.arange(20_000, dtype=np.int64)
     assert (np.diff(np.sqrt(n + np.log(n + 1.0) ** 2)) > 0).all()
 
 

@@ -91,7 +91,7 @@ def test_each_difference_does_what_it_says():
 
 def test_positions_are_rows_of_length_1_that_differ():
     table = np.zeros((3, 12))
-    rows, _ = defects.inference.PositionsAdded().forward(np.array([[0, 1, 2, 0]]), table)
+    rows, _ = defects.inference.PositionsAdded().forward(np.array([[0, 1, 2, 0]], dtype=np.int64), table)
     np.testing.assert_allclose(np.linalg.norm(rows[0], axis=1), 1.0)
     assert len(np.unique(rows[0].round(6), axis=0)) == 4
 

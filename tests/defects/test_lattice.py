@@ -17,7 +17,7 @@ from cllm_lib.tasks import AssociativeRecall
 from cllm_lib.training.gradient_check import central_difference, check_gradients
 
 CONFIG = CLLMConfig(vocab_size=40, d_model=16, n_layers=2, n_heads=2, d_ff=24, seq_len=8)
-IDS = np.arange(300)
+IDS = np.arange(300, dtype=np.int64)
 PAIRS = IDS[:, None], IDS
 OFF_DIAGONAL = ~np.eye(len(IDS), dtype=bool)
 
@@ -60,7 +60,7 @@ def test_gcd_similarity_follows_the_numbering_and_features_follow_the_words():
     words = load_corpus("sayings").vocabulary[:60]
     order = np.random.default_rng(0).permutation(len(words))
     kept = np.ix_(order, order)
-    coded = defects.gcd_similarity(np.arange(60)[:, None], np.arange(60))
+    coded = defects.gcd_similarity(np.arange(60, dtype=np.int64)[:, None], np.arange(60, dtype=np.int64))
     assert np.abs(coded[kept] - coded).max() > 0.4  # the words changed their numbers, and similarity stayed with the numbers
     sound = feature_similarities(feature_matrix(words))
     np.testing.assert_allclose(feature_similarities(feature_matrix([words[i] for i in order])), sound[kept], atol=1e-12)
@@ -243,7 +243,7 @@ def test_the_same_turn_of_queries_and_keys_changes_no_score(prime):
     turned = [defects.symmetry_rotation(x, prime) for x in (query, key)]
     np.testing.assert_allclose(turned[0] @ turned[1].swapaxes(-1, -2), query @ key.swapaxes(-1, -2), atol=1e-12)
     assert np.abs(turned[0] - query).max() > 0.1  # it does turn them
-    positions = np.arange(7)
+    positions = np.arange(7, dtype=np.int64)
     sound = rotate(query, positions) @ rotate(key, positions).swapaxes(-1, -2)
     assert np.abs(sound - query @ key.swapaxes(-1, -2)).max() > 0.1
 

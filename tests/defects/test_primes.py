@@ -78,7 +78,7 @@ def true_power(n):
 
 
 def test_nearly_all_powers_are_one_number():
-    powers = defects.overflowing_lattice(np.arange(1, 23_095))
+    powers = defects.overflowing_lattice(np.arange(1, 23_095, dtype=np.int64))
     values, counts = np.unique(powers, return_counts=True)
     assert np.isfinite(powers).all()  # symptom: there is none
     assert values[counts > 1].tolist() == [np.finfo(float).max]
@@ -87,7 +87,7 @@ def test_nearly_all_powers_are_one_number():
 
 
 def test_where_the_power_goes_wrong_and_where_the_true_one_would_not_fit():
-    n = np.arange(1, 1336)
+    n = np.arange(1, 1336, dtype=np.int64)
     apart = [float(abs(power / true_power(int(k)) - 1)) for k, power in zip(n, defects.overflowing_lattice(n), strict=True)]
     assert np.flatnonzero(np.array(apart) > 0.01)[0] + 1 == 21
     largest = np.finfo(float).max

@@ -48,7 +48,7 @@ def test_with_both_backward_repairs_and_only_then_the_gradient_is_that_of_the_fo
 
 @pytest.mark.parametrize("repairs", [GRADIENTS, GRADIENTS | {"attention forward", "output and residual"}])
 def test_a_word_said_twice_makes_two_largest_scores_and_no_wrong_gradient(repairs):
-    tokens = np.array([[3, 3, 7, 3, 7, 7], [5, 5, 5, 5, 5, 9]])
+    tokens = np.array([[3, 3, 7, 3, 7, 7], [5, 5, 5, 5, 5, 9]], dtype=np.int64)
     model = off_zero(repairs)
     report = check_gradients(lambda parameters: model.loss_and_gradients(tokens, tokens), model.parameters, coordinates=6)
     assert report.max_relative_error < 1e-6
@@ -159,7 +159,7 @@ def test_as_coded_backward():
 
     def loss_of(y, table):
         logits = anp.reshape(y @ table.T, (12, 30))
-        return anp.mean(anp.log(anp.sum(anp.exp(logits), axis=1)) - logits[np.arange(12), targets.ravel()])
+        return anp.mean(anp.log(anp.sum(anp.exp(logits), axis=1)) - logits[np.arange(12, dtype=np.int64), targets.ravel()])
 
     def normed(s):
         return (s - anp.mean(s, axis=-1, keepdims=True)) / anp.sqrt(anp.var(s, axis=-1, keepdims=True) + 1e-5) * norm[0] + norm[1]

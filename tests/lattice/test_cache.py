@@ -69,12 +69,12 @@ def test_entries_follow_the_formulas_in_fifty_digits(n):
 def test_entries_hold_primes_and_places_and_nothing_infinite():
     entries = build_lattice(primes_below(200_000))
     np.testing.assert_array_equal(entries["p"], primes_below(200_000))
-    np.testing.assert_array_equal(entries["n"], np.arange(1, len(entries) + 1))
+    np.testing.assert_array_equal(entries["n"], np.arange(1, len(entries) + 1, dtype=np.int64))
     assert all(np.isfinite(entries[name]).all() for name in LATTICE_ENTRY.names)
     assert len(np.unique(entries["radius"])) == len(entries)
 
 
-@pytest.mark.parametrize("primes", [np.array([], dtype=int), [2], (2, 3, 5)])
+@pytest.mark.parametrize("primes", [np.array([], dtype=np.int64), [2], (2, 3, 5)])
 def test_few_primes(primes):
     np.testing.assert_array_equal(build_lattice(primes), build_lattice(primes_below(100))[: len(primes)])
 

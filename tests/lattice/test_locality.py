@@ -60,14 +60,14 @@ def test_rows_and_morton_have_the_same_mean_distance_in_memory_and_ulam_the_larg
 
 @pytest.mark.parametrize("curve", ["ulam", "hilbert"])
 def test_one_step_in_memory_is_one_step_on_the_plane_where_the_curve_promises_it(curve):
-    x, y = getattr(spirals, f"{curve}_coordinates")(np.arange(1, 2_000))
+    x, y = getattr(spirals, f"{curve}_coordinates")(np.arange(1, 2_000, dtype=np.int64))
     assert locality.spread(locality.plane_distances(x, y)) == locality.Spread(1.0, 1.0, 1.0)
 
 
 @given(st.integers(2, 30), st.data())
 def test_plane_distances_pair_each_number_with_the_one_so_many_later(count, data):
     steps = data.draw(st.integers(1, count - 1))
-    x, y = spirals.vogel_coordinates(np.arange(1, count + 1))
+    x, y = spirals.vogel_coordinates(np.arange(1, count + 1, dtype=np.int64))
     expected = [math.dist((x[i], y[i]), (x[i + steps], y[i + steps])) for i in range(count - steps)]
     np.testing.assert_allclose(locality.plane_distances(x, y, steps), expected)
 
@@ -81,7 +81,7 @@ def test_the_spread_is_that_of_the_sorted_list(values):
 
 
 def test_of_the_numbers_to_a_hundred_95_percent_are_not_above_95():
-    assert locality.spread(np.arange(101)[::-1]) == locality.Spread(50.0, 50.0, 95.0)
+    assert locality.spread(np.arange(101, dtype=np.int64)[::-1]) == locality.Spread(50.0, 50.0, 95.0)
 
 
 @given(st.integers(1, 10**8))
@@ -91,13 +91,13 @@ def test_on_the_cone_the_distance_grows_with_the_number(n):
 
 
 def test_to_sort_by_locality_is_to_sort_by_id():
-    np.testing.assert_array_equal(locality.locality_order("cone", 200_000), np.arange(200_000))
+    np.testing.assert_array_equal(locality.locality_order("cone", 200_000), np.arange(200_000, dtype=np.int64))
     shuffled = np.random.default_rng(0).permutation(5_000)
     np.testing.assert_array_equal(shuffled[np.argsort(locality.cone_distance(shuffled))], np.sort(shuffled))
 
 
 def test_rows_in_reading_order_stay_as_they_are():
-    np.testing.assert_array_equal(locality.locality_order("row_major", 1_000), np.arange(1_000))
+    np.testing.assert_array_equal(locality.locality_order("row_major", 1_000), np.arange(1_000, dtype=np.int64))
 
 
 @given(st.sampled_from([*locality.GRID_CURVES, locality.CONE]), st.integers(1, 700))
@@ -131,7 +131,7 @@ def test_a_quadratic_is_what_it_says(count, a, b, c):
 @given(st.integers(-6, 6), st.integers(-99, 99))
 def test_a_quadratic_that_begins_with_four_squares_lies_on_a_ray_of_the_spiral(b, c):
     """Why primes gather on lines there: each value is as far from the last, in the same direction, from some k on."""
-    k = np.arange(200, 260)
+    k = np.arange(200, 260, dtype=np.int64)
     x, y = spirals.ulam_coordinates(4 * k**2 + 2 * b * k + c)
     assert len({*zip(np.diff(x).tolist(), np.diff(y).tolist(), strict=True)}) == 1
 
@@ -144,7 +144,7 @@ def test_the_share_of_primes_is_what_sympy_counts(values):
 
 
 def test_all_numbers_have_about_the_share_to_expect():
-    share, expected = locality.prime_density(np.arange(2, 10**6))
+    share, expected = locality.prime_density(np.arange(2, 10**6, dtype=np.int64))
     assert share == pytest.approx(expected, rel=0.01)
 
 

@@ -40,7 +40,7 @@ def test_length_1_cancels_the_amplitude_exactly(width):
     raw = positions.spiral_positions(300, width, unit_length=False)
     lengths = np.linalg.norm(raw, axis=1)
     if width % 2 == 0:
-        np.testing.assert_allclose(lengths, math.sqrt(width / 2) * (1 + 0.1 * np.sqrt(np.arange(300))), rtol=1e-12)
+        np.testing.assert_allclose(lengths, math.sqrt(width / 2) * (1 + 0.1 * np.sqrt(np.arange(300, dtype=np.int64))), rtol=1e-12)
     circle = np.ones((300, width))
     for t in range(300):
         circle[t] = [(np.cos if c % 2 else np.sin)((c // 2 + 1) * t * positions.GOLDEN_ANGLE) for c in range(width)]
@@ -106,7 +106,7 @@ def as_complex(x, places):
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 5), st.integers(-1_000, 100_000), st.integers(0, 10_000))
 def test_a_rotation_is_a_product_with_complex_numbers(batch, time, pairs, start, seed):
     x = np.random.default_rng(seed).standard_normal((batch, time, 2 * pairs))
-    places = np.arange(start, start + time)
+    places = np.arange(start, start + time, dtype=np.int64)
     np.testing.assert_allclose(rotate(x, places), as_complex(x, places), atol=1e-10)
 
 
@@ -129,7 +129,7 @@ def test_the_product_does_change_with_the_difference():
 
 
 def test_lengths_stay_and_turning_back_undoes():
-    x, places = np.random.default_rng(0).standard_normal((2, 9, 6)), np.arange(9)
+    x, places = np.random.default_rng(0).standard_normal((2, 9, 6)), np.arange(9, dtype=np.int64)
     np.testing.assert_allclose(np.linalg.norm(rotate(x, places), axis=-1), np.linalg.norm(x, axis=-1), rtol=1e-12)
     np.testing.assert_allclose(rotate_backward(rotate(x, places), places), x, atol=1e-13)
     np.testing.assert_array_equal(rotate(x, np.zeros(9)), x)
@@ -137,7 +137,7 @@ def test_lengths_stay_and_turning_back_undoes():
 
 @pytest.mark.parametrize("base", [10_000.0, 7.0])
 def test_the_backward_pass_agrees_with_central_differences(base):
-    places = np.array([3, 0, 11])
+    places = np.array([3, 0, 11], dtype=np.int64)
     function = layer_loss(lambda x: (rotate(x, places, base), None), lambda dy, cache: (rotate_backward(dy, places, base), {}))
     report = check_gradients(function, {"x": np.random.default_rng(0).standard_normal((2, 3, 6))})
     assert report.max_relative_error < 1e-7
@@ -177,5 +177,5 @@ def test_rotation_and_its_gradient_are_pytorchs():
     turns = torch.polar(torch.ones(50, 8, dtype=torch.float64), torch.outer(torch.arange(50, dtype=torch.float64), speeds))
     y = torch.view_as_real(torch.view_as_complex(theirs.reshape(2, 3, 50, 8, 2)) * turns).flatten(-2)
     y.backward(torch.tensor(upstream))
-    np.testing.assert_allclose(rotate(x, np.arange(50)), y.detach().numpy(), atol=1e-12)
-    np.testing.assert_allclose(rotate_backward(upstream, np.arange(50)), theirs.grad.numpy(), atol=1e-12)
+    np.testing.assert_allclose(rotate(x, np.arange(50, dtype=np.int64)), y.detach().numpy(), atol=1e-12)
+    np.testing.assert_allclose(rotate_backward(upstream, np.arange(50, dtype=np.int64)), theirs.grad.numpy(), atol=1e-12)

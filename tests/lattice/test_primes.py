@@ -122,7 +122,7 @@ FUNCTIONS = [primes_below, prime_count, first_primes, smallest_factors, count_pr
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize("value", [-1, 2.0, "10", None, True, np.float64(3), np.array([1, 2]), float("nan")])
+@pytest.mark.parametrize("value", [-1, 2.0, "10", None, True, np.float64(3), np.array([1, 2], dtype=np.int64), float("nan")])
 def test_what_is_no_whole_number_is_turned_away(function, value):
     with pytest.raises(ValueError, match=r"is .*: give a whole number of at least [01]"):
         function(value)

@@ -311,7 +311,7 @@ def test_other_refusals():
     with pytest.raises(ValueError, match="give two forms of one matrix"):
         layer_error(np.ones((2, 2)), np.ones((2, 3)), np.eye(2))
     with pytest.raises(ValueError, match=r"scales have shape \(2, 3\)"):
-        dequantize(np.ones((2, 4), dtype=int), np.ones((2, 3)))
+        dequantize(np.ones((2, 4), dtype=np.int64), np.ones((2, 3)))
     with pytest.raises(ValueError, match="bits is 33"):
         pack([1], 33)
     with pytest.raises(ValueError, match="integers is an array of float64"):

@@ -149,7 +149,7 @@ def test_a_planted_short_vector_comes_first():
 def test_entries_beyond_floats(size):
     basis = [
         [size * x + y for x, y in zip(a, b, strict=True)]
-        for a, b in zip([[1, 2, 3], [4, 5, 6], [7, 8, 10]], np.eye(3, dtype=int).tolist(), strict=True)
+        for a, b in zip([[1, 2, 3], [4, 5, 6], [7, 8, 10]], np.eye(3, dtype=np.int64).tolist(), strict=True)
     ]
     assert_lll(basis, Fraction(3, 4), *lll_reduce(basis))
 
@@ -209,7 +209,7 @@ def test_floating_point_alone_keeps_the_lattice(basis):
 
 
 def test_rows_move_on_to_python_integers_where_floats_end():
-    basis = np.array([[2**52, 1], [2**52 + 1, -(2**52)]])
+    basis = np.array([[2**52, 1], [2**52 + 1, -(2**52)]], dtype=np.int64)
     assert_lll(basis, Fraction(3, 4), *lll_reduce(basis))
 
 
@@ -426,7 +426,7 @@ def test_unimodular_is_a_determinant_of_one(random, n, bound):
     determinant = int(sympy.Matrix(matrix).det())
     assert reduction._determinant(np.array(matrix, dtype=object)) == determinant
     assert is_unimodular(matrix) == (abs(determinant) == 1)
-    scrambled = np.eye(n, dtype=object).astype(int).astype(object)
+    scrambled = np.eye(n, dtype=object).astype(np.int64).astype(object)
     for _ in range(30):
         i, j = random.randrange(n), random.randrange(n)
         scrambled[i] = scrambled[i] + random.randint(-9, 9) * scrambled[j] if i != j else -scrambled[i]
@@ -473,7 +473,7 @@ def test_delta_has_limits(reduce, delta):
     ("call", "words"),
     [
         (lambda: gauss_reduce([[1, 2, 3]]), "1 rows"),
-        (lambda: shortest_vector(np.eye(25, dtype=int)), "24"),
+        (lambda: shortest_vector(np.eye(25, dtype=np.int64)), "24"),
         (lambda: is_unimodular([[1, 2, 3], [4, 5, 6]]), "square"),
         (lambda: babai_nearest_plane([[1, 2], [3, 4]], [1, 2, 3]), "shape"),
         (lambda: babai_nearest_plane([[1, 2], [3, 4]], ["a", "b"]), "target"),

@@ -49,18 +49,20 @@ def pairs(coordinates):
 
 def test_ulam_is_the_spiral_walked_step_by_step():
     walked = [(int(place.real), int(place.imag)) for place in walk(5_000)]
-    assert pairs(spirals.ulam_coordinates(np.arange(1, 5_001))) == walked
+    assert pairs(spirals.ulam_coordinates(np.arange(1, 5_001, dtype=np.int64))) == walked
     assert walked[:5] == [(0, 0), (1, 0), (1, 1), (0, 1), (-1, 1)]
 
 
 @pytest.mark.parametrize("level", [0, 2, 4, 6])
 def test_hilbert_is_the_curve_built_by_recursion(level):
-    assert pairs(spirals.hilbert_coordinates(np.arange(1, 4**level + 1))) == hilbert_by_recursion(level)
+    assert pairs(spirals.hilbert_coordinates(np.arange(1, 4**level + 1, dtype=np.int64))) == hilbert_by_recursion(level)
 
 
 @pytest.mark.parametrize("level", [1, 3, 5])
 def test_hilbert_of_an_odd_number_of_sizes_is_that_curve_turned_over(level):
-    assert pairs(spirals.hilbert_coordinates(np.arange(1, 4**level + 1))) == [(y, x) for x, y in hilbert_by_recursion(level)]
+    assert pairs(spirals.hilbert_coordinates(np.arange(1, 4**level + 1, dtype=np.int64))) == [
+        (y, x) for x, y in hilbert_by_recursion(level)
+    ]
 
 
 @given(numbers_to_the_limit)
@@ -78,7 +80,7 @@ def test_row_major_fills_row_after_row(n, width):
 @every_curve
 def test_the_inverse_gives_back_every_number_to_a_million(name):
     coordinates, index = GRID[name]
-    n = np.arange(1, 10**6 + 1)
+    n = np.arange(1, 10**6 + 1, dtype=np.int64)
     np.testing.assert_array_equal(index(*coordinates(n)), n)
 
 
@@ -92,7 +94,7 @@ def test_the_inverse_gives_back_any_number_to_the_limit(name, n):
 @every_curve
 def test_the_inverse_gives_back_the_numbers_at_the_limit(name):
     coordinates, index = GRID[name]
-    n = 2**52 - np.arange(1_000)
+    n = 2**52 - np.arange(1_000, dtype=np.int64)
     np.testing.assert_array_equal(index(*coordinates(n)), n)
 
 
@@ -120,26 +122,26 @@ def test_ulam_turns_where_a_rounded_root_is_least_sure(roots, near):
 
 @pytest.mark.parametrize("block", [2**40, 2**48, 2**50 - 5_000, 2**52 - 20_000])
 def test_ulam_goes_on_in_single_steps_far_out(block):
-    x, y = spirals.ulam_coordinates(np.arange(block, block + 20_000))
+    x, y = spirals.ulam_coordinates(np.arange(block, block + 20_000, dtype=np.int64))
     assert (np.abs(np.diff(x)) + np.abs(np.diff(y)) == 1).all()
 
 
 @pytest.mark.parametrize(("name", "sides"), [("ulam", range(1, 40)), ("hilbert", (1, 2, 4, 8, 64)), ("morton", (1, 2, 4, 8, 64))])
 def test_a_square_is_filled_each_cell_once(name, sides):
     for side in sides:
-        x, y = GRID[name][0](np.arange(1, side**2 + 1))
+        x, y = GRID[name][0](np.arange(1, side**2 + 1, dtype=np.int64))
         assert len(set(zip(x.tolist(), y.tolist(), strict=True))) == side**2
         assert x.max() - x.min() == y.max() - y.min() == side - 1
 
 
 def test_row_major_fills_a_page_each_cell_once():
-    x, y = spirals.row_major_coordinates(np.arange(1, 61), 12)
+    x, y = spirals.row_major_coordinates(np.arange(1, 61, dtype=np.int64), 12)
     assert sorted(zip(y.tolist(), x.tolist(), strict=True)) == [(row, column) for row in range(5) for column in range(12)]
 
 
 @pytest.mark.parametrize(("name", "always_one"), [("ulam", True), ("hilbert", True), ("morton", False), ("row_major", False)])
 def test_neighbours_on_the_curve_are_neighbours_on_the_plane_where_the_curve_promises_it(name, always_one):
-    x, y = GRID[name][0](np.arange(1, 100_001))
+    x, y = GRID[name][0](np.arange(1, 100_001, dtype=np.int64))
     assert (np.abs(np.diff(x)) + np.abs(np.diff(y)) == 1).all() == always_one
 
 
@@ -173,11 +175,11 @@ def test_blocks_leave_no_trace():
 
 
 def test_what_is_handed_in_is_left_alone():
-    n = np.arange(1, 100)
+    n = np.arange(1, 100, dtype=np.int64)
     for coordinates, index in GRID.values():
         x, y = coordinates(n)
         index(x, y)
-        np.testing.assert_array_equal(n, np.arange(1, 100))
+        np.testing.assert_array_equal(n, np.arange(1, 100, dtype=np.int64))
         np.testing.assert_array_equal(x, coordinates(n)[0])
 
 
@@ -203,8 +205,8 @@ def test_the_golden_angle_holds_to_a_thousandth_of_a_step_at_the_limit():
 
 
 def test_the_squares_lie_on_a_line_of_sacks():
-    x, y = spirals.sacks_coordinates(np.arange(0, 9_000) ** 2)
-    np.testing.assert_array_equal(x, np.arange(9_000))
+    x, y = spirals.sacks_coordinates(np.arange(0, 9_000, dtype=np.int64) ** 2)
+    np.testing.assert_array_equal(x, np.arange(9_000, dtype=np.int64))
     np.testing.assert_array_equal(y, 0.0)
 
 

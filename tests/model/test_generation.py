@@ -176,7 +176,7 @@ def test_the_ends_of_the_line_belong_to_tokens_with_a_share(uniform):
 def test_draws_follow_the_predicted_probabilities(model):
     expected = softmax(model.logits([[3]])[0, -1])
     draws = [generate(model, [3], 1, seed=seed)[-1] for seed in range(2000)]
-    shares = np.bincount(draws, minlength=6) / len(draws)
+    shares = np.bincount(np.asarray(draws, np.intp), minlength=6) / len(draws)
     assert np.abs(shares - expected).max() < 5 * np.sqrt(0.25 / len(draws))
 
 

@@ -39,7 +39,7 @@ def test_cross_entropy_survives_extreme_logits(logits, target):
 
 
 def test_cross_entropy_of_one_class_is_zero():
-    loss, cache = layers.cross_entropy_forward(np.array([[3.0]]), np.array([0]))
+    loss, cache = layers.cross_entropy_forward(np.array([[3.0]]), np.array([0], dtype=np.int64))
     assert loss == 0.0
     assert layers.cross_entropy_backward(cache) == [[0.0]]
 

@@ -106,7 +106,7 @@ def test_chapter_06_always_the_likeliest_word_turns_in_circles_and_the_model_sta
     assert distinct_n(said[-60:], 2) < 0.3
     assert circle is None or (said[-60 + circle :] == said[-60:-circle]).all()
     triples = KneserNeyTrigram(corpus.train_tokens, len(corpus.vocabulary)).probabilities(corpus.validation_tokens)
-    counts = np.bincount(corpus.train_tokens, minlength=len(corpus.vocabulary)) + 1
+    counts = np.bincount(corpus.train_tokens.astype(np.intp), minlength=len(corpus.vocabulary)) + 1
     words = -np.log((counts / counts.sum())[corpus.validation_tokens]).mean()
     assert 0.15 < words - trainer.best.loss < 0.35
     assert 0.35 < trainer.best.loss + np.log(triples).mean() < 0.55

@@ -29,7 +29,7 @@ def test_many_points_at_once():
 def test_plain_descent_follows_its_closed_form(rate):
     """Each coordinate is multiplied by 1 - rate * curvature at every step."""
     path = ravine_path(SGD(rate), start=(-4.0, 1.0), curvature=25.0, steps=30)
-    step = np.arange(31)
+    step = np.arange(31, dtype=np.int64)
     np.testing.assert_allclose(path[:, 0], -4.0 * (1 - rate) ** step, rtol=1e-12)
     np.testing.assert_allclose(path[:, 1], (1 - 25.0 * rate) ** step, rtol=1e-12)
 

@@ -188,7 +188,7 @@ def sound_loss(words, embedding, tokens, targets):
 
 
 def coded_similarities(size):
-    i = np.arange(size)
+    i = np.arange(size, dtype=np.int64)
     return GCD_SHARE * defects.gcd_similarity(i[:, None], i) + DISTANCE_SHARE / (1.0 + defects.spiral_distance(i[:, None], i))
 
 
@@ -230,7 +230,7 @@ def test_primes_the_regulariser_has_the_relation_of_goedel_numbers_and_the_coded
     goedel = goedel_numbers(words)
     assert goedel_gap(feature_similarities(feature_matrix(words)), goedel) < 1e-12
     assert goedel_gap(coded_similarities(60), goedel) > 0.3
-    i = np.arange(60)
+    i = np.arange(60, dtype=np.int64)
     assert goedel_gap(defects.prime_similarity(i[:, None], i), goedel) >= 0.4
     # A prime a word is a feature a word: then the relation holds, and says that each word is like itself.
     assert goedel_gap(defects.prime_similarity(i[:, None], i, different=0.0), [int(p) for p in defects.lattice.token_primes(i)]) == 0.0

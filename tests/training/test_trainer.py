@@ -158,7 +158,7 @@ def test_every_step_is_on_record(corpus):
     trainer = Trainer(small(corpus), corpus, optimizer="sgd", learning_rate=0.5, schedule=lambda step: 1 / (1 + step), clip_norm=0.1)
     history = trainer.fit(steps=11)
     assert history.epochs == [1] * 9 + [2] * 2
-    np.testing.assert_allclose(history.learning_rates, 0.5 / np.arange(1, 12))
+    np.testing.assert_allclose(history.learning_rates, 0.5 / np.arange(1, 12, dtype=np.int64))
     assert min(history.gradient_norms) > 0.1  # the lengths before clipping
 
 

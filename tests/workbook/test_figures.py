@@ -246,7 +246,7 @@ def test_training_report_before_any_epoch_ends_is_still_a_figure(capsys, monkeyp
 
 @pytest.mark.parametrize(("sizes", "common"), [((230, 180), 157), ((50, 50), 0), ((100, 20), 20), ((30, 90), 1), ((40, 40), 40)])
 def test_two_sets_are_drawn_true_to_size(sizes, common):
-    first, second = np.arange(sizes[0]), np.arange(sizes[0] - common, sizes[0] - common + sizes[1])
+    first, second = np.arange(sizes[0], dtype=np.int64), np.arange(sizes[0] - common, sizes[0] - common + sizes[1], dtype=np.int64)
     axes = figures.two_sets(first, second, ("one", "two"), "Title", ("a note", ""))
     circles = [patch for patch in axes.patches if hasattr(patch, "radius")]
     x, y = np.meshgrid(np.linspace(-2, 4, 1500), np.linspace(-2, 2, 1000))  # counted, where the figure has a formula

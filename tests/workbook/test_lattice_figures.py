@@ -21,7 +21,7 @@ def test_places_are_those_of_the_numbers_from_one_on(curve):
         assert (x[0], y[0]) == (0, 0)
         assert (x[1], y[1]) == (1, 0)
     else:
-        np.testing.assert_allclose(np.hypot(x, y), np.sqrt(np.arange(1, 101)))
+        np.testing.assert_allclose(np.hypot(x, y), np.sqrt(np.arange(1, 101, dtype=np.int64)))
 
 
 def test_primes_factors_and_residues_are_those_of_sympy():
@@ -31,7 +31,7 @@ def test_primes_factors_and_residues_are_those_of_sympy():
     for n, kind in enumerate(factors.kinds, 1):
         assert kind == min(7, sum(sympy.factorint(n).values()))
     assert factors.labels[1] == "1 prime factor"
-    np.testing.assert_array_equal(pictures.by_residue(50, 7).kinds, np.arange(1, 51) % 7)
+    np.testing.assert_array_equal(pictures.by_residue(50, 7).kinds, np.arange(1, 51, dtype=np.int64) % 7)
 
 
 def test_frequencies_double_from_colour_to_colour():
@@ -60,7 +60,7 @@ def test_counts_are_of_all_numbers_and_colours_of_all_kinds(name):
     assert found.kinds.shape == (300,)
     assert len(found.colours) == len(found.labels) > found.kinds.max()
     assert sum(int(part.rpartition(": ")[2].replace(",", "")) for part in found.counts().split("; ")) == 300
-    assert found.counts(np.array([], dtype=int)) == "no number"
+    assert found.counts(np.array([], dtype=np.int64)) == "no number"
 
 
 def test_the_two_colours_of_primes_are_far_apart_in_brightness():
@@ -91,7 +91,7 @@ def test_the_raster_holds_each_number_in_its_cell(curve):
 
 def test_two_numbers_in_one_cell_are_mixed():
     mixed, _ = pictures.raster(np.array([0.1, 0.2, 3.0]), np.zeros(3), pictures.by_prime(3))
-    apart, _ = pictures.raster(np.array([0, 1, 3]), np.zeros(3), pictures.by_prime(3))
+    apart, _ = pictures.raster(np.array([0, 1, 3], dtype=np.int64), np.zeros(3), pictures.by_prime(3))
     np.testing.assert_allclose(mixed[0, 0], (apart[0, 0].astype(float) + apart[0, 1]) / 2, atol=1)
 
 
@@ -143,7 +143,7 @@ def test_what_makes_no_sense_gets_a_clear_error(call, message):
 
 
 def test_numbers_are_written_where_they_lie():
-    x, y = ulam_coordinates(np.arange(1, 26))
+    x, y = ulam_coordinates(np.arange(1, 26, dtype=np.int64))
     left, right = pictures.numbers_written({"one": (x, y), "other": (-x, y)}, bold=[2, 3])
     assert (left.get_title(), right.get_title()) == ("one", "other")
     assert {text.get_text(): text.get_position() for text in right.texts} == {

@@ -19,7 +19,7 @@ def test_words_are_numbered_as_a_reader_meets_them():
 
 def test_the_second_word_of_zipf_comes_half_as_often_as_the_first():
     counts = Counter(zipf_stream(1_000, 200_000).tolist())
-    expected = 200_000 / (1.0 / np.arange(1, 1_001)).sum()
+    expected = 200_000 / (1.0 / np.arange(1, 1_001, dtype=np.int64)).sum()
     for rank in (1, 2, 5, 20):
         assert counts[rank - 1] == pytest.approx(expected / rank, rel=0.06)
     assert 0 <= min(counts) <= max(counts) < 1_000
@@ -30,7 +30,7 @@ def test_an_order_names_each_row_once_and_the_documents_spiral_is_the_order_by_i
     for order in orders.values():
         assert sorted(order.tolist()) == list(range(ROWS))
     np.testing.assert_array_equal(orders[DOCUMENTS], orders[AS_IT_IS])
-    counts = np.bincount(TOKENS)
+    counts = np.bincount(TOKENS.astype(np.intp))
     assert (np.diff(counts[orders["frequency"]]) <= 0).all()
     different = [name for name in orders if name != DOCUMENTS]
     for one, other in itertools.combinations(different, 2):
@@ -39,12 +39,12 @@ def test_an_order_names_each_row_once_and_the_documents_spiral_is_the_order_by_i
 
 @pytest.mark.parametrize("work", WORK)
 def test_every_kind_of_work_does_what_it_says(work):
-    act, ids = WORK[work](10, 3, 4), np.array([7, 2, 7])
+    act, ids = WORK[work](10, 3, 4), np.array([7, 2, 7], dtype=np.int64)
     if work == "gradient":
         act(ids)
         assert act.gradient.sum(axis=1).tolist() == [0, 0, 3, 0, 0, 0, 0, 6, 0, 0]
     else:
-        act.table[:] = np.arange(30).reshape(10, 3)
+        act.table[:] = np.arange(30, dtype=np.int64).reshape(10, 3)
         np.testing.assert_array_equal(act(ids), act.table[[7, 2, 7]])
 
 
@@ -65,8 +65,8 @@ def test_each_order_fetches_the_rows_of_the_same_words(monkeypatch):
 def test_a_slow_order_is_found_and_an_equal_one_is_not(monkeypatch):
     """With work that takes three times as long in one order, by a clock that counts it."""
     slow = row_orders(TOKENS, ROWS)["random"]
-    place = np.empty(ROWS, dtype=int)
-    place[slow] = np.arange(ROWS)
+    place = np.empty(ROWS, dtype=np.int64)
+    place[slow] = np.arange(ROWS, dtype=np.int64)
     now = [0.0]
 
     def act(ids):

@@ -29,7 +29,7 @@ def test_the_plane_has_the_points_that_are_named_and_their_distances():
 def test_gauss_is_shown_once_for_each_multiple_taken():
     row = reduction_figures.gauss_pictures([[7, 7], [5, 3]])
     assert len(row) == 3
-    ends = [tuple(each.get_xydata()[1].astype(int)) for each in row[-1].lines if len(each.get_xdata()) == 2]
+    ends = [tuple(each.get_xydata()[1].astype(np.int64)) for each in row[-1].lines if len(each.get_xdata()) == 2]
     assert ends == [tuple(vector) for vector in gauss_reduce([[7, 7], [5, 3]])[0]]
     assert "(7, 7) and (5, 3), degrees between them: at 14.04" in said(row)
     assert "(-3, 1) and (2, 4), degrees between them: at 98.13" in said(row)
@@ -44,7 +44,7 @@ def test_cells_say_for_how_many_targets_rounding_finds_the_nearest():
 
 @pytest.mark.parametrize("reach", [6.0, 8.0])
 def test_the_share_of_targets_found_is_that_of_the_whole_plane(reach):
-    bases = {"given": np.array([[7, 7], [5, 3]]), "reduced": np.array([[-3, 1], [2, 4]])}
+    bases = {"given": np.array([[7, 7], [5, 3]], dtype=np.int64), "reduced": np.array([[-3, 1], [2, 4]], dtype=np.int64)}
     targets = np.random.default_rng(0).uniform(-7, 7, (20_000, 2)) @ bases["reduced"]
     near = np.array([[a, b] for a in range(-9, 10) for b in range(-9, 10)]) @ bases["reduced"]
     words = said(reduction_figures.rounding_cells(bases, reach))

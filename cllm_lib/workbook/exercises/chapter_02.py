@@ -40,7 +40,11 @@ def examine_bigram_floor(answer):
     """On a small text with known answer, then on random ones, against H(pair) - H(current)."""
     generator = np.random.default_rng(3)
     text = generator.integers(4, size=31) * generator.integers(1, 3, size=31)
-    for tokens in (np.array([0, 1, 0, 1, 0, 2, 0, 2, 0]), text, np.array([1, 12, 11, 2, 1, 12, 11, 2, 7, 11, 2, 1, 2, 1, 12])):
+    for tokens in (
+        np.array([0, 1, 0, 1, 0, 2, 0, 2, 0], dtype=np.int64),
+        text,
+        np.array([1, 12, 11, 2, 1, 12, 11, 2, 7, 11, 2, 1, 2, 1, 12], dtype=np.int64),
+    ):
         inputs, targets = tokens[:-1].reshape(2, -1), tokens[1:].reshape(2, -1)
         current, following = inputs.ravel().tolist(), targets.ravel().tolist()
         pairs = list(zip(current, following, strict=True))
@@ -243,7 +247,7 @@ _MODELS = {
 
 def examine_reach(answer):
     """On small models whose reach is known."""
-    tokens = np.array([[4, 0, 0, 3, 1, 2]])
+    tokens = np.array([[4, 0, 0, 3, 1, 2]], dtype=np.int64)
     for name, sources in _MODELS.items():
         for query in (2, 5, 0):
             result = call(answer, _Reacher(sources), tokens, query)

@@ -242,7 +242,7 @@ def _examine_edges(answer, error):
         raise NotYet(f"where everything is 0: {reason} 0 / 0 says nothing; return 0.0 there.") from None
     if value != 0.0:
         raise NotYet(f"where gradient and slopes are all 0 you return {shown(value)}; 0.0 was asked for.")
-    value = error(_Cubes(), at=np.array([[1, 2, -3]]))
+    value = error(_Cubes(), at=np.array([[1, 2, -3]], dtype=np.int64))
     if value > 1e-6:
         raise NotYet(
             f"x = [1, 2, -3] as integers gets {value:.1e}: an integer array stores 1.000001 as 1. Begin with x = np.array(x, dtype=float)."

@@ -388,8 +388,8 @@ def best_constant_loss(targets):
 
 def examine_best_constant_loss(answer):
     """Against the mean of -ln(share), token by token."""
-    skewed = np.array([[0, 0, 0, 5], [0, 5, 0, 9]])
-    for targets in (skewed, np.random.default_rng(14).zipf(1.6, (6, 50)) % 40, np.full((2, 3), 7)):
+    skewed = np.array([[0, 0, 0, 5], [0, 5, 0, 9]], dtype=np.int64)
+    for targets in (skewed, np.random.default_rng(14).zipf(1.6, (6, 50)) % 40, np.full((2, 3), 7, dtype=np.int64)):
         counts = Counter(targets.ravel().tolist())
         total = targets.size
         expected = sum(-math.log(counts[token] / total) for token in targets.ravel().tolist()) / total

@@ -76,7 +76,7 @@ def _pairs_in_loops(tokens, seq_len):
 def examine_inputs_and_targets(answer):
     """On texts of several lengths, against loops; two full sequences need their last target too."""
     for length, seq_len in ((13, 4), (12, 4), (9, 4), (20, 3), (5, 4)):
-        tokens = np.arange(length) * 7 % 23 + 100
+        tokens = np.arange(length, dtype=np.int64) * 7 % 23 + 100
         result = call(answer, tokens, seq_len)
         given = f"a text of {length} words in sequences of {seq_len}"
         if not isinstance(result, tuple | list) or len(result) != 2:

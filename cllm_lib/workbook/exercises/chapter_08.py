@@ -199,7 +199,7 @@ def examine_turn(answer):
     generator = np.random.default_rng(19)
     for shape, start in (((4, 6), 0), ((6, 6), 3), ((2, 3, 5, 4), -2)):
         x, speeds = generator.standard_normal(shape), generator.uniform(0.2, 1.2, shape[-1] // 2)
-        positions = np.arange(start, start + shape[-2])
+        positions = np.arange(start, start + shape[-2], dtype=np.int64)
         found = _array(call(answer, x, positions, speeds), shape, "the result", "it has the shape of x.")
         right, half = _turned(x, positions, speeds), shape[-1] // 2
         angles = np.multiply.outer(positions, speeds)
@@ -221,7 +221,9 @@ def examine_turn(answer):
                 _turned(x, np.ones(shape[-2]), speeds),
                 _turned(x, np.full(shape[-2], positions[0]), speeds),
             ],
-            "The positions are not used: row t stands at positions[t], which need not be t.": _turned(x, np.arange(shape[-2]), speeds),
+            "The positions are not used: row t stands at positions[t], which need not be t.": _turned(
+                x, np.arange(shape[-2], dtype=np.int64), speeds
+            ),
             "The second of a pair was computed from a first that had been turned already. Keep the old one.": overwritten,
             "Sine and cosine are exchanged.": (
                 np.stack([first * np.sin(angles) - second * np.cos(angles), first * np.cos(angles) + second * np.sin(angles)], axis=-1)
@@ -235,9 +237,9 @@ def examine_turn(answer):
             "You turn by 2 pi times the angle: the speeds are radians already, not whole turns.": _turned(x, positions, 2 * np.pi * speeds),
         }
         _array_reason("the result", found, right, slips, "Each pair (a, b) of row t turns by positions[t] * speeds[i].")
-    whole = np.array([[1, 0], [0, 2], [3, 1]])
-    found = _array(call(answer, whole, np.arange(3), np.array([0.5])), whole.shape, "the result", "it has the shape of x.")
-    right = _turned(whole.astype(float), np.arange(3), np.array([0.5]))
+    whole = np.array([[1, 0], [0, 2], [3, 1]], dtype=np.int64)
+    found = _array(call(answer, whole, np.arange(3, dtype=np.int64), np.array([0.5])), whole.shape, "the result", "it has the shape of x.")
+    right = _turned(whole.astype(float), np.arange(3, dtype=np.int64), np.array([0.5]))
     if not matches(found, right):
         if matches(found, np.trunc(right)):
             raise NotYet(
@@ -251,7 +253,7 @@ def examine_turn(answer):
 
 def distance_scores(scores, slopes):
     """Reference: minus slope times distance, in each head."""
-    position = np.arange(scores.shape[-1])
+    position = np.arange(scores.shape[-1], dtype=np.int64)
     return scores - np.asarray(slopes)[:, None, None] * np.abs(position[:, None] - position)
 
 
@@ -267,7 +269,7 @@ def examine_distance_scores(answer):
             )
         found = _array(given, scores.shape, "the result", "it has the shape of the scores.")
         right = np.array([[[scores[h, i, j] - slopes[h] * abs(i - j) for j in range(time)] for i in range(time)] for h in range(heads)])
-        position = np.arange(time)
+        position = np.arange(time, dtype=np.int64)
         apart, slope = np.abs(position[:, None] - position), slopes[:, None, None]
         slips = {
             "The scores came back as they were.": scores,
@@ -317,7 +319,7 @@ def _boxes():
     """Name, what it sees, and the score of a query at m and a key at n; each with what a hasty experiment misses in it."""
     generator = np.random.default_rng(29)
     query, key = generator.standard_normal((2, 8))
-    speeds = 10_000.0 ** (-np.arange(0, 8, 2) / 8)
+    speeds = 10_000.0 ** (-np.arange(0, 8, 2, dtype=np.int64) / 8)
     table = generator.standard_normal((N_PLACES, 8))
 
     def turned(x, place, speed=speeds):

@@ -239,7 +239,7 @@ def knapsack(n, bits, seed):
     """
     generator = np.random.default_rng(seed)
     weights = [int(w) for w in generator.integers(2 ** (bits - 1), 2**bits, n)]
-    chosen = [int(c) for c in generator.permutation(np.arange(n) % 2)]
+    chosen = [int(c) for c in generator.permutation(np.arange(n, dtype=np.int64) % 2)]
     return weights, sum(w for w, c in zip(weights, chosen, strict=True) if c), chosen
 
 
@@ -289,7 +289,7 @@ def examine_break_knapsack(answer):
 def nearest_plane(basis, target):
     """Reference: the last coefficient first."""
     own, _ = gram_schmidt(basis, exact=False)
-    left, integers = np.array(target, dtype=float), np.zeros(len(basis), dtype=int)
+    left, integers = np.array(target, dtype=float), np.zeros(len(basis), dtype=np.int64)
     for i in reversed(range(len(basis))):
         integers[i] = round((left @ own[i]) / (own[i] @ own[i]))
         left = left - integers[i] * basis[i]
@@ -369,7 +369,7 @@ def suspect(letter):
     share, rounding = {"A": (-1.0, np.rint), "B": (0.0, np.rint), "C": (1.0, np.floor)}[letter]
 
     def quantise(weights, hessian, scales):
-        left, integers = weights.copy(), np.empty(weights.shape, dtype=int)
+        left, integers = weights.copy(), np.empty(weights.shape, dtype=np.int64)
         for j in range(weights.shape[1]):
             integers[:, j] = rounding(left[:, j] / scales[:, 0])
             error, rest = left[:, j] - scales[:, 0] * integers[:, j], slice(j + 1, None)
@@ -415,7 +415,7 @@ def _models():
     one_bad[3, 7] = 0.6  # at 3 bits nine seeds are well, and one is not
     steady = np.zeros((9, N_SEEDS))
     steady[3] = 0.05 * wild / wild.std(ddof=1)  # the interval ends 0.0358 above the mean; with 1.96 it would be 0.031
-    loose = near + np.where(np.arange(9)[:, None] <= 4, 0.3 * wild, 0.0)
+    loose = near + np.where(np.arange(9, dtype=np.int64)[:, None] <= 4, 0.3 * wild, 0.0)
     falling = {b: 0.02 * 4.0 ** (4 - b) for b in range(2, 9)}
     return (
         ("a model whose seeds lie far apart, and whose losses rise together", 0.05, 4, rises(falling)),

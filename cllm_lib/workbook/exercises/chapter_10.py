@@ -112,7 +112,7 @@ def holm(p_values):
     """Reference: sorted, times m, m - 1, ..., none below the one before, none above 1, back in the old order."""
     p_values = np.asarray(p_values, dtype=float)
     order = np.argsort(p_values)
-    raised = p_values[order] * np.arange(len(p_values), 0, -1)
+    raised = p_values[order] * np.arange(len(p_values), 0, -1, dtype=np.int64)
     adjusted = np.empty_like(p_values)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(raised))
     return adjusted
@@ -147,7 +147,7 @@ def examine_holm(answer):
 def _other_corrections(p, right):
     order, m = np.argsort(p), len(p)
     back = np.argsort(order)
-    falling, rising = np.arange(m, 0, -1), np.arange(1, m + 1)
+    falling, rising = np.arange(m, 0, -1, dtype=np.int64), np.arange(1, m + 1, dtype=np.int64)
     plain = p[order] * falling
     return {
         "That is Bonferroni: m for every one. Holm takes one less after each.": np.minimum(1, p * m),

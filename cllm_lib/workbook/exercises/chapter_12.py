@@ -190,7 +190,7 @@ def examine_mean_of_words(answer):
     """Against a loop over sentences, with sentences of several lengths."""
     generator = np.random.default_rng(14)
     for lengths, width in (((5, 2, 3), 4), ((1, 7), 3), ((4,), 2)):
-        is_token = np.arange(max(lengths)) < np.array(lengths)[:, None]
+        is_token = np.arange(max(lengths), dtype=np.int64) < np.array(lengths)[:, None]
         hidden = generator.normal(size=(*is_token.shape, width))
         shape = (len(lengths), width)
         found = array(call(answer, hidden, is_token), shape, "the result", "one row for each sentence: the mean runs over the tokens.")

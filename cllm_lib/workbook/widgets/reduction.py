@@ -195,8 +195,8 @@ def between(basis):
 
 def lattice_points(basis, reach):
     """All points of a lattice in the plane with whole coordinates of at most `reach`, as rows."""
-    (a, b), (c, d) = np.asarray(basis, dtype=int)
-    x, y = (each.ravel() for each in np.meshgrid(*[np.arange(-reach, reach + 1)] * 2))
+    (a, b), (c, d) = np.asarray(basis, dtype=np.int64)
+    x, y = (each.ravel() for each in np.meshgrid(*[np.arange(-reach, reach + 1, dtype=np.int64)] * 2))
     inside = ((d * x - c * y) % (a * d - b * c) == 0) & ((a * y - b * x) % (a * d - b * c) == 0)
     return np.stack([x[inside], y[inside]], axis=1)
 

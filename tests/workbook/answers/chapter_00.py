@@ -51,7 +51,7 @@ WRONG = {
 }
 
 RIGHT = {
-    "00.1": [128.0, "128", np.int64(128), Fraction(128), np.array([128])],
+    "00.1": [128.0, "128", np.int64(128), Fraction(128), np.array([128], dtype=np.int64)],
     "00.2": [0.5, 0, 1, Fraction(1, 280), sympy.Rational(1, 280), np.float32(0.003)],
     "00.3": [math.exp, np.exp, lambda loss: np.e**loss, lambda loss: np.float32(np.exp(loss)), lambda loss: sympy.exp(loss)],
     "00.4": [{"B", "D"}, {"B, D"}, "B and D", ["D", "B"], "BD", "b, d", ("b", "d")],

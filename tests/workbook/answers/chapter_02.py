@@ -152,7 +152,9 @@ def coarse(model, tokens, query):
 
 def without_modulo(model, tokens, query):
     before = model.logits(tokens)[0, query]
-    return {t for t in range(tokens.shape[1]) if (model.logits(tokens + np.eye(tokens.shape[1], dtype=int)[t])[0, query] != before).any()}
+    return {
+        t for t in range(tokens.shape[1]) if (model.logits(tokens + np.eye(tokens.shape[1], dtype=np.int64)[t])[0, query] != before).any()
+    }
 
 
 def as_flags(model, tokens, query):
@@ -162,7 +164,7 @@ def as_flags(model, tokens, query):
 
 def in_one_batch(model, tokens, query):
     time = tokens.shape[1]
-    changed = (tokens + np.eye(time, dtype=int)) % model.config.vocab_size
+    changed = (tokens + np.eye(time, dtype=np.int64)) % model.config.vocab_size
     return np.flatnonzero(np.abs(model.logits(changed)[:, query] - model.logits(tokens)[0, query]).max(axis=-1) > 1e-9)
 
 

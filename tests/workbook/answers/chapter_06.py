@@ -252,7 +252,7 @@ WRONG = {
         (list(DIAGNOSIS.values()), "a dictionary from letter to name"),
     ],
     "06.5": [
-        (lambda p, k: normalised(keep(p, np.arange(min(k, len(p))))), "the program's own slip"),
+        (lambda p, k: normalised(keep(p, np.arange(min(k, len(p)), dtype=np.int64))), "the program's own slip"),
         (lambda p, k: normalised(keep(p, np.argsort(p)[:k])), "the worst k"),
         (lambda p, k: keep(p, best(p, k)), "divide by their sum"),
         (lambda p, k: p.copy(), "Nothing was taken away"),
@@ -295,7 +295,13 @@ WRONG = {
 }
 
 RIGHT = {
-    "06.1": [[8.4, 1.3, 0.3], (7.5, 5, 4), np.array([9, 8, 7]), {"epoch 1": 7.5, "epoch 10": 5.0, "epoch 30": 4.0}, ["7.5", "5", 0]],
+    "06.1": [
+        [8.4, 1.3, 0.3],
+        (7.5, 5, 4),
+        np.array([9, 8, 7], dtype=np.int64),
+        {"epoch 1": 7.5, "epoch 10": 5.0, "epoch 30": 4.0},
+        ["7.5", "5", 0],
+    ],
     "06.2": [cut, by_loops, by_strides],
     "06.3": [with_gaps, by_windows, by_counters],
     "06.4": [

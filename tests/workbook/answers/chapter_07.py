@@ -24,7 +24,7 @@ BROKEN_LISTS = [
     (returns([2.5, 3]), "holds 2.5"),
     (lambda n: (m for m in [2, 3]), r"is a generator; .*: list\(...\) makes one"),
     (lambda n: dict.fromkeys([2, 3]).keys(), r"is a dict_keys; .*: list\(...\) makes one"),
-    (lambda n: np.where(np.arange(4) > 1), r"as np.where and np.nonzero return it: take \[0\]"),
+    (lambda n: np.where(np.arange(4, dtype=np.int64) > 1), r"as np.where and np.nonzero return it: take \[0\]"),
     (lambda n: np.array(["2", 3], dtype=object), "holds '2'"),
     ([2, 3, 5], "a function was asked for"),
     (None, "a function was asked for"),
@@ -75,10 +75,10 @@ LIST = (1, 7, 11, 17, 19, 23, 29, 59)
 
 def program(remainders=LIST, primes=FOUNDATION, first=62, built_in=FOUNDATION, last=0):
     def program_primes(n):
-        m = np.arange(first, max(n + last, first))
+        m = np.arange(first, max(n + last, first), dtype=np.int64)
         m = m[~np.isin(m % 12, (0, 6, 8, 10)) & np.isin(m % 30, remainders) & np.isin(m * m % 12, (1, 9))]
         m = m[(m[:, None] % np.array(primes) != 0).all(axis=1)]
-        return np.concatenate([[p for p in built_in if p < n], m]).astype(int)
+        return np.concatenate([[p for p in built_in if p < n], m]).astype(np.int64)
 
     return program_primes
 
@@ -329,7 +329,7 @@ WRONG = {
         (lambda n: by_trial_division(n)[1:], "lacks 2, the only even"),
         (flags_below, "a row of flags"),
         (lambda n: np.flatnonzero(~flags_below(n))[2:], "just the numbers that are struck"),
-        (lambda n: np.arange(2, n)[::-1][flags_below(n)[2:][::-1]], "another order"),
+        (lambda n: np.arange(2, n, dtype=np.int64)[::-1][flags_below(n)[2:][::-1]], "another order"),
         (lambda n: set(by_trial_division(n)), "which has no order"),
         (lambda n: sorted(by_trial_division(n) * 2), "some numbers twice"),
         (sieve_with(start=lambda p: p), "lacks 2, which nothing divides"),

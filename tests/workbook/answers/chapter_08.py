@@ -135,7 +135,7 @@ def turn_by_matrices(x, positions, speeds):
 
 
 def apart(scores, difference=lambda i, j: abs(i - j)):
-    i, j = np.indices(scores.shape[-2:])
+    i, j = np.indices(scores.shape[-2:], dtype=np.int64)
     return difference(i, j)
 
 
@@ -273,7 +273,7 @@ WRONG = {
         (lambda x, positions, speeds: x.copy(), "nothing was turned"),
         (lambda x, positions, speeds: turned(x, np.outer(positions, np.full_like(speeds, speeds[0]))), "at the first speed"),
         (lambda x, positions, speeds: turned(x, speeds), "the program's symmetry operation"),
-        (lambda x, positions, speeds: turned(x, np.outer(np.arange(x.shape[-2]), speeds)), "need not be t"),
+        (lambda x, positions, speeds: turned(x, np.outer(np.arange(x.shape[-2], dtype=np.int64), speeds)), "need not be t"),
         (turn(first=lambda a, b, c, s: a * s - b * c, second=lambda a, b, c, s: a * c + b * s), "exchanged"),
         (turn(first=lambda a, b, c, s: a * c + b * s), "A minus is missing"),
         (turn_in_another_order, "in another order"),

@@ -49,7 +49,7 @@ def sorts_in_place(values, confidence):
 # 10.3
 
 
-def holm_with(factors=lambda m: np.arange(m, 0, -1), rise=np.maximum.accumulate, most=1.0, put_back=True):
+def holm_with(factors=lambda m: np.arange(m, 0, -1, dtype=np.int64), rise=np.maximum.accumulate, most=1.0, put_back=True):
     def holm(p_values):
         order = np.argsort(p_values)
         adjusted = np.minimum(most, rise(p_values[order] * factors(len(p_values))))
@@ -100,7 +100,7 @@ def won(variant, seed):
 
 def hochberg_1988(p_values):
     order = np.argsort(p_values)
-    raised = p_values[order] * np.arange(len(p_values), 0, -1)
+    raised = p_values[order] * np.arange(len(p_values), 0, -1, dtype=np.int64)
     return np.minimum(1, np.minimum.accumulate(raised[::-1])[::-1])[np.argsort(order)]
 
 
@@ -153,10 +153,10 @@ WRONG = {
         (holm_with(put_back=False), "in the order they came in"),
         (holm_with(rise=lambda x: x), "maximum.accumulate"),
         (holm_with(most=np.inf), "No chance is above 1"),
-        (holm_with(lambda m: np.arange(1, m + 1)), "factors rise with p"),
+        (holm_with(lambda m: np.arange(1, m + 1, dtype=np.int64)), "factors rise with p"),
         (hochbergs, "Benjamini and Hochberg"),
         (hochberg_1988, "as Hochberg did in 1988"),
-        (lambda p: np.minimum(1, np.maximum.accumulate(p * np.arange(len(p), 0, -1))), "sorted nothing"),
+        (lambda p: np.minimum(1, np.maximum.accumulate(p * np.arange(len(p), 0, -1, dtype=np.int64))), "sorted nothing"),
         (lambda p: 1.0 * p, "as they came"),
         (lambda p: p / 2, "put them back"),
         (returns(0.03), "one number for each"),

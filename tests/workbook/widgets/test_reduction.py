@@ -80,8 +80,8 @@ def test_any_two_vectors_can_be_chosen(a, b, c, d):
 
 
 def test_dots_are_all_whole_multiples_and_no_others():
-    basis = np.array([[3, 1], [-1, 4]])
-    expected = {tuple(pair @ basis) for pair in np.stack(np.meshgrid(*[np.arange(-20, 21)] * 2), axis=-1).reshape(-1, 2)}
+    basis = np.array([[3, 1], [-1, 4]], dtype=np.int64)
+    expected = {tuple(pair @ basis) for pair in np.stack(np.meshgrid(*[np.arange(-20, 21, dtype=np.int64)] * 2), axis=-1).reshape(-1, 2)}
     expected = {point for point in expected if max(map(abs, point)) <= 9}
     assert set(map(tuple, lattice_points(basis, 9))) == expected
 

@@ -193,7 +193,7 @@ def test_a_number_is_found_with_its_neighbours_and_their_factors(curve):
     assert (n, factors, away) == (1_000, "2<sup>3</sup> × 5<sup>3</sup>", "chosen")
     x, y = explorer.plane.x.astype(float), explorer.plane.y.astype(float)
     distances = np.hypot(x - x[999], y - y[999])
-    closest = sorted(distances[np.arange(2_000) != 999])[: len(others)]
+    closest = sorted(distances[np.arange(2_000, dtype=np.int64) != 999])[: len(others)]
     assert sorted(distances[[m - 1 for m, *_ in others]]) == pytest.approx(closest)
     assert len(others) == 4 if curve in POINT else all(distance == 1.0 for distance in closest)
     for m, _, factors, away in others:

@@ -1,0 +1,124 @@
+"""Integers that may grow say how many bits they have.
+
+NumPy's integer has 64 bits on the systems of today, and 32 where Python runs in a browser: there the square of 62,000
+overflows without a word, and `np.bincount` refuses 64 bits. So whatever makes an array of integers names its type:
+`np.int64` for numbers, `np.intp` for places in an array.
+"""
+
+import ast
+import re
+
+import numpy as np
+import pytest
+from notebooks.books import NAMES, ROOT, read
+
+MAKERS = {"arange", "indices", "array", "asarray", "full", "fromiter"}
+TAKE_A_TYPE = MAKERS | {"astype", "zeros", "ones", "empty"}
+PLAIN = {"int", "np.int_", "'int'"}  # as many bits as the system likes
+FOLDERS = ("cllm_lib", "benchmarks", "tools", "tests")
+
+
+def of_no_size(source):
+    """The calls in a program that make an array of integers of the system's size, or count what may not be counted there."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            name, of_numpy = node.func.attr, ast.unparse(node.func.value) == "np"
+            types = [ast.unparse(keyword.value) for keyword in node.keywords if keyword.arg == "dtype"]
+            types += [ast.unparse(argument) for argument in node.args if name in TAKE_A_TYPE]
+            plain = any(kind in PLAIN for kind in types)
+            unsaid = of_numpy and name in MAKERS and not _has_type(node) and _makes_integers(node)
+            uncounted = of_numpy and name == "bincount" and not _counted_right(node.args[0], source)
+            if plain or unsaid or uncounted:
+                found.append(ast.unparse(node))
+    return found
+
+
+def _has_type(call):
+    """By name, or in its place: the second argument of most, the third of `full`, the fourth of `arange`."""
+    place = {"full": 3, "arange": 4}.get(call.func.attr, 2)
+    return len(call.args) >= place or any(keyword.arg == "dtype" for keyword in call.keywords)
+
+
+def _makes_integers(call):
+    """Whether a call without a type makes integers: of what is written there, since nobody knows what a name holds."""
+    values = call.args[1:2] if call.func.attr == "full" else call.args
+    parts = [part for value in values for part in ast.walk(value)]
+    numbers = [part.value for part in parts if isinstance(part, ast.Constant)]
+    if call.func.attr in ("arange", "indices"):
+        return not any(isinstance(number, float) for number in numbers)
+    named = any(isinstance(part, ast.Name | ast.Call | ast.Attribute) for part in parts)
+    return bool(numbers) and not named and all(type(number) is int for number in numbers)
+
+
+def _counted_right(argument, source):
+    """Whether what `np.bincount` counts is of type intp, there or where the name was given its value."""
+    if isinstance(argument, ast.Name):
+        return re.search(rf"\b{argument.id} = .*np\.intp", source) is not None
+    return "np.intp" in ast.unparse(argument)
+
+
+def programs():
+    """Every program of the house by name, a chapter's cells and folded solutions one by one."""
+    for folder in FOLDERS:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+    for name in NAMES:
+        for number, cell in enumerate(read(name).cells):
+            pieces = [cell.source] if cell.cell_type == "code" else re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
+            yield from ((f"{name}, cell {number}", piece) for piece in pieces)
+
+
+def test_what_makes_integers_says_of_which_size():
+    found = [f"{name}: {call}" for name, source in programs() for call in of_no_size(source)]
+    assert not found, "name the type, np.int64 for numbers and np.intp for places:\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "np.arange(n)",
+        "np.arange(1, n + 1)",
+        "np.arange(0, n, 2)",
+        "x.astype(int)",
+        "np.zeros(n, dtype=int)",
+        "np.zeros(n, int)",
+        "np.asarray(rows, dtype='int')",
+        "np.array([[1, 2], [3, 4]])",
+        "np.full(3, 7)",
+        "np.indices((2, 3))",
+        "np.bincount(ids, minlength=3)",
+        "ids = tokens.ravel()\nnp.bincount(ids)",
+    ],
+)
+def test_the_rule_sees(source):
+    assert len(of_no_size(source)) == 1
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "np.arange(n, dtype=np.int64)",
+        "np.arange(0, n, 2, np.int64)",
+        "np.arange(0.0, 1.0, 0.1)",
+        "x.astype(np.int64)",
+        "np.zeros(n)",
+        "np.array([1.0, 2.0])",
+        "np.array(rows)",
+        "np.full(3, 7, np.int64)",
+        "np.full(shape, value)",
+        "np.bincount(ids.astype(np.intp))",
+        "ids = tokens.astype(np.intp)\nnp.bincount(ids)",
+        "np.frompyfunc(int, 1, 1)",
+        "[int(i) for i in np.argwhere(x)[0]]",
+    ],
+)
+def test_the_rule_lets_pass(source):
+    assert of_no_size(source) == []
+
+
+def test_without_the_rule_a_square_overflows_silently():
+    """What happens where the default has 32 bits, tried with such an array here."""
+    numbers = np.arange(62, 200_000, dtype=np.int32)
+    assert (numbers**2 < 0).any()
+    assert (numbers.astype(np.int64) ** 2 > 0).all()
