@@ -23,7 +23,7 @@ def test_a_slow_build_delays_the_first_answer_only_where_it_is_waited_for():
     built = []
     answers = startup.first_answer(lambda: (startup.time.sleep(0.2), built.append(None)))
     assert answers["at once"] > 200
-    assert max(answers["in the background"], answers["on first touch"]) < 150
+    assert max(answers["in the background"], answers["on first touch"]) < answers["at once"]
     assert len(built) == 2  # the background one has ended too
 
 

@@ -1,10 +1,15 @@
 import base64
 import io
+import os
+import subprocess
+import sys
 
+import nbformat
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from notebooks.pictures import check_pictures
+from notebooks.books import ROOT, load_tool
+from notebooks.pictures import check_pictures, drawn_by_the_locked_matplotlib
 
 from notebooks import pictures
 
@@ -53,3 +58,29 @@ def test_another_number_of_pictures_is_seen():
 def test_with_another_matplotlib_nothing_can_be_said(monkeypatch):
     monkeypatch.setattr(pictures, "drawn_by_the_locked_matplotlib", lambda: False)
     check_pictures(drawn("another"), drawn())
+
+
+CELL = """
+import matplotlib.pyplot as plt
+from IPython.display import display
+figure, axes = plt.subplots(figsize=(3, 2))
+axes.set_title("loss 9.21")
+plt.close(figure)
+display(figure)
+"""
+
+
+@pytest.mark.skipif(not drawn_by_the_locked_matplotlib(), reason="stored pictures are compared with the locked matplotlib's only")
+def test_a_run_of_a_notebook_is_held_to_its_pictures(tmp_path):
+    """The whole way: pytest, nbval, the hook in conftest.py, and a stored picture with another character in it."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(CELL)])
+    stored = load_tool("execute_notebooks").execute(notebook, folder=tmp_path)
+    other = nbformat.from_dict(stored)
+    other.cells[0].outputs[0].data["image/png"] = drawn()[1]["data"]["image/png"]
+    for name, kept in (("right", stored), ("other", other)):
+        nbformat.write(kept, tmp_path / f"{name}.ipynb")
+    command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "conftest", "-n", "0", str(tmp_path)]
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": paths}, capture_output=True, text=True, check=False)
+    assert "1 failed, 1 passed" in done.stdout
+    assert "picture 1 has shape" in done.stdout
