@@ -1,7 +1,7 @@
 """What few bits cost models that know a text by heart: `python -m benchmarks.by_heart`.
 
 The model of chapter 09, with ten seeds: trained on the sayings, quantised by every method, and asked for the same text again.
-In float64, so the numbers are the same on every processor. Two minutes; writes data/measured/by_heart.json. What few
+In float64, so the numbers are the same on every processor. Two minutes; writes evidence/measured/by_heart.json. What few
 bits cost on a text that was held out, and a large model, is in `benchmarks/quantization.py`.
 """
 
@@ -9,10 +9,10 @@ import json
 
 from benchmarks.run import describe_machine, say
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.files import write_whole
-from cllm_lib.lattice.quantization import layer_error
-from cllm_lib.model.quantized import METHODS, layer_hessians, quantize
-from cllm_lib.text import data_file, windows
+from cllm_lib.files import shipped, write_whole
+from cllm_lib.quantization.matrices import layer_error
+from cllm_lib.quantization.models import METHODS, layer_hessians, quantize
+from cllm_lib.text.corpora import windows
 
 COMMAND = "python -m benchmarks.by_heart"
 TEXT = "sayings"
@@ -64,8 +64,8 @@ def numbers(seeds=SEEDS, epochs=EPOCHS, all_bits=BITS):
 def main():
     """Measure and write it down."""
     found = numbers()
-    write_whole(data_file("measured/by_heart.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
-    say(f"Written to data/measured/by_heart.json: {len(found['seeds'])} seeds.")
+    write_whole(shipped("evidence", "measured/by_heart.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
+    say(f"Written to evidence/measured/by_heart.json: {len(found['seeds'])} seeds.")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """The real model on our functions beside PyTorch: `python -m benchmarks.encoder`.
 
-Writes ENCODER.md and data/measured/encoder.json in two minutes. Both start from the same token ids and end with rows of length 1;
+Writes ENCODER.md and evidence/measured/encoder.json in two minutes. Both start from the same token ids and end with rows of length 1;
 PyTorch is eager, in the form in which transformers runs such a model. `--tiny` tries the whole path and writes nothing.
 """
 
 import argparse
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import psutil
@@ -15,12 +14,11 @@ import psutil
 from benchmarks.compare import Missing, Worker, alternate, ratio
 from benchmarks.lattice import Call
 from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
-from cllm_lib.files import write_whole
-from cllm_lib.text import data_file
+from cllm_lib.files import shipped, write_whole
 
 COMMAND = "python -m benchmarks.encoder"
-PAGE = Path(__file__).with_name("ENCODER.md")
-RESULTS = data_file("measured/encoder.json")
+PAGE = shipped("evidence", "pages/ENCODER.md")
+RESULTS = shipped("evidence", "measured/encoder.json")
 OURS, PEER = "ours", "PyTorch"
 SIZES = [(threads, batch, tokens) for threads in (1, 2) for batch in (1, 32) for tokens in (16, 128)]
 SENTENCES_A_TURN = 64  # so that a turn of the small sizes is no blink
@@ -38,7 +36,7 @@ def sentences(batch, tokens):
 
 def ours(batch, tokens):
     """Our functions."""
-    from cllm_lib.model.encoder import load_encoder
+    from cllm_lib.pretrained.encoder import load_encoder
 
     encoder, ids = load_encoder(), list(sentences(batch, tokens))
     return Call(lambda: encoder.embed_tokens(ids))
@@ -49,7 +47,7 @@ def pytorch(batch, tokens):
     import torch
     from transformers import BertModel, logging
 
-    from cllm_lib.model.encoder import installed_folder
+    from cllm_lib.pretrained.encoder import installed_folder
 
     logging.set_verbosity_error()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -1,4 +1,4 @@
-"""What PyTorch makes of a hundred sentences: `python -m benchmarks.encoder_reference` writes data/measured/encoder_reference.npz.
+"""What PyTorch makes of a hundred sentences: `python -m benchmarks.encoder_reference` writes evidence/measured/encoder_reference.npz.
 
 BertModel of transformers, in float64 and one sentence at a time, so without padding; the mean over the tokens; length 1. The
 tokenizer is the library's, too, and gets the limit that sentence-transformers takes from the folder: 256 tokens.
@@ -8,11 +8,11 @@ import io
 
 import numpy as np
 
-from cllm_lib.files import write_whole
-from cllm_lib.model.encoder import installed_folder
-from cllm_lib.text import data_file
+from cllm_lib.files import shipped, write_whole
+from cllm_lib.pretrained.encoder import installed_folder
+from cllm_lib.text.corpora import data_file
 
-STORED = data_file("measured/encoder_reference.npz")
+STORED = shipped("evidence", "measured/encoder_reference.npz")
 MAX_TOKENS = 256
 ODD = [
     "",

@@ -1,7 +1,7 @@
 """Everything the verdicts of chapter 10 rest on, made anew: `make evidence`, or `python -m benchmarks.evidence`.
 
 Every experiment of `cllm_lib.claims` with all its seeds, every single number to evidence/NAME.csv; the seeded numbers under
-data/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; and from all that
+evidence/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; and from all that
 evidence/table.csv, evidence/effects.csv and a paragraph of README.md. Finished runs are kept in .cache/evidence: stop it as
 you like, it goes on where it was. `--tiny` tries the whole path in a minute, in a folder that is thrown away.
 """
@@ -20,8 +20,10 @@ import numpy as np
 
 from benchmarks import lookup, positions, reduced, similarity, startup, threads
 from benchmarks.run import describe_machine, say
-from cllm_lib import claims, experiments
-from cllm_lib.claims import evidence, judging
+from cllm_lib import claims
+from cllm_lib.claims import judging
+from cllm_lib.claims import registry as evidence
+from cllm_lib.experiments import runs as experiments
 from cllm_lib.files import write_whole
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -57,7 +59,7 @@ def measure_experiments(folder, cache, tiny=False, n_jobs=-1, names=None, report
 
 
 def check_positions(cache, n_jobs=-1, names=positions.MEASURES, variants=positions.VARIANTS, seeds=positions.SEEDS):
-    """Measure data/measured/positions.json anew; stop if it comes out otherwise."""
+    """Measure evidence/measured/positions.json anew; stop if it comes out otherwise."""
     kept = claims.stored("positions")
     for name in names:
         rows = positions.measure(name, kept["steps"][name], variants, seeds, n_jobs, cache)
@@ -66,7 +68,7 @@ def check_positions(cache, n_jobs=-1, names=positions.MEASURES, variants=positio
 
 
 def check_similarity(cache, n_jobs=-1, names=similarity.TEXTS, variants=similarity.VARIANTS, seeds=similarity.SEEDS):
-    """Measure the losses of data/measured/similarity.json anew; stop if they come out otherwise."""
+    """Measure the losses of evidence/measured/similarity.json anew; stop if they come out otherwise."""
     kept = {one["text"]: one for one in claims.stored("similarity")["losses"]}
     for name in names:
         found = experiments.run(functools.partial(similarity.train, name), variants, seeds, n_jobs=n_jobs, cache=cache, progress=True)
@@ -82,20 +84,20 @@ def _compare(name, what, again, kept):
     gap = float(np.abs(np.subtract(again, kept)).max())
     if not gap <= ALLOWED:
         raise SystemExit(
-            f"data/measured/{name}.json does not come out again: {what} is off by {gap:.3g}, more than {ALLOWED:g}. The verdicts were not "
-            f"written: {ADVICE}."
+            f"evidence/measured/{name}.json does not come out again: {what} is off by {gap:.3g}, more than {ALLOWED:g}. The verdicts were "
+            f"not written: {ADVICE}."
         )
 
 
 def look_ups():
-    """As data/measured/lookup.json, on one processor."""
+    """As evidence/measured/lookup.json, on one processor."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:1])
     return {"command": lookup.COMMAND, "measurements": lookup.measure()}
 
 
 def similarities():
-    """The times of data/measured/similarity.json that a verdict asks for."""
+    """The times of evidence/measured/similarity.json that a verdict asks for."""
     rows = [
         row
         for words in similarity.WORDS
@@ -106,7 +108,7 @@ def similarities():
 
 
 def starts():
-    """As data/measured/startup.json."""
+    """As evidence/measured/startup.json."""
     return {"command": startup.COMMAND} | startup.measure()
 
 
@@ -189,7 +191,7 @@ def main(arguments=None):
     measure_experiments(FOLDER, CACHE, n_jobs=options.jobs)
     check_positions(CACHE, options.jobs)
     check_similarity(CACHE, options.jobs)
-    say("The seeded numbers under data/measured/ came out again.")
+    say("The seeded numbers under evidence/measured/ came out again.")
     measure_timings(FOLDER)
     rows = write_tables(FOLDER)
     say_in_readme(summary(rows))

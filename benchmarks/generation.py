@@ -11,7 +11,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.compare import seconds_of
 from cllm_lib import CLLM
-from cllm_lib.model.cache import KeyValueCache
+from cllm_lib.model.key_value_cache import KeyValueCache
 
 CONTEXT = 256  # tokens
 LENGTHS = (32, 64, 128, 256, 512, 1024)

@@ -10,8 +10,8 @@ import numpy as np
 import psutil
 
 from benchmarks.memory import peak_bytes
-from cllm_lib.lattice import cache
-from cllm_lib.lattice.cache import LATTICE_ENTRY, LatticeCache
+from cllm_lib.lattice import entries as cache
+from cllm_lib.lattice.entries import LATTICE_ENTRY, LatticeCache
 from cllm_lib.lattice.primes import primes_below
 
 LIMIT, FAR_LIMIT = 200_000, 10**8
@@ -128,7 +128,7 @@ def lattice_in_a_loop():
 
 
 def entries_one_by_one(primes):  # (N,) -> (N,)
-    """See :func:`~cllm_lib.lattice.cache.build_lattice`."""
+    """See :func:`~cllm_lib.lattice.entries.build_lattice`."""
     entries = np.zeros(len(primes), dtype=LATTICE_ENTRY)
     constant = (-1) ** cache.K * cache.NU * math.log2(5 / 12)
     for i, p in enumerate(primes):

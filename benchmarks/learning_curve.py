@@ -2,27 +2,26 @@
 
 The text is "python-docs", real prose by others; its last tenth is judged, and the twentieth before it decides when a
 model stops training and how the mixture is weighed. The model and the interpolated Kneser-Ney trigram read the same
-share of the rest. A quarter of an hour on two idle processors; writes benchmarks/LEARNING_CURVE.md.
+share of the rest. A quarter of an hour on two idle processors; writes evidence/pages/LEARNING_CURVE.md.
 """
 
 import statistics
 import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.run import describe_machine, say, table
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.files import write_whole
+from cllm_lib.files import shipped, write_whole
 from cllm_lib.model.layers import softmax
-from cllm_lib.ngrams import KneserNeyTrigram
-from cllm_lib.text import Corpus, windows
+from cllm_lib.text.corpora import Corpus, windows
+from cllm_lib.text.ngrams import KneserNeyTrigram
 from cllm_lib.training.optimizers import AdamW
 from cllm_lib.training.schedules import warmup_cosine
 
-RESULTS = Path(__file__).with_name("LEARNING_CURVE.md")
+RESULTS = shipped("evidence", "pages/LEARNING_CURVE.md")
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
 SEEDS = (0, 1, 2)
 SIZES = dict(d_model=512, n_layers=2, n_heads=8, d_ff=2048, seq_len=32, dtype="float32", positions="learned")
@@ -54,7 +53,7 @@ class ShiftedText(Corpus):
     """A corpus that is cut into sequences at another place in every epoch, so that no sequence comes twice."""
 
     def batches(self, batch_size, seq_len, generator):
-        """As :meth:`cllm_lib.text.Corpus.batches`, from a random one of the first `seq_len` tokens on."""
+        """As :meth:`cllm_lib.text.corpora.Corpus.batches`, from a random one of the first `seq_len` tokens on."""
         inputs, targets = windows(self.train_tokens[generator.integers(seq_len) :], seq_len)
         order = generator.permutation(len(inputs))
         for i in range(self.batches_per_epoch(batch_size, seq_len)):
@@ -189,7 +188,7 @@ def main():
         rows.append(row(share, measure(split, share, report=say)))
     minutes = f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes."
     write_whole(RESULTS, page(split, rows, minutes).encode("utf-8"))
-    say(f"\nWritten to benchmarks/{RESULTS.name}.")
+    say(f"\nWritten to evidence/pages/{RESULTS.name}.")
 
 
 if __name__ == "__main__":

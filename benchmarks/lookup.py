@@ -1,23 +1,22 @@
-"""Does the order of its rows change the speed of an embedding? `python -m benchmarks.lookup` writes benchmarks/LOOKUP.md.
+"""Does the order of its rows change the speed of an embedding? `python -m benchmarks.lookup` writes evidence/pages/LOOKUP.md.
 
 The claim: "Ulam spiral locality (20-50% improvement)", document 003. Tables below and above the size of the processor's
 last cache, a stream by Zipf's law and two texts, three kinds of work. One to two minutes; one thread. The numbers go to
-data/measured/lookup.json as well.
+evidence/measured/lookup.json as well.
 """
 
 import json
 import os
 import time
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 import psutil
 
 from benchmarks.run import describe_machine, say, table
-from cllm_lib.files import write_whole
-from cllm_lib.text import data_file, load_corpus
-from cllm_lib.workbook.lookup import (
+from cllm_lib.files import shipped, write_whole
+from cllm_lib.text.corpora import load_corpus
+from cllm_lib.workbook.row_order import (
     AS_IT_IS,
     BATCH_NUMBERS,
     DOCUMENTS,
@@ -30,7 +29,7 @@ from cllm_lib.workbook.lookup import (
 )
 
 COMMAND = "python -m benchmarks.lookup"
-PAGE = Path(__file__).with_name("LOOKUP.md")
+PAGE = shipped("evidence", "pages/LOOKUP.md")
 CLAIMED = (1 / 1.5, 1 / 1.2)  # of the time, where the speed is 50 or 20 % better
 ULAM = "Ulam's spiral"
 ROUNDS = 15
@@ -175,10 +174,10 @@ def main():
     ]
     write_whole(PAGE, page(found, conditions).encode("utf-8"))
     facts = {"command": COMMAND, "machine": " ".join(conditions), "rounds": ROUNDS, "cache": cache, "measurements": found}
-    path = data_file("measured/lookup.json")
+    path = shipped("evidence", "measured/lookup.json")
     path.parent.mkdir(exist_ok=True)
     write_whole(path, (json.dumps(facts, indent=1) + "\n").encode("utf-8"))
-    say(f"\n{verdict(found)}\nWritten to benchmarks/{PAGE.name} and data/measured/{path.name}.")
+    say(f"\n{verdict(found)}\nWritten to evidence/pages/{PAGE.name} and evidence/measured/{path.name}.")
 
 
 if __name__ == "__main__":

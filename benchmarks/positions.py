@@ -8,25 +8,24 @@ import argparse
 import functools
 import json
 import time
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.run import describe_machine, say, table
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.experiments import run
-from cllm_lib.files import write_whole
+from cllm_lib.experiments.intervals import interval
+from cllm_lib.experiments.runs import run
+from cllm_lib.files import shipped, write_whole
 from cllm_lib.lattice.biases import ulam_distances
 from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.positions import POSITIONS
-from cllm_lib.statistics import interval
-from cllm_lib.tasks import LastFollower, StepsBack
-from cllm_lib.text import Corpus, data_file, windows
+from cllm_lib.text.corpora import Corpus, windows
+from cllm_lib.text.tasks import LastFollower, StepsBack
 from cllm_lib.training.schedules import cosine
 
 COMMAND = "python -m benchmarks.positions"
-PAGE = Path(__file__).with_name("POSITIONS.md")
-RESULTS = data_file("measured/positions.json")
+PAGE = shipped("evidence", "pages/POSITIONS.md")
+RESULTS = shipped("evidence", "measured/positions.json")
 SEEDS = tuple(range(10))
 SHORT, LONG = 16, 64
 FIXED, ULAM = "distance_bias, slopes fixed", "distance_bias, Ulam distance"
@@ -43,11 +42,11 @@ class ShortText(Corpus):
     """A corpus cut into sequences of 16, however many the model could read."""
 
     def batches(self, batch_size, seq_len, generator):
-        """As :meth:`cllm_lib.text.Corpus.batches`."""
+        """As :meth:`cllm_lib.text.corpora.Corpus.batches`."""
         return super().batches(batch_size, SHORT, generator)
 
     def batches_per_epoch(self, batch_size, seq_len):
-        """As :meth:`cllm_lib.text.Corpus.batches_per_epoch`."""
+        """As :meth:`cllm_lib.text.corpora.Corpus.batches_per_epoch`."""
         return super().batches_per_epoch(batch_size, SHORT)
 
 
@@ -102,7 +101,7 @@ def tasks():
 
 
 def measure(measure_name, steps, variants=VARIANTS, seeds=SEEDS, n_jobs=2, cache=None):
-    """One table: for each variant, two numbers a seed; with a cache as in :func:`cllm_lib.experiments.run`."""
+    """One table: for each variant, two numbers a seed; with a cache as in :func:`cllm_lib.experiments.runs.run`."""
     if measure_name == "prose":
         one = functools.partial(measure_text, steps)
     else:
@@ -151,7 +150,7 @@ def page(rows, steps, counted, seeds, minutes):
     """The whole of POSITIONS.md."""
     sizes = ", ".join(f"{name} {value}" for name, value in MODEL.items())
     how = (
-        f"Written by `{COMMAND}`, with every number in data/measured/{RESULTS.name}. "
+        f"Written by `{COMMAND}`, with every number in evidence/measured/{RESULTS.name}. "
         f"Mean over {len(seeds)} seeds and its 95 % interval, best at length "
         f"{LONG} first. Model: {sizes}, float64, output matrix of its own on the tasks and tied on the text; Adam at "
         f"{TRAINING['learning_rate']:g} down a cosine, batches of {TRAINING['batch_size']} sequences of {SHORT}. Fixed tables are added in "
@@ -189,7 +188,7 @@ def main(arguments=None):
     }
     write_whole(RESULTS, (json.dumps(conditions | {"rows": rows}, indent=1) + "\n").encode("utf-8"))
     write_whole(PAGE, written.encode("utf-8"))
-    say(f"\nWritten to benchmarks/{PAGE.name} and data/measured/{RESULTS.name}.")
+    say(f"\nWritten to evidence/pages/{PAGE.name} and evidence/measured/{RESULTS.name}.")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What few bits cost a trained model, method by method: `python -m benchmarks.quantization`.
 
-Writes QUANTIZATION.md and data/measured/quantization.json: a small CLLM over ten seeds, the pretrained encoder, and what
+Writes QUANTIZATION.md and evidence/measured/quantization.json: a small CLLM over ten seeds, the pretrained encoder, and what
 reduction costs. A quarter of an hour on one processor, most of it for the encoder; run it with OPENBLAS_NUM_THREADS=1.
 `--tiny` tries the path, writes nothing, and goes on without the encoder where `make pretrained` has not brought it.
 """
@@ -19,10 +19,11 @@ import numpy as np
 from benchmarks.compare import ratio, seconds_of
 from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.files import write_whole
-from cllm_lib.lattice.quantization import babai_quantize, bits_needed, gptq, input_hessian, layer_error
-from cllm_lib.model.encoder import load_encoder
-from cllm_lib.model.quantized import (
+from cllm_lib.experiments.intervals import exact_binomial_interval, interval, paired_difference
+from cllm_lib.files import shipped, write_whole
+from cllm_lib.pretrained.encoder import load_encoder
+from cllm_lib.quantization.matrices import babai_quantize, bits_needed, gptq, input_hessian, layer_error
+from cllm_lib.quantization.models import (
     LLL_BLOCK,
     METHODS,
     QuantizedModel,
@@ -32,12 +33,11 @@ from cllm_lib.model.quantized import (
     quantize_by_hessian,
     save_quantized,
 )
-from cllm_lib.statistics import exact_binomial_interval, interval, paired_difference
-from cllm_lib.text import Corpus, data_file, read_text, windows
+from cllm_lib.text.corpora import Corpus, read_text, windows
 
 COMMAND = "OPENBLAS_NUM_THREADS=1 python -m benchmarks.quantization"
-PAGE = Path(__file__).with_name("QUANTIZATION.md")
-RESULTS = data_file("measured/quantization.json")
+PAGE = shipped("evidence", "pages/QUANTIZATION.md")
+RESULTS = shipped("evidence", "measured/quantization.json")
 
 SEEDS = tuple(range(10))
 BITS = (8, 4, 3, 2)
@@ -360,7 +360,7 @@ def page(numbers):
     model = ", ".join(f"{name} {value}" for name, value in numbers["model"].items())
     parts = [
         "# Few bits",
-        f"Written by `{COMMAND}`, with every number in data/measured/{RESULTS.name}.",
+        f"Written by `{COMMAND}`, with every number in evidence/measured/{RESULTS.name}.",
         "Every row of a matrix has one scale, its largest weight over the largest integer. Layer matrices only are quantised, unless it "
         f"says otherwise. LLL + Babai: blocks of {LLL_BLOCK} columns in act-order, delta 0.99. Clipped: integers are kept in their bits; "
         "GPTQ clips as it rounds, LLL + Babai once a block is settled. Not clipped: a matrix is stored in as many bits as its widest "
@@ -471,7 +471,7 @@ def main(arguments=None):
         return
     write_whole(PAGE, text.encode("utf-8"))
     write_whole(RESULTS, (json.dumps(numbers, indent=1) + "\n").encode("utf-8"))
-    say(f"Written to benchmarks/{PAGE.name} and data/measured/{RESULTS.name}.")
+    say(f"Written to evidence/pages/{PAGE.name} and evidence/measured/{RESULTS.name}.")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 The claim: "LLL reduction (2-4x speedup)", document 003. The rows of the 64 commonest words of a trained embedding, rounded to
 8 bits, are a basis of a lattice; the reduced basis has as many rows, as wide. Look-ups and dot products with both are timed
-in paired rounds. Some seconds; writes data/measured/reduced.json.
+in paired rounds. Some seconds; writes evidence/measured/reduced.json.
 """
 
 import json
@@ -13,9 +13,8 @@ import numpy as np
 from benchmarks.compare import ratio, seconds_of
 from benchmarks.run import describe_machine, say
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.files import write_whole
+from cllm_lib.files import shipped, write_whole
 from cllm_lib.lattice.reduction import lll_reduce, orthogonality_defect
-from cllm_lib.text import data_file
 
 COMMAND = "python -m benchmarks.reduced"
 WIDTH, BITS, EPOCHS = 64, 8, 5
@@ -78,7 +77,7 @@ def numbers():
 def main():
     """Measure, say it, and write it down."""
     found = numbers()
-    write_whole(data_file("measured/reduced.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
+    write_whole(shipped("evidence", "measured/reduced.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
     say(json.dumps(found, indent=1))
 
 

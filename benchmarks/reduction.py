@@ -6,17 +6,16 @@ is measured where python-flint is installed; nothing else here needs it.
 
 import os
 import random
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.compare import Missing, Worker, alternate, ratio
 from benchmarks.lattice import Call
 from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
-from cllm_lib.files import write_whole
+from cllm_lib.files import shipped, write_whole
 from cllm_lib.lattice.reduction import is_unimodular, lll_reduce
 
-PAGE = Path(__file__).with_name("REDUCTION.md")
+PAGE = shipped("evidence", "pages/REDUCTION.md")
 SEED = 1
 OURS, UNPROVED, SYMPY, FLINT = "LLL", "LLL, without the proof", "SymPy, pure Python", "python-flint"
 

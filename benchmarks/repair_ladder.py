@@ -1,4 +1,4 @@
-"""The repair ladder at the program's full size: `python -m benchmarks.repair_ladder` writes benchmarks/REPAIR_LADDER.md.
+"""The repair ladder at the program's full size: `python -m benchmarks.repair_ladder` writes evidence/pages/REPAIR_LADDER.md.
 
 A row takes about a minute on two processors. Finished rows are kept beside the page until all are done, so an
 interrupted run goes on where it stopped. `--tiny` tries the whole path in seconds and writes nothing.
@@ -8,16 +8,15 @@ import argparse
 import json
 import time
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from benchmarks.run import describe_machine, say, table
 from cllm_lib import CLLMConfig, Trainer, defects, load_corpus
-from cllm_lib.files import write_whole
+from cllm_lib.files import shipped, write_whole
 from cllm_lib.model.transformer import TokenEmbedding
 
-PAGE = Path(__file__).with_name("REPAIR_LADDER.md")
+PAGE = shipped("evidence", "pages/REPAIR_LADDER.md")
 FULL = CLLMConfig(vocab_size=10_000, d_model=512, n_layers=6, n_heads=8, d_ff=2_048, seq_len=32, dtype="float32")
 TINY = replace(FULL, d_model=16, n_layers=3, d_ff=16)
 BATCH, EPOCHS, SHOWN, SEED = 4, 20, (1, 2, 5, 10, 20), 0
@@ -170,7 +169,7 @@ def main(arguments=None):
         return
     write_whole(PAGE, text.encode("utf-8"))
     keep.unlink(missing_ok=True)
-    say(f"Written to benchmarks/{PAGE.name}.")
+    say(f"Written to evidence/pages/{PAGE.name}.")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make bench`: prints tables of ratios, and writes them to benchmarks/RESULTS.md."""
+"""`make bench`: prints tables of ratios, and writes them to evidence/pages/RESULTS.md."""
 
 import itertools
 import os
@@ -12,10 +12,10 @@ import psutil
 
 from benchmarks import generation, growth, lattice, memory, peers
 from benchmarks.compare import Missing, Ratio, Worker, alternate, ratio
-from cllm_lib.files import write_whole
+from cllm_lib.files import shipped, write_whole
 
 THREADS = 2
-RESULTS = Path(__file__).with_name("RESULTS.md")
+RESULTS = shipped("evidence", "pages/RESULTS.md")
 SIZES = {"large": peers.LARGE, "small": peers.SMALL}
 TURNS = {"large": dict(rounds=20, steps=3), "small": dict(rounds=40, steps=15)}
 GROWTH_ROUNDS = 7
@@ -97,7 +97,7 @@ def main():
     sections.append(lattice_section())
     conditions.append(f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes.")
     write_whole(RESULTS, page(conditions, sections).encode("utf-8"))
-    say(f"\nWritten to benchmarks/{RESULTS.name}.")
+    say(f"\nWritten to evidence/pages/{RESULTS.name}.")
 
 
 def limit_threads():
@@ -310,7 +310,7 @@ def lattice_section():
         "for one prime after another where its sieve has not grown; the sieve, called directly, is the quicker way, and has no goal here. "
         f"The function ran once to {lattice.FAR_LIMIT:,}. Memory beyond those primes' own, at the peak: {beyond:.0f} MiB, to stay below "
         f"{SIEVE_MEMORY_TO_REACH}: {verdict(beyond < SIEVE_MEMORY_TO_REACH)}. Importing the lattice cache, with nothing built, took "
-        f"{1e3 * lattice.import_seconds('cllm_lib.lattice.cache', after='cllm_lib'):.1f} ms; importing the library after NumPy "
+        f"{1e3 * lattice.import_seconds('cllm_lib.lattice.entries', after='cllm_lib'):.1f} ms; importing the library after NumPy "
         f"{1e3 * lattice.import_seconds('cllm_lib', after='numpy'):.0f} ms, NumPy itself "
         f"{1e3 * lattice.import_seconds('numpy', after='sys'):.0f} ms."
     )

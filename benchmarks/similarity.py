@@ -1,7 +1,7 @@
 """What similarity by features does to held-out loss, and how fast similarities are: `python -m benchmarks.similarity`.
 
-Writes SIMILARITY.md and data/measured/similarity.json. Some minutes on one processor; run it with OPENBLAS_NUM_THREADS=1, for gcd has one
-thread as well. `--tiny` tries the whole path in seconds and writes nothing.
+Writes SIMILARITY.md and evidence/measured/similarity.json. Some minutes on one processor; run it with
+OPENBLAS_NUM_THREADS=1, for gcd has one thread as well. `--tiny` tries the whole path in seconds and writes nothing.
 """
 
 import argparse
@@ -9,7 +9,6 @@ import functools
 import json
 import os
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -17,17 +16,17 @@ from benchmarks.compare import ratio, seconds_of
 from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.defects.lattice import gcd_similarity
-from cllm_lib.experiments import run
-from cllm_lib.files import write_whole
+from cllm_lib.experiments.intervals import interval, paired_difference
+from cllm_lib.experiments.runs import run
+from cllm_lib.files import shipped, write_whole
 from cllm_lib.lattice.primes import first_primes
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities, feature_similarity, goedel_numbers
-from cllm_lib.statistics import interval, paired_difference
-from cllm_lib.text import Corpus, data_file, windows
+from cllm_lib.text.corpora import Corpus, windows
 from cllm_lib.training.regularizers import LaplacianRegularizer, geometric_agreement
 
 COMMAND = "OPENBLAS_NUM_THREADS=1 python -m benchmarks.similarity"
-PAGE = Path(__file__).with_name("SIMILARITY.md")
-RESULTS = data_file("measured/similarity.json")
+PAGE = shipped("evidence", "pages/SIMILARITY.md")
+RESULTS = shipped("evidence", "measured/similarity.json")
 
 TEXTS = ("prose", "sayings")
 SEEDS = tuple(range(10))
@@ -186,7 +185,7 @@ def page(losses, speed, conditions):
     """The whole of SIMILARITY.md."""
     sizes = ", ".join(f"{name} {value}" for name, value in MODEL.items())
     how = (
-        f"Written by `{COMMAND}`, with every number in data/measured/{RESULTS.name}. {' '.join(conditions)}\n\n"
+        f"Written by `{COMMAND}`, with every number in evidence/measured/{RESULTS.name}. {' '.join(conditions)}\n\n"
         f"Loss on the last tenth of a text, in nats a word; mean over {len(SEEDS)} seeds and its 95 % interval. Model: {sizes}; Adam at "
         f"{TRAINING['learning_rate']:g}, batches of {TRAINING['batch_size']}, stopped by the loss on the tenth before, which gives the "
         "strength as well where it says chosen. Difference: to the same seeds without a regulariser; below 0 is better. Agreement: rank "
@@ -227,7 +226,7 @@ def main(arguments=None):
     numbers |= {"losses": [kept for _, kept, _ in losses.values()], "speed": timings}
     write_whole(PAGE, text.encode("utf-8"))
     write_whole(RESULTS, (json.dumps(numbers, indent=1) + "\n").encode("utf-8"))
-    say(f"Written to benchmarks/{PAGE.name} and data/measured/{RESULTS.name}.")
+    say(f"Written to evidence/pages/{PAGE.name} and evidence/measured/{RESULTS.name}.")
 
 
 if __name__ == "__main__":

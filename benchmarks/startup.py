@@ -3,7 +3,7 @@
 Document 001 names three suspects: the lattice cache, a pool of three threads, and 5,120,000 floats to load. Each is done
 here in Python, the cache one entry at a time as the program did it, and all at once. Then the time until a first, small
 piece of work is answered, with the cache built at once, in the background, and on first touch. Under a minute; writes
-data/measured/startup.json.
+evidence/measured/startup.json.
 """
 
 import functools
@@ -19,9 +19,8 @@ import numpy as np
 from benchmarks.lattice import entries_one_by_one
 from benchmarks.run import describe_machine, say
 from cllm_lib.defects import faulty_primes_below
-from cllm_lib.files import write_whole
-from cllm_lib.lattice.cache import build_lattice
-from cllm_lib.text import data_file
+from cllm_lib.files import shipped, write_whole
+from cllm_lib.lattice.entries import build_lattice
 
 COMMAND = "python -m benchmarks.startup"
 LIMIT, THREADS, FLOATS = 200_000, 3, 5_120_000
@@ -95,7 +94,7 @@ def measure(rounds=ROUNDS, limit=LIMIT):
 def main():
     """Measure, say it, and write it down."""
     found = measure()
-    path = data_file("measured/startup.json")
+    path = shipped("evidence", "measured/startup.json")
     path.parent.mkdir(exist_ok=True)
     conditions = {"command": COMMAND, "machine": describe_machine(), "rounds": ROUNDS, "unit": "milliseconds, median"}
     write_whole(path, (json.dumps(conditions | found, indent=1) + "\n").encode("utf-8"))

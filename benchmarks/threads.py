@@ -2,7 +2,7 @@
 
 Document 001 has "threading overhead without benefit": a pool of three threads that nothing was given to. Here a forward and
 a backward pass is timed with one thread of BLAS, with such a pool beside it, and with two threads, each in a process of
-its own, in paired rounds. A minute; writes data/measured/threads.json.
+its own, in paired rounds. A minute; writes evidence/measured/threads.json.
 """
 
 import json
@@ -13,8 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from benchmarks.compare import Worker, alternate, ratio
 from benchmarks.peers import LARGE, SMALL, Ours
 from benchmarks.run import describe_machine, say
-from cllm_lib.files import write_whole
-from cllm_lib.text import data_file
+from cllm_lib.files import shipped, write_whole
 
 COMMAND = "python -m benchmarks.threads"
 SIZES = {"16.6 million parameters": LARGE, "0.2 million parameters": SMALL}
@@ -77,7 +76,7 @@ def numbers():
 def main():
     """Measure, say it, and write it down."""
     found = numbers()
-    write_whole(data_file("measured/threads.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
+    write_whole(shipped("evidence", "measured/threads.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
     say(json.dumps(found["measurements"], indent=1))
 
 

@@ -15,7 +15,7 @@ from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text import Corpus, corpus_names, load_corpus
+from cllm_lib.text.corpora import Corpus, corpus_names, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer, TrainingDiverged
@@ -116,8 +116,8 @@ def generate(options):
 
 def diagnose(options):
     """Look at every tensor of a saved model on one batch of its text."""
+    from cllm_lib.instruments.diagnosis import diagnose as examine
     from cllm_lib.training.checkpoint import corpus_of, load_checkpoint
-    from cllm_lib.training.diagnostics import diagnose as examine
 
     model, state = load_checkpoint(options.checkpoint)
     corpus = corpus_of(state, options.text)

@@ -1,10 +1,28 @@
-"""Files that are written whole or not at all."""
+"""Files: written atomically, that is whole or not at all; and where those are that come with the workbook."""
 
 import contextlib
 import os
 from pathlib import Path
 
 import numpy as np
+
+PACKAGE = Path(__file__).parent
+
+
+def shipped(folder, name):
+    """Path of a file that comes with the workbook, from a clone or from an installed wheel.
+
+    Parameters
+    ----------
+    folder : {"data", "evidence"}
+    name : str
+
+    Returns
+    -------
+    Path
+    """
+    inside_wheel = PACKAGE / folder / name
+    return inside_wheel if inside_wheel.exists() else PACKAGE.parent / folder / name
 
 
 def write_whole(path, data, keep=None):

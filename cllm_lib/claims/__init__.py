@@ -6,14 +6,13 @@
     claims.recompute("suspects")  # a few of them, made now
     claims.try_out(...)           # a claim of your own
 
-:mod:`~cllm_lib.claims.evidence` registers experiments and reads the runs that `make evidence` stored;
+:mod:`~cllm_lib.claims.registry` registers experiments and reads the runs that `make evidence` stored;
 :mod:`~cllm_lib.claims.judging` turns them into rows. The other modules hold the claims. A verdict is never typed: each
 follows from its measurement.
 """
 
 import importlib
 
-from cllm_lib.claims.evidence import EXPERIMENTS, Run, experiment, fresh, recompute, runs, stored, values
 from cllm_lib.claims.judging import (
     FAILS,
     HOLDS,
@@ -36,6 +35,7 @@ from cllm_lib.claims.judging import (
     write_effects,
     write_table,
 )
+from cllm_lib.claims.registry import EXPERIMENTS, Run, experiment, fresh, recompute, runs, stored, values
 from cllm_lib.claims.trial import try_out
 
 __all__ = [

@@ -1,13 +1,13 @@
 """The crystalline parts: primes, lattice values, the spiral, similarities, and what was planned for attention and loss.
 
 A row is measured by the library's own functions, or from the numbers a script of `benchmarks/` stored under
-`data/measured/`.
+`evidence/measured/`.
 """
 
 import numpy as np
 
-from cllm_lib.claims.evidence import stored
 from cllm_lib.claims.judging import effect, exact, measured, timed, verdict
+from cllm_lib.claims.registry import stored
 from cllm_lib.defects import (
     LatticeLoss,
     faulty_primes_below,
@@ -18,13 +18,13 @@ from cllm_lib.defects import (
     prime_similarity,
     symmetry_rotation,
 )
-from cllm_lib.lattice.cache import LATTICE_ENTRY, build_lattice
+from cllm_lib.lattice.entries import LATTICE_ENTRY, build_lattice
 from cllm_lib.lattice.locality import nearest_numbers, plane_distances
 from cllm_lib.lattice.primes import primes_below
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities, goedel_numbers
 from cllm_lib.lattice.spirals import ulam_coordinates, vogel_coordinates
 from cllm_lib.model.config import CLLMConfig
-from cllm_lib.text import load_corpus, windows
+from cllm_lib.text.corpora import load_corpus, windows
 from cllm_lib.training.regularizers import LaplacianRegularizer, goedel_gap, renaming_gap
 
 LOGGED_PRIMES, LOGGED_MEGABYTES, SECONDS_AT_START, SECONDS_SAVED = 23_094, 1.41, 5.0, 4.0  # what the documents say

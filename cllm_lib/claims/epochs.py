@@ -17,14 +17,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cllm_lib.claims.evidence import experiment, runs
 from cllm_lib.claims.judging import effect, measured, verdict
+from cllm_lib.claims.registry import experiment, runs
 from cllm_lib.lattice.biases import ulam_distances
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities
 from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text import load_corpus
+from cllm_lib.text.corpora import load_corpus
 from cllm_lib.training.regularizers import LaplacianRegularizer
 from cllm_lib.training.trainer import Trainer
 

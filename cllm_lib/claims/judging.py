@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cllm_lib.checks import one_of
-from cllm_lib.claims.evidence import csv_text, fresh, stored
+from cllm_lib.claims.registry import csv_text, fresh, stored
+from cllm_lib.experiments.intervals import CONFIDENCE, Interval, exact_binomial_interval, holm, interval, p_value
 from cllm_lib.files import write_whole
-from cllm_lib.statistics import CONFIDENCE, Interval, exact_binomial_interval, holm, interval, p_value
 
 HOLDS, PARTLY, FAILS, UNTESTABLE = "holds", "holds only if", "does not hold", "cannot be tested"
 LEAST_SEEDS = 10
@@ -241,7 +241,7 @@ def timed(name):
     Parameters
     ----------
     name : str
-        As for :func:`~cllm_lib.claims.evidence.stored`.
+        As for :func:`~cllm_lib.claims.registry.stored`.
     """
 
     def twice(judge):

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from cllm_lib.claims.evidence import experiment, runs, values
 from cllm_lib.claims.judging import effect, exact, measured, share, timed, untestable, verdict
+from cllm_lib.claims.registry import experiment, runs, values
 from cllm_lib.defects import ALL, SimplifiedAttention
 from cllm_lib.defects.program import uniform_weights
 from cllm_lib.model.attention import CausalSelfAttention
@@ -14,7 +14,7 @@ from cllm_lib.model.generation import distinct_n, generate
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.layers import cross_entropy_forward
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text import load_corpus
+from cllm_lib.text.corpora import load_corpus
 from cllm_lib.training.trainer import Trainer
 
 SEEDS = tuple(range(10))

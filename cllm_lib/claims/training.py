@@ -11,13 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cllm_lib import defects
-from cllm_lib.claims.evidence import experiment, values
 from cllm_lib.claims.judging import effect, exact, measured, verdict
+from cllm_lib.claims.registry import experiment, values
 from cllm_lib.model.attention import PROJECTIONS, CausalSelfAttention
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM, TokenEmbedding
-from cllm_lib.tasks import AssociativeRecall
-from cllm_lib.text import load_corpus, windows
+from cllm_lib.text.corpora import load_corpus, windows
+from cllm_lib.text.tasks import AssociativeRecall
 from cllm_lib.training.optimizers import Adam
 from cllm_lib.training.trainer import Trainer
 
@@ -282,7 +282,7 @@ ASSOCIATIONS = (
 MENDED = (
     "The program with V = 10,000, 6 layers, 8 heads, its batches and its hashed ids at a quarter of its width, in float64: real "
     "attention, true gradients, weights that are not zero. As planned: plain gradient descent. Then Adam; then a second LayerNorm and the "
-    "configured warm-up with it. At full width with one seed: benchmarks/REPAIR_LADDER.md."
+    "configured warm-up with it. At full width with one seed: evidence/pages/REPAIR_LADDER.md."
 )
 AT_FULL_WIDTH = (
     "The program at its documented size, its batches and its hashed ids, one epoch, 20 seeds: real attention, true gradients, weights that "

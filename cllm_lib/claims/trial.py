@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from cllm_lib import experiments
 from cllm_lib.claims.judging import FAILS, HOLDS, Row, comparisons, effect
-from cllm_lib.statistics import CONFIDENCE, interval
+from cllm_lib.experiments import runs as experiments
+from cllm_lib.experiments.intervals import CONFIDENCE, interval
 
 
 def try_out(claim, measure, ours, others, change_our_mind, *, seeds=range(10), unit="nats", **options):
@@ -25,7 +25,7 @@ def try_out(claim, measure, ours, others, change_our_mind, *, seeds=range(10), u
         At least ten; both variants see the same.
     unit : str
     **options
-        For :func:`~cllm_lib.experiments.run`, such as `n_jobs`, `cache` or `backend`.
+        For :func:`~cllm_lib.experiments.runs.run`, such as `n_jobs`, `cache` or `backend`.
 
     Returns
     -------

@@ -46,7 +46,7 @@ from cllm_lib.defects.training import GradientOfAnotherLoss, OnlyEmbeddings
 from cllm_lib.model.attention import CausalSelfAttention
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
-from cllm_lib.text import load_corpus
+from cllm_lib.text.corpora import load_corpus
 from cllm_lib.training.optimizers import SGD
 
 __all__ = [

@@ -13,7 +13,7 @@ import numpy as np
 
 from cllm_lib.defects.program import hashed_corpus
 from cllm_lib.lattice.locality import cone_distance
-from cllm_lib.text import Corpus, load_corpus
+from cllm_lib.text.corpora import Corpus, load_corpus
 
 
 class SpoiltCorpus(Corpus):
@@ -128,7 +128,7 @@ def last_file_only(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
     Parameters
     ----------
     source, vocab_size, validation_fraction, seed
-        As for :func:`~cllm_lib.text.load_corpus`.
+        As for :func:`~cllm_lib.text.corpora.load_corpus`.
 
     Returns
     -------

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from cllm_lib.checks import whole_numbers
-from cllm_lib.lattice.positions import HOURS, rotate, rotate_backward
+from cllm_lib.lattice.encodings import HOURS, rotate, rotate_backward
 from cllm_lib.lattice.primes import first_primes
 from cllm_lib.lattice.spirals import LARGEST_ON_ROUND_CURVES, cone_coordinates
 from cllm_lib.model.attention import CausalSelfAttention, causal_mask, scores_backward

@@ -1,6 +1,6 @@
 """The program's primes, of which nearly a third are none, and its lattice values, nearly all of which are one number.
 
-These two are no parts of a model: they stand beside :mod:`cllm_lib.lattice.primes` and :mod:`cllm_lib.lattice.cache`.
+These two are no parts of a model: they stand beside :mod:`cllm_lib.lattice.primes` and :mod:`cllm_lib.lattice.entries`.
 """
 
 import math
@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from cllm_lib.checks import at_most, non_negative_integer
-from cllm_lib.lattice.cache import growth_exponent
+from cllm_lib.lattice.entries import growth_exponent
 from cllm_lib.lattice.primes import primes_below
 
 LARGEST_LIMIT = 10**7  # 80 MB of candidates

@@ -11,7 +11,7 @@ A single number gives single numbers, an array gives arrays of its shape.
 import numpy as np
 
 from cllm_lib.checks import positive_integer, whole_numbers
-from cllm_lib.lattice.positions import GOLDEN_ANGLE
+from cllm_lib.lattice.encodings import GOLDEN_ANGLE
 
 LARGEST_NUMBER = 2**52  # its root is the last that a float finds without a correction: see `ulam_coordinates`
 LARGEST_ON_ROUND_CURVES = 10**8  # beyond, a rounded angle moves a point by more than a thousandth of a step

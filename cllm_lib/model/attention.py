@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from cllm_lib.lattice.biases import alibi_slopes, checked_distances, distance_bias, distance_bias_backward, token_distances
-from cllm_lib.lattice.positions import rotate, rotate_backward
+from cllm_lib.lattice.encodings import rotate, rotate_backward
 from cllm_lib.model.layers import linear_backward, linear_forward, softmax, softmax_backward
 
 PROJECTIONS = ("query", "key", "value")
@@ -194,7 +194,7 @@ class RotarySelfAttention(CausalSelfAttention):
     """
 
     def placed(self, query, key, start=0):  # 2 x (B, H, T, d) -> 2 x (B, H, T, d)
-        """Both turned; see :func:`~cllm_lib.lattice.positions.rotate`. A value says what, not where, and stays."""
+        """Both turned; see :func:`~cllm_lib.lattice.encodings.rotate`. A value says what, not where, and stays."""
         positions = np.arange(start, start + query.shape[-2], dtype=np.int64)
         return rotate(query, positions), rotate(key, positions)
 

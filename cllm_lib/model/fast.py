@@ -14,7 +14,7 @@ import math
 import numpy as np
 
 from cllm_lib.lattice.biases import alibi_slopes
-from cllm_lib.lattice.positions import rotation_angles
+from cllm_lib.lattice.encodings import rotation_angles
 from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
 
 QUERIES = 128  # in a stretch: its scores stay in the processor's cache
@@ -114,7 +114,7 @@ class LayerNorm:
 
 
 class Rotation:
-    """See :func:`~cllm_lib.lattice.positions.rotate`. A pair (a, b) is the complex number a + ib, and a turn is a product.
+    """See :func:`~cllm_lib.lattice.encodings.rotate`. A pair (a, b) is the complex number a + ib, and a turn is a product.
 
     Parameters
     ----------

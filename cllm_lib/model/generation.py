@@ -8,7 +8,7 @@ import numbers
 import numpy as np
 
 from cllm_lib.checks import non_negative_number, positive_integer, token_ids
-from cllm_lib.model.cache import KeyValueCache, can_cache
+from cllm_lib.model.key_value_cache import KeyValueCache, can_cache
 from cllm_lib.model.layers import softmax
 
 
@@ -55,7 +55,7 @@ def stream(model, prompt_tokens, max_new_tokens, temperature=1.0, top_k=None, to
     model, prompt_tokens, max_new_tokens, temperature, top_k, top_p, seed
         As for :func:`generate`, and checked at the call.
     use_cache : bool
-        Whether to keep keys and values in a :class:`~cllm_lib.model.cache.KeyValueCache`. The tokens are the same, to the
+        Whether to keep keys and values in a :class:`~cllm_lib.model.key_value_cache.KeyValueCache`. The tokens are the same, to the
         rounding of the logits. The cache is made with the first token and stays with the weights of that moment, should
         the model be trained while the text grows; without it each token comes from the weights as they are. A model with
         other parts than the sound ones always goes without.

@@ -2,7 +2,7 @@
 
 Most add a row to what a token is. Two add nothing, and bring an attention of their own, in which positions meet.
 
-`start` is the position of the first token handed in: 0, or more when a :class:`~cllm_lib.model.cache.KeyValueCache` has
+`start` is the position of the first token handed in: 0, or more when a :class:`~cllm_lib.model.key_value_cache.KeyValueCache` has
 read those before it.
 
 Shapes: B batch, T time, S seq_len (the longest sequence), D d_model.
@@ -13,13 +13,7 @@ import math
 import numpy as np
 
 from cllm_lib.checks import at_most
-from cllm_lib.lattice.positions import (
-    MOST_POSITIONS,
-    clock_positions,
-    prime_positions,
-    sinusoidal_positions,
-    spiral_positions,
-)
+from cllm_lib.lattice.encodings import MOST_POSITIONS, clock_positions, prime_positions, sinusoidal_positions, spiral_positions
 from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
 
 
@@ -73,7 +67,7 @@ class FixedPositions(NoPositions):
     Its rows, of length 1 in the formulas, are brought to twice the length that an embedding starts with. A row as long as
     in the formulas, four times that at D = 32, costs 0.2 nats on a text, for words are drowned; one as long as the
     embedding itself is heard so late that the prime's table misses the task
-    :class:`~cllm_lib.tasks.StepsBack` in 300 steps. Twice does neither.
+    :class:`~cllm_lib.text.tasks.StepsBack` in 300 steps. Twice does neither.
     """
 
     SIZE = 0.04  # of an entry, as a root of the mean of squares; embeddings start at 0.02
@@ -97,25 +91,25 @@ class FixedPositions(NoPositions):
 
 
 class SinusoidalPositions(FixedPositions):
-    """See :func:`~cllm_lib.lattice.positions.sinusoidal_positions`."""
+    """See :func:`~cllm_lib.lattice.encodings.sinusoidal_positions`."""
 
     rows = staticmethod(sinusoidal_positions)
 
 
 class SpiralPositions(FixedPositions):
-    """See :func:`~cllm_lib.lattice.positions.spiral_positions`."""
+    """See :func:`~cllm_lib.lattice.encodings.spiral_positions`."""
 
     rows = staticmethod(spiral_positions)
 
 
 class ClockPositions(FixedPositions):
-    """See :func:`~cllm_lib.lattice.positions.clock_positions`."""
+    """See :func:`~cllm_lib.lattice.encodings.clock_positions`."""
 
     rows = staticmethod(clock_positions)
 
 
 class PrimePositions(FixedPositions):
-    """See :func:`~cllm_lib.lattice.positions.prime_positions`."""
+    """See :func:`~cllm_lib.lattice.encodings.prime_positions`."""
 
     rows = staticmethod(prime_positions)
 

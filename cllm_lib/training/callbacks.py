@@ -6,8 +6,8 @@ A callback is a function of the trainer, called after every step. These print ab
 import numpy as np
 
 from cllm_lib.checks import positive_integer
+from cllm_lib.instruments.diagnosis import examine
 from cllm_lib.model.generation import generate
-from cllm_lib.training.diagnostics import examine
 
 
 def every(steps, action):

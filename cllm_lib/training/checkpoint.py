@@ -19,11 +19,10 @@ import numpy as np
 from cllm_lib.files import digest, write_whole
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text import load_corpus
-from cllm_lib.training.history import History
+from cllm_lib.text.corpora import load_corpus
+from cllm_lib.training.history import Best, History
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import Schedule, make_schedule
-from cllm_lib.training.trainer import Best
 
 FORMAT = 1
 LARGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
@@ -177,7 +176,7 @@ def corpus_of(state, sources=None):
     ----------
     state : TrainingState
     sources : str, path, or list of them, optional
-        As for :func:`~cllm_lib.text.load_corpus`, where the names in the file no longer lead to the texts.
+        As for :func:`~cllm_lib.text.corpora.load_corpus`, where the names in the file no longer lead to the texts.
 
     Returns
     -------
@@ -186,7 +185,7 @@ def corpus_of(state, sources=None):
     Raises
     ------
     FileNotFoundError, ValueError
-        As :func:`~cllm_lib.text.load_corpus`.
+        As :func:`~cllm_lib.text.corpora.load_corpus`.
     """
     sources, vocab_size = sources or state.corpus_name.split(" + "), len(state.vocabulary)
     n_words = len(load_corpus(sources, vocab_size).tokens)

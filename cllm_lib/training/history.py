@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from cllm_lib.files import write_whole
 
 
@@ -63,3 +65,21 @@ class History:
         for row in zip(*columns.values(), strict=True):
             writer.writerow(["" if isinstance(value, float) and math.isnan(value) else repr(value) for value in row])
         write_whole(path, text.getvalue().encode("utf-8"))
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best model so far, by its validation loss.
+
+    Attributes
+    ----------
+    step : int
+        Steps taken when it was measured.
+    loss : float
+    parameters : ndarray
+        A copy of the model's flat parameters at that moment.
+    """
+
+    step: int
+    loss: float
+    parameters: np.ndarray

@@ -5,36 +5,17 @@ import itertools
 import math
 import signal
 import threading
-from dataclasses import dataclass
 
 import numpy as np
 
 from cllm_lib.checks import non_negative_number, positive_integer
-from cllm_lib.text import windows
-from cllm_lib.training.history import History
+from cllm_lib.text.corpora import windows
+from cllm_lib.training.history import Best, History
 from cllm_lib.training.optimizers import clip_by_global_norm, make_optimizer
 
 
 class TrainingDiverged(FloatingPointError):
     """The loss became infinite or NaN; the text says where that was first seen, and which checkpoint is good."""
-
-
-@dataclass(frozen=True)
-class Best:
-    """The best model so far, by its validation loss.
-
-    Attributes
-    ----------
-    step : int
-        Steps taken when it was measured.
-    loss : float
-    parameters : ndarray
-        A copy of the model's flat parameters at that moment.
-    """
-
-    step: int
-    loss: float
-    parameters: np.ndarray
 
 
 class Trainer:

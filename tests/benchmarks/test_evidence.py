@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks import evidence
 from cllm_lib import claims
-from cllm_lib.claims import evidence as stored_evidence
 from cllm_lib.claims import judging
+from cllm_lib.claims import registry as stored_evidence
 
 
 def test_runs_are_written_in_full_and_taken_from_the_cache_the_second_time(tmp_path):

@@ -6,7 +6,7 @@ import sympy
 
 from benchmarks import lattice, run
 from benchmarks.compare import Missing, Ratio
-from cllm_lib.lattice.cache import build_lattice
+from cllm_lib.lattice.entries import build_lattice
 from cllm_lib.lattice.primes import primes_below
 
 
@@ -109,4 +109,4 @@ def test_a_row_without_a_goal_has_no_verdict():
 
 
 def test_importing_takes_some_time_and_not_much():
-    assert 0 < lattice.import_seconds("cllm_lib.lattice.cache", after="cllm_lib", rounds=1) < 1
+    assert 0 < lattice.import_seconds("cllm_lib.lattice.entries", after="cllm_lib", rounds=1) < 1

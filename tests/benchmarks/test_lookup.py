@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import lookup
 from benchmarks.lookup import CASES, Case, measure, page, reached, verdict
-from cllm_lib.workbook.lookup import DOCUMENTS, WORK, last_level_cache
+from cllm_lib.workbook.row_order import DOCUMENTS, WORK, last_level_cache
 
 
 @pytest.fixture

@@ -5,8 +5,8 @@ import pytest
 
 from benchmarks import positions
 from benchmarks.positions import FIXED, LONG, MEASURES, SEEDS, SHORT, ULAM, VARIANTS
+from cllm_lib.experiments.intervals import interval
 from cllm_lib.model.positions import POSITIONS
-from cllm_lib.statistics import interval
 
 STORED = json.loads(positions.RESULTS.read_text(encoding="utf-8"))
 

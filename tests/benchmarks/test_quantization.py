@@ -8,8 +8,8 @@ import pytest
 from benchmarks import quantization
 from benchmarks.quantization import BITS, FREE, SEEDS, VARIANTS
 from cllm_lib import load_corpus
-from cllm_lib.lattice.quantization import input_hessian
-from cllm_lib.statistics import interval, paired_difference
+from cllm_lib.experiments.intervals import interval, paired_difference
+from cllm_lib.quantization.matrices import input_hessian
 
 STORED = json.loads(quantization.RESULTS.read_text(encoding="utf-8"))
 

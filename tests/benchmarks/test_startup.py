@@ -5,7 +5,7 @@ import numpy as np
 from benchmarks import startup
 from cllm_lib.claims import stored
 from cllm_lib.defects import faulty_primes_below
-from cllm_lib.lattice.cache import build_lattice
+from cllm_lib.lattice.entries import build_lattice
 
 
 def test_both_ways_to_fill_the_cache_give_the_same_entries():

@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cllm_lib import claims
-from cllm_lib.claims import Run, epochs, evidence
-from cllm_lib.statistics import restricted_mean
+from cllm_lib.claims import Run, epochs
+from cllm_lib.claims import registry as evidence
+from cllm_lib.experiments.intervals import restricted_mean
 
 TEXTS = tuple(epochs.HORIZONS)
 

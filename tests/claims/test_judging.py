@@ -6,8 +6,9 @@ import re
 import numpy as np
 import pytest
 
-from cllm_lib import claims, statistics
-from cllm_lib.claims import judging
+from cllm_lib import claims
+from cllm_lib.claims import judging, registry
+from cllm_lib.experiments import intervals as statistics
 
 VALUES = np.random.default_rng(0).normal(0.3, 0.2, 12)
 ALWAYS = dict(claim="c", source="003", section="s", experiment="e", change_our_mind="m")
@@ -169,4 +170,4 @@ def test_the_stored_table_is_what_the_stored_runs_give(table, tmp_path):
     claims.write_table(tmp_path / "table.csv", table)
     claims.write_effects(tmp_path / "effects.csv", table)
     for name in ("table.csv", "effects.csv"):
-        assert (tmp_path / name).read_text(encoding="utf-8") == claims.evidence.evidence_file(name).read_text(encoding="utf-8"), name
+        assert (tmp_path / name).read_text(encoding="utf-8") == registry.evidence_file(name).read_text(encoding="utf-8"), name

@@ -7,7 +7,8 @@ import pytest
 from scipy.special import logsumexp
 
 from cllm_lib import CLLM, CLLMConfig, claims, defects
-from cllm_lib.claims import Run, evidence, judging, program
+from cllm_lib.claims import Run, judging, program
+from cllm_lib.claims import registry as evidence
 
 
 @pytest.fixture

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cllm_lib import claims, defects
-from cllm_lib.claims import Run, evidence, training
+from cllm_lib.claims import Run, training
+from cllm_lib.claims import registry as evidence
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
 
@@ -195,7 +196,7 @@ def test_a_mean_below_that_is_no_more_than_luck_is_not_enough(stored):
 
 
 def test_what_rows_say_of_one_seed_at_full_width_is_what_the_ladder_says():
-    lines = (Path(__file__).parents[2] / "benchmarks" / "REPAIR_LADDER.md").read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parents[2] / "evidence" / "pages" / "REPAIR_LADDER.md").read_text(encoding="utf-8").splitlines()
     cells = next([cell.strip() for cell in line.split("|")] for line in lines if re.match(r"\| all right +\| Adam", line))
     first, second, *_, twentieth = map(float, cells[3:-1])
     assert first < training.LOGGED_MEANS[1]

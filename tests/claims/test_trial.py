@@ -3,7 +3,7 @@ import pytest
 
 from cllm_lib import claims
 from cllm_lib.claims import try_out
-from cllm_lib.statistics import interval
+from cllm_lib.experiments.intervals import interval
 
 
 def drawn(variant, seed):

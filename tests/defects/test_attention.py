@@ -6,9 +6,9 @@ from defects.exhibits import CONFIG, both, gradient_error
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
+from cllm_lib.instruments.gradient_check import central_difference
 from cllm_lib.model.attention import PROJECTIONS, CausalSelfAttention, attention_weights
-from cllm_lib.tasks import AssociativeRecall
-from cllm_lib.training.gradient_check import central_difference
+from cllm_lib.text.tasks import AssociativeRecall
 from cllm_lib.training.optimizers import Adam
 
 

@@ -6,7 +6,7 @@ from defects.exhibits import CONFIG
 from oracles import random_batch
 
 from cllm_lib import defects
-from cllm_lib.training.gradient_check import check_gradients
+from cllm_lib.instruments.gradient_check import check_gradients
 
 
 @pytest.mark.parametrize("name", ["missing attention gradient", "outer-product backward", "gradient of another loss"])

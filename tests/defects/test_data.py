@@ -6,7 +6,7 @@ from oracles import random_batch
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.model.generation import generate
-from cllm_lib.text import Corpus, windows
+from cllm_lib.text.corpora import Corpus, windows
 from cllm_lib.training.trainer import validation_loss
 
 SOUND = load_corpus("prose", validation_fraction=0.15)

@@ -5,8 +5,8 @@ import pytest
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
+from cllm_lib.instruments.gradient_check import central_difference
 from cllm_lib.model.generation import generate, keep_top_k
-from cllm_lib.training.gradient_check import central_difference
 
 CONFIG = CLLMConfig(vocab_size=30, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=6)
 ALL_BUT_POSITIONS = [name for name in defects.DIFFERENCES if name != "positions"]

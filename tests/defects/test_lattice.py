@@ -10,11 +10,11 @@ from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.defects import lattice
-from cllm_lib.lattice.positions import rotate
+from cllm_lib.instruments.gradient_check import central_difference, check_gradients
+from cllm_lib.lattice.encodings import rotate
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities
 from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, attention_weights
-from cllm_lib.tasks import AssociativeRecall
-from cllm_lib.training.gradient_check import central_difference, check_gradients
+from cllm_lib.text.tasks import AssociativeRecall
 
 CONFIG = CLLMConfig(vocab_size=40, d_model=16, n_layers=2, n_heads=2, d_ff=24, seq_len=8)
 IDS = np.arange(300, dtype=np.int64)

@@ -9,7 +9,7 @@ import pytest
 import sympy
 
 from cllm_lib import defects
-from cllm_lib.lattice.cache import LatticeCache
+from cllm_lib.lattice.entries import LatticeCache
 from cllm_lib.lattice.primes import primes_below
 
 LIMIT = 200_000

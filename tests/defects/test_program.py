@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from oracles import random_batch, reference_gradients, reference_norm, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
+from cllm_lib.instruments.gradient_check import central_difference, check_gradients
 from cllm_lib.model.attention import attention_weights
 from cllm_lib.model.layers import feed_forward_backward, layer_norm_backward
 from cllm_lib.model.transformer import TokenEmbedding
-from cllm_lib.text import windows
-from cllm_lib.training.gradient_check import central_difference, check_gradients
+from cllm_lib.text.corpora import windows
 from cllm_lib.training.optimizers import SGD, Adam
 
 CONFIG = CLLMConfig(vocab_size=30, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=6)

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cllm_lib.instruments.gradient_check import check_gradients
 from cllm_lib.lattice.biases import alibi_slopes, distance_bias, distance_bias_backward, token_distances
-from cllm_lib.training.gradient_check import check_gradients
 
 SLOPES_OF_THE_PAPER = {  # section 3; for 12 heads as the code that came with it gives them
     8: [1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32, 1 / 64, 1 / 128, 1 / 256],

@@ -5,9 +5,9 @@ import pytest
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.model.generation import distinct_n, generate
-from cllm_lib.ngrams import KneserNeyTrigram
-from cllm_lib.tasks import LastFollower
-from cllm_lib.text import windows
+from cllm_lib.text.corpora import windows
+from cllm_lib.text.ngrams import KneserNeyTrigram
+from cllm_lib.text.tasks import LastFollower
 from cllm_lib.training.optimizers import SGD, Adam, Momentum, RMSProp
 from cllm_lib.training.schedules import cosine, warmup
 

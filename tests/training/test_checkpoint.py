@@ -20,7 +20,7 @@ from cllm_lib import CLLM, CLLMConfig, Trainer, defects, files, load_corpus
 from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.generation import generate
 from cllm_lib.model.positions import POSITIONS
-from cllm_lib.tasks import AssociativeRecall
+from cllm_lib.text.tasks import AssociativeRecall
 from cllm_lib.training.checkpoint import CheckpointError, digest, load_checkpoint, previous
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import cosine, warmup

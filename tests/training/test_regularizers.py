@@ -7,9 +7,9 @@ from oracles import difference_gradient, random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.defects.lattice import DISTANCE_SHARE, GCD_SHARE
+from cllm_lib.instruments.gradient_check import check_gradients
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities, goedel_numbers
 from cllm_lib.training.checkpoint import CheckpointError
-from cllm_lib.training.gradient_check import check_gradients
 from cllm_lib.training.regularizers import (
     LaplacianRegularizer,
     geometric_agreement,

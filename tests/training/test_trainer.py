@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
-from cllm_lib.text import windows
+from cllm_lib.text.corpora import windows
 from cllm_lib.training.trainer import TrainingDiverged, validation_loss
 
 

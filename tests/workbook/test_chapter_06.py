@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cllm_lib.text import Corpus, load_corpus
+from cllm_lib.text.corpora import Corpus, load_corpus
 from cllm_lib.workbook.exercises.chapter_06 import DIAGNOSIS, patients, score
 
 LOSSES = [8.4, *[5.0] * 8, 1.3, *[0.5] * 19, 0.3]  # epochs 1, 10 and 30 are those of the chapter

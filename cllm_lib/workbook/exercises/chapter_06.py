@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from cllm_lib import defects
-from cllm_lib.text import load_corpus
+from cllm_lib.text.corpora import load_corpus
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
 
 # 06.1

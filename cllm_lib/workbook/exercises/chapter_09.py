@@ -6,8 +6,8 @@ from fractions import Fraction
 
 import numpy as np
 
+from cllm_lib.experiments.intervals import paired_difference
 from cllm_lib.lattice.reduction import gram_schmidt, is_unimodular, lll_reduce
-from cllm_lib.statistics import paired_difference
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,

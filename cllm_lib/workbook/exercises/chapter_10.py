@@ -192,7 +192,7 @@ PARTS = ("claim", "measure", "ours", "others", "change our mind")
 
 @functools.cache
 def _sayings():
-    from cllm_lib.text import load_corpus
+    from cllm_lib.text.corpora import load_corpus
 
     return load_corpus("sayings", validation_fraction=0.2)
 
@@ -200,7 +200,7 @@ def _sayings():
 def held_out_loss(variant, seed):
     """Reference: a small model with these positions, 40 steps; its loss on the held-out fifth of the sayings."""
     from cllm_lib import CLLM, CLLMConfig, Trainer
-    from cllm_lib.text import windows
+    from cllm_lib.text.corpora import windows
 
     corpus = _sayings()
     config = CLLMConfig(len(corpus.vocabulary), d_model=16, n_layers=1, n_heads=2, d_ff=32, seq_len=16, positions=variant)

@@ -260,7 +260,7 @@ def suspect(letter, encoder, sentences):
     """
     from cllm_lib.checks import one_of
     from cllm_lib.model.attention import attention_forward, causal_mask, scaled_dot_product_forward
-    from cllm_lib.model.encoder import side_by_side, unit_rows
+    from cllm_lib.pretrained.encoder import side_by_side, unit_rows
 
     fault, parts = one_of(letter, FAULTS, "suspect"), encoder.parts
     tokens, is_token = side_by_side(encoder.tokens(sentences))

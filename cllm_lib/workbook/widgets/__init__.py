@@ -2,8 +2,8 @@
 
 from cllm_lib.workbook.widgets.attention import AttentionViewer
 from cllm_lib.workbook.widgets.dashboard import TrainingDashboard, training_dashboard
+from cllm_lib.workbook.widgets.encodings import PositionViewer, RotationViewer, position_viewer, rotation_viewer
 from cllm_lib.workbook.widgets.gradients import GradientInspector
-from cllm_lib.workbook.widgets.positions import PositionViewer, RotationViewer, position_viewer, rotation_viewer
 from cllm_lib.workbook.widgets.ravine import OptimizerRavine
 from cllm_lib.workbook.widgets.reduction import GaussViewer, LLLViewer, gauss_viewer, lll_viewer
 from cllm_lib.workbook.widgets.spirals import SpiralExplorer, spiral_explorer

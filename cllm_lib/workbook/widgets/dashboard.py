@@ -14,12 +14,12 @@ from html import escape
 import ipywidgets
 import numpy as np
 
+from cllm_lib.instruments.diagnosis import examine, movements
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.generation import generate
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text import TEXTS, load_corpus
-from cllm_lib.training.diagnostics import examine, movements
+from cllm_lib.text.corpora import TEXTS, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer

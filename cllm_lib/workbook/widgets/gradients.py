@@ -4,8 +4,8 @@ import ipywidgets
 import numpy as np
 
 from cllm_lib.checks import one_of
-from cllm_lib.training.diagnostics import float64_copy
-from cllm_lib.training.gradient_check import SMALLEST_SHARE, agreement, angle_between, compare_entries, drawn_entries, relative_error
+from cllm_lib.instruments.diagnosis import float64_copy
+from cllm_lib.instruments.gradient_check import SMALLEST_SHARE, agreement, angle_between, compare_entries, drawn_entries, relative_error
 from cllm_lib.workbook.widgets.controls import choice
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
@@ -36,7 +36,7 @@ class GradientInspector(ipywidgets.VBox):
     sentence, picture : ipywidgets.HTML
     indices : list of tuple of int
     analytic, numeric : ndarray, shape (n,)
-        Of the chosen array's entries, as :func:`~cllm_lib.training.gradient_check.compare_entries` gives them.
+        Of the chosen array's entries, as :func:`~cllm_lib.instruments.gradient_check.compare_entries` gives them.
 
     Raises
     ------

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from cllm_lib.training.diagnostics import HEALTHY_UPDATES
+from cllm_lib.instruments.diagnosis import HEALTHY_UPDATES
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 WIDTH, HEIGHT = 440, 250

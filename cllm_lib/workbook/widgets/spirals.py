@@ -13,7 +13,7 @@ from matplotlib.image import imsave
 from cllm_lib.checks import whole_numbers
 from cllm_lib.lattice.locality import nearest_numbers
 from cllm_lib.lattice.primes import factorize
-from cllm_lib.workbook.lattice_figures import CURVES, MOST_RESIDUES, POINT, PROPERTIES, checked_limit, colouring, halved, places, raster
+from cllm_lib.workbook.figures.planes import CURVES, MOST_RESIDUES, POINT, PROPERTIES, checked_limit, colouring, halved, places, raster
 from cllm_lib.workbook.widgets.controls import button, pick
 from cllm_lib.workbook.widgets.svg import MARK, svg, text
 
@@ -88,7 +88,7 @@ class SpiralExplorer(ipywidgets.VBox):
     """Choose a curve and a colour, move and zoom the window, and ask for a number or a place.
 
     Nothing is computed before the explorer is shown or one of its controls is moved. The static figure of the same is
-    :func:`~cllm_lib.workbook.lattice_figures.number_plane`.
+    :func:`~cllm_lib.workbook.figures.planes.number_plane`.
 
     Parameters
     ----------

@@ -7,8 +7,8 @@ import numpy as np
 from scipy import stats
 from workbook.answers.common import raises, returns
 
-from cllm_lib.statistics import holm as holm_of_the_library
-from cllm_lib.statistics import interval
+from cllm_lib.experiments.intervals import holm as holm_of_the_library
+from cllm_lib.experiments.intervals import interval
 from cllm_lib.workbook.exercises.chapter_10 import FAULTS, REFERENCE_CLAIM, held_out_loss
 
 # 10.1

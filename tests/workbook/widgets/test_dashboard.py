@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from cllm_lib import CLLM, Trainer, load_corpus
+from cllm_lib.instruments.diagnosis import NOTHING_WRONG, Movement, examine, movements
 from cllm_lib.training.checkpoint import load_checkpoint
-from cllm_lib.training.diagnostics import NOTHING_WRONG, Movement, examine, movements
 from cllm_lib.training.history import History
 from cllm_lib.workbook.widgets import dashboard as dashboard_module
 from cllm_lib.workbook.widgets import pictures, training_dashboard

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllm_lib.training.diagnostics import Movement
+from cllm_lib.instruments.diagnosis import Movement
 from cllm_lib.training.history import History
 from cllm_lib.workbook.widgets import pictures
 from cllm_lib.workbook.widgets.pictures import POINTS, loss_svg, movements_svg, thinned

@@ -11,7 +11,7 @@ import pytest
 import sympy
 from matplotlib.image import imread
 
-from cllm_lib.workbook.lattice_figures import CURVES, POINT, PROPERTIES
+from cllm_lib.workbook.figures.planes import CURVES, POINT, PROPERTIES
 from cllm_lib.workbook.widgets import spiral_explorer
 from cllm_lib.workbook.widgets.spirals import PICTURE
 

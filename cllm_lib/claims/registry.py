@@ -1,0 +1,322 @@
+"""Experiments by name, their stored runs, and timings: what the verdicts rest on.
+
+An experiment is a plain function of a variant and a seed. `make evidence` runs each with all its variants and seeds and
+writes every single number to `evidence/NAME.csv`; whoever judges reads it there, and whoever doubts makes a few again.
+"""
+
+import csv
+import functools
+import io
+import json
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from cllm_lib.checks import one_of
+from cllm_lib.experiments import runs as experiments
+from cllm_lib.files import shipped
+
+EXPERIMENTS = {}
+FIRST_SEEDS = "the first two seeds"
+
+
+class Run(NamedTuple):
+    """Names one number of one run; `text` is "" where an experiment has none."""
+
+    variant: str
+    text: str
+    seed: int
+    measure: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What :func:`experiment` registered.
+
+    Attributes
+    ----------
+    measure : callable
+    variants, seeds, texts : tuple
+        `texts` is None where the experiment has none.
+    fast : dict or None
+        Some of `variants`, `seeds` and `texts`, few enough to run while one waits; None where no run is short.
+    """
+
+    measure: object
+    variants: tuple
+    seeds: tuple
+    texts: tuple | None
+    fast: dict | None
+
+
+def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS):
+    """Register a function as an experiment under its own name.
+
+    Parameters
+    ----------
+    variants : iterable of str
+    seeds : iterable of int
+    texts : iterable of str, optional
+    fast : dict or None, optional
+        The part of it that takes seconds, such as `{"variants": ["none"], "seeds": [0]}`; what it leaves out is whole.
+        By default the first two seeds; None if even one run takes long.
+
+    Returns
+    -------
+    callable
+        A decorator that gives back the function unchanged. `measure(variant, seed)`, or with texts
+        `measure(variant, seed, text)`, returns a dict of numbers. It stands at the top of a module, for other processes
+        have to find it.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken.
+    """
+
+    def register(measure):
+        name = measure.__name__
+        if name in EXPERIMENTS and EXPERIMENTS[name].measure.__module__ != measure.__module__:
+            raise ValueError(f"there is an experiment {name!r} already, in {EXPERIMENTS[name].measure.__module__}: take another name")
+        chosen = {"seeds": tuple(seeds)[:2]} if fast == FIRST_SEEDS else fast
+        EXPERIMENTS[name] = Experiment(measure, tuple(variants), tuple(seeds), None if texts is None else tuple(texts), chosen)
+        return measure
+
+    return register
+
+
+def recompute(name, variants=None, seeds=None, texts=None, **options):
+    """Make runs of an experiment now, to compare with the stored ones.
+
+    Parameters
+    ----------
+    name : str
+    variants, seeds, texts : iterable, optional
+        Which of them. None of the three: the fast part that was registered. Otherwise one that is left out is whole.
+    **options
+        For :func:`~cllm_lib.experiments.runs.run`, such as `n_jobs`.
+
+    Returns
+    -------
+    dict of Run to float
+        As from :func:`runs`.
+
+    Raises
+    ------
+    ValueError
+        If the experiment, a variant or a text is unknown, nothing was named and no run is short, or a run did not return a
+        dict of numbers.
+
+    Examples
+    --------
+    >>> all(runs(name)[run] == value for run, value in recompute(name).items())  # doctest: +SKIP
+    True
+    """
+    known = one_of(name, EXPERIMENTS, "experiment")
+    asked = {"variants": variants, "seeds": seeds, "texts": texts}
+    if variants is seeds is texts is None:
+        if known.fast is None:
+            raise ValueError(f"no run of {name!r} is short: name variants and seeds, such as seeds=[{known.seeds[0]}]")
+        asked |= known.fast
+    chosen = {what: _chosen(what, part, getattr(known, what), name) for what, part in asked.items()}
+    results = experiments.run(known.measure, **chosen, **options)
+    made = {}
+    for key, found in results.items():
+        variant, text = (key, "") if chosen["texts"] is None else key
+        for seed, numbers in zip(chosen["seeds"], found, strict=True):
+            _check_numbers(numbers, f"{name}({variant!r}, seed {seed}{', ' + text if text else ''})")
+            made |= {Run(variant, text, seed, measure): float(value) for measure, value in numbers.items()}
+    return made
+
+
+def _chosen(what, asked, known, name):
+    if asked is None:
+        return known
+    if known is None:
+        raise ValueError(f"experiment {name!r} has no {what}: leave {what} out")
+    asked = tuple(asked)
+    if what != "seeds":  # any seed is welcome; a variant has to exist
+        for one in asked:
+            one_of(one, dict.fromkeys(known), f"{what[:-1]} of {name}")
+    return asked
+
+
+def _check_numbers(numbers, task):
+    if not isinstance(numbers, dict) or not all(isinstance(value, int | float) for value in numbers.values()):
+        raise ValueError(f"{task} returned {numbers!r}: an experiment returns a dict of numbers, such as {{'loss': 2.5}}")
+
+
+def evidence_file(name):
+    """Path of a file that `make evidence` wrote, from a clone or from an installed wheel."""
+    return shipped("evidence", name)
+
+
+@functools.cache
+def runs(name):
+    """The stored runs of an experiment.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    dict of Run to float
+
+    Raises
+    ------
+    FileNotFoundError
+        If they have not been made; the error says how.
+    """
+    with _opened(f"{name}.csv") as file:
+        return {Run(row["variant"], row["text"], int(row["seed"]), row["measure"]): float(row["value"]) for row in csv.DictReader(file)}
+
+
+def values(name, variant, measure, text=""):
+    """One measure of one variant, in the order in which the seeds are stored.
+
+    Parameters
+    ----------
+    name, variant, measure : str
+    text : str
+        Where the experiment has texts.
+
+    Returns
+    -------
+    ndarray, shape (seeds,)
+
+    Raises
+    ------
+    ValueError
+        If there is no such number; the error lists those that exist.
+    """
+    found = [value for run, value in runs(name).items() if (run.variant, run.text, run.measure) == (variant, text, measure)]
+    if not found:
+        known = dict.fromkeys(", ".join(filter(None, (run.variant, run.text, run.measure))) for run in runs(name))
+        asked = ", ".join(filter(None, (variant, text, measure)))
+        raise ValueError(f"{name} stored nothing under {asked!r}; it stored {'; '.join(known)}")
+    return np.array(found)
+
+
+def csv_of_runs(made):
+    """Runs as the text of a CSV file: one number a line, each with all its digits.
+
+    Parameters
+    ----------
+    made : dict of Run to float
+
+    Returns
+    -------
+    str
+    """
+    return csv_text([*Run._fields, "value"], ([*run, repr(value)] for run, value in made.items()))
+
+
+def csv_text(header, lines):
+    """The text of a CSV file."""
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(lines)
+    return written.getvalue()
+
+
+@functools.cache
+def stored(name):
+    """The numbers that a script of `benchmarks/` left under `evidence/measured/`; the file names the script's command.
+
+    Parameters
+    ----------
+    name : str
+        Such as "positions".
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file; the error says where it was looked for.
+    """
+    path = shipped("evidence", f"measured/{name}.json")
+    if not path.exists():
+        raise FileNotFoundError(f"no stored measurement {name!r}: {path} is missing; the script of that name in benchmarks/ writes it")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+TIMINGS = "timings.csv"
+
+
+@functools.cache
+def fresh(name):
+    """The same as :func:`stored`, as the last `make evidence` measured it; of timings only.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    FileNotFoundError
+        If `make evidence` has not measured it.
+    """
+    with _opened(TIMINGS) as file:
+        found = {row["place"]: json.loads(row["value"]) for row in csv.DictReader(file) if row["measurement"] == name}
+    if not found:
+        raise FileNotFoundError(f"{evidence_file(TIMINGS)} has no timings of {name!r}: `make evidence` measures them")
+    return unflattened(found)
+
+
+def csv_of_timings(measurements):
+    """Timings as the text of a CSV file: the measurement, the place in it, the value.
+
+    Parameters
+    ----------
+    measurements : dict of str to dict
+        As JSON would hold them.
+
+    Returns
+    -------
+    str
+    """
+    lines = ((name, place, json.dumps(value)) for name, found in measurements.items() for place, value in flattened(found).items())
+    return csv_text(["measurement", "place", "value"], lines)
+
+
+def flattened(value, place=""):
+    """Nested dicts and lists as one dict, from the path to a number or word (such as "/speed/3/ratio") to itself."""
+    if not isinstance(value, dict | list):
+        return {place: value}
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    return {path: leaf for key, part in inner for path, leaf in flattened(part, f"{place}/{key}").items()}
+
+
+def unflattened(leaves):
+    """The inverse of :func:`flattened`: what was numbered from 0 on becomes a list again."""
+    if "" in leaves:
+        return leaves[""]
+    parts = {}
+    for path, leaf in leaves.items():
+        _, key, *rest = path.split("/", 2)
+        parts.setdefault(key, {})["/" + rest[0] if rest else ""] = leaf
+    whole = {key: unflattened(part) for key, part in parts.items()}
+    return list(whole.values()) if list(whole) == [str(i) for i in range(len(whole))] else whole
+
+
+def _opened(name):
+    path = evidence_file(name)
+    if not path.exists():
+        raise FileNotFoundError(f"there is no {path}: `make evidence` writes it")
+    return path.open(encoding="utf-8", newline="")
+
+
+def forget():
+    """Read files anew: `make evidence` has written some."""
+    for read in (runs, stored, fresh):
+        read.cache_clear()

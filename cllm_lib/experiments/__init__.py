@@ -1,0 +1,14 @@
+"""Experiments: variants times seeds, run in parallel and kept by content, with what their few values allow one to say."""
+
+from cllm_lib.faces import face
+
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "runs": "run",
+        "intervals": (
+            "CONFIDENCE Interval bootstrap_interval exact_binomial_interval holm interval kaplan_meier "
+            "p_value paired_difference restricted_mean"
+        ),
+    },
+)

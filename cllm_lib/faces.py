@@ -1,0 +1,41 @@
+"""The face of a package: the names it promises, loaded when they are asked for (PEP 562).
+
+`from cllm_lib.text import load_corpus` loads the one module that holds it. What a package promises stands in its
+`__init__`, module by module; all else may move.
+"""
+
+import importlib
+
+
+def face(package, modules):
+    """What the `__init__` of a package needs in order to offer names of its modules.
+
+    Parameters
+    ----------
+    package : str
+        Its `__name__`.
+    modules : dict of str to str
+        By module of the package, the names it offers, with spaces between. A module without names is offered itself.
+
+    Returns
+    -------
+    __getattr__, __dir__, __all__
+        To be assigned to these names.
+
+    Raises
+    ------
+    ValueError
+        If a module bears a name that is offered: importing it would put the module in the place of what was promised.
+    """
+    homes = {name: module for module, names in modules.items() for name in (names.split() or [module])}
+    for name, module in homes.items():
+        if modules.get(name):
+            raise ValueError(f"{package} offers {name!r} of its module {module!r}, and has a module of that name: rename the module")
+
+    def getter(name):
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{package}.{homes[name]}")
+        return module if name == homes[name] else getattr(module, name)
+
+    return getter, lambda: sorted(homes), sorted(homes)

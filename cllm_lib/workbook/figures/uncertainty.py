@@ -1,0 +1,137 @@
+"""Figures of intervals, effects and curves of survival, for the chapter on evidence."""
+
+import textwrap
+
+import numpy as np
+
+from cllm_lib.experiments.intervals import kaplan_meier, restricted_mean
+from cllm_lib.workbook.figures.training import BLUE, GREEN, GREY, LINE_STYLES, ORANGE, VERMILION, new_axes, several_axes
+
+KINDS = {"holds": (GREEN, "o"), "holds only if": (ORANGE, "^"), "does not hold": (VERMILION, "s")}
+
+
+def coverage(intervals, truth, title):
+    """Many intervals of one experiment done again and again, and the true value that they are to hold.
+
+    Parameters
+    ----------
+    intervals : sequence of (float, float)
+        From low to high.
+    truth : float
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, "the experiment, done again and again", "interval", width=9.0, height=3.6)
+    lows, highs = np.transpose(intervals)
+    holds = (lows <= truth) & (truth <= highs)
+    for inside, colour, width, name in ((holds, BLUE, 1.6, "hold the truth"), (~holds, VERMILION, 3.0, "miss it")):
+        at = np.flatnonzero(inside)
+        axes.vlines(at, lows[inside], highs[inside], color=colour, linewidth=width, label=f"{len(at)} {name}")
+    axes.axhline(truth, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2, label="_the truth")
+    axes.legend(frameon=False, fontsize=10, ncols=2, loc="upper center", bbox_to_anchor=(0.5, -0.2))
+    return axes
+
+
+def effects(rows, unit, title):
+    """The first effect of each row that chance has a part in, largest fall first: 95 % thick, corrected thin.
+
+    Parameters
+    ----------
+    rows : sequence of Row
+    unit : str
+        Only effects in this unit are drawn.
+    title : str
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ValueError
+        If no row has such an effect.
+    """
+    drawn = [(row, row.effects[0]) for row in rows if row.effects and row.effects[0].n_seeds is not None and row.effects[0].unit == unit]
+    if not drawn:
+        raise ValueError(f"no row has a first effect in {unit!r} that chance has a part in")
+    drawn.sort(key=lambda pair: pair[1].interval.mean)
+    axes = new_axes(title, f"effect ({unit})", "", width=10.0, height=1.5 + 0.5 * len(drawn))
+    axes.axvline(0.0, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2)
+    for line, (row, effect) in enumerate(drawn):
+        colour, marker = KINDS[row.kind]
+        axes.hlines(line, effect.corrected.low, effect.corrected.high, color=colour, linewidth=1.4, label="_corrected")
+        label = f"{effect.name}: {effect.interval:+.3f}, corrected {effect.corrected.low:+.3f} to {effect.corrected.high:+.3f}; {row.kind}"
+        axes.hlines(line, effect.interval.low, effect.interval.high, color=colour, linewidth=5.0, label=label)
+        axes.plot([effect.interval.mean], [line], marker, color=colour, markersize=7, markeredgecolor="white", label=f"_{row.kind}")
+    names = [textwrap.fill(f"“{textwrap.shorten(row.claim, 70, placeholder=' …')}”: {effect.name}", 62) for row, effect in drawn]
+    axes.set_yticks(range(len(drawn)), names, fontsize=8)
+    axes.set_ylim(len(drawn) - 0.4, -0.6)
+    first = {line.get_label().removeprefix("_"): line for line in axes.lines}
+    handles = [first[kind] for kind in KINDS if kind in first]
+    labels = [line.get_label().removeprefix("_") for line in handles]
+    axes.figure.legend(handles, labels, frameon=False, fontsize=10, loc="outside lower center", ncols=3)
+    return axes
+
+
+def seed_by_seed(values, title, xlabel, levels=None):
+    """Every run as a point, one line of the figure for each variant, beside levels known beforehand.
+
+    Parameters
+    ----------
+    values : dict of str to array_like
+        One number a seed, by variant.
+    title, xlabel : str
+    levels : dict of str to float, optional
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    axes = new_axes(title, xlabel, "", width=8.0, height=1.5 + 0.36 * len(values))
+    for name, level in (levels or {}).items():
+        axes.axvline(level, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2)
+        where = {"xycoords": axes.get_xaxis_transform(), "xytext": (3, 2), "textcoords": "offset points"}
+        axes.annotate(name, (level, 0.0), fontsize=9, color=GREY, **where)
+    for line, (name, found) in enumerate(values.items()):
+        found = np.asarray(found, dtype=float)
+        said = f"{name}: from {found.min():.3f} to {found.max():.3f}, {len(found)} seeds"
+        axes.scatter(found, np.full(len(found), line), s=34, facecolors="none", edgecolors=BLUE, linewidths=1.4, label=said)
+    axes.set_yticks(range(len(values)), list(values), fontsize=10)
+    axes.set_ylim(len(values) - 0.4, -0.6)
+    return axes
+
+
+def survival(times, horizons, title):
+    """The share of seeds still short of the target, as epochs go by: a picture for each text, a curve for each variant.
+
+    Parameters
+    ----------
+    times : dict of str to dict of str to array_like
+        By text, then by variant: epochs until the target, one a seed; infinite where the horizon came first.
+    horizons : dict of str to float
+        By text.
+    title : str
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+    """
+    row = several_axes([f"{title}{text}" for text in times], "epochs", "share still short of the target", len(times), 3.6 * len(times), 4.0)
+    for axes, (text, curves) in zip(row, times.items(), strict=True):
+        horizon, handles = horizons[text], []
+        for at, ((name, epochs), (colour, dash, _)) in enumerate(zip(curves.items(), LINE_STYLES, strict=False)):
+            reached = np.isfinite(epochs)
+            stopped = np.where(reached, epochs, horizon)
+            moments, shares = kaplan_meier(stopped, reached)
+            x, y = np.concatenate([[0.0], moments, [horizon]]), np.concatenate([[1.0, *shares], [shares[-1] if len(shares) else 1.0]])
+            handles += axes.step(x, y + 0.008 * at, dash, color=colour, linewidth=2.0, where="post", label=f"_{name}")
+            mean = restricted_mean(stopped, reached, horizon)
+            said = f"{text}, {name}: {reached.sum()} of {len(reached)} seeds arrive; mean {mean:.2f} epochs, none counted beyond {horizon}"
+            axes.vlines([], 0, 0, label=said)  # nothing to be seen: for the words below the figure
+        axes.set(xlim=(0, horizon), ylim=(-0.03, 1.08))
+        axes.legend(handles, curves, frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.18))
+        axes.set_ylabel(axes.get_ylabel() if axes is row[0] else "")
+    return row

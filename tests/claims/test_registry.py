@@ -1,0 +1,140 @@
+"""Experiments by name, and what was stored of them."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cllm_lib import claims
+from cllm_lib.claims import Run
+from cllm_lib.claims import registry as evidence
+
+
+def twice_and_half(variant, seed, text):
+    return {"twice": 2.0 * seed + len(variant), "half": seed / 2 + len(text)}
+
+
+def no_numbers(variant, seed):
+    return {"word": variant}
+
+
+@pytest.fixture
+def registered(monkeypatch):
+    monkeypatch.setattr(evidence, "EXPERIMENTS", {})
+    evidence.experiment(["a", "bb"], range(3), ["t", "uu"])(twice_and_half)
+
+
+@pytest.fixture
+def folder(monkeypatch, tmp_path):
+    monkeypatch.setattr(evidence, "evidence_file", lambda name: tmp_path / name)
+    evidence.forget()
+    yield tmp_path
+    evidence.forget()
+
+
+@pytest.mark.usefixtures("registered")
+def test_a_run_is_named_by_all_that_makes_it():
+    made = evidence.recompute("twice_and_half", variants=["bb"], seeds=[7])
+    assert made == {
+        Run("bb", "t", 7, "twice"): 16.0,
+        Run("bb", "t", 7, "half"): 4.5,
+        Run("bb", "uu", 7, "twice"): 16.0,
+        Run("bb", "uu", 7, "half"): 5.5,
+    }
+
+
+@pytest.mark.usefixtures("registered")
+def test_naming_nothing_makes_the_fast_part():
+    assert {run.seed for run in evidence.recompute("twice_and_half")} == {0, 1}
+    evidence.experiment(["a"], range(3), ["t"], fast={"seeds": [2]})(twice_and_half)
+    assert {run.seed for run in evidence.recompute("twice_and_half")} == {2}
+    evidence.experiment(["a"], range(3), ["t"], fast=None)(twice_and_half)
+    with pytest.raises(ValueError, match=r"no run of 'twice_and_half' is short: name .* seeds=\[0\]"):
+        evidence.recompute("twice_and_half")
+
+
+@pytest.mark.usefixtures("registered")
+def test_what_was_stored_comes_back_bit_for_bit_and_equals_what_is_made_now(folder):
+    made = evidence.recompute("twice_and_half", ["a", "bb"], range(3), ["t", "uu"]) | {Run("a", "t", 0, "third"): 1 / 3}
+    (folder / "twice_and_half.csv").write_text(evidence.csv_of_runs(made))
+    assert evidence.runs("twice_and_half") == made
+    assert all(evidence.runs("twice_and_half")[run] == value for run, value in evidence.recompute("twice_and_half").items())
+    assert evidence.values("twice_and_half", "a", "twice", "uu").tolist() == [1.0, 3.0, 5.0]
+
+
+def test_infinity_and_nan_come_back(folder):
+    (folder / "odd.csv").write_text(evidence.csv_of_runs({Run("a", "", 0, "x"): math.inf, Run("a", "", 1, "x"): math.nan}))
+    first, second = evidence.values("odd", "a", "x")
+    assert first == math.inf
+    assert math.isnan(second)
+
+
+@pytest.mark.usefixtures("registered")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(name="nobody"), "unknown experiment 'nobody': choose one of 'twice_and_half'"),
+        (dict(name="twice_and_half", variants=["c"]), "unknown variant of twice_and_half 'c': choose one of 'a', 'bb'"),
+        (dict(name="twice_and_half", texts=["v"]), "unknown text of twice_and_half 'v': choose one of 't', 'uu'"),
+    ],
+)
+def test_an_unknown_name_is_told_which_there_are(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        evidence.recompute(**arguments)
+
+
+def test_a_measure_must_return_numbers_and_may_not_take_a_name_that_is_taken(monkeypatch):
+    monkeypatch.setattr(evidence, "EXPERIMENTS", {})
+    evidence.experiment(["a"], [0])(no_numbers)
+    with pytest.raises(ValueError, match=r"no_numbers\('a', seed 0\) returned .*: an experiment returns a dict of numbers"):
+        evidence.recompute("no_numbers")
+    with pytest.raises(ValueError, match="has no texts: leave texts out"):
+        evidence.recompute("no_numbers", texts=["t"])
+    other = type(no_numbers)(no_numbers.__code__, {"__name__": "another_module"}, "no_numbers")
+    with pytest.raises(ValueError, match="there is an experiment 'no_numbers' already"):
+        evidence.experiment(["a"], [0])(other)
+
+
+def test_what_is_missing_says_how_to_make_it(folder):
+    with pytest.raises(FileNotFoundError, match=r"nothing\.csv: `make evidence` writes it"):
+        evidence.runs("nothing")
+    with pytest.raises(FileNotFoundError, match=r"timings\.csv: `make evidence` writes it"):
+        evidence.fresh("startup")
+    (folder / "timings.csv").write_text(evidence.csv_of_timings({"other": {"a": 1}}))
+    with pytest.raises(FileNotFoundError, match="no timings of 'startup': `make evidence` measures them"):
+        evidence.fresh("startup")
+    with pytest.raises(FileNotFoundError, match="script of that name in benchmarks"):
+        claims.stored("nothing-of-the-kind")
+
+
+def test_a_number_that_was_not_stored_is_told_which_were(folder):
+    (folder / "few.csv").write_text(evidence.csv_of_runs({Run("a", "", 0, "loss"): 1.0, Run("b", "t", 0, "loss"): 1.0}))
+    with pytest.raises(ValueError, match="few stored nothing under 'c, loss'; it stored a, loss; b, t, loss"):
+        evidence.values("few", "c", "loss")
+
+
+keys = st.text(st.characters(codec="ascii", categories=("L",)), min_size=1, max_size=4)
+nested = st.recursive(
+    st.floats(allow_nan=False) | st.text(max_size=3) | st.booleans() | st.none() | st.integers(),
+    lambda inner: st.lists(inner, min_size=1, max_size=3) | st.dictionaries(keys, inner, min_size=1, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(keys, nested, min_size=1, max_size=3))
+def test_what_is_flattened_can_be_put_together_again(value):
+    assert evidence.unflattened(evidence.flattened(value)) == value
+
+
+def test_timings_come_back_as_they_were_stored(folder):
+    found = {name: claims.stored(name) for name in ("startup", "lookup")}
+    (folder / "timings.csv").write_text(evidence.csv_of_timings(found))
+    assert {name: evidence.fresh(name) for name in found} == found
+
+
+def test_the_whole_of_every_experiment_is_stored():
+    for name, one in claims.EXPERIMENTS.items():
+        stored = claims.runs(name)
+        made = {(run.variant, run.text, run.seed) for run in stored}
+        assert made == {(v, t, s) for v in one.variants for t in (one.texts or ("",)) for s in one.seeds}, name

@@ -1,0 +1,50 @@
+"""Faces: every promised name is there, loaded when asked for, and no module stands in its place."""
+
+import importlib
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import cllm_lib
+from cllm_lib.faces import face
+
+PACKAGES = ["cllm_lib"] + [name for _, name, is_package in pkgutil.walk_packages(cllm_lib.__path__, "cllm_lib.") if is_package]
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_what_a_face_offers_is_there_and_no_module_bears_its_name(name):
+    package = importlib.import_module(name)
+    modules = {module for _, module, _ in pkgutil.iter_modules(package.__path__)}
+    for offered in package.__all__:
+        assert getattr(package, offered) is not None
+        assert offered not in modules, f"importing {name}.{offered} would put the module in the place of what is promised"
+    assert package.__doc__
+
+
+@pytest.mark.parametrize("name", PACKAGES)
+def test_a_face_loads_nothing_before_it_is_asked(name):
+    program = f"import sys, {name}; print(any(m.startswith('numpy') for m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
+
+
+def test_a_name_that_is_not_offered_is_an_attribute_error():
+    import cllm_lib.text
+
+    with pytest.raises(AttributeError, match=r"module 'cllm_lib.text' has no attribute 'load_korpus'"):
+        _ = cllm_lib.text.load_korpus
+    with pytest.raises(ImportError, match="load_korpus"):
+        exec("from cllm_lib.text import load_korpus")
+
+
+def test_a_module_named_as_what_it_offers_is_refused():
+    with pytest.raises(ValueError, match="offers 'gptq' of its module 'gptq', and has a module of that name: rename"):
+        face("somewhere", {"gptq": "gptq round_to_nearest"})
+
+
+def test_a_module_may_be_offered_itself():
+    getter, names, promised = face("cllm_lib", {"checks": ""})
+    assert getter("checks") is importlib.import_module("cllm_lib.checks")
+    assert names() == promised == ["checks"]

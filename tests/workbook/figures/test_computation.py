@@ -1,0 +1,35 @@
+import numpy as np
+import pytest
+from oracles import random_batch, spread_out
+
+from cllm_lib import CLLM, CLLMConfig, defects
+from cllm_lib.workbook.figures.computation import gradients_of, record
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("n_layers", [1, 3])
+def test_the_recorded_graph_is_the_model(tied, n_layers):
+    """Two roads to the same numbers: the model's own backward pass, and one rule applied along recorded edges."""
+    model = spread_out(CLLM(CLLMConfig(11, d_model=6, n_layers=n_layers, n_heads=2, d_ff=10, tie_embeddings=tied)))
+    batch = random_batch(11, 2, 5)
+    operations = record(model, *batch)
+    loss, gradients = model.loss_and_gradients(*batch)
+    assert operations[-1].value == pytest.approx(loss, rel=1e-12)
+    recorded = gradients_of(operations)
+    assert recorded.keys() == gradients.keys()
+    for name in gradients:
+        np.testing.assert_allclose(recorded[name], gradients[name], rtol=1e-9, atol=1e-12)
+
+
+def test_every_gradient_has_the_shape_of_what_it_belongs_to():
+    model = CLLM(CLLMConfig(11, d_model=6, n_layers=2, n_heads=2, d_ff=10))
+    for operation in record(model, *random_batch(11, 2, 5)):
+        assert np.shape(operation.gradient) == np.shape(operation.value)
+        for name, array in operation.parameters.items():
+            assert operation.parameter_gradients[name].shape == array.shape
+
+
+def test_another_part_is_refused():
+    model = spread_out(CLLM(CLLMConfig(11, d_model=6, n_layers=1, n_heads=2, d_ff=10), attention=defects.NoCausalMask()))
+    with pytest.raises(ValueError, match="sound parts"):
+        record(model, *random_batch(11, 2, 5))
