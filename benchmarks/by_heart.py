@@ -9,7 +9,7 @@ import json
 
 from benchmarks.run import describe_machine, say
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 from cllm_lib.quantization.matrices import layer_error
 from cllm_lib.quantization.models import METHODS, layer_hessians, quantize
 from cllm_lib.text.corpora import windows
@@ -64,7 +64,7 @@ def numbers(seeds=SEEDS, epochs=EPOCHS, all_bits=BITS):
 def main():
     """Measure and write it down."""
     found = numbers()
-    write_whole(shipped("evidence", "measured/by_heart.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
+    write_atomically(shipped("evidence", "measured/by_heart.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
     say(f"Written to evidence/measured/by_heart.json: {len(found['seeds'])} seeds.")
 
 

@@ -14,7 +14,7 @@ import psutil
 from benchmarks.compare import Missing, Worker, alternate, ratio
 from benchmarks.lattice import Call
 from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 
 COMMAND = "python -m benchmarks.encoder"
 PAGE = shipped("evidence", "pages/ENCODER.md")
@@ -36,7 +36,7 @@ def sentences(batch, tokens):
 
 def ours(batch, tokens):
     """Our functions."""
-    from cllm_lib.pretrained.encoder import load_encoder
+    from cllm_lib.pretrained.folders import load_encoder
 
     encoder, ids = load_encoder(), list(sentences(batch, tokens))
     return Call(lambda: encoder.embed_tokens(ids))
@@ -47,7 +47,7 @@ def pytorch(batch, tokens):
     import torch
     from transformers import BertModel, logging
 
-    from cllm_lib.pretrained.encoder import installed_folder
+    from cllm_lib.pretrained.folders import installed_folder
 
     logging.set_verbosity_error()
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
@@ -121,8 +121,8 @@ def main(arguments=None):
         return
     numbers = [dict(zip(("threads", "batch", "tokens"), size, strict=True)) | vars(result) for size, result in found.items()]
     content = {"command": COMMAND, "machine": conditions[0], "busy": conditions[2], "rounds": ROUNDS, "to_reach": TARGET, "rows": numbers}
-    write_whole(RESULTS, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
-    write_whole(PAGE, written.encode("utf-8"))
+    write_atomically(RESULTS, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
+    write_atomically(PAGE, written.encode("utf-8"))
 
 
 if __name__ == "__main__":

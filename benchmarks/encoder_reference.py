@@ -8,8 +8,8 @@ import io
 
 import numpy as np
 
-from cllm_lib.files import shipped, write_whole
-from cllm_lib.pretrained.encoder import installed_folder
+from cllm_lib.files import shipped, write_atomically
+from cllm_lib.pretrained.folders import installed_folder
 from cllm_lib.text.corpora import data_file
 
 STORED = shipped("evidence", "measured/encoder_reference.npz")
@@ -56,7 +56,7 @@ def main():
     rows, counts = reference(texts)
     content, kept = io.BytesIO(), [text.encode("utf-8") for text in texts]
     np.savez_compressed(content, sentences=np.array(kept), rows=rows.astype(np.float32), counts=counts)
-    write_whole(STORED, content.getvalue())
+    write_atomically(STORED, content.getvalue())
     print(f"{len(texts)} sentences of {counts.min()} to {counts.max()} tokens, in {STORED.stat().st_size:,} bytes")
 
 

@@ -21,10 +21,9 @@ import numpy as np
 from benchmarks import lookup, positions, reduced, similarity, startup, threads
 from benchmarks.run import describe_machine, say
 from cllm_lib import claims
-from cllm_lib.claims import judging
-from cllm_lib.claims import registry as evidence
+from cllm_lib.claims import judging, registry
 from cllm_lib.experiments import runs as experiments
-from cllm_lib.files import write_whole
+from cllm_lib.files import write_atomically
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER, CACHE = ROOT / "evidence", ROOT / ".cache" / "evidence"
@@ -53,8 +52,8 @@ def measure_experiments(folder, cache, tiny=False, n_jobs=-1, names=None, report
             continue
         chosen = {} if tiny else {"variants": one.variants, "seeds": one.seeds, "texts": one.texts}
         made = claims.recompute(name, **chosen, n_jobs=n_jobs, cache=cache, progress=True)
-        write_whole(folder / f"{name}.csv", evidence.csv_of_runs(made).encode("utf-8"))
-        evidence.forget()  # an experiment may read what one before it found
+        write_atomically(folder / f"{name}.csv", registry.csv_of_runs(made).encode("utf-8"))
+        registry.forget()  # an experiment may read what one before it found
         report(f"{name}: {len(made):,} numbers, {time.monotonic() - started:.0f} s")
 
 
@@ -123,7 +122,7 @@ def measure_timings(folder, timings=TIMINGS, report=say):
         with _environment("OPENBLAS_NUM_THREADS", "1"), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as fresh:
             found[name] = fresh.submit(measure).result()
         report(f"times of {name}: {time.monotonic() - started:.0f} s")
-    write_whole(folder / evidence.TIMINGS, evidence.csv_of_timings(found).encode("utf-8"))
+    write_atomically(folder / registry.TIMINGS, registry.csv_of_timings(found).encode("utf-8"))
 
 
 @contextlib.contextmanager
@@ -140,7 +139,7 @@ def _environment(name, value):
 
 def write_tables(folder):
     """Judge every claim by what stands in evidence/ now, and write both tables."""
-    evidence.forget()
+    registry.forget()
     rows = claims.table()
     claims.write_table(folder / "table.csv", rows)
     claims.write_effects(folder / "effects.csv", rows)
@@ -163,7 +162,7 @@ def say_in_readme(words, page=ROOT / "README.md"):
     """Put words between the two marks of the README."""
     before, rest = page.read_text(encoding="utf-8").split(MARKS[0])
     _, after = rest.split(MARKS[1])
-    write_whole(page, f"{before}{MARKS[0]}\n{words}\n{MARKS[1]}{after}".encode())
+    write_atomically(page, f"{before}{MARKS[0]}\n{words}\n{MARKS[1]}{after}".encode())
 
 
 def tiny():

@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.run import describe_machine, say, table
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 from cllm_lib.model.layers import softmax
 from cllm_lib.text.corpora import Corpus, windows
 from cllm_lib.text.ngrams import KneserNeyTrigram
@@ -187,7 +187,7 @@ def main():
     for share in SHARES:
         rows.append(row(share, measure(split, share, report=say)))
     minutes = f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes."
-    write_whole(RESULTS, page(split, rows, minutes).encode("utf-8"))
+    write_atomically(RESULTS, page(split, rows, minutes).encode("utf-8"))
     say(f"\nWritten to evidence/pages/{RESULTS.name}.")
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import psutil
 
 from benchmarks.run import describe_machine, say, table
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 from cllm_lib.text.corpora import load_corpus
 from cllm_lib.workbook.row_order import (
     AS_IT_IS,
@@ -172,11 +172,11 @@ def main():
         f"One processor of them. Before the run other programs kept the processors {busy:.0f} % busy; "
         f"it took {time.monotonic() - started:.0f} s, with a load of {psutil.getloadavg()[0]:.1f} at its end (1.0 is the run alone).",
     ]
-    write_whole(PAGE, page(found, conditions).encode("utf-8"))
+    write_atomically(PAGE, page(found, conditions).encode("utf-8"))
     facts = {"command": COMMAND, "machine": " ".join(conditions), "rounds": ROUNDS, "cache": cache, "measurements": found}
     path = shipped("evidence", "measured/lookup.json")
     path.parent.mkdir(exist_ok=True)
-    write_whole(path, (json.dumps(facts, indent=1) + "\n").encode("utf-8"))
+    write_atomically(path, (json.dumps(facts, indent=1) + "\n").encode("utf-8"))
     say(f"\n{verdict(found)}\nWritten to evidence/pages/{PAGE.name} and evidence/measured/{path.name}.")
 
 

@@ -15,7 +15,7 @@ from benchmarks.run import describe_machine, say, table
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.experiments.intervals import interval
 from cllm_lib.experiments.runs import run
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 from cllm_lib.lattice.biases import ulam_distances
 from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.positions import POSITIONS
@@ -186,8 +186,8 @@ def main(arguments=None):
         "tasks": {name: repr(task) for name, task in tasks().items()},
         "levels": counted,
     }
-    write_whole(RESULTS, (json.dumps(conditions | {"rows": rows}, indent=1) + "\n").encode("utf-8"))
-    write_whole(PAGE, written.encode("utf-8"))
+    write_atomically(RESULTS, (json.dumps(conditions | {"rows": rows}, indent=1) + "\n").encode("utf-8"))
+    write_atomically(PAGE, written.encode("utf-8"))
     say(f"\nWritten to evidence/pages/{PAGE.name} and evidence/measured/{RESULTS.name}.")
 
 

@@ -20,8 +20,8 @@ from benchmarks.compare import ratio, seconds_of
 from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.experiments.intervals import exact_binomial_interval, interval, paired_difference
-from cllm_lib.files import shipped, write_whole
-from cllm_lib.pretrained.encoder import load_encoder
+from cllm_lib.files import shipped, write_atomically
+from cllm_lib.pretrained.folders import load_encoder
 from cllm_lib.quantization.matrices import babai_quantize, bits_needed, gptq, input_hessian, layer_error
 from cllm_lib.quantization.models import (
     LLL_BLOCK,
@@ -429,7 +429,7 @@ def costs_part(encoder, tiny=False):
     """Numbers to keep."""
     calibrations, _ = texts()
     inputs = []
-    encoder.watch(next(iter(calibrations.values())), lambda matrix, x: inputs.append(x) if matrix == LOCATED else None)
+    encoder.run_with_hook(next(iter(calibrations.values())), lambda matrix, x: inputs.append(x) if matrix == LOCATED else None)
     inputs, weights = np.concatenate(inputs), encoder.parameters[LOCATED].T
     found = reduction_costs(weights, input_hessian(inputs), input_hessian(inputs, 0), *(((8,), 2) if tiny else ()))
     return found | {"matrix": LOCATED, "columns": weights.shape[1]}
@@ -469,8 +469,8 @@ def main(arguments=None):
     say(text)
     if tiny:
         return
-    write_whole(PAGE, text.encode("utf-8"))
-    write_whole(RESULTS, (json.dumps(numbers, indent=1) + "\n").encode("utf-8"))
+    write_atomically(PAGE, text.encode("utf-8"))
+    write_atomically(RESULTS, (json.dumps(numbers, indent=1) + "\n").encode("utf-8"))
     say(f"Written to evidence/pages/{PAGE.name} and evidence/measured/{RESULTS.name}.")
 
 

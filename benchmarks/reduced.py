@@ -13,8 +13,9 @@ import numpy as np
 from benchmarks.compare import ratio, seconds_of
 from benchmarks.run import describe_machine, say
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
-from cllm_lib.files import shipped, write_whole
-from cllm_lib.lattice.reduction import lll_reduce, orthogonality_defect
+from cllm_lib.files import shipped, write_atomically
+from cllm_lib.lattice.lll import lll_reduce
+from cllm_lib.lattice.quality import orthogonality_defect
 
 COMMAND = "python -m benchmarks.reduced"
 WIDTH, BITS, EPOCHS = 64, 8, 5
@@ -77,7 +78,7 @@ def numbers():
 def main():
     """Measure, say it, and write it down."""
     found = numbers()
-    write_whole(shipped("evidence", "measured/reduced.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
+    write_atomically(shipped("evidence", "measured/reduced.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
     say(json.dumps(found, indent=1))
 
 

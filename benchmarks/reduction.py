@@ -12,8 +12,9 @@ import numpy as np
 from benchmarks.compare import Missing, Worker, alternate, ratio
 from benchmarks.lattice import Call
 from benchmarks.run import describe_machine, describe_settings, say, table, two_digits
-from cllm_lib.files import shipped, write_whole
-from cllm_lib.lattice.reduction import is_unimodular, lll_reduce
+from cllm_lib.files import shipped, write_atomically
+from cllm_lib.lattice.integers import is_unimodular
+from cllm_lib.lattice.lll import lll_reduce
 
 PAGE = shipped("evidence", "pages/REDUCTION.md")
 SEED = 1
@@ -148,7 +149,7 @@ def main():
     for title in BASES:
         say(title)
         rows += measure(title)
-    write_whole(PAGE, page(conditions, rows).encode("utf-8"))
+    write_atomically(PAGE, page(conditions, rows).encode("utf-8"))
     say(page(conditions, rows))
 
 

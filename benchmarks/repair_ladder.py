@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.run import describe_machine, say, table
 from cllm_lib import CLLMConfig, Trainer, defects, load_corpus
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 from cllm_lib.model.transformer import TokenEmbedding
 
 PAGE = shipped("evidence", "pages/REPAIR_LADDER.md")
@@ -111,7 +111,7 @@ def measure(config, corpus, epochs, rungs=RUNGS, keep=None):
             )
             say(f"({time.monotonic() - started:.0f} s)")
             if keep:
-                write_whole(keep, json.dumps({"key": key, "rows": rows}).encode("utf-8"))
+                write_atomically(keep, json.dumps({"key": key, "rows": rows}).encode("utf-8"))
     return [rows[f"{i}. {rung.name}, {optimizer_of(rung)}"] for i, rung in enumerate(rungs, 1)]
 
 
@@ -167,7 +167,7 @@ def main(arguments=None):
     if tiny:
         say(text)
         return
-    write_whole(PAGE, text.encode("utf-8"))
+    write_atomically(PAGE, text.encode("utf-8"))
     keep.unlink(missing_ok=True)
     say(f"Written to evidence/pages/{PAGE.name}.")
 

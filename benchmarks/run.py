@@ -12,7 +12,7 @@ import psutil
 
 from benchmarks import generation, growth, lattice, memory, peers
 from benchmarks.compare import Missing, Ratio, Worker, alternate, ratio
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 
 THREADS = 2
 RESULTS = shipped("evidence", "pages/RESULTS.md")
@@ -96,7 +96,7 @@ def main():
     sections = [*(speed(label) for label in SIZES), generation_section(), memory_section(), growth_section(), token_growth_section()]
     sections.append(lattice_section())
     conditions.append(f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes.")
-    write_whole(RESULTS, page(conditions, sections).encode("utf-8"))
+    write_atomically(RESULTS, page(conditions, sections).encode("utf-8"))
     say(f"\nWritten to evidence/pages/{RESULTS.name}.")
 
 

@@ -18,7 +18,7 @@ from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.defects.lattice import gcd_similarity
 from cllm_lib.experiments.intervals import interval, paired_difference
 from cllm_lib.experiments.runs import run
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 from cllm_lib.lattice.primes import first_primes
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities, feature_similarity, goedel_numbers
 from cllm_lib.text.corpora import Corpus, windows
@@ -224,8 +224,8 @@ def main(arguments=None):
         return
     numbers = {"command": COMMAND, "conditions": " ".join(conditions), "model": MODEL, "training": TRAINING}
     numbers |= {"losses": [kept for _, kept, _ in losses.values()], "speed": timings}
-    write_whole(PAGE, text.encode("utf-8"))
-    write_whole(RESULTS, (json.dumps(numbers, indent=1) + "\n").encode("utf-8"))
+    write_atomically(PAGE, text.encode("utf-8"))
+    write_atomically(RESULTS, (json.dumps(numbers, indent=1) + "\n").encode("utf-8"))
     say(f"Written to evidence/pages/{PAGE.name} and evidence/measured/{RESULTS.name}.")
 
 

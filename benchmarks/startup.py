@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks.lattice import entries_one_by_one
 from benchmarks.run import describe_machine, say
 from cllm_lib.defects import faulty_primes_below
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 from cllm_lib.lattice.entries import build_lattice
 
 COMMAND = "python -m benchmarks.startup"
@@ -97,7 +97,7 @@ def main():
     path = shipped("evidence", "measured/startup.json")
     path.parent.mkdir(exist_ok=True)
     conditions = {"command": COMMAND, "machine": describe_machine(), "rounds": ROUNDS, "unit": "milliseconds, median"}
-    write_whole(path, (json.dumps(conditions | found, indent=1) + "\n").encode("utf-8"))
+    write_atomically(path, (json.dumps(conditions | found, indent=1) + "\n").encode("utf-8"))
     say(json.dumps(found, indent=1))
 
 

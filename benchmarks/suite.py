@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.run import describe_machine, say, table, verdict
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 
 ROOT = Path(__file__).parents[1]
 RESULTS = shipped("evidence", "pages/SUITE.md")
@@ -93,7 +93,7 @@ def main():
     rows, chapters = rows_of(measured)
     quick, elsewhere = wall_seconds([]), wall_seconds(["-m", "elsewhere and not slow", "tests"])
     text = page(rows, chapters, quick, elsewhere, (time.perf_counter() - start) / 60)
-    write_whole(RESULTS, text.encode("utf-8"))
+    write_atomically(RESULTS, text.encode("utf-8"))
 
 
 def page(rows, chapters, quick, elsewhere, minutes):

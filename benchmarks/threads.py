@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from benchmarks.compare import Worker, alternate, ratio
 from benchmarks.peers import LARGE, SMALL, Ours
 from benchmarks.run import describe_machine, say
-from cllm_lib.files import shipped, write_whole
+from cllm_lib.files import shipped, write_atomically
 
 COMMAND = "python -m benchmarks.threads"
 SIZES = {"16.6 million parameters": LARGE, "0.2 million parameters": SMALL}
@@ -76,7 +76,7 @@ def numbers():
 def main():
     """Measure, say it, and write it down."""
     found = numbers()
-    write_whole(shipped("evidence", "measured/threads.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
+    write_atomically(shipped("evidence", "measured/threads.json"), (json.dumps(found, indent=1) + "\n").encode("utf-8"))
     say(json.dumps(found["measurements"], indent=1))
 
 

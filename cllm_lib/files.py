@@ -25,8 +25,8 @@ def shipped(folder, name):
     return inside_wheel if inside_wheel.exists() else PACKAGE.parent / folder / name
 
 
-def write_whole(path, data, keep=None):
-    """Write a file so that whoever looks, at any moment and after any crash, finds the old one or the new one, never a part.
+def write_atomically(path, data, keep=None):
+    """Atomic write of a file: whoever looks, at any moment and after any crash, finds the old one or the new one, never a part.
 
     1. The bytes go to a new file beside the old one, and from the system's memory to the disk (fsync).
     2. With `keep`, the old file gets a second name, under which it stays.
@@ -69,7 +69,7 @@ def digest(arrays, description):
 
     safetensors itself would load a flipped bit. What the description says under "sha256" does not count.
     """
-    import hashlib  # here, not above, as in :func:`write_whole`
+    import hashlib  # here, not above, as in :func:`write_atomically`
     import json
 
     told = {name: value for name, value in description.items() if name != "sha256"}

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
-from cllm_lib.workbook.figures import training as figures
+from cllm_lib.workbook import figures
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 

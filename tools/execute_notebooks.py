@@ -77,7 +77,7 @@ def joined_streams(outputs):
     return joined
 
 
-def write_whole(notebook, path):
+def write_atomically(notebook, path):
     """Write a notebook whole or not at all."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8", newline="\n")
@@ -108,7 +108,7 @@ def main(arguments):
             return 1
         target = (options.out or NOTEBOOKS) / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(notebook, target)
+        write_atomically(notebook, target)
         print(f"{path.name}: {len(notebook.cells)} cells, {time.perf_counter() - start:.0f} s, {target.stat().st_size / 1e6:.2f} MB")
     return 0
 

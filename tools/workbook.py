@@ -124,7 +124,7 @@ def set_up():
     run(*pip, "--require-hashes", "-r", LOCK)
     run(*pip, "--no-deps", "--no-build-isolation", "-e", ROOT)
     quiet_lab()
-    write_whole(stamp, fingerprint())
+    write_atomically(stamp, fingerprint())
 
 
 def quiet_lab():
@@ -132,10 +132,10 @@ def quiet_lab():
     settings = VENV / "share" / "jupyter" / "lab" / "settings"
     settings.mkdir(parents=True, exist_ok=True)
     quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}}
-    write_whole(settings / "overrides.json", json.dumps(quiet))
+    write_atomically(settings / "overrides.json", json.dumps(quiet))
 
 
-def write_whole(path, text):
+def write_atomically(path, text):
     """Write a file whole or not at all."""
     beside = path.with_name(path.name + ".part")
     beside.write_text(text, encoding="utf-8", newline="\n")
@@ -172,11 +172,11 @@ def update_workspace(notebooks=NOTEBOOKS, workspace=WORKSPACE):
         text = clean_copy(book)
         version = hashlib.sha256(text.encode("utf-8")).hexdigest()
         if not (workspace / book.name).exists():
-            write_whole(workspace / book.name, text)
+            write_atomically(workspace / book.name, text)
             versions[book.name] = version
         elif versions.get(book.name) != version:
             newer.append(book.name)
-    write_whole(record, json.dumps(versions, indent=1))
+    write_atomically(record, json.dumps(versions, indent=1))
     return newer
 
 
@@ -207,6 +207,7 @@ def lab(port="8888", *arguments):
             f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.",
             flush=True,
         )
+    subprocess.call([str(environment_python()), "-m", "cllm_lib.workbook.copies", str(WORKSPACE)], cwd=str(ROOT))  # old copies, named
     command = [environment_python(), "-m", "jupyter", "lab", f"--port={number}", "--ServerApp.port_retries=0", "--ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={WORKSPACE}", "--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
     command += ["--LabApp.extension_manager=readonly", *arguments]

@@ -7,68 +7,19 @@
     claims.try_out(...)           # a claim of your own
 
 :mod:`~cllm_lib.claims.registry` registers experiments and reads the runs that `make evidence` stored;
-:mod:`~cllm_lib.claims.judging` turns them into rows. The other modules hold the claims. A verdict is never typed: each
-follows from its measurement.
+:mod:`~cllm_lib.claims.judging` turns them into rows. The other modules hold the claims, mostly an experiment each with the
+judges that read its runs; they are found by being there. A verdict is never typed: each follows from its measurement.
 """
 
-import importlib
+from cllm_lib.faces import face
 
-from cllm_lib.claims.judging import (
-    FAILS,
-    HOLDS,
-    PARTLY,
-    UNTESTABLE,
-    Effect,
-    Row,
-    adjusted_p_values,
-    comparisons,
-    effect,
-    exact,
-    measured,
-    rows,
-    share,
-    show,
-    table,
-    timed,
-    untestable,
-    verdict,
-    write_effects,
-    write_table,
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "judging": "FAILS HOLDS PARTLY UNTESTABLE Effect Row adjusted_p_values comparisons effect exact measured rows share show table "
+        "timed untestable verdict write_effects write_table",
+        "registry": "EXPERIMENTS Run evidence_file experiment fresh recompute runs stored values",
+        "trial": "try_out",
+        "epochs": "HORIZONS RATES best_side epochs_of_arrival",
+    },
 )
-from cllm_lib.claims.registry import EXPERIMENTS, Run, experiment, fresh, recompute, runs, stored, values
-from cllm_lib.claims.trial import try_out
-
-__all__ = [
-    "EXPERIMENTS",
-    "FAILS",
-    "HOLDS",
-    "PARTLY",
-    "UNTESTABLE",
-    "Effect",
-    "Row",
-    "Run",
-    "adjusted_p_values",
-    "comparisons",
-    "effect",
-    "exact",
-    "experiment",
-    "fresh",
-    "measured",
-    "recompute",
-    "rows",
-    "runs",
-    "share",
-    "show",
-    "stored",
-    "table",
-    "timed",
-    "try_out",
-    "untestable",
-    "values",
-    "verdict",
-    "write_effects",
-    "write_table",
-]
-
-for _module in ("crystalline", "program", "training", "epochs"):  # each registers its experiments and rows
-    importlib.import_module(f"{__name__}.{_module}")

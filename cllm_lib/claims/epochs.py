@@ -193,7 +193,7 @@ def targets():
     return found
 
 
-def times(name, variant, text):
+def epochs_of_arrival(name, variant, text):
     """Epochs until the target, one a seed; `numpy.inf` where the horizon came first."""
     return np.array([epochs_to(targets()[text], *one) for one in curves(name)[variant, text].values()])
 
@@ -214,7 +214,7 @@ def chosen_rates():
 def _rank(side, rate, text):
     variant = f"{side}, {rate:g}"
     lowest = [np.nanmin(losses) for _, losses in curves("tuning")[variant, text].values()]
-    return float(np.median(times("tuning", variant, text))), float(np.median(lowest))
+    return float(np.median(epochs_of_arrival("tuning", variant, text))), float(np.median(lowest))
 
 
 def best_side(text, crystalline):
@@ -225,7 +225,7 @@ def best_side(text, crystalline):
 
 def restricted(side, text):
     """Epochs until the target of the ten seeds, none counted longer than the horizon."""
-    return np.minimum(times("epochs_needed", side, text), HORIZONS[text])
+    return np.minimum(epochs_of_arrival("epochs_needed", side, text), HORIZONS[text])
 
 
 @measured(
@@ -255,7 +255,8 @@ def fewer_epochs():
         won += [text] if plain.corrected.high < 0 else []
         beaten += [text] if best.corrected.high < 0 else []
         arrived = ", ".join(
-            f"{np.isfinite(times('epochs_needed', side, text)).sum()} of {side!r}" for side in dict.fromkeys((ours, "plain", other))
+            f"{np.isfinite(epochs_of_arrival('epochs_needed', side, text)).sum()} of {side!r}"
+            for side in dict.fromkeys((ours, "plain", other))
         )
         words.append(f"{text}: {ours} against plain {plain.interval:+.2f}, against {other} {best.interval:+.2f} (got there: {arrived})")
     found = f"difference in epochs until the target, {effects[0].n_seeds} seeds (95 %): " + "; ".join(words)

@@ -6,6 +6,7 @@ two intervals, its own and one widened for all such comparisons of the table tog
 wide one.
 """
 
+import csv
 import functools
 import re
 from dataclasses import dataclass
@@ -13,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from cllm_lib.checks import one_of
-from cllm_lib.claims.registry import csv_text, fresh, stored
+from cllm_lib.claims.registry import csv_text, evidence_file, fresh, load_all, stored
 from cllm_lib.experiments.intervals import CONFIDENCE, Interval, exact_binomial_interval, holm, interval, p_value
-from cllm_lib.files import write_whole
+from cllm_lib.files import write_atomically
 
 HOLDS, PARTLY, FAILS, UNTESTABLE = "holds", "holds only if", "does not hold", "cannot be tested"
 LEAST_SEEDS = 10
@@ -128,10 +129,19 @@ def measured(chapter, claim, source, section, experiment, change_our_mind, compa
     callable
         A decorator that gives back the function unchanged. The function returns what it found, a verdict (see
         :func:`verdict`), and, as a third, a list of effects.
+
+    Raises
+    ------
+    ValueError
+        If another module has a judge of that name for the chapter.
     """
 
     def register(judge):
-        _CLAIMS.setdefault(chapter, {})[judge.__name__] = _Claim(claim, source, section, experiment, change_our_mind, comparisons, judge)
+        group, name, here = _CLAIMS.setdefault(chapter, {}), judge.__name__, judge.__module__
+        there = group[name].judge.__module__ if name in group else here
+        if there != here:
+            raise ValueError(f"there is a judge {name!r} of chapter {chapter} already, in {there}: take another name in {here}")
+        group[name] = _Claim(claim, source, section, experiment, change_our_mind, comparisons, judge)
         return judge
 
     return register
@@ -139,6 +149,7 @@ def measured(chapter, claim, source, section, experiment, change_our_mind, compa
 
 def comparisons():
     """How many effects of the table chance has a part in: the family that the correction is for."""
+    load_all()
     return sum(one.comparisons for group in _CLAIMS.values() for one in group.values())
 
 
@@ -265,7 +276,7 @@ def _agreed(first, second):
 
 
 def rows(chapter=None):
-    """The claims a chapter tests, or all, each judged now.
+    """The claims a chapter tests, or all, each judged now: chapter by chapter, module by module, line by line.
 
     Parameters
     ----------
@@ -281,9 +292,15 @@ def rows(chapter=None):
     ValueError
         If no claim is tested in that chapter, or a judge returns another number of comparisons than it was registered with.
     """
+    load_all()
     chapters = sorted(_CLAIMS) if chapter is None else [chapter]
     groups = {name: one_of(name, _CLAIMS, "chapter of claims") for name in chapters}
-    return [_judged(name, one) for name, group in groups.items() for one in group.values()]
+    return [_judged(name, one) for name, group in groups.items() for one in sorted(group.values(), key=_module)]
+
+
+def _module(one):
+    """By this and no more: within a module a stable sort leaves the order in which it was read, whoever was imported first."""
+    return one.judge.__module__
 
 
 def _judged(chapter, one):
@@ -304,13 +321,29 @@ def show(chapter=None):
 
 
 def table():
-    """All rows, in order of the document that says it first.
+    """All rows, in order of the document that says it first; within a document as the stored table has them, then new ones.
 
     Returns
     -------
     list of Row
     """
-    return sorted(rows(), key=lambda row: re.search(r"\d{3}", row.source).group())
+    places = _stored_places()
+    return sorted(rows(), key=lambda row: (re.search(r"\d{3}", row.source).group(), places.get((row.chapter, row.claim), len(places))))
+
+
+def _stored_places():
+    """Where each claim stands in the stored table, by chapter and claim.
+
+    So files may be named, split and joined as one likes, and no line of the table moves; whoever words a claim anew finds it
+    among the new ones.
+    """
+    # No order of what rows say of themselves gives the one that readers know: most sections have no number, and the documents
+    # to count their lines in are not here.
+    path = evidence_file("table.csv")
+    if not path.exists():
+        return {}  # before the first `make evidence`
+    with path.open(encoding="utf-8", newline="") as file:
+        return {(line["chapter"], line["claim"]): place for place, line in enumerate(csv.DictReader(file))}
 
 
 def adjusted_p_values(rows):
@@ -355,7 +388,7 @@ def write_table(path, rows=None):
         )
         for row in (table() if rows is None else rows)
     ]
-    write_whole(path, csv_text(TABLE_COLUMNS, lines).encode("utf-8"))
+    write_atomically(path, csv_text(TABLE_COLUMNS, lines).encode("utf-8"))
 
 
 def write_effects(path, rows=None):
@@ -375,7 +408,7 @@ def write_effects(path, rows=None):
             bounds = (one.interval.mean, one.interval.low, one.interval.high, one.corrected.low, one.corrected.high)
             numbers = [*(f"{bound:.6g}" for bound in bounds), *(_digits(p) for p in (one.p, next(adjusted)))]
             lines.append([row.claim, one.name, one.unit, _or_nothing(one.n_seeds), *numbers, row.verdict])
-    write_whole(path, csv_text(EFFECT_COLUMNS, lines).encode("utf-8"))
+    write_atomically(path, csv_text(EFFECT_COLUMNS, lines).encode("utf-8"))
 
 
 def _or_nothing(number):

@@ -2,12 +2,17 @@
 
 An experiment is a plain function of a variant and a seed. `make evidence` runs each with all its variants and seeds and
 writes every single number to `evidence/NAME.csv`; whoever judges reads it there, and whoever doubts makes a few again.
+
+Nobody keeps a list of them: :func:`load_all` imports what modules there are, and each registers what it holds.
 """
 
 import csv
 import functools
+import importlib
 import io
 import json
+import pkgutil
+import threading
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,8 +22,38 @@ from cllm_lib.checks import one_of
 from cllm_lib.experiments import runs as experiments
 from cllm_lib.files import shipped
 
-EXPERIMENTS = {}
 FIRST_SEEDS = "the first two seeds"
+
+_EXPERIMENTS = {}
+_LOADING = threading.RLock()  # another thread waits until all is there
+_loaded = False
+
+
+def load_all():
+    """Import every module of the package, in order of their names: each registers its experiments and judges.
+
+    Whatever asks what is registered calls this first; the second time it does nothing.
+    """
+    global _loaded
+    with _LOADING:
+        if _loaded:
+            return
+        _loaded = True  # before, not after: a module that asks while it is imported gets what is there so far
+        try:
+            package = importlib.import_module(__package__)
+            for name in sorted(module.name for module in pkgutil.iter_modules(package.__path__)):
+                importlib.import_module(f"{__package__}.{name}")
+        except BaseException:
+            _loaded = False  # the next one to ask is told as well, and not answered by a part
+            raise
+
+
+def __getattr__(name):
+    """`EXPERIMENTS`, all of them by name: read as late as this, it is complete (PEP 562)."""
+    if name != "EXPERIMENTS":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    load_all()
+    return _EXPERIMENTS
 
 
 class Run(NamedTuple):
@@ -77,10 +112,10 @@ def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS):
 
     def register(measure):
         name = measure.__name__
-        if name in EXPERIMENTS and EXPERIMENTS[name].measure.__module__ != measure.__module__:
-            raise ValueError(f"there is an experiment {name!r} already, in {EXPERIMENTS[name].measure.__module__}: take another name")
+        if name in _EXPERIMENTS and _EXPERIMENTS[name].measure.__module__ != measure.__module__:
+            raise ValueError(f"there is an experiment {name!r} already, in {_EXPERIMENTS[name].measure.__module__}: take another name")
         chosen = {"seeds": tuple(seeds)[:2]} if fast == FIRST_SEEDS else fast
-        EXPERIMENTS[name] = Experiment(measure, tuple(variants), tuple(seeds), None if texts is None else tuple(texts), chosen)
+        _EXPERIMENTS[name] = Experiment(measure, tuple(variants), tuple(seeds), None if texts is None else tuple(texts), chosen)
         return measure
 
     return register
@@ -113,7 +148,8 @@ def recompute(name, variants=None, seeds=None, texts=None, **options):
     >>> all(runs(name)[run] == value for run, value in recompute(name).items())  # doctest: +SKIP
     True
     """
-    known = one_of(name, EXPERIMENTS, "experiment")
+    load_all()
+    known = one_of(name, _EXPERIMENTS, "experiment")
     asked = {"variants": variants, "seeds": seeds, "texts": texts}
     if variants is seeds is texts is None:
         if known.fast is None:

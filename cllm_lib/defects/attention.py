@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 
+from cllm_lib.defects.catalogue import exhibit
 from cllm_lib.model.attention import (
     PROJECTIONS,
     CausalSelfAttention,
@@ -15,6 +16,7 @@ from cllm_lib.model.attention import (
 )
 
 
+@exhibit("simplified attention", "attention", CausalSelfAttention, 4)
 class SimplifiedAttention:
     """What stood in attention's place: output = 2 * input.
 
@@ -41,6 +43,7 @@ class SimplifiedAttention:
         return 2.0 * dy, {}
 
 
+@exhibit("no causal mask", "attention", CausalSelfAttention, 5)
 class NoCausalMask(CausalSelfAttention):
     """Attention that looks ahead: position t reads position t + 1, which is its own target.
 
@@ -60,6 +63,7 @@ class NoCausalMask(CausalSelfAttention):
         return scaled_dot_product_forward(query, key, value, everything)
 
 
+@exhibit("head stride", "attention", CausalSelfAttention, 6)
 class HeadStride(CausalSelfAttention):
     """Keys and values read with the wrong stride: what a head takes for positions are other heads.
 
@@ -86,6 +90,7 @@ class HeadStride(CausalSelfAttention):
         return d_query, written_to_blocks(d_key), written_to_blocks(d_value)
 
 
+@exhibit("projection by blocks", "attention", CausalSelfAttention, 7)
 class BlockProjection(CausalSelfAttention):
     """Each head sees its own slice of the input only: most of the three matrices is never read.
 
@@ -119,6 +124,7 @@ class BlockProjection(CausalSelfAttention):
         return super().weights(cache[0])
 
 
+@exhibit("home-made exponential", "attention", CausalSelfAttention, 9)
 class TaylorExponential(CausalSelfAttention):
     """A softmax made with an exponential of one's own, whose series stops after two terms below zero.
 
@@ -143,6 +149,7 @@ class TaylorExponential(CausalSelfAttention):
         return home_made_backward(d_output, cache)
 
 
+@exhibit("missing attention gradient", "attention", CausalSelfAttention, 10)
 class MissingAttentionGradient(CausalSelfAttention):
     """Sound attention forward, no backward: queries, keys and values stay as they were drawn.
 
@@ -168,6 +175,31 @@ class MissingAttentionGradient(CausalSelfAttention):
         return dy, gradients
 
 
+class FrozenAttention(CausalSelfAttention):
+    """Sound attention whose queries, keys and values are never trained; every other gradient is true.
+
+    What it did
+        Nothing in the program: there the gradient of attention's input was missing too, which is
+        :class:`MissingAttentionGradient`. Here it is handed down as it should be, so that this part alone is what the
+        document blames.
+    Symptom
+        Query, key and value weights never change. The loss falls none the less; on a task that asks for attention a
+        model with little room answers part of the queries, and one with more room all of them.
+    Exposed by
+        Which weights ever get a gradient. The gradient check of everything else, below attention too, acquits it.
+    In the documents
+        003, "the attention weights were frozen at their random initialization values: the model could only learn
+        through the rest (limited)".
+    """
+
+    def backward(self, dy, cache):
+        """The sound one, and zeros for the three."""
+        dx, gradients = super().backward(dy, cache)
+        frozen = {name: np.zeros_like(gradients[name]) for name in gradients if name.split("_")[0] in PROJECTIONS}
+        return dx, gradients | frozen
+
+
+@exhibit("outer-product backward", "attention", CausalSelfAttention, 11)
 class OuterProductAttention(CausalSelfAttention):
     """Sound attention forward, document 003's shortcut backward: dWq = dWk = dWv = x^T dy.
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cllm_lib.defects.program import hashed_corpus
+from cllm_lib.defects.catalogue import exhibit
+from cllm_lib.defects.whole_program import hashed_corpus
 from cllm_lib.lattice.locality import cone_distance
 from cllm_lib.text.corpora import Corpus, load_corpus
 
@@ -29,6 +30,7 @@ class SpoiltCorpus(Corpus):
         super().__init__(**{field.name: getattr(corpus, field.name) for field in fields(Corpus)})
 
 
+@exhibit("target is the word itself", "corpus", lambda corpus: corpus, 16)
 class TargetIsTheWordItself(SpoiltCorpus):
     """Batches whose targets are one word early: the target of a word is the word itself.
 
@@ -48,6 +50,7 @@ class TargetIsTheWordItself(SpoiltCorpus):
             yield inputs, inputs.copy()
 
 
+@exhibit("sorted by locality", "corpus", lambda corpus: corpus, 17)
 class SortedByLocality(SpoiltCorpus):
     """Batches whose inputs were sorted, while the targets stayed in reading order.
 
@@ -70,6 +73,7 @@ class SortedByLocality(SpoiltCorpus):
             yield np.take_along_axis(inputs, np.argsort(cone_distance(inputs), axis=-1, kind="stable"), axis=-1), targets
 
 
+@exhibit("trained on the held-out", "corpus", lambda corpus: corpus, 18)
 class TrainedOnTheHeldOut(SpoiltCorpus):
     """A corpus whose training part reaches to the end of the text: what is held out was trained on.
 
@@ -89,6 +93,7 @@ class TrainedOnTheHeldOut(SpoiltCorpus):
         return self.tokens
 
 
+@exhibit("shared ids", "corpus", lambda corpus: corpus, 19)
 def shared_ids(corpus):
     """The same text with ids computed from the letters of a word: some words share one, and nobody can tell them apart.
 
@@ -108,11 +113,12 @@ def shared_ids(corpus):
     Returns
     -------
     Corpus
-        With as many ids as the sound one has; see :func:`~cllm_lib.defects.program.hashed_corpus`.
+        With as many ids as the sound one has; see :func:`~cllm_lib.defects.whole_program.hashed_corpus`.
     """
     return hashed_corpus(corpus, len(corpus.vocabulary))
 
 
+@exhibit("last file only", "loader", load_corpus, 20)
 def last_file_only(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
     """A loader that is given several texts and keeps the last.
 

@@ -11,6 +11,7 @@ only side by side do they differ.
 import numpy as np
 
 from cllm_lib.checks import one_of
+from cllm_lib.defects.catalogue import exhibit
 from cllm_lib.model.attention import CausalSelfAttention
 from cllm_lib.model.layers import (
     feed_forward_backward,
@@ -87,6 +88,7 @@ class PositionsAdded(TokenEmbedding):
         return x + (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(x.dtype), cache
 
 
+@exhibit("another layer at inference", "layer", TransformerLayer, 21)
 class LayerAtInference(TransformerLayer):
     """The layer that spoke, which is not the layer that was trained.
 

@@ -1,6 +1,13 @@
 """Initialisers that leave weights at zero."""
 
+from cllm_lib.defects.attention import SimplifiedAttention
+from cllm_lib.defects.catalogue import exhibit
+from cllm_lib.defects.layers import LayerOfTheHalfRepair, LostEmbeddingGradient
+from cllm_lib.model.initializers import scaled_normal
+from cllm_lib.model.transformer import CLLM
 
+
+@exhibit("silent zero initialisation", "init", lambda: scaled_normal, 1)
 class SilentZeroInit:
     """The root cause: an initialiser that leaves without a word, and every weight stays zero.
 
@@ -31,6 +38,7 @@ class SilentZeroInit:
         self.weight_block[...] = generator.uniform(-0.05, 0.05, self.weight_block.shape)
 
 
+@exhibit("half repair", "init", lambda: scaled_normal, 2)
 class EmbeddingsOnlyInit:
     """The half repair: embeddings random, every matrix still zero.
 
@@ -52,3 +60,25 @@ class EmbeddingsOnlyInit:
                 array[...] = generator.uniform(-0.05, 0.05, array.shape)
             elif name.endswith("gain"):
                 array[...] = 1.0
+
+
+def incident(config, seed=0, **parts):
+    """The model as the application built it before the first fix; `parts` replace what one wants to test.
+
+    Parameters
+    ----------
+    config : CLLMConfig
+    seed : int
+    **parts
+        Arguments of :class:`~cllm_lib.model.transformer.CLLM`, such as `attention=CausalSelfAttention()`.
+
+    Returns
+    -------
+    CLLM
+    """
+    return CLLM(config, seed=seed, **({"init": SilentZeroInit(), "attention": SimplifiedAttention()} | parts))
+
+
+def half_repaired(config, seed=0):
+    """The model after commit d018b3c: embeddings random, the rest zero, in the layer of that day."""
+    return CLLM(config, seed=seed, init=EmbeddingsOnlyInit(), layer=LayerOfTheHalfRepair(), embedding=LostEmbeddingGradient())

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from cllm_lib.checks import whole_numbers
+from cllm_lib.defects.catalogue import exhibit
 from cllm_lib.lattice.encodings import HOURS, rotate, rotate_backward
 from cllm_lib.lattice.primes import first_primes
 from cllm_lib.lattice.spirals import LARGEST_ON_ROUND_CURVES, cone_coordinates
@@ -135,6 +136,7 @@ def lattice_loss(tokens, targets):  # 2 x any shape -> a number
     return float(-np.log(alike).mean())
 
 
+@exhibit("lattice loss", "model", CLLM, 23)
 class LatticeLoss(CLLM):
     """A model that is trained on :func:`lattice_loss`: on a number that it has no part in.
 
@@ -158,6 +160,7 @@ class LatticeLoss(CLLM):
         return self.loss(tokens, targets)
 
 
+@exhibit("lattice-aware attention", "attention", CausalSelfAttention, 22)
 class LatticeAwareAttention(CausalSelfAttention):
     """Attention whose scores are multiplied by distances and primes, and bent by a Moebius map.
 

@@ -3,11 +3,13 @@
 import numpy as np
 
 from cllm_lib.defects.attention import outer_product
+from cllm_lib.defects.catalogue import exhibit
 from cllm_lib.model.attention import PROJECTIONS
 from cllm_lib.model.layers import feed_forward_backward, feed_forward_forward, layer_norm_backward, layer_norm_forward
 from cllm_lib.model.transformer import TokenEmbedding, TransformerLayer
 
 
+@exhibit("lost embedding gradient", "embedding", TokenEmbedding, 13)
 class LostEmbeddingGradient(TokenEmbedding):
     """An entrance whose gradient is dropped: the embedding learns as the output only.
 
@@ -25,6 +27,7 @@ class LostEmbeddingGradient(TokenEmbedding):
         """Adds nothing."""
 
 
+@exhibit("layer of the half repair", "layer", TransformerLayer, 14)
 class LayerOfTheHalfRepair(TransformerLayer):
     """The layer in which the half repair was tried: no residual around attention, one LayerNorm, its backward wrong.
 
@@ -69,6 +72,7 @@ class LayerOfTheHalfRepair(TransformerLayer):
         return d_attended, {"attention": attention, "feed_forward": feed_forward, "feed_forward_norm": norm}
 
 
+@exhibit("no residual", "layer", TransformerLayer, 8)
 class NoResidual(TransformerLayer):
     """A layer without a way around attention: what attention does not pass on is lost.
 
@@ -106,6 +110,7 @@ class NoResidual(TransformerLayer):
         }
 
 
+@exhibit("LayerNorm from the wrong tensor", "layer", TransformerLayer, 12)
 class LayerNormFromTheWrongTensor(TransformerLayer):
     """A sound layer whose LayerNorm goes backward with the mean and variance of another tensor.
 

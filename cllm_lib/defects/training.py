@@ -1,12 +1,14 @@
-"""Training that follows something else than the loss it prints, or moves only a part of the weights."""
+"""Training that follows something else than the loss it prints, moves a part of the weights, or hears a part of the batch."""
 
 import numpy as np
 
+from cllm_lib.defects.catalogue import exhibit
 from cllm_lib.model.layers import embedding_backward
-from cllm_lib.model.transformer import CLLM
+from cllm_lib.model.transformer import CLLM, TokenEmbedding
 from cllm_lib.training.optimizers import SGD
 
 
+@exhibit("gradient of another loss", "model", CLLM, 3)
 class GradientOfAnotherLoss(CLLM):
     """A model that prints the cross-entropy and goes backward through something else.
 
@@ -33,6 +35,70 @@ class GradientOfAnotherLoss(CLLM):
         return loss
 
 
+class TowardTheTarget(GradientOfAnotherLoss):
+    """The same with the other sign, so that a step carries a word towards the one that follows it.
+
+    What it did
+        Nothing in the program, which had the sign of :class:`GradientOfAnotherLoss`. With this one it is, up to a factor,
+        the gradient of half the squared distance between a word's embedding and the next one's, as the sentence in the
+        document has it.
+    Symptom
+        Words that follow one another draw together, and the printed loss hardly moves.
+    Exposed by
+        The gradient check against the printed loss.
+    In the documents
+        004, section "Design Decisions", "Simplified Loss: Using embedding similarity allows training to work
+        immediately".
+    """
+
+    def forward_backward(self, tokens, targets):
+        """Return the cross-entropy; leave the turned gradient of the other loss."""
+        loss = super().forward_backward(tokens, targets)
+        self.flat_gradients *= -1.0
+        return loss
+
+
+class LastOneWins(TokenEmbedding):
+    """A word that occurs several times in a batch gets the gradient of its last place only: "=" where "+=" belongs.
+
+    What it did
+        Nothing in the program, which added gradients up: it is what a batch would be without that, taken word by word.
+    Symptom
+        The loss falls, hardly less far.
+    Exposed by
+        The gradient check of the embedding, in rows of words that occur more than once.
+    In the documents
+        004, section "What We Learned", "Gradient Accumulation: Essential for batch training".
+    """
+
+    def backward(self, dx, cache, out):
+        """Add what comes last, once."""
+        tokens = np.ravel(cache[0])
+        last = np.zeros_like(out)
+        last[tokens] = dx.reshape(len(tokens), -1)
+        out += last
+
+
+class LastSequenceWins(CLLM):
+    """Of a batch, the gradient of its last sequence only.
+
+    What it did
+        Nothing in the program, which added gradients up: it is what a batch would be without that, taken sequence by
+        sequence. The loss is that of the last sequence too.
+    Symptom
+        The loss falls, less far.
+    Exposed by
+        Changing a sequence that is not the last: the gradient stays the same to the last bit.
+    In the documents
+        004, section "What We Learned", "Gradient Accumulation: Essential for batch training".
+    """
+
+    def forward_backward(self, tokens, targets):
+        """As the sound one, on the last row."""
+        return super().forward_backward(tokens[-1:], targets[-1:])
+
+
+@exhibit("only embeddings updated", "optimizer", lambda model: SGD(1e-3), 15)
 class OnlyEmbeddings:
     """An optimiser that stops where the embedding ends.
 

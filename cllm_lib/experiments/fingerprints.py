@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 
-def described(value, within=()):
+def fingerprint(value, within=()):
     """What `value` is, in lists and strings that are the same in every process and differ where the value does.
 
     Parameters
@@ -36,7 +36,7 @@ def described(value, within=()):
 
     Examples
     --------
-    >>> described(1) == described(1.0)
+    >>> fingerprint(1) == fingerprint(1.0)
     False
     """
     kind = f"{type(value).__module__}.{type(value).__qualname__}"
@@ -45,29 +45,29 @@ def described(value, within=()):
     if isinstance(value, Path):
         return [kind, str(value)]
     if isinstance(value, list | tuple):
-        return [kind, [described(item, within) for item in value]]
+        return [kind, [fingerprint(item, within) for item in value]]
     if isinstance(value, dict):
-        return [kind, [[described(key, within), described(item, within)] for key, item in value.items()]]
+        return [kind, [[fingerprint(key, within), fingerprint(item, within)] for key, item in value.items()]]
     if isinstance(value, set | frozenset):
-        return [kind, sorted((described(item, within) for item in value), key=json.dumps)]
+        return [kind, sorted((fingerprint(item, within) for item in value), key=json.dumps)]
     if isinstance(value, np.ndarray | np.generic) and not value.dtype.hasobject:
         return [kind, value.dtype.str, list(value.shape), hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()]
     if isinstance(value, functools.partial):
-        return [kind, *(described(part, within) for part in (value.func, value.args, value.keywords))]
+        return [kind, *(fingerprint(part, within) for part in (value.func, value.args, value.keywords))]
     if isinstance(value, types.ModuleType):
         return [kind, value.__name__]
     if isinstance(value, types.MethodType):
-        return [kind, value.__name__, described(value.__self__, within)]
+        return [kind, value.__name__, fingerprint(value.__self__, within)]
     if isinstance(value, type | types.FunctionType | types.BuiltinFunctionType | np.ufunc):
         return [kind, *_code(value, within)]
     if hasattr(value, "__wrapped__") and callable(value):  # functools.cache and the like
         where, stands = [kind, value.__module__, value.__qualname__], _in_its_module(value)
-        return [*where, _digest_of(_file_of(value)) if stands else described(value.__wrapped__, within)]
+        return [*where, _digest_of(_file_of(value)) if stands else fingerprint(value.__wrapped__, within)]
     if dataclasses.is_dataclass(value):
         return [
             kind,
-            described(type(value), within),
-            [[field.name, described(getattr(value, field.name), within)] for field in dataclasses.fields(value)],
+            fingerprint(type(value), within),
+            [[field.name, fingerprint(getattr(value, field.name), within)] for field in dataclasses.fields(value)],
         ]
     raise ValueError(
         f"{value!r} cannot be told from others of type {kind.removeprefix('builtins.')}, so no result can be kept for it: "
@@ -89,7 +89,7 @@ def _code(value, within):
     place = hashlib.sha256(repr(list(code.co_positions())).encode()).hexdigest()  # two lambdas of one line are two
     closure = [cell.cell_contents for cell in value.__closure__ or ()]
     used = {} if in_file else {name: value.__globals__[name] for name in sorted(_names(code)) if name in value.__globals__}
-    return [*where, source, place, *(described(part, within) for part in (value.__defaults__, value.__kwdefaults__, closure, used))]
+    return [*where, source, place, *(fingerprint(part, within) for part in (value.__defaults__, value.__kwdefaults__, closure, used))]
 
 
 def _in_its_module(value):

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from cllm_lib.checks import one_of
-from cllm_lib.experiments.fingerprints import described
-from cllm_lib.files import PACKAGE, write_whole
+from cllm_lib.experiments.fingerprints import fingerprint
+from cllm_lib.files import PACKAGE, write_atomically
 from cllm_lib.text.corpora import TEXTS, read_text
 
 SECONDS_TO_ANSWER = 5  # for a scheduler
@@ -142,11 +142,11 @@ def _with_files(tasks, folder):
         folder.mkdir(parents=True, exist_ok=True)
     except FileExistsError:
         raise ValueError(f"cache is {str(folder)!r}, a file: give a folder") from None
-    same_for_all = json.dumps([described(tasks[0].measure), _versions()])
+    same_for_all = json.dumps([fingerprint(tasks[0].measure), _versions()])
     text_bytes = functools.cache(_text_bytes)
     found = []
     for task in tasks:
-        key = hashlib.sha256(json.dumps([same_for_all, described(task.arguments)]).encode())
+        key = hashlib.sha256(json.dumps([same_for_all, fingerprint(task.arguments)]).encode())
         key.update(b"".join(map(text_bytes, task.arguments[2:])))
         found.append(dataclasses.replace(task, key=key.hexdigest(), path=folder / f"{key.hexdigest()}.json"))
     return found
@@ -275,7 +275,7 @@ def _keep(task, result):
     if task.path is None or not task.path.parent.is_dir():
         return
     try:
-        write_whole(task.path, _file_bytes(task, result))
+        write_atomically(task.path, _file_bytes(task, result))
     except OSError as error:
         warnings.warn(f"the result of {task.label} could not be kept: {error}", stacklevel=2)
 

@@ -100,8 +100,8 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
 
     Parameters
     ----------
-    model : CLLM
-        Left exactly as it was.
+    model : Examinable
+        Such as a CLLM; left exactly as it was.
     tokens, targets : array_like of int, shape (B, T)
         A batch, as for :meth:`CLLM.loss_and_gradients`.
     learning_rate : float
@@ -130,7 +130,9 @@ def examine(model, tokens, targets, learning_rate=1e-3, seed=0):
     with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
         loss, gradients = model.loss_and_gradients(tokens, targets)
         twin = float64_copy(model)
-        rounding = 100 * np.finfo(model.config.dtype).eps * math.hypot(*(float(np.linalg.norm(array)) for array in gradients.values()))
+        rounding = (
+            100 * np.finfo(model.flat_parameters.dtype).eps * math.hypot(*(float(np.linalg.norm(array)) for array in gradients.values()))
+        )
         reports = tuple(
             _examine(model, twin, name, gradients[name], tokens, targets, loss, learning_rate, generator, rounding) for name in gradients
         )

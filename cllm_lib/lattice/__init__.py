@@ -22,10 +22,13 @@ __getattr__, __dir__, __all__ = face(
         ),
         "biases": "alibi_slopes distance_bias distance_bias_backward token_distances ulam_distances",
         "entries": "LATTICE_ENTRY NU PHI LatticeCache build_lattice clock_angle growth_exponent",
-        "reduction": (
-            "Step babai_nearest_plane gauss_reduce gauss_steps gram_schmidt hermite_factor integer_relation "
-            "is_lll_reduced is_unimodular lll_reduce lll_steps minkowski_bound orthogonality_defect "
-            "shortest_vector"
-        ),
+        "integers": "is_unimodular",
+        "orthogonalization": "gram_schmidt",
+        "knapsacks": "knapsack",
+        "gauss": "gauss_reduce gauss_steps",
+        "lll": "Step is_lll_reduced lll_reduce lll_steps",
+        "search": "babai_nearest_plane shortest_vector",
+        "relations": "integer_relation",
+        "quality": "hermite_factor minkowski_bound orthogonality_defect",
     },
 )

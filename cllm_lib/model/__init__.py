@@ -14,7 +14,7 @@ __getattr__, __dir__, __all__ = face(
         ),
         "layers": (
             "cross_entropy_backward cross_entropy_forward embedding_backward embedding_forward "
-            "feed_forward_backward feed_forward_forward layer_norm_backward layer_norm_forward "
+            "feed_forward_backward feed_forward_forward gelu_forward layer_norm_backward layer_norm_forward "
             "linear_backward linear_forward softmax softmax_backward"
         ),
         "positions": "POSITIONS",

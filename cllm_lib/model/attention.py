@@ -1,5 +1,9 @@
 """Causal multi-head self-attention: each position looks back and takes what it finds useful.
 
+These are the plain pairs, to be read. Training runs their quick twin, :class:`cllm_lib.model.fast.Attention`, unless the
+model was made with `fast=False`; tests/model/test_fast.py holds the two equal. In a backward function the comment above
+a step cites the forward line that it undoes.
+
 Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head, S keys: T, or more when earlier ones were kept.
 """
 
@@ -11,6 +15,7 @@ import numpy as np
 
 from cllm_lib.lattice.biases import alibi_slopes, checked_distances, distance_bias, distance_bias_backward, token_distances
 from cllm_lib.lattice.encodings import rotate, rotate_backward
+from cllm_lib.model import fast
 from cllm_lib.model.layers import linear_backward, linear_forward, softmax, softmax_backward
 
 PROJECTIONS = ("query", "key", "value")
@@ -50,7 +55,8 @@ def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, 
     key, value : ndarray, shape (B, H, S, d)
         S = T, or more: then the queries are those of the last T keys.
     mask : bool, or ndarray of bool that fits (B, H, T, S), optional
-        True where a query may look; :func:`causal_mask`, (T, S), by default. Plain True: everywhere.
+        True where a query may look; :func:`causal_mask`, (T, S), by default. A padding mask is (B, 1, 1, S). Plain True:
+        everywhere.
     bias : ndarray, shape (H, T, S), optional
         Of each head, for each query and key.
 
@@ -74,9 +80,13 @@ def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, 
 def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, T, d)
     """Gradients with respect to query, key and value: steps 3, 2, 1 of the forward pass in reverse."""
     query, key, _, weights = cache
-    d_value = weights.swapaxes(-1, -2) @ d_output  # 3: output = weights @ value
-    d_scores = scores_backward(d_output, cache) / math.sqrt(query.shape[-1])
-    d_query = d_scores @ key  # 1: scores = query @ key.T / sqrt(d)
+    # forward, 3: output = weights @ value
+    d_value = weights.swapaxes(-1, -2) @ d_output
+    # forward, 2: weights = softmax(scores)
+    d_scores = scores_backward(d_output, cache)
+    # forward, 1: scores = query @ key^T / sqrt(d)
+    d_scores = d_scores / math.sqrt(query.shape[-1])
+    d_query = d_scores @ key
     d_key = d_scores.swapaxes(-1, -2) @ query
     return d_query, d_key, d_value
 
@@ -84,7 +94,9 @@ def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, 
 def scores_backward(d_output, cache):  # (B, H, T, d) -> (B, H, T, S)
     """The gradient of the scores, and so of a bias added to them: steps 3 and 2 in reverse."""
     _, _, value, weights = cache
+    # forward, 3: output = weights @ value
     d_weights = d_output @ value.swapaxes(-1, -2)
+    # forward, 2: weights = softmax(scores)
     return softmax_backward(d_weights, weights)  # masked weights are 0, so is this
 
 
@@ -123,11 +135,14 @@ def attention_backward(dy, cache, attend_backward=scaled_dot_product_backward): 
         Named like the parameters.
     """
     projection_caches, attend_cache, output_cache, n_heads = cache
+    # forward: y = merge_heads(attended) @ output_weight + output_bias
     d_merged, output = linear_backward(dy, output_cache)
     gradients = {"output_weight": output["weight"], "output_bias": output["bias"]}
+    # forward: attended = attend(query, key, value)
     d_heads = attend_backward(split_heads(d_merged, n_heads), attend_cache)
     dx = 0.0
     for name, d_head, projection_cache in zip(PROJECTIONS, d_heads, projection_caches, strict=True):
+        # forward: query = split_heads(x @ query_weight + query_bias); key and value alike
         d_path, projection = linear_backward(merge_heads(d_head), projection_cache)
         gradients[f"{name}_weight"], gradients[f"{name}_bias"] = projection["weight"], projection["bias"]
         dx = dx + d_path
@@ -146,7 +161,13 @@ class CausalSelfAttention:
     Any object with `parameter_shapes`, `forward` and `backward` can take its place: a defect of the museum, or a
     reader's own. A part that differs only in what happens between the projections overrides :meth:`attend`.
     `weights` is for looking: :func:`attention_weights` asks for it.
+
+    Training runs :meth:`fast_twin` in its place. A subclass has none, unless it names one of its own: it is called itself.
     """
+
+    def fast_twin(self):
+        """What makes the quick twin of this part; see :func:`~cllm_lib.model.fast.twin_of`."""
+        return fast.Attention
 
     def parameter_shapes(self, config):
         """Names and shapes of the arrays this part trains."""
@@ -193,6 +214,10 @@ class RotarySelfAttention(CausalSelfAttention):
     Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding".
     """
 
+    def fast_twin(self):
+        """That of attention, with the turns."""
+        return partial(fast.Attention, rotary=True)
+
     def placed(self, query, key, start=0):  # 2 x (B, H, T, d) -> 2 x (B, H, T, d)
         """Both turned; see :func:`~cllm_lib.lattice.encodings.rotate`. A value says what, not where, and stays."""
         positions = np.arange(start, start + query.shape[-2], dtype=np.int64)
@@ -205,6 +230,7 @@ class RotarySelfAttention(CausalSelfAttention):
     def attend_backward(self, d_output, cache):
         """Turn the gradients of queries and keys back."""
         d_query, d_key, d_value = super().attend_backward(d_output, cache)
+        # forward: query = rotate(query, positions), and the key alike
         positions = np.arange(d_query.shape[-2], dtype=np.int64)
         return rotate_backward(d_query, positions), rotate_backward(d_key, positions), d_value
 
@@ -228,6 +254,10 @@ class DistanceBiasAttention(CausalSelfAttention):
     def __init__(self, distances=None, learned=True):
         self.matrix = None if distances is None else checked_distances(distances)
         self.learned = learned
+
+    def fast_twin(self):
+        """That of attention, with the bias."""
+        return partial(fast.Attention, distance_bias=partial(fast.bias_of, self))
 
     def parameter_shapes(self, config):
         """Those of attention, and one slope for each head."""
@@ -258,6 +288,7 @@ class DistanceBiasAttention(CausalSelfAttention):
 
         def attend_backward(d_output, attend_cache):
             if self.learned:
+                # forward: scores = scores - slopes * distances
                 d_scores = scores_backward(d_output, attend_cache)
                 own["slopes"] = distance_bias_backward(d_scores, self.distances(d_scores.shape[-1]))
             return self.attend_backward(d_output, attend_cache)

@@ -1,10 +1,14 @@
-"""The sound model's training step, quicker: the formulas of the plain layers on arrays that are kept from step to step.
+"""The quick twins that training uses: the formulas of the plain layers on preallocated arrays.
 
 The plain pairs `name_forward`, `name_backward` in :mod:`~cllm_lib.model.layers` and :mod:`~cllm_lib.model.attention`
-are the definition; tests hold the two equal. What the plain pairs spend on new arrays, and on copying gradients to
-where they belong, is a fifth of their time at d_model = 512 and a third at 64. Here a part of a layer is an object made
-once for a batch's shape. It owns its arrays, is bound to its views of the model's two buffers, and leaves its gradients
-there.
+are the definition, written to be read. What runs in a training step of the sound model is here; `CLLM(config, fast=False)`
+runs the plain pairs instead, and tests hold the two equal. Only the embedding's look-up and the positions have no twin:
+there the plain functions are what runs in both.
+
+What the plain pairs spend on new arrays, and on copying gradients to where they belong, is a fifth of their time at
+d_model = 512 and a third at 64. Here a part of a layer is an object made once for a batch's shape. It owns its arrays, is
+bound to its views of the model's two buffers, and leaves its gradients there. A part of the model names its twin by a
+method `fast_twin`: :func:`twin_of`.
 
 Shapes: B batch, T time, N = B T rows, D d_model, H heads, d = D / H, F d_ff, V vocabulary.
 """
@@ -15,9 +19,31 @@ import numpy as np
 
 from cllm_lib.lattice.biases import alibi_slopes
 from cllm_lib.lattice.encodings import rotation_angles
-from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
 
-QUERIES = 128  # in a stretch: its scores stay in the processor's cache
+QUERIES = 128  # in a query block: its scores stay in the processor's cache
+
+
+def twin_of(part):
+    """The quick twin that a part of the model names for itself, or None: then the model computes by plain functions.
+
+    A part names it by a method `fast_twin`, without arguments. A subclass may compute something else, so it inherits none:
+    it names its own, or has none. Nor has a part onto which something is hung in the place of one of its methods.
+
+    Parameters
+    ----------
+    part : object
+        A layer, or its attention.
+
+    Returns
+    -------
+    callable or None
+        What makes the twin: from its blocks, the blocks of their gradients, batch, time and n_heads, as :class:`Layer` and
+        :class:`Attention` take them, to an object with `forward` and `backward` on rows.
+    """
+    kind = type(part)
+    if "fast_twin" not in vars(kind) or any(hasattr(kind, name) for name in getattr(part, "__dict__", ())):
+        return None
+    return part.fast_twin()
 
 
 def affine_shapes(config, slopes=False):
@@ -46,7 +72,7 @@ def affine_shapes(config, slopes=False):
 
 
 def safe_for_exp(scores, limit=50.0):
-    """Whether exp of every score, and sums of them, fit a float32: then no row needs its maximum subtracted.
+    """Whether exp of every score, and sums of them, fit a float32: then softmax need not subtract the maximum of a row.
 
     Two looks at the whole array cost a tenth of finding, and subtracting, the maximum of each of many short rows.
     """
@@ -54,7 +80,7 @@ def safe_for_exp(scores, limit=50.0):
 
 
 class Affine:
-    """y = x W + b, for one matrix or a stack of them: :func:`~cllm_lib.model.layers.linear_forward`."""
+    """A linear layer, y = x W + b, for one matrix or a stack of them: :func:`~cllm_lib.model.layers.linear_forward`."""
 
     def __init__(self, block, d_block, n_rows):
         self.weight, self.bias = block[..., :-1, :], block[..., -1:, :]
@@ -79,7 +105,7 @@ class Affine:
 
 
 class LayerNorm:
-    """See :func:`~cllm_lib.model.layers.layer_norm_forward`. Means are products with a column of 1 / D."""
+    """LayerNorm: :func:`~cllm_lib.model.layers.layer_norm_forward`. Means are products with a column of 1 / D."""
 
     def __init__(self, block, d_block, n_rows, eps=1e-5):
         self.gain, self.bias = block
@@ -114,7 +140,9 @@ class LayerNorm:
 
 
 class Rotation:
-    """See :func:`~cllm_lib.lattice.encodings.rotate`. A pair (a, b) is the complex number a + ib, and a turn is a product.
+    """Rotary position embedding, in place: :func:`~cllm_lib.lattice.encodings.rotate`.
+
+    A pair (a, b) is the complex number a + ib, and a turn is a product.
 
     Parameters
     ----------
@@ -139,8 +167,8 @@ class Rotation:
         pairs *= self.turns.conj()
 
 
-class Bias:
-    """See :func:`~cllm_lib.lattice.biases.distance_bias`.
+class DistanceBias:
+    """What attention subtracts from scores, slope times distance, in place: :func:`~cllm_lib.lattice.biases.distance_bias`.
 
     Parameters
     ----------
@@ -152,8 +180,8 @@ class Bias:
         self.slopes, self.d_slopes, self.distances = slopes, d_slopes, distances.astype(slopes.dtype)
 
     def cut(self, start, stop):
-        """The part of a stretch of queries."""
-        return Bias(self.slopes, self.d_slopes, self.distances[start:stop, :stop])
+        """The part of a query block."""
+        return DistanceBias(self.slopes, self.d_slopes, self.distances[start:stop, :stop])
 
     def forward(self, scores):  # (B, H, T, S)
         """Subtract in place."""
@@ -164,40 +192,40 @@ class Bias:
         self.d_slopes -= np.tensordot(d_scores, self.distances, axes=2).sum(axis=0)
 
 
-class Look:
-    """A stretch of queries, and the keys they may see: none behind the stretch, so a long sequence costs half.
+class QueryBlock:
+    """A query block: successive queries and the keys they may see. None stands behind the block, so a long sequence costs half.
 
-    See :func:`~cllm_lib.model.attention.scaled_dot_product_forward`. The queries are scaled already.
+    Causal attention of these queries: :func:`~cllm_lib.model.attention.scaled_dot_product_forward`. They are scaled already.
 
     Parameters
     ----------
     arrays, d_arrays : tuple of ndarray, shape (B, H, T, d)
         Query, key, value and what attention makes of them; and their gradients.
     start, stop : int
-        The stretch.
-    bias : Bias, optional
-        Of the stretch.
+        The first query, and the one behind the last.
+    distance_bias : DistanceBias, optional
+        Of the block.
     """
 
-    def __init__(self, arrays, d_arrays, start, stop, bias=None):
+    def __init__(self, arrays, d_arrays, start, stop, distance_bias=None):
         def cut(query, key, value, attended):
             return query[..., start:stop, :], key[..., :stop, :], value[..., :stop, :], attended[..., start:stop, :]
 
         self.query, self.key, self.value, self.attended = cut(*arrays)
         self.d_query, self.d_key, self.d_value, self.d_attended = cut(*d_arrays)
-        self.bias = bias
+        self.distance_bias = distance_bias
         batch, n_heads, time, _ = arrays[0].shape
         self.is_last = stop == time
         self.weights, self.d_scores = np.empty((2, batch, n_heads, stop - start, stop), self.query.dtype)
-        self.square = self.weights[..., start:]  # of the stretch with itself: only here does a key come after a query
+        self.square = self.weights[..., start:]  # of the block with itself: only here does a key come after a query
         self.forbidden = np.triu(np.full(self.square.shape[-2:], -np.inf, self.query.dtype), 1)
         self.ones = np.ones((stop, 1), self.query.dtype)
 
     def forward(self):
-        """Fill `attended`."""
+        """Scores, causal mask, in-place softmax, and the weighted values: fill `attended`."""
         scores = np.matmul(self.query, self.key.mT, out=self.weights)
-        if self.bias:
-            self.bias.forward(scores)
+        if self.distance_bias:
+            self.distance_bias.forward(scores)
         safe = safe_for_exp(scores)
         self.square += self.forbidden
         if not safe:
@@ -207,12 +235,12 @@ class Look:
         np.matmul(self.weights, self.value, out=self.attended)
 
     def backward(self):
-        """Fill `d_query`; fill `d_key` and `d_value` if this is the last stretch, else add to them."""
+        """Fill `d_query`; fill `d_key` and `d_value` if this is the last block, else add to them."""
         d_scores = np.matmul(self.d_attended, self.value.mT, out=self.d_scores)
         d_scores -= np.vecdot(d_scores, self.weights)[..., None]
         d_scores *= self.weights
-        if self.bias:
-            self.bias.backward(d_scores)
+        if self.distance_bias:
+            self.distance_bias.backward(d_scores)
         np.matmul(d_scores, self.key, out=self.d_query)
         if self.is_last:
             np.matmul(self.weights.mT, self.d_attended, out=self.d_value)
@@ -223,12 +251,20 @@ class Look:
 
 
 class Attention:
-    """See :func:`~cllm_lib.model.attention.attention_forward`; heads are views of the rows, never copies.
+    """Causal multi-head self-attention: :func:`~cllm_lib.model.attention.attention_forward`. Heads are views of rows, never copies.
 
-    What `part` does besides is done here in its place: a rotation of queries and keys, or a bias on the scores.
+    Parameters
+    ----------
+    blocks, d_blocks : dict
+        The parameters, cut as :func:`affine_shapes` says, and their gradients.
+    batch, time, n_heads : int
+    rotary : bool
+        Whether queries and keys are turned by their positions.
+    distance_bias : callable, optional
+        From blocks, d_blocks, n_heads and time to the :class:`DistanceBias` that is taken off the scores.
     """
 
-    def __init__(self, blocks, d_blocks, batch, time, n_heads, part):
+    def __init__(self, blocks, d_blocks, batch, time, n_heads, rotary=False, distance_bias=None):
         n_rows, dtype = batch * time, blocks["output"].dtype
         self.projections = Affine(blocks["projections"], d_blocks["projections"], n_rows)
         self.output = Affine(blocks["output"], d_blocks["output"], n_rows)
@@ -242,10 +278,10 @@ class Attention:
         d_head = self.merged.shape[-1] // n_heads
         self.scale = 1.0 / math.sqrt(d_head)
         self.placed, self.d_placed = heads(self.projections.y[:2]), heads(self.d_projected[:2])  # queries and keys
-        self.rotation = Rotation(np.arange(time, dtype=np.int64), d_head, dtype) if isinstance(part, RotarySelfAttention) else None
-        self.bias = bias_of(part, blocks, d_blocks, n_heads, time) if isinstance(part, DistanceBiasAttention) else None
-        stretches = [(start, min(start + QUERIES, time)) for start in range(0, time, QUERIES)]
-        self.looks = [Look(*arrays, *stretch, self.bias and self.bias.cut(*stretch)) for stretch in stretches]
+        self.rotation = Rotation(np.arange(time, dtype=np.int64), d_head, dtype) if rotary else None
+        self.distance_bias = distance_bias and distance_bias(blocks, d_blocks, n_heads, time)
+        spans = [(start, min(start + QUERIES, time)) for start in range(0, time, QUERIES)]
+        self.query_blocks = [QueryBlock(*arrays, *span, self.distance_bias and self.distance_bias.cut(*span)) for span in spans]
 
     def forward(self, x):  # (N, D) -> (N, D)
         """Project, attend in each head, project back."""
@@ -253,17 +289,17 @@ class Attention:
         self.projections.y[0] *= self.scale  # the queries rather than the scores
         if self.rotation:
             self.rotation.turn(self.placed)
-        for look in self.looks:
-            look.forward()
+        for query_block in self.query_blocks:
+            query_block.forward()
         return self.output.forward(self.merged)
 
     def backward(self, dy):  # (N, D) -> (N, D)
         """See :func:`~cllm_lib.model.attention.attention_backward`."""
         self.output.backward(dy)  # leaves the gradient of what was attended
-        if self.bias:
-            self.bias.d_slopes.fill(0.0)
-        for look in reversed(self.looks):  # the last one reaches every key
-            look.backward()
+        if self.distance_bias:
+            self.distance_bias.d_slopes.fill(0.0)
+        for query_block in reversed(self.query_blocks):  # the last one reaches every key
+            query_block.backward()
         if self.rotation:
             self.rotation.turn_back(self.d_placed)
         self.d_projected[0] *= self.scale
@@ -271,16 +307,16 @@ class Attention:
 
 
 def bias_of(part, blocks, d_blocks, n_heads, time, start=0):
-    """The bias of a :class:`~cllm_lib.model.attention.DistanceBiasAttention`; fixed slopes get a gradient that nobody reads."""
+    """The distance bias of a :class:`~cllm_lib.model.attention.DistanceBiasAttention`; fixed slopes get a gradient that nobody reads."""
     distances = part.distances(time, start)
     if part.learned:
-        return Bias(blocks["slopes"], d_blocks["slopes"], distances)
+        return DistanceBias(blocks["slopes"], d_blocks["slopes"], distances)
     fixed = alibi_slopes(n_heads).astype(blocks["output"].dtype)
-    return Bias(fixed, np.zeros_like(fixed), distances)
+    return DistanceBias(fixed, np.zeros_like(fixed), distances)
 
 
 class FeedForward:
-    """See :func:`~cllm_lib.model.layers.feed_forward_forward`; tanh and its slope are taken in place."""
+    """The feed-forward network, with tanh and its slope in place: :func:`~cllm_lib.model.layers.feed_forward_forward`."""
 
     def __init__(self, blocks, d_blocks, n_rows):
         self.expand = Affine(blocks["expand"], d_blocks["expand"], n_rows)
@@ -301,17 +337,26 @@ class FeedForward:
 
 
 class Layer:
-    """The order of :class:`~cllm_lib.model.transformer.TransformerLayer`."""
+    """A transformer layer, post-LayerNorm: :class:`~cllm_lib.model.transformer.TransformerLayer`.
 
-    def __init__(self, blocks, d_blocks, batch, time, n_heads, part):
+    Parameters
+    ----------
+    attention : callable
+        The twin of the layer's attention; see :func:`twin_of`.
+    blocks, d_blocks : dict
+        The layer's, cut as :func:`affine_shapes` says.
+    batch, time, n_heads : int
+    """
+
+    def __init__(self, attention, blocks, d_blocks, batch, time, n_heads):
         n_rows = batch * time
-        self.attention = Attention(blocks["attention"], d_blocks["attention"], batch, time, n_heads, part)
+        self.attention = attention(blocks["attention"], d_blocks["attention"], batch, time, n_heads)
         self.attention_norm = LayerNorm(blocks["attention_norm"], d_blocks["attention_norm"], n_rows)
         self.feed_forward = FeedForward(blocks["feed_forward"], d_blocks["feed_forward"], n_rows)
         self.feed_forward_norm = LayerNorm(blocks["feed_forward_norm"], d_blocks["feed_forward_norm"], n_rows)
 
     def forward(self, x):  # (N, D) -> (N, D)
-        """Attention, + x, LayerNorm, feed-forward, +, LayerNorm."""
+        """Attention, residual connection, LayerNorm; feed-forward, residual connection, LayerNorm."""
         attended = self.attention.forward(x)
         attended += x
         x = self.attention_norm.forward(attended)
@@ -329,7 +374,7 @@ class Layer:
 
 
 class Output:
-    """The product with the output matrix and the mean cross-entropy, on one array as wide as the vocabulary."""
+    """The output matrix, an in-place softmax and the mean cross-entropy, on one array as wide as the vocabulary."""
 
     def __init__(self, matrix, d_matrix, n_rows):
         self.matrix, self.d_matrix = matrix, d_matrix
@@ -365,13 +410,12 @@ class Stack:
     matrix, d_matrix : ndarray, shape (D, V)
         The output matrix and its gradient.
     batch, time, n_heads : int
-    part : CausalSelfAttention
-        The layers' attention: the sound one, or that with a rotation or with a bias.
+    twin : callable
+        Of the layer; see :func:`twin_of`.
     """
 
-    def __init__(self, layers, d_layers, matrix, d_matrix, batch, time, n_heads, part):
-        self.shape = batch, time
-        self.layers = [Layer(blocks, d_blocks, batch, time, n_heads, part) for blocks, d_blocks in zip(layers, d_layers, strict=True)]
+    def __init__(self, layers, d_layers, matrix, d_matrix, batch, time, n_heads, twin):
+        self.layers = [twin(blocks, d_blocks, batch, time, n_heads) for blocks, d_blocks in zip(layers, d_layers, strict=True)]
         self.output = Output(matrix, d_matrix, batch * time)
 
     def forward_backward(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)

@@ -205,7 +205,8 @@ class KeyValueCache:
         tokens = self._checked(tokens)
         x, _ = self.model.embedding.forward(tokens, self.model.parameters["embedding"])
         x = self.model.positions.forward(x, self.model.position_parameters, self.length)
-        last = self._one_token(x[:, 0]) if tokens.shape[1] == 1 else self._through_layers(x)[:, -1]
+        quick = tokens.shape[1] == 1 and self.model.fast
+        last = self._one_token(x[:, 0]) if quick else self._through_layers(x)[:, -1]
         self.length += tokens.shape[1]
         return last @ self.model.output_matrix
 

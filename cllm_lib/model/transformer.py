@@ -3,6 +3,7 @@
 import copy
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -22,11 +23,7 @@ from cllm_lib.model.layers import (
 )
 from cllm_lib.model.positions import POSITIONS
 
-SOUND_ATTENTION = {  # the kinds that the fast layers compute, and what each keeps
-    CausalSelfAttention: set(),
-    RotarySelfAttention: set(),
-    DistanceBiasAttention: {"matrix", "learned"},
-}
+SOUND_ATTENTION = (CausalSelfAttention, RotarySelfAttention, DistanceBiasAttention)
 
 
 class TransformerLayer:
@@ -46,6 +43,11 @@ class TransformerLayer:
 
     def __init__(self, attention=None):
         self.attention = CausalSelfAttention() if attention is None else attention
+
+    def fast_twin(self):
+        """What makes the quick twin of this layer, around that of its attention; None if its attention has none."""
+        attention = fast.twin_of(self.attention)
+        return None if attention is None else partial(fast.Layer, attention)
 
     def parameter_shapes(self, config):
         """Names and shapes of the arrays this layer trains, one dictionary for each part of it."""
@@ -69,11 +71,15 @@ class TransformerLayer:
         return y, (attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache)
 
     def backward(self, dy, cache):  # (B, T, D) -> (B, T, D), gradients
-        """Undo :meth:`forward` from its last line to its first. A residual sends its gradient down both roads."""
+        """Undo :meth:`forward` from its last line to its first. A residual connection sends its gradient down both roads."""
         attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache = cache
+        # forward: y = layer_norm(x + fed)
         d_sum, feed_forward_norm = layer_norm_backward(dy, feed_forward_norm_cache)
+        # forward: fed = feed_forward(x), and x goes past it, too
         d_fed, feed_forward = feed_forward_backward(d_sum, feed_forward_cache)
+        # forward: x = layer_norm(x + attended)
         d_sum, attention_norm = layer_norm_backward(d_sum + d_fed, attention_norm_cache)
+        # forward: attended = attention(x), and x goes past it, too
         d_attended, attention = self.attention.backward(d_sum, attention_cache)
         return d_sum + d_attended, {
             "attention": attention,
@@ -84,7 +90,7 @@ class TransformerLayer:
 
 
 class TokenEmbedding:
-    """The model's entrance, as a part: one row of the embedding for each token."""
+    """The model's entrance, as a part: one row of the embedding for each token. It has no quick twin, and always runs itself."""
 
     def forward(self, tokens, embedding):  # (B, T), (V, D) -> (B, T, D)
         """See :func:`~cllm_lib.model.layers.embedding_forward`."""
@@ -112,6 +118,10 @@ class CLLM:
         What stands in the place of a whole :class:`TransformerLayer`; it then brings its own attention.
     embedding : part, optional
         What stands in the place of :class:`TokenEmbedding`.
+    fast : bool
+        Whether a training step may run the quick twins of :mod:`~cllm_lib.model.fast`: the same numbers, to rounding. False:
+        forward and backward run the plain functions of :mod:`~cllm_lib.model.layers` and :mod:`~cllm_lib.model.attention`,
+        which this book reads. A copy keeps it; it is no part of the configuration, nor of a checkpoint.
 
     Attributes
     ----------
@@ -134,10 +144,11 @@ class CLLM:
     (1, 3, 7)
     """
 
-    def __init__(self, config, seed=0, init="scaled_normal", attention=None, layer=None, embedding=None):
+    def __init__(self, config, seed=0, init="scaled_normal", attention=None, layer=None, embedding=None, *, fast=True):
         if attention is not None and layer is not None:
             raise ValueError("attention and layer are both given: a layer brings its own attention, so give one of them")
         self.config = config
+        self.fast = fast
         self.positions = POSITIONS[config.positions]()
         if self.positions.attention is not None:
             if attention is not None or layer is not None:
@@ -171,12 +182,12 @@ class CLLM:
         self.parameters, self.gradients = by_name(parameters), by_name(gradients)
         self._layer_parameters, self._layer_gradients = list(parameters["layers"].values()), list(gradients["layers"].values())
         self._position_parameters, self._position_gradients = parameters["positions"], gradients["positions"]
-        self._stack = None
+        self._stack = self._stack_made_for = None
 
     def __getstate__(self):
         """What a copy or a pickle holds: everything but the views, which would arrive as arrays of their own."""
         views = {"parameters", "gradients", "_layer_parameters", "_layer_gradients"}
-        views |= {"_position_parameters", "_position_gradients", "_stack"}
+        views |= {"_position_parameters", "_position_gradients", "_stack", "_stack_made_for"}
         return {name: value for name, value in vars(self).items() if name not in views}
 
     def __setstate__(self, state):
@@ -275,10 +286,11 @@ class CLLM:
         tokens, targets = self._checked_pair(tokens, targets)
         x, embedding_cache = self.embedding.forward(tokens, self.parameters["embedding"])
         x = self.positions.forward(x, self._position_parameters)
-        if self.is_sound:
-            loss, dx = self._fast_stack(tokens.shape).forward_backward(x, targets)
-        else:
+        twin = fast.twin_of(self.layer) if self.fast else None
+        if twin is None:
             loss, dx = self._forward_backward_by_parts(x, targets)
+        else:
+            loss, dx = self._fast_stack(twin, tokens.shape).forward_backward(x, targets)
         write_into(self._position_gradients, self.positions.backward(dx, self._position_parameters))
         embedding_gradient = self.gradients["embedding"]
         if not self.config.tie_embeddings:
@@ -292,10 +304,13 @@ class CLLM:
         loss, loss_cache = cross_entropy_forward(hidden @ self.output_matrix, targets)
 
         # Backward, from the loss down. Rows: all B * T positions under each other.
+        # forward: loss = cross_entropy(logits, targets)
         d_logits = cross_entropy_backward(loss_cache).reshape(-1, self.config.vocab_size)
+        # forward: logits = hidden @ output_matrix
         rows = hidden.reshape(-1, self.config.d_model)
         np.matmul(rows.T, d_logits, out=self._output_gradient)
         dx = (d_logits @ self.output_matrix.T).reshape(hidden.shape)
+        # forward: x = layer(x), in each layer
         for i in reversed(range(self.config.n_layers)):
             dx, gradients = self.layer.backward(dx, layer_caches[i])
             write_into(self._layer_gradients[i], gradients)
@@ -303,18 +318,19 @@ class CLLM:
 
     @property
     def is_sound(self):
-        """Whether every layer is one that :mod:`~cllm_lib.model.fast` computes: no subclass, nothing hung onto it."""
-        layer = self.layer
-        sound = type(layer) is TransformerLayer and type(layer.attention) in SOUND_ATTENTION
-        return sound and vars(layer).keys() == {"attention"} and vars(layer.attention).keys() == SOUND_ATTENTION[type(layer.attention)]
+        """Whether every layer and its attention are sound parts themselves: no subclass, no method of another hung onto it."""
+        sound = type(self.layer) is TransformerLayer and type(self.layer.attention) in SOUND_ATTENTION
+        return sound and fast.twin_of(self.layer) is not None
 
-    def _fast_stack(self, shape):
-        """The sound layers with arrays for batches of this shape, kept until another shape comes."""
-        if self._stack is None or self._stack.shape != shape:
+    def _fast_stack(self, twin, shape):
+        """The quick layers with arrays for batches of this shape, kept until another shape or part comes."""
+        made_for = shape, self.layer, self.layer.attention
+        if self._stack is None or self._stack_made_for != made_for:
             layers, d_layers = self.layer_blocks(self.flat_parameters), self.layer_blocks(self.flat_gradients)
             self._stack = None  # the old arrays go before the new ones come
             matrices = self.output_matrix, self._output_gradient
-            self._stack = fast.Stack(layers, d_layers, *matrices, *shape, self.config.n_heads, self.layer.attention)
+            self._stack = fast.Stack(layers, d_layers, *matrices, *shape, self.config.n_heads, twin)
+            self._stack_made_for = made_for
         return self._stack
 
     def _hidden(self, tokens):  # (B, T) -> (B, T, D)

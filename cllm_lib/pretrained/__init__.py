@@ -5,9 +5,8 @@ from cllm_lib.faces import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "encoder": (
-            "Encoder EncoderConfig Trace encoder_forward encoder_layer_forward gelu_forward installed_folder "
-            "load_encoder mean_of_tokens side_by_side unit_rows"
-        ),
+        "encoder": "Encoder EncoderConfig Trace",
+        "bert_layers": "encoder_forward encoder_layer_forward l2_normalize mean_pooling pad_batch",
+        "folders": "installed_folder load_encoder",
     },
 )

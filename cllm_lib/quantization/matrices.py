@@ -14,11 +14,12 @@ from typing import NamedTuple
 import numpy as np
 
 from cllm_lib.checks import finite_matrix, non_negative_number, positive_integer, whole_numbers
-from cllm_lib.lattice.reduction import lll_reduce
+from cllm_lib.lattice.integers import EXACT_FLOATS
+from cllm_lib.lattice.lll import lll_reduce
 
 FEWEST_BITS, MOST_BITS = 2, 8
 MOST_PACKED_BITS = 32  # without clipping integers may need more bits than were asked for
-EXACT_FLOATS = 2.0**53  # float64 holds every whole number up to here
+
 LLL_DELTA = 0.99
 LLL_BITS = 20  # of the shortest Gram-Schmidt vector, once a block is made of whole numbers for LLL
 
@@ -265,7 +266,7 @@ def babai_quantize(
     Chen, Shabanzadeh, Crncevic, Hoefler, Alistarh 2025, "The Geometry of LLM Quantization: GPTQ as Babai's Nearest Plane
     Algorithm": GPTQ from the last column to the first is nearest plane on the columns as they stand. Birnick 2025, "The Lattice
     Geometry of Neural Network Quantization", who hints at reduction. Babai 1986: see
-    :func:`~cllm_lib.lattice.reduction.babai_nearest_plane`.
+    :func:`~cllm_lib.lattice.search.babai_nearest_plane`.
     """
     weights, hessian, scales, scale, order = _prepared(weights, hessian, bits, group_size, act_order)
     if lll_block is not None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cllm_lib.checks import finite_matrix, one_of
-from cllm_lib.files import digest, write_whole
+from cllm_lib.files import digest, write_atomically
 from cllm_lib.model.attention import PROJECTIONS
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.key_value_cache import can_cache
@@ -249,7 +249,7 @@ def encoder_hessians(encoder, sentences, damping=0.01):
     if len(sentences) == 0:
         raise ValueError("there is no sentence to calibrate on: give a hundred or more")
     rows = {name: [] for name in encoder.matrices if not name.endswith(("key_weight", "value_weight"))}  # which get what the query gets
-    encoder.watch(sentences, lambda name, inputs: rows[name].append(inputs) if name in rows else None)
+    encoder.run_with_hook(sentences, lambda name, inputs: rows[name].append(inputs) if name in rows else None)
     found = {name: input_hessian(np.concatenate(parts), damping) for name, parts in rows.items()}
     for name in encoder.matrices:
         found.setdefault(name, found.get(name.replace("key_weight", "query_weight").replace("value_weight", "query_weight")))
@@ -312,7 +312,7 @@ def save_quantized(path, quantized):
     else:
         description["tokenizer"] = model.tokenizer.to_str()
     description["sha256"] = digest(arrays, description)
-    write_whole(path, _safetensors().numpy.save(arrays, {KEY: json.dumps(description)}))
+    write_atomically(path, _safetensors().numpy.save(arrays, {KEY: json.dumps(description)}))
 
 
 def load_quantized(path):

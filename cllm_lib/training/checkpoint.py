@@ -9,28 +9,30 @@ anything. It holds
 """
 
 import json
-import stat
-import struct
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from cllm_lib.files import digest, write_whole
+from cllm_lib.files import digest, write_atomically
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.text.corpora import load_corpus
 from cllm_lib.training.history import Best, History
 from cllm_lib.training.optimizers import OPTIMIZERS
+from cllm_lib.training.safetensors_file import (
+    CheckpointError,
+    DamagedFile,
+    loads,
+    read_arrays,
+    read_bytes,
+    read_texts,
+    safetensors_for_numpy,
+)
 from cllm_lib.training.schedules import Schedule, make_schedule
 
 FORMAT = 1
-LARGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 PARTS = ("layer", "attention", "embedding")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be read, written or used here; the text says what is wrong with it and what to do."""
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ def save_checkpoint(path, trainer):
     if not path.parent.is_dir():
         raise CheckpointError(f"there is no folder {path.parent}: make it first, or name another")
     try:
-        write_whole(path, _safetensors().save(arrays, {"cllm": json.dumps(description)}), keep=previous(path))
+        write_atomically(path, safetensors_for_numpy().save(arrays, {"cllm": json.dumps(description)}), keep=previous(path))
     except OSError as error:
         there = "the checkpoint that was there is untouched" if path.exists() else "no checkpoint was there before"
         raise CheckpointError(f"{path} could not be written ({error.strerror or error}); {there}") from None
@@ -133,14 +135,14 @@ def load_checkpoint(path, **parts):
         If there is no such file, it is no checkpoint, is damaged, or needs other parts; the error says which and where.
     """
     path = Path(path)
-    data = _bytes_of(path)
-    header = _checked_header(path, data)
     try:
-        arrays = _safetensors().load(data)
-    except Exception as error:  # safetensors raises an error of its own for files that contradict themselves
-        raise CheckpointError(f"{path} contradicts itself: {error}. {_advice(path)}") from None
+        data = read_bytes(path)
+        description = _checked_description(path, read_texts(path, data))
+        arrays = read_arrays(path, data)
+    except DamagedFile as error:
+        raise CheckpointError(f"{error} {_advice(path)}") from None
     try:
-        return _unpack(path, header, arrays, parts)
+        return _unpack(path, description, arrays, parts)
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -159,7 +161,7 @@ def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, r
     try:
         optimizer, schedule = _optimizer(path, state, optimizer), _schedule(path, state, schedule)
         trainer = trainer_type(model, corpus, optimizer=optimizer, schedule=schedule, regularizer=regularizer, **state.settings)
-        trainer.go_to(state.generator, state.position)
+        trainer.seek(state.generator, state.position)
     except CheckpointError:
         raise
     except (TypeError, ValueError, KeyError) as error:
@@ -277,50 +279,13 @@ def _refuse_spoilt(arrays, consequence):
 # Reading
 
 
-def _bytes_of(path):
-    """The whole file, once its first bytes look like those of a checkpoint."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"there is no checkpoint at {path} ({getattr(error, 'strerror', None) or error}): check the path") from None
-    if stat.S_ISDIR(status.st_mode):
-        raise CheckpointError(f"{path} is a folder: name the file in it")
-    if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
-        raise CheckpointError(f"{path} is no ordinary file: a checkpoint is one")
-    try:
-        with path.open("rb") as file:
-            first = file.read(8)
-            _check_length(path, first, status.st_size)
-            return first + file.read()
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be read ({error.strerror or error})") from None
-
-
-def _check_length(path, first, size):
-    if len(first) < 8:
-        raise CheckpointError(f"{path} has {size} bytes and is no checkpoint: the length of its header alone takes 8. {_advice(path)}")
-    (length,) = struct.unpack("<Q", first)
-    if length > LARGEST_HEADER:
-        raise CheckpointError(f"{path} is no checkpoint: its first 8 bytes announce a header of {length:,} bytes. {_advice(path)}")
-    if 8 + length > size:
-        raise CheckpointError(f"{path} was cut off: its header should end at byte {8 + length:,}, the file at {size:,}. {_advice(path)}")
-
-
-def _checked_header(path, data):
-    """The file's list of arrays and its JSON value, or an error that says where it stops making sense."""
-    (length,) = struct.unpack("<Q", data[:8])
-    try:
-        header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_without_duplicates)
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no checkpoint: its header is no JSON text ({error}). {_advice(path)}") from None
-    except _DuplicateName as error:
-        raise CheckpointError(f"{path} names {error} twice: one of the two would be lost. {_advice(path)}") from None
-    text = header.get("__metadata__", {}) if isinstance(header, dict) else {}
-    if not isinstance(text, dict) or not isinstance(text.get("cllm"), str):
+def _checked_description(path, texts):
+    """The JSON value among the texts of a file, or an error that says where it stops making sense."""
+    if not isinstance(texts.get("cllm"), str):
         raise CheckpointError(f"{path} is a safetensors file of another program: it holds no description by this library")
     try:
-        description = json.loads(text["cllm"], object_pairs_hook=_without_duplicates)
-    except (json.JSONDecodeError, RecursionError, _DuplicateName) as error:
+        description = loads(texts["cllm"])
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} has a damaged description ({error}). {_advice(path)}") from None
     if not isinstance(description, dict) or not isinstance(description.get("format"), int):
         raise CheckpointError(f"{path} has a damaged description: it does not say its format. {_advice(path)}")
@@ -329,19 +294,6 @@ def _checked_header(path, data):
             f"{path} has format {description['format']}, this library reads format {FORMAT}: take the library that wrote it"
         )
     return description
-
-
-class _DuplicateName(Exception):
-    pass
-
-
-def _without_duplicates(pairs):
-    found = {}
-    for name, value in pairs:
-        if name in found:
-            raise _DuplicateName(repr(name))
-        found[name] = value
-    return found
 
 
 def _unpack(path, description, arrays, parts):
@@ -505,12 +457,3 @@ def _compare_regularizers(path, state, regularizer):
 def _advice(path):
     kept = previous(path)
     return f"The one before is {kept}." if kept.exists() else "No earlier one is kept beside it."
-
-
-def _safetensors():
-    """The library's NumPy half, or one sentence where there is none."""
-    try:
-        import safetensors.numpy
-    except ImportError:
-        raise CheckpointError("checkpoints need the package safetensors, which is not here; in the browser there is none") from None
-    return safetensors.numpy

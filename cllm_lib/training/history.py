@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cllm_lib.files import write_whole
+from cllm_lib.files import write_atomically
 
 
 @dataclass
@@ -64,7 +64,7 @@ class History:
         writer.writerow(columns)
         for row in zip(*columns.values(), strict=True):
             writer.writerow(["" if isinstance(value, float) and math.isnan(value) else repr(value) for value in row])
-        write_whole(path, text.getvalue().encode("utf-8"))
+        write_atomically(path, text.getvalue().encode("utf-8"))
 
 
 @dataclass(frozen=True)

@@ -262,8 +262,8 @@ class Trainer:
         """
         return (self.generator.bit_generator.state if self._epoch is None else self._epoch_start), self._position
 
-    def go_to(self, generator_state, position):
-        """Take up the text where another trainer's :attr:`place` was.
+    def seek(self, generator_state, position):
+        """Seek: go on in the text where another trainer's :attr:`place` was.
 
         Raises
         ------

@@ -1,1 +1,14 @@
 """What only a reader sees: exercises that answer, figures, widgets. The model never imports this."""
+
+from cllm_lib.faces import face
+
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "exercises.checking": "check",
+        "scores": "score",
+        "machine": "check_machine",
+        "gallery": "GALLERY",
+        "row_order": "compare numbered_as_met row_orders zipf_stream",
+    },
+)

@@ -4,8 +4,7 @@ import pytest
 
 from benchmarks import evidence
 from cllm_lib import claims
-from cllm_lib.claims import judging
-from cllm_lib.claims import registry as stored_evidence
+from cllm_lib.claims import judging, registry
 
 
 def test_runs_are_written_in_full_and_taken_from_the_cache_the_second_time(tmp_path):
@@ -37,11 +36,11 @@ def test_seeded_numbers_come_out_again_and_a_changed_one_stops_the_run(tmp_path,
 
 def test_times_are_written_as_they_can_be_read_and_say_that_they_differ(tmp_path, monkeypatch):
     evidence.measure_timings(tmp_path, {"reduced": a_time}, report=lambda line: None)
-    monkeypatch.setattr(stored_evidence, "evidence_file", lambda name: tmp_path / name)
-    stored_evidence.forget()
-    assert stored_evidence.fresh("reduced") == {"threads": "1", "measurements": [{"ratio": 0.25}]}
-    assert stored_evidence.fresh("these times")["differ"] == "from run to run"
-    stored_evidence.forget()
+    monkeypatch.setattr(registry, "evidence_file", lambda name: tmp_path / name)
+    registry.forget()
+    assert registry.fresh("reduced") == {"threads": "1", "measurements": [{"ratio": 0.25}]}
+    assert registry.fresh("these times")["differ"] == "from run to run"
+    registry.forget()
 
 
 def a_time():

@@ -2,7 +2,7 @@ import numpy as np
 
 from benchmarks import reduced
 from cllm_lib.claims import stored
-from cllm_lib.lattice.reduction import is_lll_reduced
+from cllm_lib.lattice.lll import is_lll_reduced
 
 
 def test_the_rows_are_integers_of_eight_bits_and_reducing_keeps_their_shape():

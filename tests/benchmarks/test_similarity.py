@@ -60,7 +60,7 @@ def test_both_ways_to_compare_features_agree():
 
 
 def test_the_whole_path_at_a_tiny_size_writes_nothing(capsys, monkeypatch):
-    monkeypatch.setattr(similarity, "write_whole", None)
+    monkeypatch.setattr(similarity, "write_atomically", None)
     monkeypatch.setattr(similarity, "EPOCHS", 2)
     similarity.main(["--tiny"])
     page = capsys.readouterr().out

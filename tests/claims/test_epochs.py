@@ -6,8 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cllm_lib import claims
-from cllm_lib.claims import Run, epochs
-from cllm_lib.claims import registry as evidence
+from cllm_lib.claims import Run, epochs, registry
 from cllm_lib.experiments.intervals import restricted_mean
 
 TEXTS = tuple(epochs.HORIZONS)
@@ -78,13 +77,13 @@ def test_each_side_takes_the_rate_that_got_there_first_on_its_own_tuning(stored)
 def test_where_no_rate_gets_there_the_lowest_loss_decides(stored, monkeypatch):
     stored(lambda side, text: 0.5, best_of=lambda side: -100.0)
     monkeypatch.setattr(epochs, "targets", lambda: dict.fromkeys(TEXTS, -200.0))
-    assert np.isinf(epochs.times("tuning", "plain, 0.01", "prose")).all()
+    assert np.isinf(epochs.epochs_of_arrival("tuning", "plain, 0.01", "prose")).all()
     assert set(epochs.chosen_rates().values()) == {0.01}
 
 
 def test_the_judged_mean_is_the_restricted_mean_of_survival(stored):
     stored(lambda side, text: 0.05 if side == "clock" else 0.5, jitter=0.1)
-    found = epochs.times("epochs_needed", "clock", "prose")
+    found = epochs.epochs_of_arrival("epochs_needed", "clock", "prose")
     horizon = epochs.HORIZONS["prose"]
     assert np.isinf(found).any()
     assert epochs.restricted("clock", "prose").mean() == pytest.approx(
@@ -165,5 +164,5 @@ def test_distances_on_ulams_paper():
 
 
 def test_the_experiments_are_registered_tuning_first():
-    names = [name for name, one in evidence.EXPERIMENTS.items() if one.measure.__module__ == epochs.__name__]
+    names = [name for name, one in registry.EXPERIMENTS.items() if one.measure.__module__ == epochs.__name__]
     assert names == ["tuning", "epochs_needed"]

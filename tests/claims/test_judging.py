@@ -15,6 +15,7 @@ ALWAYS = dict(claim="c", source="003", section="s", experiment="e", change_our_m
 
 
 def register(monkeypatch, *judges):
+    registry.load_all()  # while the claims are the real ones
     monkeypatch.setattr(judging, "_CLAIMS", {})
     for comparisons, judge in judges:
         judging.measured("10", **ALWAYS, comparisons=comparisons)(judge)
@@ -81,6 +82,39 @@ def test_what_is_counted_has_no_seeds_and_no_interval(monkeypatch):
     assert (row.n_seeds, row.effects[0].interval, row.effects[0].p) == (None, statistics.Interval(4.0, 4.0, 4.0), None)
 
 
+def of_module(module, judge, name=None):
+    """The same judge, as if it stood elsewhere."""
+    return type(judge)(judge.__code__, judge.__globals__ | {"__name__": module}, name or judge.__name__)
+
+
+def test_a_second_judge_of_one_name_is_refused_and_the_same_once_more_is_not(monkeypatch):
+    register(monkeypatch, (0, counted), (0, counted))  # as when a module is loaded anew, or a cell is executed again
+    other = of_module("another_module", counted)
+    with pytest.raises(
+        ValueError, match=rf"there is a judge 'counted' of chapter 10 already, in {__name__}: take another name in another_module"
+    ):
+        judging.measured("10", **ALWAYS)(other)
+    judging.measured("11", **ALWAYS)(other)
+    assert len(judging.rows()) == 2
+
+
+def test_a_chapters_rows_come_by_module_and_line_whichever_was_loaded_first(monkeypatch):
+    register(monkeypatch)
+    for module, name in (("b", "second"), ("b", "last"), ("a", "first")):
+        judging.measured("10", **(ALWAYS | {"claim": name}))(of_module(module, counted, name))
+    assert [row.claim for row in judging.rows("10")] == ["first", "second", "last"]
+
+
+def test_the_table_keeps_its_lines_where_they_were_and_puts_new_ones_after_those_of_their_document(monkeypatch, tmp_path):
+    register(monkeypatch)
+    monkeypatch.setattr(judging, "evidence_file", lambda name: tmp_path / name)
+    for module, claim, source in (("a", "new", "001"), ("b", "known", "001"), ("c", "best known", "001"), ("d", "of another", "000")):
+        judging.measured("10", **(ALWAYS | {"claim": claim, "source": source}))(of_module(module, counted, claim))
+    assert [row.claim for row in judging.table()] == ["of another", "new", "known", "best known"]  # nothing is stored
+    (tmp_path / "table.csv").write_text("chapter,claim\n10,best known\n10,gone\n10,known\n")
+    assert [row.claim for row in judging.table()] == ["of another", "best known", "known", "new"]
+
+
 def test_an_unknown_chapter_is_told_which_there_are():
     with pytest.raises(ValueError, match="'07'"):
         claims.rows("17")
@@ -133,6 +167,10 @@ def test_every_row_says_where_it_comes_from_and_what_would_change_it(table):
         assert row.kind in (claims.HOLDS, claims.PARTLY, claims.FAILS, claims.UNTESTABLE)
         assert row.effects or row.kind == claims.UNTESTABLE
         assert row.n_seeds is None or row.n_seeds >= 10
+
+
+def test_a_claim_is_told_from_all_others_of_its_chapter_by_its_words(table):
+    assert len({(row.chapter, row.claim) for row in table}) == len(table)
 
 
 def test_the_sections_are_those_of_the_documents_in_order(table):

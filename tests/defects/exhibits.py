@@ -30,3 +30,10 @@ def both(name, config=CONFIG, size=0.4):
     """The patient and the healthy model, both moved away from their start."""
     exhibit = defects.ALL[name]
     return [spread_out(model, size=size) for model in (exhibit.patient(config), exhibit.healthy(config))]
+
+
+def differing(sound, wrong):
+    """Names of the gradients in which two models differ by more than rounding, on a batch with words that occur twice."""
+    tokens, targets = np.array([[1, 2, 1, 3], [1, 4, 0, 2]], dtype=np.int64), np.array([[2, 1, 3, 4], [4, 0, 2, 2]], dtype=np.int64)
+    true, other = (model.loss_and_gradients(tokens, targets)[1] for model in (sound, wrong))
+    return {name for name in true if not np.allclose(true[name], other[name], rtol=1e-9, atol=1e-12)}

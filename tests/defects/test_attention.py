@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from defects.exhibits import CONFIG, both, gradient_error
+from defects.exhibits import CONFIG, both, differing, gradient_error
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
@@ -172,6 +172,28 @@ def test_outer_product_backward():
     np.testing.assert_array_equal(gradients[name], gradients["layers.1.attention.value_weight"])  # what it is
     assert gradient_error(patient, name) > 0.1
     assert gradient_error(healthy, name) < 1e-6
+
+
+def test_frozen_attention_goes_wrong_in_queries_keys_and_values_and_nowhere_else():
+    config = CLLMConfig(5, d_model=6, n_layers=1, n_heads=2, d_ff=7, seq_len=4, tie_embeddings=False)
+    frozen = CLLM(config, seed=1, attention=defects.FrozenAttention())
+    differ = differing(CLLM(config, seed=1), frozen)
+    assert {name.split(".")[3].split("_")[0] for name in differ} <= set(PROJECTIONS)
+    assert all(not frozen.gradients[name].any() for name in differ)
+    assert len(differ) >= 5  # a key's bias has no true gradient to lose
+
+
+def test_frozen_attention_never_changes_the_three_and_passes_the_gradient_check_of_all_else():
+    frozen, sound = CLLM(CONFIG, attention=defects.FrozenAttention()), CLLM(CONFIG)
+    for model, stays in ((frozen, True), (sound, False)):
+        before = {name: array.copy() for name, array in model.parameters.items()}
+        losses = Trainer(model, load_corpus("patterns", vocab_size=40)).fit(2).epoch_losses
+        assert losses[-1] < losses[0]  # none the less
+        moved = {name for name in before if (model.parameters[name] != before[name]).any()}
+        three = {name for name in before if ".attention." in name and name.split(".")[3].split("_")[0] in PROJECTIONS}
+        assert moved == (set(before) - three if stays else set(before))
+    for name in ("layers.1.attention.output_weight", "layers.0.feed_forward.expand_weight", "embedding"):
+        assert gradient_error(spread_out(frozen), name) < 1e-6
 
 
 def test_missing_attention_gradient_leaves_its_matrices_as_they_were_drawn():

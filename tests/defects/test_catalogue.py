@@ -6,6 +6,7 @@ from defects.exhibits import CONFIG
 from oracles import random_batch
 
 from cllm_lib import defects
+from cllm_lib.defects import catalogue
 from cllm_lib.instruments.gradient_check import check_gradients
 
 
@@ -26,3 +27,35 @@ def test_the_catalogue_is_complete_and_every_part_fits_its_seam(name):
     assert exhibit.exposure.endswith(".")
     for model in (exhibit.patient(CONFIG), exhibit.healthy(CONFIG)):
         assert np.isfinite(model.loss_and_gradients(*random_batch(40, 2, 8))[0])
+
+
+class Exhibited:
+    """A part.
+
+    Symptom
+        It is seen.
+    Exposed by
+        A test.
+    """
+
+
+def test_the_catalogue_is_in_the_order_of_the_book():
+    assert list(defects.ALL)[:3] == ["silent zero initialisation", "half repair", "gradient of another loss"]
+    assert sorted(place for place, _ in catalogue._EXHIBITS.values()) == list(range(1, len(defects.ALL) + 1))
+
+
+@pytest.mark.parametrize(("name", "place"), [("head stride", 99), ("a new one", 6)])
+def test_two_exhibits_of_one_name_or_place_are_refused(name, place, monkeypatch):
+    assert defects.ALL
+    monkeypatch.setattr(catalogue, "_EXHIBITS", dict(catalogue._EXHIBITS))
+    with pytest.raises(ValueError, match="HeadStride is there already, as 'head stride', 6"):
+        catalogue.exhibit(name, "attention", object, place)(Exhibited)
+
+
+def test_a_docstring_without_its_headings_is_refused(monkeypatch):
+    monkeypatch.setattr(catalogue, "_EXHIBITS", {})
+    with pytest.raises(ValueError, match="docstring of int has no heading 'Symptom'"):
+        catalogue.exhibit("a number", "attention", object, 1)(int)
+    found = catalogue.exhibit("a new one", "attention", object, 1)(Exhibited)
+    assert found is Exhibited
+    assert catalogue._EXHIBITS["a new one"][1].symptom == "It is seen."

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from defects.exhibits import CONFIG, both, gradient_error
+from defects.exhibits import CONFIG, both, differing, gradient_error
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
@@ -29,6 +29,86 @@ def test_gradient_of_another_loss_is_exposed_by_the_check_against_the_printed_lo
     patient, healthy = both("gradient of another loss")
     assert gradient_error(patient, name) > 0.1
     assert gradient_error(healthy, name) < 1e-6
+
+
+def test_the_turned_gradient_carries_a_word_towards_the_next():
+    config = CLLMConfig(6, d_model=4, n_layers=1, n_heads=2, d_ff=4, seq_len=3)
+    coded, turned = (part(config, seed=0) for part in (defects.GradientOfAnotherLoss, defects.TowardTheTarget))
+    tokens, targets = np.array([[0, 1, 2]], dtype=np.int64), np.array([[3, 4, 5]], dtype=np.int64)
+    assert coded.forward_backward(tokens, targets) == turned.forward_backward(tokens, targets)
+    assert np.array_equal(coded.flat_gradients, -turned.flat_gradients)
+    before = np.abs(turned.parameters["embedding"][3:] - turned.parameters["embedding"][:3]).sum()
+    turned.flat_parameters -= 0.1 * turned.flat_gradients
+    assert np.abs(turned.parameters["embedding"][3:] - turned.parameters["embedding"][:3]).sum() < before
+
+
+def test_the_turned_gradient_is_exposed_by_the_check_against_the_printed_loss():
+    assert gradient_error(spread_out(defects.TowardTheTarget(CONFIG)), "embedding") > 0.1
+    assert gradient_error(spread_out(CLLM(CONFIG)), "embedding") < 1e-6
+
+
+def trained_on_sayings(build):
+    """By how much four epochs change the loss of one batch, and by which factor the squared distance of neighbours."""
+    corpus = load_corpus("sayings")
+    model = build(CLLMConfig(len(corpus.vocabulary), d_model=16, n_layers=1, n_heads=2, d_ff=24))
+    batch = next(corpus.batches(4, 32, np.random.default_rng(0)))
+
+    def now():
+        return model.loss(*batch), np.square(np.diff(model.parameters["embedding"][corpus.tokens], axis=0)).sum()
+
+    loss, apart = now()
+    Trainer(model, corpus).fit(4)
+    return now()[0] - loss, now()[1] / apart
+
+
+def test_towards_the_target_words_draw_together_and_the_printed_loss_hardly_moves():
+    (turned, together), (sound, apart) = (trained_on_sayings(build) for build in (defects.TowardTheTarget, CLLM))
+    assert together < 0.5 < apart
+    assert abs(turned) < 0.1 * abs(sound)
+
+
+def test_the_last_place_alone_goes_wrong_for_words_that_occur_more_than_once_and_nowhere_else():
+    config = CLLMConfig(5, d_model=6, n_layers=1, n_heads=2, d_ff=7, seq_len=4, tie_embeddings=False)
+    sound, wrong = CLLM(config, seed=1), CLLM(config, seed=1, embedding=defects.LastOneWins())
+    assert differing(sound, wrong) == {"embedding"}
+    rows = np.abs(sound.gradients["embedding"] - wrong.gradients["embedding"]).max(axis=1) > 1e-12
+    assert rows.tolist() == [False, True, True, False, False]  # the two words that occur more than once
+
+
+def test_the_last_place_alone_is_exposed_by_the_gradient_check_of_the_embedding():
+    patient = spread_out(CLLM(CONFIG, embedding=defects.LastOneWins()))
+    assert gradient_error(patient, "embedding") > 0.01
+    assert gradient_error(patient, "layers.0.feed_forward.expand_weight") < 1e-6
+    assert gradient_error(spread_out(CLLM(CONFIG)), "embedding") < 1e-6
+
+
+def test_the_last_sequence_alone_gives_its_own_gradient():
+    config = CLLMConfig(5, d_model=4, n_layers=1, n_heads=2, d_ff=4, seq_len=3)
+    tokens, targets = np.array([[0, 1, 2], [3, 4, 0]], dtype=np.int64), np.array([[1, 2, 3], [4, 0, 1]], dtype=np.int64)
+    alone, sound = defects.LastSequenceWins(config, seed=0), CLLM(config, seed=0)
+    alone.forward_backward(tokens, targets)
+    sound.forward_backward(tokens[1:], targets[1:])
+    assert np.array_equal(alone.flat_gradients, sound.flat_gradients)
+
+
+def test_the_last_sequence_alone_is_exposed_by_changing_another():
+    for model, same in ((defects.LastSequenceWins(CONFIG), True), (CLLM(CONFIG), False)):
+        tokens, targets = random_batch(40, 3, 8)
+        model.forward_backward(tokens, targets)
+        before = model.flat_gradients.copy()
+        tokens[0] = (tokens[0] + 1) % 40
+        model.forward_backward(tokens, targets)
+        assert np.array_equal(model.flat_gradients, before) == same
+
+
+def test_without_the_sum_of_a_batch_the_loss_falls_less_far():
+    parts = {
+        "sum": CLLM,
+        "last place": lambda config: CLLM(config, embedding=defects.LastOneWins()),
+        "last sequence": defects.LastSequenceWins,
+    }
+    change = {name: trained_on_sayings(build)[0] for name, build in parts.items()}
+    assert change["sum"] < change["last place"] < 0.9 * change["sum"] < change["last sequence"] < 0.0
 
 
 def moved_by_one_step(model, optimizer):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cllm_lib.experiments.fingerprints import described
+from cllm_lib.experiments.fingerprints import fingerprint
 from cllm_lib.text.tasks import AssociativeRecall
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ DIFFERENT = [
 def test_different_values_are_described_differently():
     seen = {}
     for value in DIFFERENT[:-1]:
-        words = json.dumps(described(value))
+        words = json.dumps(fingerprint(value))
         twin = seen.setdefault(words, value)
         assert twin is value or (isinstance(value, float) and repr(twin) == repr(value)), (twin, value)
 
@@ -55,10 +55,10 @@ def test_equal_values_are_described_alike():
         ({"b", "a"}, {"a", "b"}),
         ("ab" * 2, "abab"),
     ]:
-        assert described(one) == described(other)
+        assert fingerprint(one) == fingerprint(other)
 
 
-PROGRAM = "import json, experiments.test_fingerprints as t; print(json.dumps([t.described(v) for v in t.PORTABLE]))"
+PROGRAM = "import json, experiments.test_fingerprints as t; print(json.dumps([t.fingerprint(v) for v in t.PORTABLE]))"
 PORTABLE = [
     {"set", "of", "strings"},
     AssociativeRecall(8),
@@ -75,7 +75,7 @@ def test_another_process_says_the_same(hash_seed):
     printed = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, check=True, capture_output=True, text=True).stdout
     from experiments import test_fingerprints  # under the name it has there
 
-    assert json.loads(printed) == json.loads(json.dumps([described(value) for value in test_fingerprints.PORTABLE]))
+    assert json.loads(printed) == json.loads(json.dumps([fingerprint(value) for value in test_fingerprints.PORTABLE]))
 
 
 def cell(source):
@@ -100,21 +100,21 @@ def rest():
 
 
 def test_of_a_notebook_whatever_the_function_names_is_seen():
-    kept = described(cell(NOTEBOOK).measure)
-    assert described(cell(NOTEBOOK + "\nunused = 3\n").measure) == kept
+    kept = fingerprint(cell(NOTEBOOK).measure)
+    assert fingerprint(cell(NOTEBOOK + "\nunused = 3\n").measure) == kept
     for old, new in (("0.1", "0.2"), ("x + 1", "x + 2"), ("steps=10", "steps=11"), ("return measure", "return 1"), ("[:0]", "[:1]")):
-        assert described(cell(NOTEBOOK.replace(old, new)).measure) != kept, old
+        assert fingerprint(cell(NOTEBOOK.replace(old, new)).measure) != kept, old
 
 
 def test_what_cannot_be_told_apart_is_refused():
     with pytest.raises(ValueError, match="of type object"):
-        described([object()])
+        fingerprint([object()])
     with pytest.raises(ValueError, match="Generator"):
-        described(np.random.default_rng(0))
+        fingerprint(np.random.default_rng(0))
     with pytest.raises(ValueError, match="cannot be told"):
-        described(np.array([object()]))
+        fingerprint(np.array([object()]))
     with pytest.raises(ValueError, match="source of <lambda> cannot be read"):
-        described(eval("lambda: 1", {"__name__": "nowhere"}))
+        fingerprint(eval("lambda: 1", {"__name__": "nowhere"}))
 
 
 def test_dataclasses_are_told_by_their_fields():
@@ -122,4 +122,4 @@ def test_dataclasses_are_told_by_their_fields():
     class Point:
         x: float
 
-    assert described(Point(1.0)) == described(Point(1.0)) != described(Point(2.0))
+    assert fingerprint(Point(1.0)) == fingerprint(Point(1.0)) != fingerprint(Point(2.0))

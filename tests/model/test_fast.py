@@ -1,6 +1,7 @@
 """The quick step against the plain layers, which define the model."""
 
 import copy
+import inspect
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,14 +11,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
-from cllm_lib import CLLM, CLLMConfig
-from cllm_lib.model import fast
-from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention
+from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
+from cllm_lib.model import attention as attention_module
+from cllm_lib.model import fast, layers, transformer
+from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import TransformerLayer
 
 CONFIG = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="learned")
 ROUNDING = {"float64": 1e-12, "float32": 2e-4}
+WITHOUT_A_TWIN = {"embedding_forward", "embedding_backward"}  # the look-up: the plain functions are what runs in both
+NOT_IN_A_STEP = {"gelu_forward", "weights_of", "attention_weights"}  # of the encoder, and for looking
+PLAIN = {
+    name
+    for module in (layers, attention_module)
+    for name, function in inspect.getmembers(module, inspect.isfunction)
+    if function.__module__ == module.__name__ and not name.startswith("_")
+} - NOT_IN_A_STEP
 
 
 class AnotherAttention(CausalSelfAttention):
@@ -65,13 +75,13 @@ def test_loss_and_gradients_are_those_of_the_plain_layers(
     config = CLLMConfig(vocab_size, head * n_heads, n_layers, n_heads, d_ff, 7, dtype, tied, positions)
     quick, plain = pair(config, seed)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fast, "QUERIES", queries)  # one stretch, or several, the last of them shorter
+        patch.setattr(fast, "QUERIES", queries)  # one query block, or several, the last of them shorter
         for batch, time in batches:  # other shapes, and what the last step left behind
             assert_same_step(quick, plain, *random_batch(vocab_size, batch, time, seed))
 
 
 @pytest.mark.parametrize("positions", ["none", "rotary", "distance_bias"])
-def test_a_sequence_longer_than_a_stretch_of_queries(positions):
+def test_a_sequence_longer_than_a_query_block(positions):
     config = CLLMConfig(11, d_model=12, n_layers=1, n_heads=3, d_ff=10, seq_len=2 * fast.QUERIES + 5, positions=positions)
     assert_same_step(*pair(config, 0), *random_batch(11, 2, config.seq_len))
 
@@ -114,6 +124,106 @@ def test_whatever_stood_in_the_gradients_is_overwritten(tied, positions):
         model.flat_gradients[:] = value
         model.forward_backward(tokens, targets)
         np.testing.assert_array_equal(model.flat_gradients, expected)
+
+
+def broken(patch, names):
+    """Make plain functions raise, wherever the model finds them."""
+
+    def raising(name):
+        def function(*arguments, **named):
+            raise RuntimeError(f"{name} was called")
+
+        return function
+
+    for name in names:
+        for module in (layers, attention_module, transformer):
+            if hasattr(module, name):
+                patch.setattr(module, name, raising(name))
+
+
+def test_training_runs_the_twins_and_no_plain_function_but_the_look_up(monkeypatch):
+    corpus = load_corpus("sayings")
+    config = CLLMConfig(len(corpus.vocabulary), d_model=12, n_layers=2, n_heads=3, d_ff=10)
+    expected = Trainer(CLLM(config), corpus).fit(epochs=1).losses
+    broken(monkeypatch, PLAIN - WITHOUT_A_TWIN)
+    assert Trainer(CLLM(config), corpus).fit(epochs=1).losses == expected
+    with pytest.raises(RuntimeError, match="_forward was called"):
+        Trainer(CLLM(config, fast=False), corpus).fit(epochs=1)
+
+
+@pytest.mark.parametrize("name", sorted(PLAIN))
+def test_without_the_twins_each_plain_function_is_what_runs(name, monkeypatch):
+    broken(monkeypatch, [name])
+    with pytest.raises(RuntimeError, match=f"{name} was called"):
+        CLLM(CONFIG, fast=False).forward_backward(*random_batch(11, 2, 7))
+    if name in WITHOUT_A_TWIN:
+        with pytest.raises(RuntimeError, match=f"{name} was called"):
+            CLLM(CONFIG).forward_backward(*random_batch(11, 2, 7))
+    else:
+        CLLM(CONFIG).forward_backward(*random_batch(11, 2, 7))
+
+
+@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
+@pytest.mark.parametrize("positions", ["none", "learned", "rotary", "distance_bias"])
+def test_with_and_without_the_twins_loss_and_gradients_are_the_same(positions, tied):
+    config = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, tie_embeddings=tied, positions=positions)
+    quick, plain = (spread_out(CLLM(config, seed=2, fast=fast)) for fast in (True, False))
+    assert_same_step(quick, plain, *random_batch(11, 3, 7))
+    assert plain._stack is None
+    assert quick._stack is not None
+
+
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.copy, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model)), lambda model: model.with_parameters(model.flat_parameters)],
+    ids=["copy", "deepcopy", "pickle", "with_parameters"],
+)
+def test_a_copy_of_a_plain_model_is_plain(duplicate, monkeypatch):
+    model = duplicate(CLLM(CONFIG, fast=False))
+    broken(monkeypatch, ["attention_backward"])
+    with pytest.raises(RuntimeError, match="attention_backward was called"):
+        model.forward_backward(*random_batch(11, 2, 7))
+
+
+def test_the_switch_is_given_by_name_only():
+    with pytest.raises(TypeError, match="positional"):
+        CLLM(CONFIG, 0, "scaled_normal", None, None, None, False)
+
+
+@pytest.mark.parametrize("kind", [CausalSelfAttention, RotarySelfAttention, DistanceBiasAttention])
+def test_a_subclass_inherits_no_twin_and_may_name_its_own(kind):
+    def forward(self, x, parameters, config):
+        return kind.forward(self, 2.0 * x, parameters, config)
+
+    other = type("Other", (kind,), {"forward": forward})
+    own = type("Own", (kind,), {"fast_twin": lambda self: kind().fast_twin()})
+    assert fast.twin_of(kind()) is not None
+    assert fast.twin_of(TransformerLayer(kind())) is not None
+    assert fast.twin_of(other()) is None
+    assert fast.twin_of(TransformerLayer(other())) is None
+    assert fast.twin_of(type("OtherLayer", (TransformerLayer,), {})(kind())) is None
+    config, batch = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7), random_batch(11, 2, 7)
+    sound, doubled, named = (CLLM(config, attention=part()) for part in (kind, other, own))
+    for model in (sound, doubled, named):
+        spread_out(model)
+    assert abs(doubled.forward_backward(*batch) - sound.forward_backward(*batch)) > 1e-3
+    assert named.forward_backward(*batch) == sound.forward_backward(*batch)
+    assert [model._stack is None for model in (sound, doubled, named)] == [False, True, False]
+    assert not named.is_sound  # a cache knows nothing of it
+
+
+@pytest.mark.parametrize("part", [object(), type("Slots", (), {"__slots__": (), "fast_twin": lambda self: None})()], ids=["none", "slots"])
+def test_a_part_without_a_twin_has_none(part):
+    assert fast.twin_of(part) is None
+
+
+def test_a_part_that_is_exchanged_after_a_step_is_what_the_next_step_runs():
+    config, batch = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7), random_batch(11, 2, 7)
+    model = spread_out(CLLM(config))
+    before = model.forward_backward(*batch)
+    model.layer.attention = RotarySelfAttention()
+    expected = spread_out(CLLM(config, attention=RotarySelfAttention())).forward_backward(*batch)
+    assert model.forward_backward(*batch) == expected != before
 
 
 def test_only_the_sound_parts_themselves_are_computed_the_quick_way():

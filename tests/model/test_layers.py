@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from scipy.stats import norm
 
 from cllm_lib.model import layers
 
@@ -87,6 +88,21 @@ def test_feed_forward(batch, time, width, inner, seed):
         return anp.dot(anp.tanh(anp.dot(x, w1) + b1), w2) + b2
 
     _check(layers.feed_forward_forward, layers.feed_forward_backward, reference, arrays, generator)
+
+
+@pytest.mark.parametrize(("dtype", "apart"), [("float32", 5e-7), ("float64", 1e-15)])
+def test_gelu_is_x_times_the_normal_distribution(dtype, apart):
+    x = np.concatenate([np.linspace(-12, 12, 20_001), [0.0, -0.0, 1e-20, -100.0, 3e4]]).astype(dtype)
+    expected = x.astype(np.float64) * norm.cdf(x.astype(np.float64))
+    np.testing.assert_allclose(layers.gelu_forward(x), expected, rtol=2e-7 if dtype == "float32" else 1e-12, atol=apart)
+    assert layers.gelu_forward(x).dtype == x.dtype
+    assert layers.gelu_forward(x[:20_000].reshape(2, 100, 100)[:, ::2]).shape == (2, 50, 100)
+
+
+def test_gelu_leaves_its_input_alone():
+    x = np.ones((3, 4), np.float32)
+    layers.gelu_forward(x)
+    assert (x == 1).all()
 
 
 @given(

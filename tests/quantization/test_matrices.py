@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllm_lib.lattice.reduction import babai_nearest_plane, is_lll_reduced, is_unimodular
+from cllm_lib.lattice.integers import is_unimodular
+from cllm_lib.lattice.lll import is_lll_reduced
+from cllm_lib.lattice.search import babai_nearest_plane
 from cllm_lib.quantization import matrices as quantization
 from cllm_lib.quantization.matrices import (
     babai_quantize,

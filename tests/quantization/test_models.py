@@ -332,7 +332,7 @@ def test_an_encoders_matrices_are_calibrated_on_what_they_are_given(encoder):
     found = encoder_hessians(encoder, SENTENCES, damping=0)
     assert set(found) == set(encoder.matrices) != set()
     expected = {}
-    encoder.watch(SENTENCES, lambda name, x: expected.setdefault(name, []).append(x))
+    encoder.run_with_hook(SENTENCES, lambda name, x: expected.setdefault(name, []).append(x))
     for name, parts in expected.items():
         rows = np.concatenate(parts).astype(np.float64)
         np.testing.assert_allclose(found[name], rows.T @ rows / len(rows), rtol=1e-6, atol=1e-9, err_msg=name)

@@ -430,6 +430,10 @@ BAD = {
     "another program's file with words": (lambda data: save({"a": np.ones(3)}, {"format": "pt"}), "of another program"),
     "a description that is no JSON": (lambda data: save({"a": np.ones(3)}, {"cllm": "{"}), "damaged description"),
     "a description that is a number": (lambda data: save({"a": np.ones(3)}, {"cllm": "3"}), "does not say its format"),
+    "a description with a number of 5,000 digits": (
+        lambda data: save({"a": np.ones(3)}, {"cllm": f'{{"format": {"1" * 5_000}}}'}),
+        "damaged description",
+    ),
     "a newer format": (put("format", 2), "has format 2, this library reads format 1"),
     "a flipped bit in the first array": (flipped(-1), "checksum"),
     "a flipped bit in the last array": (flipped(-5000), "checksum|contradicts|no checkpoint"),

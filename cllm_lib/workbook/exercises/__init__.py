@@ -4,56 +4,12 @@ A check never stops the notebook. It prints one line, and returns the reader's a
 reference where it does not (yet), so that everything below runs either way.
 """
 
-import importlib
+from cllm_lib.faces import face
 
-from cllm_lib.workbook.exercises.machinery import NotAttempted, NotYet, answer_name, is_open
-
-CHAPTERS = ("00", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "12")
-
-
-def exercises_of(chapter):
-    """All exercises of a chapter, by number. Raises ValueError, naming the chapters, if there is none of that name."""
-    if chapter not in CHAPTERS:
-        raise ValueError(f"no chapter {chapter!r} has exercises: there are {', '.join(CHAPTERS)}")
-    return importlib.import_module(f"{__name__}.chapter_{chapter}").EXERCISES
-
-
-def check(number, answer):
-    """Look at an answer, say one thing about it, and return what the notebook goes on with.
-
-    Parameters
-    ----------
-    number : str
-        Such as "01.3": chapter, full stop, exercise.
-    answer : object
-        What the reader wrote; `...` means not attempted.
-
-    Returns
-    -------
-    object
-        `answer` if it is right, the reference otherwise (and where only one answer can be right).
-
-    Raises
-    ------
-    ValueError
-        If there is no exercise of that number.
-    """
-    chapter = exercises_of(str(number).partition(".")[0])
-    if number not in chapter:
-        raise ValueError(f"no exercise {number!r}: this chapter has {', '.join(chapter)}")
-    exercise = chapter[number]
-    try:
-        if is_open(answer):
-            raise NotAttempted
-        comment = exercise.examine(answer)
-    except NotAttempted:
-        goes_on = "without it" if exercise.reference is None else "with the reference"
-        print(f"{number} not attempted yet: the notebook goes on {goes_on}.")
-    except NotYet as reason:
-        print(f"{number} not yet: {reason}")
-    except Exception as error:  # an answer nobody thought of must not end in a traceback from in here
-        print(f"{number} not yet: the check cannot make sense of this answer ({type(error).__name__}: {error}).")
-    else:
-        print(f"{number} passed. {comment or f'From here on the notebook uses your {answer_name(answer)}.'}")
-        return exercise.reference if exercise.only_one else answer
-    return exercise.reference
+__getattr__, __dir__, __all__ = face(
+    __name__,
+    {
+        "checking": "CHAPTERS check exercises_of",
+        "machinery": "Exercise NotAttempted NotYet",
+    },
+)

@@ -5,8 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from cllm_lib import defects
-from cllm_lib.model.transformer import CLLM
+from cllm_lib.casebook.patients import ATTENTION_FAULTS
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
 
 # 02.1
@@ -281,14 +280,6 @@ def examine_reach(answer):
 
 
 # 02.6
-DIAGNOSIS = {"A": "head stride", "B": "exponential", "C": "no residual", "D": "no mask", "E": "blocks"}
-_EXHIBITS = {
-    "no mask": "no causal mask",
-    "head stride": "head stride",
-    "blocks": "projection by blocks",
-    "no residual": "no residual",
-    "exponential": "home-made exponential",
-}
 _WOULD_SHOW = {
     "no mask": "its outputs would depend on later words: instrument 1.",
     "head stride": "position 8 would depend on the first few words and itself, and on none between: instrument 1.",
@@ -298,24 +289,9 @@ _WOULD_SHOW = {
 }
 
 
-def patients(config, seed=0):
-    """Five models with one fault each, and a sound one, S: what exercise 02.6 is about.
-
-    Parameters
-    ----------
-    config : CLLMConfig
-    seed : int
-
-    Returns
-    -------
-    dict of str to CLLM
-    """
-    return {letter: defects.ALL[_EXHIBITS[fault]].patient(config, seed) for letter, fault in DIAGNOSIS.items()} | {"S": CLLM(config, seed)}
-
-
 def examine_diagnosis(answer):
     """One name for each letter; a wrong one is told what that fault would have shown."""
-    faults_by_letter(answer, DIAGNOSIS, _WOULD_SHOW)
+    faults_by_letter(answer, ATTENTION_FAULTS, _WOULD_SHOW)
     return "Five faults, each found by a measurement that was not the loss."
 
 
@@ -343,5 +319,5 @@ EXERCISES = {
     "02.3": Exercise(attention_weights, examine_attention_weights),
     "02.4": Exercise(split_heads, examine_split_heads),
     "02.5": Exercise(reach, examine_reach),
-    "02.6": Exercise(DIAGNOSIS, examine_diagnosis, only_one=True),
+    "02.6": Exercise(ATTENTION_FAULTS, examine_diagnosis, only_one=True),
 }

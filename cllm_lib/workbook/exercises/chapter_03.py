@@ -7,10 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from cllm_lib import defects
+from cllm_lib.casebook.patients import GRADIENT_FAULTS
 from cllm_lib.model.layers import softmax
 from cllm_lib.model.layers import softmax_backward as softmax_backward_of_the_model
-from cllm_lib.model.transformer import CLLM
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, close, matches, number, shown
 
 GRADIENT_SHAPE = "a gradient has the shape of what it belongs to."
@@ -189,13 +188,7 @@ def examine_gradient_error(answer):
     if value > 1e-7:
         raise NotYet(f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7. Is the same dy used on both sides?")
     _caught(error(_Cubes(spoil=lambda g: 2 * g)), "a gradient twice too large")
-    for scale, spoil in ((1e-7, lambda g: 2 * g), (1e7, lambda g: g)):
-        value = error(_Cubes(scale, spoil))
-        if (spoil(1) == 2 and value < 1e-2) or (spoil(1) == 1 and value > 1e-6):
-            raise NotYet(
-                f"the same function times {scale:.0e} {'with a gradient twice too large' if spoil(1) == 2 else 'with its right gradient'} "
-                f"gets {value:.0e}. An absolute difference depends on the scale: divide by the largest gradient."
-            )
+    _examine_scales(error)
 
     def one_wrong(gradient):
         gradient = gradient.copy()
@@ -220,6 +213,16 @@ def examine_gradient_error(answer):
         "a softmax backward that returns zeros",
     )
     _examine_edges(answer, error)
+
+
+def _examine_scales(error):
+    for scale, spoil in ((1e-7, lambda g: 2 * g), (1e7, lambda g: g)):
+        value = error(_Cubes(scale, spoil))
+        if (spoil(1) == 2 and value < 1e-2) or (spoil(1) == 1 and value > 1e-6):
+            raise NotYet(
+                f"the same function times {scale:.0e} {'with a gradient twice too large' if spoil(1) == 2 else 'with its right gradient'} "
+                f"gets {value:.0e}. An absolute difference depends on the scale: divide by the largest gradient."
+            )
 
 
 def _caught(value, what):
@@ -351,13 +354,6 @@ def _attend_by_loops(query, key, value):
     return output, weights
 
 
-VERDICTS = {"P": "LayerNorm", "Q": "embedding", "R": "outer product", "T": "missing"}
-_EXHIBITS = {
-    "LayerNorm": "LayerNorm from the wrong tensor",
-    "embedding": "lost embedding gradient",
-    "outer product": "outer-product backward",
-    "missing": "missing attention gradient",
-}
 _CLUES = {
     "P": "P goes wrong at the very first step back, LayerNorm of the upper layer, where no attention has been met yet.",
     "Q": "Q is right everywhere except at one place, and that place is reached last.",
@@ -366,30 +362,15 @@ _CLUES = {
 }
 
 
-def patients(config, seed=0):
-    """Four models with one fault each, and a sound one, S: what exercise 03.6 is about.
-
-    Parameters
-    ----------
-    config : CLLMConfig
-    seed : int
-
-    Returns
-    -------
-    dict of str to CLLM
-    """
-    return {letter: defects.ALL[_EXHIBITS[fault]].patient(config, seed) for letter, fault in VERDICTS.items()} | {"S": CLLM(config, seed)}
-
-
 def examine_verdicts(answer):
     """One of four words for each letter."""
-    given = by_letter(answer, VERDICTS, "a dictionary was asked for, one of the four words for each of P, Q, R and T.")
-    known = {word.lower(): word for word in _EXHIBITS}
-    for letter in VERDICTS:
+    given = by_letter(answer, GRADIENT_FAULTS, "a dictionary was asked for, one of the four words for each of P, Q, R and T.")
+    known = {word.lower(): word for word in GRADIENT_FAULTS.values()}
+    for letter in GRADIENT_FAULTS:
         word = known.get(str(given[letter]).strip().lower())
         if word is None:
-            raise NotYet(f"{letter} is {given[letter]!r}; write one of {', '.join(map(repr, _EXHIBITS))}.")
-        if word != VERDICTS[letter]:
+            raise NotYet(f"{letter} is {given[letter]!r}; write one of {', '.join(map(repr, GRADIENT_FAULTS.values()))}.")
+        if word != GRADIENT_FAULTS[letter]:
             raise NotYet(f"{letter} is not {word!r}. Look again: {_CLUES[letter]}")
     return "Four patients, four faults, told apart by where the gradient first goes wrong and how."
 
@@ -427,5 +408,5 @@ EXERCISES = {
     "03.3": Exercise(softmax_backward, examine_softmax_backward),
     "03.4": Exercise(gradient_error, examine_gradient_error),
     "03.5": Exercise(scaled_dot_product_backward, examine_scaled_dot_product_backward),
-    "03.6": Exercise(VERDICTS, examine_verdicts, only_one=True),
+    "03.6": Exercise(GRADIENT_FAULTS, examine_verdicts, only_one=True),
 }

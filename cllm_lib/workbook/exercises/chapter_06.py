@@ -4,14 +4,11 @@ import math
 
 import numpy as np
 
-from cllm_lib import defects
-from cllm_lib.text.corpora import load_corpus
+from cllm_lib.casebook.patients import TEXT_FAULTS
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
+from cllm_lib.workbook.scores import EPOCHS
 
 # 06.1
-EPOCHS = (1, 10, 30)
-PROMISED = {1: 7.5, 10: 5.0}  # documents 000 to 002, for their own fix
-NEAR = 0.5  # nats: a factor of 1.6 in the number of words one hesitates between
 
 
 def examine_numbers(answer):
@@ -27,38 +24,6 @@ def examine_numbers(answer):
         if value > 20:
             raise NotYet(f"{shown(value)} is more than twice ln 10,000 = 9.21, the loss of who knows nothing. Losses, in nats, please.")
     return "Noted, before the run. The score stands below it."
-
-
-def score(numbers, losses):
-    """Say how near three numbers came that were written down before the run; without them the documents' are scored.
-
-    Parameters
-    ----------
-    numbers : sequence of 3 float, dict of 3, or None
-        What exercise 06.1 returned.
-    losses : sequence of float
-        Mean loss of each epoch.
-    """
-    measured = {epoch: losses[epoch - 1] for epoch in EPOCHS}
-    if numbers is None:
-        print("No numbers were written down, which is fine. The documents' own, made before any run, were these:")
-        told, who = PROMISED, "promised"
-    else:
-        values = numbers.values() if isinstance(numbers, dict) else numbers
-        told, who = dict(zip(EPOCHS, map(float, values), strict=True)), "you"
-    for epoch, value in told.items():
-        print(f"epoch {epoch:2}: {who} {value:.2f}, measured {measured[epoch]:.2f}: off by {abs(value - measured[epoch]):.2f}")
-    if numbers is not None:
-        print(verdict(told, measured))
-
-
-def verdict(told, measured):
-    """One kind sentence."""
-    near = sum(abs(told[epoch] - measured[epoch]) <= NEAR for epoch in EPOCHS)
-    better = sum(abs(told[epoch] - measured[epoch]) < abs(PROMISED[epoch] - measured[epoch]) for epoch in PROMISED)
-    against = ("the documents were nearer at epochs 1 and 10", "you and the documents share epochs 1 and 10, one each")
-    beside = f"you were nearer than the documents at both of theirs{'' if near else ', and a picture to correct is worth having'}"
-    return f"Within {NEAR} at {near} of 3; {(*against, beside)[better]}."
 
 
 # 06.2
@@ -212,7 +177,6 @@ def _seen_slips(train, held_out, n, places, seen_at):
 
 
 # 06.4
-DIAGNOSIS = {"A": "own word", "B": "one file", "C": "leak", "D": "shared ids", "E": "sorted"}
 _WOULD_SHOW = {
     "own word": "its training loss would fall far below the bigram entropy, to next to 0, and each target would be its own input.",
     "sorted": "its inputs would rise from left to right, and hardly a target would be the next input.",
@@ -220,34 +184,11 @@ _WOULD_SHOW = {
     "one file": "it would have fewer words in all than the two files together.",
     "leak": "all runs of four held-out words would stand in its training text.",
 }
-_FILES = ["sayings", "prose"]
-
-
-def patients(validation_fraction=0.15):
-    """Five spoilt texts, and the sound one, S: what exercise 06.4 is about.
-
-    Parameters
-    ----------
-    validation_fraction : float
-
-    Returns
-    -------
-    dict of str to Corpus
-    """
-    sound = load_corpus(_FILES, validation_fraction=validation_fraction)
-    spoilt = {
-        "own word": defects.TargetIsTheWordItself(sound),
-        "sorted": defects.SortedByLocality(sound),
-        "shared ids": defects.shared_ids(sound),
-        "one file": defects.last_file_only(_FILES, validation_fraction=validation_fraction),
-        "leak": defects.TrainedOnTheHeldOut(sound),
-    }
-    return {letter: spoilt[fault] for letter, fault in DIAGNOSIS.items()} | {"S": sound}
 
 
 def examine_diagnosis(answer):
     """One name for each letter; a wrong one is told what that fault would have shown."""
-    faults_by_letter(answer, DIAGNOSIS, _WOULD_SHOW)
+    faults_by_letter(answer, TEXT_FAULTS, _WOULD_SHOW)
     return "Five faults, none of them in the model, each found by counting."
 
 
@@ -384,7 +325,7 @@ EXERCISES = {
     "06.1": Exercise(None, examine_numbers),
     "06.2": Exercise(inputs_and_targets, examine_inputs_and_targets),
     "06.3": Exercise(seen_before, examine_seen_before),
-    "06.4": Exercise(DIAGNOSIS, examine_diagnosis, only_one=True),
+    "06.4": Exercise(TEXT_FAULTS, examine_diagnosis, only_one=True),
     "06.5": Exercise(keep_best, examine_keep_best),
     "06.6": Exercise(attend_one, examine_attend_one),
 }

@@ -6,8 +6,12 @@ from fractions import Fraction
 
 import numpy as np
 
+from cllm_lib.casebook.patients import QUANTIZER_FAULTS
 from cllm_lib.experiments.intervals import paired_difference
-from cllm_lib.lattice.reduction import gram_schmidt, is_unimodular, lll_reduce
+from cllm_lib.lattice.integers import is_unimodular
+from cllm_lib.lattice.knapsacks import knapsack
+from cllm_lib.lattice.lll import lll_reduce
+from cllm_lib.lattice.orthogonalization import gram_schmidt
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
@@ -227,22 +231,6 @@ def break_knapsack(weights, total):
     return [0] * n
 
 
-def knapsack(n, bits, seed):
-    """Weights of so many bits, and the sum of some of them.
-
-    Returns
-    -------
-    weights : list of int
-    total : int
-    chosen : list of int
-        0 or 1 for each weight.
-    """
-    generator = np.random.default_rng(seed)
-    weights = [int(w) for w in generator.integers(2 ** (bits - 1), 2**bits, n)]
-    chosen = [int(c) for c in generator.permutation(np.arange(n, dtype=np.int64) % 2)]
-    return weights, sum(w for w, c in zip(weights, chosen, strict=True) if c), chosen
-
-
 _KNAPSACKS = ((4, 16, 1), (8, 24, 2), (14, 40, 3), (18, 60, 0))  # the last is the one that the page goes on with
 
 
@@ -355,7 +343,6 @@ def examine_nearest_plane(answer):
 
 # Find the bug
 
-FAULTS = {"A": "wrong sign", "B": "forgets the error", "C": "rounds down"}
 _WOULD_SHOW = {
     "forgets the error": "it would do what rounding does, 1.00 on all inputs.",
     "wrong sign": "it would be right where inputs have nothing in common, and worse than rounding where they have.",
@@ -364,24 +351,9 @@ _WOULD_SHOW = {
 }
 
 
-def suspect(letter):
-    """One of three faulty quantisers: a function of weights, hessian and scales, as `gptq_by_hand` is, that returns integers."""
-    share, rounding = {"A": (-1.0, np.rint), "B": (0.0, np.rint), "C": (1.0, np.floor)}[letter]
-
-    def quantise(weights, hessian, scales):
-        left, integers = weights.copy(), np.empty(weights.shape, dtype=np.int64)
-        for j in range(weights.shape[1]):
-            integers[:, j] = rounding(left[:, j] / scales[:, 0])
-            error, rest = left[:, j] - scales[:, 0] * integers[:, j], slice(j + 1, None)
-            left[:, rest] += share * np.outer(error, np.linalg.solve(hessian[rest, rest], hessian[rest, j]))
-        return integers
-
-    return quantise
-
-
 def examine_faults(answer):
     """One fault a letter."""
-    faults_by_letter(answer, FAULTS, _WOULD_SHOW)
+    faults_by_letter(answer, QUANTIZER_FAULTS, _WOULD_SHOW)
     return "All three were told by one number, the layer error, on two kinds of inputs."
 
 
@@ -494,6 +466,6 @@ EXERCISES = {
     "09.2": Exercise(lll_step, examine_lll_step),
     "09.3": Exercise(break_knapsack, examine_break_knapsack),
     "09.4": Exercise(nearest_plane, examine_nearest_plane),
-    "09.5": Exercise(FAULTS, examine_faults, only_one=True),
+    "09.5": Exercise(QUANTIZER_FAULTS, examine_faults, only_one=True),
     "09.6": Exercise(fewest_bits, examine_fewest_bits),
 }

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from cllm_lib.casebook.encoders import ENCODER_FAULTS
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, faults_by_letter, is_open, matches, shown
 
 PAIRS = {
@@ -228,7 +229,6 @@ def _say_which(found, expected, known, what, otherwise):
 
 # Four encoders, each with one fault
 
-FAULTS = {"A": "no positions", "B": "norm first", "C": "causal mask", "D": "mean over padding"}
 _WOULD_SHOW = {
     "no positions": "the two sentences of the same words would be exactly alike, 1.000.",
     "norm first": "nothing but the rows themselves would be wrong, and they would be far from the right ones in any company.",
@@ -237,59 +237,11 @@ _WOULD_SHOW = {
 }
 
 
-def suspect(letter, encoder, sentences):
-    """What one of four faulty encoders makes of sentences that go through together.
-
-    Parameters
-    ----------
-    letter : {"A", "B", "C", "D"}
-    encoder : Encoder
-        The right one, whose parameters all four have.
-    sentences : list of str
-
-    Returns
-    -------
-    hidden : ndarray, shape (B, T, D)
-    rows : ndarray, shape (B, D)
-        Of length 1.
-
-    Raises
-    ------
-    ValueError
-        If there is no suspect of that letter.
-    """
-    from cllm_lib.checks import one_of
-    from cllm_lib.model.attention import attention_forward, causal_mask, scaled_dot_product_forward
-    from cllm_lib.pretrained.encoder import side_by_side, unit_rows
-
-    fault, parts = one_of(letter, FAULTS, "suspect"), encoder.parts
-    tokens, is_token = side_by_side(encoder.tokens(sentences))
-    mask = is_token[:, None, None, :]
-    if fault == "causal mask":
-        mask = mask & causal_mask(tokens.shape[1])
-    attend = partial(scaled_dot_product_forward, mask=mask)
-
-    def attention(x, parameters):
-        return attention_forward(x, parameters, encoder.config.n_heads, attend)[0]
-
-    x = parts["embedding"][tokens] + parts["token_types"]["table"][0]
-    if fault != "no positions":
-        x = x + parts["positions"]["table"][: tokens.shape[1]]
-    x = _norm(x, parts["embedding_norm"])
-    for layer in parts["layers"].values():
-        if fault == "norm first":
-            x = x + attention(_norm(x, layer["attention_norm"]), layer["attention"])
-            x = x + _feed(_norm(x, layer["feed_forward_norm"]), layer["feed_forward"])
-        else:
-            x = encoder_layer(x, layer, attention)
-    return x, unit_rows(x.mean(axis=1) if fault == "mean over padding" else mean_of_words(x, is_token))
-
-
 def examine_suspects(answer):
     """One fault a letter."""
     if is_open(answer):
         raise NotYet("still open.")
-    faults_by_letter(answer, FAULTS, _WOULD_SHOW)
+    faults_by_letter(answer, ENCODER_FAULTS, _WOULD_SHOW)
     return "Each fault has a sign of its own, and none of them is a crash."
 
 
@@ -298,5 +250,5 @@ EXERCISES = {
     "12.2": Exercise(gelu, examine_gelu),
     "12.3": Exercise(encoder_layer, examine_encoder_layer),
     "12.4": Exercise(mean_of_words, examine_mean_of_words),
-    "12.5": Exercise(FAULTS, examine_suspects, only_one=True),
+    "12.5": Exercise(ENCODER_FAULTS, examine_suspects, only_one=True),
 }

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cllm_lib.workbook.figures.training import BLUE, GREY, LINE_STYLES, VERMILION, new_axes, several_axes
+from cllm_lib.workbook.figures.style import BLUE, GREY, LINE_STYLES, VERMILION, new_axes, several_axes
 from cllm_lib.workbook.widgets.encodings import SPEEDS, TABLES, angle, turned_pair
 
 

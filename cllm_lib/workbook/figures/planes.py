@@ -22,7 +22,7 @@ from cllm_lib.lattice.spirals import (
     vogel_coordinates,
 )
 from cllm_lib.text.corpora import load_corpus
-from cllm_lib.workbook.figures.training import BLACK, BLUE, GREY, SKY, VERMILION, new_axes, several_axes
+from cllm_lib.workbook.figures.style import BLACK, BLUE, GREY, SKY, VERMILION, new_axes, several_axes
 
 LARGEST_LIMIT = 4_000_000  # numbers in a picture: beyond, a picture takes seconds and hundreds of megabytes
 MOST_RESIDUES = 24
@@ -206,7 +206,7 @@ def number_plane(curve, limit=10_000, colour="prime", marked=None, title=None, *
     Returns
     -------
     matplotlib.axes.Axes
-        What is printed below it, by :func:`~cllm_lib.workbook.figures.training.show`, is how many numbers there are of each kind.
+        What is printed below it, by :func:`~cllm_lib.workbook.figures.style.show`, is how many numbers there are of each kind.
 
     Raises
     ------

@@ -6,8 +6,8 @@ import math
 import numpy as np
 from matplotlib.colors import ListedColormap
 
-from cllm_lib.lattice.reduction import gauss_steps
-from cllm_lib.workbook.figures.training import BLUE, GREY, LINE_STYLES, VERMILION, draw_lines, new_axes, several_axes
+from cllm_lib.lattice.gauss import gauss_steps
+from cllm_lib.workbook.figures.style import BLUE, GREY, LINE_STYLES, VERMILION, draw_lines, new_axes, several_axes
 from cllm_lib.workbook.widgets.reduction import between, lattice_points
 
 

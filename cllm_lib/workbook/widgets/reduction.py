@@ -6,7 +6,8 @@ import ipywidgets
 import numpy as np
 
 from cllm_lib.checks import one_of
-from cllm_lib.lattice.reduction import gauss_steps, lll_steps
+from cllm_lib.lattice.gauss import gauss_steps
+from cllm_lib.lattice.lll import lll_steps
 from cllm_lib.workbook.widgets.controls import button, choice, pick
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 

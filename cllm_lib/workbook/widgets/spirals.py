@@ -237,12 +237,12 @@ class SpiralExplorer(ipywidgets.VBox):
 
     def _redraw(self):
         inside = self.plane.inside(self.window)
-        words = described(self.plane, self.window, inside)
+        words = description_of(self.plane, self.window, inside)
         self.sentence.value = f'<p role="status" style="max-width:720px">{legend_html(self.plane.colouring, inside)}{escape(words)}</p>'
         self.picture.value = window_svg(self.plane, self.window, inside, self.number.value, words)
 
 
-def described(plane, window, inside):
+def description_of(plane, window, inside):
     """What a window shows, in words and numbers."""
     left, bottom, width = window
     return (

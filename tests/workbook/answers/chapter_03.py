@@ -5,8 +5,9 @@ import math
 import numpy as np
 from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
+from cllm_lib.casebook.patients import GRADIENT_FAULTS as VERDICTS
 from cllm_lib.model.layers import softmax_backward
-from cllm_lib.workbook.exercises.chapter_03 import VERDICTS, gradient_error, scaled_dot_product_backward
+from cllm_lib.workbook.exercises.chapter_03 import gradient_error, scaled_dot_product_backward
 
 
 def neuron(dx=None, dw=None, dh=None):

@@ -7,7 +7,10 @@ from fractions import Fraction
 import numpy as np
 from workbook.answers.common import raises, returns
 
-from cllm_lib.lattice.reduction import babai_nearest_plane, gauss_reduce, gram_schmidt, lll_reduce
+from cllm_lib.lattice.gauss import gauss_reduce
+from cllm_lib.lattice.lll import lll_reduce
+from cllm_lib.lattice.orthogonalization import gram_schmidt
+from cllm_lib.lattice.search import babai_nearest_plane
 
 
 def broken(shape):

@@ -3,6 +3,7 @@ import pytest
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, defects
+from cllm_lib.workbook import figures
 from cllm_lib.workbook.figures.computation import gradients_of, record
 
 
@@ -33,3 +34,15 @@ def test_another_part_is_refused():
     model = spread_out(CLLM(CLLMConfig(11, d_model=6, n_layers=1, n_heads=2, d_ff=10), attention=defects.NoCausalMask()))
     with pytest.raises(ValueError, match="sound parts"):
         record(model, *random_batch(11, 2, 5))
+
+
+@pytest.mark.parametrize(("batch", "time", "width", "inner", "words"), [(2, 5, 8, 16, 10), (3, 4, 6, 7, 11)])
+def test_computation_graph_shows_the_shapes_of_the_run(batch, time, width, inner, words):
+    model = CLLM(CLLMConfig(words, d_model=width, n_layers=1, n_heads=2, d_ff=inner, seq_len=time))
+    tokens = np.random.default_rng(0).integers(words, size=(batch, time))
+    texts = [text.get_text() for text in figures.computation_graph(model, tokens, tokens).texts]
+    assert f"look up\n{batch}×{time}×{width}\nE {words}×{width}" in texts
+    assert f"expand\n{batch}×{time}×{inner}\nW {width}×{inner}\nb {inner}" in texts
+    assert f"d expand\n{batch}×{time}×{inner}\nd W {width}×{inner}\nd b {inner}" in texts
+    assert f"d look up\n{batch}×{time}×{width}\nd E {words}×{width}\nsum of 4" in texts  # query, key, value, residual
+    assert "loss\n1 number" in texts

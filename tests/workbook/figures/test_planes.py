@@ -7,8 +7,8 @@ from matplotlib.colors import to_rgb
 
 from cllm_lib.lattice.locality import quadratic_values
 from cllm_lib.lattice.spirals import ulam_coordinates, ulam_index
+from cllm_lib.workbook import figures
 from cllm_lib.workbook.figures import planes as pictures
-from cllm_lib.workbook.figures import training as figures
 
 every_curve = pytest.mark.parametrize("curve", pictures.CURVES)
 

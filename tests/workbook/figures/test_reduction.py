@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from cllm_lib.experiments.intervals import Interval
-from cllm_lib.lattice.reduction import gauss_reduce
+from cllm_lib.lattice.gauss import gauss_reduce
+from cllm_lib.workbook import figures
 from cllm_lib.workbook.figures import reduction as reduction_figures
-from cllm_lib.workbook.figures import training as figures
 from cllm_lib.workbook.widgets.reduction import steps_of
 
 

@@ -3,7 +3,7 @@ import pytest
 
 from cllm_lib.claims import Effect, Row
 from cllm_lib.experiments.intervals import Interval
-from cllm_lib.workbook.figures import training as figures
+from cllm_lib.workbook import figures
 from cllm_lib.workbook.figures import uncertainty as evidence_figures
 
 

@@ -10,8 +10,8 @@ from matplotlib.image import imread
 from oracles import reference_row
 
 from cllm_lib.experiments.intervals import Interval
+from cllm_lib.workbook import figures
 from cllm_lib.workbook.figures import encodings as position_figures
-from cllm_lib.workbook.figures import training as figures
 from cllm_lib.workbook.widgets import position_viewer, rotation_viewer
 from cllm_lib.workbook.widgets.encodings import LENGTHS, SPEEDS, TABLES, WIDTHS, alike
 

@@ -7,7 +7,7 @@ from oracles import random_batch, reference_gradients, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, defects
 from cllm_lib.instruments.gradient_check import angle_between
-from cllm_lib.workbook.figures import training as figures
+from cllm_lib.workbook import figures
 from cllm_lib.workbook.widgets import GradientInspector
 
 TOKENS, TARGETS = random_batch(11, 2, 5)

@@ -6,7 +6,7 @@ import pytest
 
 from cllm_lib.training.optimizers import SGD, Adam, Momentum, RMSProp
 from cllm_lib.training.ravine import ravine_loss, ravine_path
-from cllm_lib.workbook.figures import training as figures
+from cllm_lib.workbook import figures
 from cllm_lib.workbook.widgets import OptimizerRavine
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllm_lib.lattice.reduction import is_lll_reduced
+from cllm_lib.lattice.lll import is_lll_reduced
 from cllm_lib.workbook.widgets import gauss_viewer, lll_viewer
 from cllm_lib.workbook.widgets.reduction import BASES, COORDINATES, DELTAS, between, lattice_points, step_sentence, steps_of
 

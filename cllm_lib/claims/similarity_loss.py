@@ -1,0 +1,51 @@
+"""The simplified loss: embeddings pulled by their similarity while the cross-entropy is printed."""
+
+from cllm_lib import defects
+from cllm_lib.claims.judging import effect, measured, verdict
+from cllm_lib.claims.registry import experiment, values
+from cllm_lib.claims.settings import SEEDS, change_of, trained
+from cllm_lib.model.transformer import CLLM
+from cllm_lib.training.optimizers import Adam
+
+OTHER_LOSSES = {
+    "as coded": defects.GradientOfAnotherLoss,
+    "towards the target": defects.TowardTheTarget,
+    "cross-entropy": CLLM,
+}
+
+
+@experiment(variants=OTHER_LOSSES, seeds=SEEDS)
+def similarity_gradient(variant, seed):
+    """Embeddings alone, by Adam, along three gradients: loss of the text before and after ten epochs.
+
+    Returns
+    -------
+    dict of str to float
+        "before", "after" in nats; "nearer", by which factor the mean squared distance of a word and the next one changed.
+    """
+    return trained(OTHER_LOSSES[variant], seed, lambda model: defects.OnlyEmbeddings(model, Adam(1e-3)), None)
+
+
+@measured(
+    "10",
+    "Simplified Loss: Using embedding similarity allows training to work immediately",
+    "004",
+    section="Design Decisions",
+    experiment="Embeddings alone, by Adam, ten epochs: along the gradient as coded, with its sign turned, and along the cross-entropy's.",
+    change_our_mind="A cross-entropy that falls along the gradient of similarity, at least half as far as along its own.",
+    comparisons=3,
+)
+def similarity_as_loss():
+    """The loss that was printed, and the distance that was pulled at."""
+    coded, turned, own = (
+        effect(f"change of cross-entropy, {name}", change_of("similarity_gradient", name), "nats") for name in OTHER_LOSSES
+    )
+    apart = values("similarity_gradient", "as coded", "nearer").mean()
+    nearer = values("similarity_gradient", "towards the target", "nearer").mean()
+    found = (
+        f"cross-entropy changes by {coded.interval:+.2f} nats as coded, by {turned.interval:+.3f} with the sign turned, by "
+        f"{own.interval:+.2f} along its own gradient; the squared distance of a word to the next becomes {apart:.0f} times as large as "
+        f"coded, {nearer:.2f} times turned"
+    )
+    works = [one.corrected.high < own.interval.mean / 2 for one in (coded, turned)]
+    return found, verdict(works[0], "the sign is turned" if works[1] else None), [coded, turned, own]

@@ -1,0 +1,240 @@
+"""Why the loss stood still at 9.2103: the incident with one thing mended at a time, and a judge for each suspect."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from cllm_lib import defects
+from cllm_lib.claims.judging import effect, exact, measured, verdict
+from cllm_lib.claims.registry import experiment, values
+from cllm_lib.claims.settings import BATCH, SEEDS, SMALL, WORDS, loss_of_text
+from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.config import CLLMConfig
+from cllm_lib.text.corpora import load_corpus
+from cllm_lib.training.trainer import Trainer
+
+EPOCHS_OF_SUSPECTS = 5
+ATTENTIONS = {
+    "simplified": defects.SimplifiedAttention,
+    "real": CausalSelfAttention,
+    "frozen": defects.FrozenAttention,
+    "no backward": defects.MissingAttentionGradient,
+    "outer product": defects.OuterProductAttention,
+}
+
+
+@dataclass(frozen=True)
+class Suspect:
+    """One setting of the incident: what of it was mended, and how it was trained."""
+
+    weights: str = "zero"
+    attention: str = "simplified"
+    optimizer: str = "adam"
+    rate: float = 1e-3
+    clip: float | None = None
+
+    def __str__(self):
+        clipped = "" if self.clip is None else f", clipped at {self.clip:g}"
+        return f"{self.weights} weights, {self.attention} attention, {self.optimizer} {self.rate:g}{clipped}"
+
+
+RATES = tuple(10.0**power for power in range(-5, 2))  # six decades around the program's 0.001
+TRIALS = {
+    str(one): one
+    for one in (
+        *(Suspect(weights, attention) for weights in ("zero", "random") for attention in ("simplified", "real", "no backward")),
+        Suspect("random", "frozen"),
+        Suspect("random", "outer product"),
+        *(Suspect("zero", "simplified", "sgd", rate) for rate in RATES),
+        Suspect("zero", "simplified", "sgd", clip=1.0),
+        *(Suspect(weights, "outer product", "sgd") for weights in ("zero", "random")),  # the last fix as delivered, and with weights
+        Suspect("random", "simplified", "sgd"),
+        Suspect("random", "simplified", "sgd", clip=1.0),
+    )
+}
+
+
+@experiment(variants=TRIALS, seeds=SEEDS, fast={"variants": list(TRIALS)[:4], "seeds": [0]})
+def suspects(variant, seed):
+    """The incident with one thing mended at a time: loss of the text before and after five epochs.
+
+    Parameters
+    ----------
+    variant : str
+        A key of :data:`TRIALS`.
+    seed : int
+
+    Returns
+    -------
+    dict of str to float
+        "before", "after": loss in nats; "gradient": the longest of all steps.
+    """
+    one, corpus = TRIALS[variant], load_corpus("sayings")
+    init = defects.SilentZeroInit() if one.weights == "zero" else "scaled_normal"
+    model = defects.incident(CLLMConfig(WORDS, **SMALL), seed, init=init, attention=ATTENTIONS[one.attention]())
+    trainer = Trainer(model, corpus, one.optimizer, one.rate, BATCH, seed, clip_norm=one.clip)
+    before = loss_of_text(model, corpus)
+    trainer.fit(EPOCHS_OF_SUSPECTS)
+    return {"before": before, "after": loss_of_text(model, corpus), "gradient": max(trainer.history.gradient_norms)}
+
+
+INCIDENT = (
+    "A small model with V = 10,000, five epochs of the text, one thing mended at a time, by Adam at 0.001 where nothing else is said; loss "
+    "of the text before and after."
+)
+
+
+def change(**setting):
+    """Loss after minus before, by seed, of one setting of :func:`suspects`."""
+    return values("suspects", str(Suspect(**setting)), "after") - values("suspects", str(Suspect(**setting)), "before")
+
+
+def gap(ours, others):
+    """Loss after five epochs, by seed: one setting of :func:`suspects` minus another."""
+    return values("suspects", str(Suspect(**ours)), "after") - values("suspects", str(Suspect(**others)), "after")
+
+
+@measured(
+    "10",
+    "Root Cause: Simplified attention mechanism in training forward pass",
+    "000, 001",
+    section="000: Issues Identified, 1; 001: root cause 3 of 5",
+    experiment=INCIDENT,
+    change_our_mind="A loss that falls when only attention is replaced, with the weights as they were.",
+    comparisons=3,
+)
+def simplified_attention_as_the_cause():
+    """Attention and weights, two by two."""
+    attention = effect("real minus simplified attention, weights zero", gap({"attention": "real"}, {}), "nats")
+    weights = effect("random minus zero weights, attention simplified", gap({"weights": "random"}, {}), "nats")
+    later = effect(
+        "real minus simplified attention, weights random", gap(dict(weights="random", attention="real"), dict(weights="random")), "nats"
+    )
+    found = (
+        f"real attention in its place changes the loss by {attention.interval:.4f} nats as long as the weights are zero; random weights "
+        f"change it by {weights.interval:.2f} with attention as it was; real attention then by {later.interval:.2f} more"
+    )
+    return found, verdict(attention.corrected.high < 0), [attention, weights, later]
+
+
+@measured(
+    "10",
+    "Weights may not be initialized properly",
+    "001",
+    section="Root causes identified, 1",
+    experiment=INCIDENT,
+    change_our_mind="A loss that stays where it is with random weights, or one that falls with zeros.",
+    comparisons=2,
+)
+def zero_weights_as_the_cause():
+    """Everything as it was, but for the weights."""
+    own, adam = (
+        effect(f"change with random weights, {rule}", change(weights="random", optimizer=name), "nats")
+        for rule, name in (("plain gradient descent as in the program", "sgd"), ("Adam", "adam"))
+    )
+    still = [one for one in TRIALS.values() if one.weights == "zero"]
+    most = max(np.abs(change(**vars(one))).max() for one in still)
+    found = (
+        f"with zero weights none of {len(still)} settings changes the loss by more than {most:.2g} nats; with random weights, and all else "
+        f"as it was, it changes by {own.interval:.4f}, with Adam by {adam.interval:.2f}"
+    )
+    judged = verdict(own.corrected.high < 0 and adam.corrected.high < 0 and most < 1e-9)
+    return found, judged, [own, adam, exact("largest change, weights zero", most, "nats")]
+
+
+@measured(
+    "10",
+    "Gradients may be too small: learning rate or gradient magnitude issues",
+    "001",
+    section="Root causes identified, 2",
+    experiment=INCIDENT,
+    change_our_mind="A rate at which the loss moves, with the weights as they were.",
+    comparisons=1,
+)
+def rate_as_the_cause():
+    """Seven rates over six decades."""
+    by_rate = [np.abs(change(optimizer="sgd", rate=rate)) for rate in RATES]
+    largest = effect(f"largest change of loss over {len(RATES)} rates, weights zero", np.max(by_rate, axis=0), "nats")
+    longest = max(values("suspects", str(one), "gradient").max() for one in TRIALS.values() if one.weights == "zero")
+    found = (
+        f"rates from {RATES[0]:g} to {RATES[-1]:g} change the loss by {largest.interval:.2g} nats: the longest gradient of all steps is "
+        f"{longest:g}, and no rate makes something of that; it is what zero weights lead to, not their cause"
+    )
+    return found, verdict(largest.corrected.low > 0), [largest, exact("longest gradient, weights zero", longest, "")]
+
+
+@measured(
+    "10",
+    "No gradient clipping: gradients might explode/vanish",
+    "001",
+    section="Root causes identified, 4",
+    experiment=INCIDENT,
+    change_our_mind="A loss that falls when only the clipping comes in.",
+    comparisons=2,
+)
+def clipping_as_the_cause():
+    """A clip of 1.0, as had been configured."""
+    zero, random = (
+        effect(
+            f"with minus without clipping, weights {weights}",
+            gap(dict(weights=weights, optimizer="sgd", clip=1.0), dict(weights=weights, optimizer="sgd")),
+            "nats",
+        )
+        for weights in ("zero", "random")
+    )
+    found = (
+        f"clipping changes the loss by {zero.interval:.4f} nats where the weights are zero, by {random.interval:.4f} where they are random"
+    )
+    return found, verdict(zero.corrected.high < 0), [zero, random]
+
+
+@measured(
+    "10",
+    "Missing Attention Backward Pass: attention weights were never updated, model couldn't learn",
+    "003",
+    section="Issue 2",
+    experiment=INCIDENT,
+    change_our_mind="A loss that falls when only attention's backward pass comes in; or one that stays without it, with random weights.",
+    comparisons=3,
+)
+def missing_backward_as_the_cause():
+    """With and without it, weights zero and random."""
+    zero = effect("with minus without backward pass, weights zero", gap(dict(attention="real"), dict(attention="no backward")), "nats")
+    falls = effect("change without backward pass, weights random", change(weights="random", attention="no backward"), "nats")
+    sound = effect(
+        "with minus without backward pass, weights random",
+        gap(*(dict(weights="random", attention=kind) for kind in ("real", "no backward"))),
+        "nats",
+    )
+    found = (
+        f"that queries, keys and values were never updated is what no backward pass means; but with zero weights it changes the loss by "
+        f"{zero.interval:.4f} nats, and with random ones the loss changes by {falls.interval:.2f} without it, and with it by "
+        f"{sound.interval:.2f} more"
+    )
+    return found, verdict(zero.corrected.high < 0), [zero, falls, sound]
+
+
+@measured(
+    "10",
+    "Training should now work properly with loss decreasing over epochs",
+    "003",
+    section="Summary",
+    experiment=INCIDENT,
+    change_our_mind="A loss that falls with the weights as the program left them.",
+    comparisons=2,
+)
+def training_as_delivered():
+    """Real attention forward, outer product backward, plain gradient descent: with zero weights, and with random ones."""
+    delivered, random = (
+        effect(f"change with the last fix, {weights} weights", change(weights=weights, attention="outer product", optimizer="sgd"), "nats")
+        for weights in ("zero", "random")
+    )
+    found = (
+        f"with zero weights, as delivered, the loss changes by {delivered.interval:.4f} nats in five epochs; with random ones by "
+        f"{random.interval:.4f}"
+    )
+    return (
+        found,
+        verdict(delivered.corrected.high < 0, "the weights are not zero" if random.corrected.high < 0 else None),
+        [delivered, random],
+    )
