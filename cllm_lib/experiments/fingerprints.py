@@ -14,7 +14,7 @@ import numpy as np
 
 
 def fingerprint(value, within=()):
-    """What `value` is, in lists and strings that are the same in every process and differ where the value does.
+    """Fingerprint of a value by content, in lists and strings that are the same in every process and differ where the value does.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class Interval:
 
 
 def interval(values, confidence=CONFIDENCE):
-    """The mean of a few independent values, with Student's confidence interval.
+    """Student's t confidence interval of the mean of a few independent values.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def interval(values, confidence=CONFIDENCE):
 
 
 def paired_difference(ours, others, confidence=CONFIDENCE):
-    """The mean of ours - others, seed by seed, with its interval.
+    """Paired difference: the mean of ours - others, seed by seed, with its t interval.
 
     Where both saw the same seed, much of what the seed did to one it did to the other, and falls out of the difference.
 
@@ -106,7 +106,7 @@ def paired_difference(ours, others, confidence=CONFIDENCE):
 
 
 def p_value(values):
-    """How often chance alone would put the mean of so many values at least as far from 0, if the true mean were 0.
+    """Two-sided p-value of a t-test: how often chance alone would put the mean at least as far from 0, if the true mean were 0.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def p_value(values):
 
 
 def holm(p_values):
-    """Make p-values larger, so that among all of them together the chance of one false alarm stays at 5 %.
+    """Holm's correction: make p-values larger, so that the chance of one false alarm among all of them stays at 5 %.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def holm(p_values):
 
 
 def exact_binomial_interval(successes, trials, confidence=CONFIDENCE):
-    """A share with an interval that holds the true one at least as often as it says, however few the trials.
+    """Clopper-Pearson interval: a share with an interval that holds the true one at least as often as it says.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def exact_binomial_interval(successes, trials, confidence=CONFIDENCE):
 
 
 def bootstrap_interval(statistic, n, generator, confidence=CONFIDENCE, rounds=2_000):
-    """An interval for a number that is no mean: draw the same observations again, with repeats, and see how it moves.
+    """Percentile bootstrap interval, for a number that is no mean: draw the same observations again, with repeats.
 
     Parameters
     ----------
@@ -255,7 +255,7 @@ def bootstrap_interval(statistic, n, generator, confidence=CONFIDENCE, rounds=2_
 
 
 def kaplan_meier(times, reached):
-    """The share of runs that have not reached their target yet, as time goes on, where some were stopped before.
+    """Kaplan-Meier survival curve: the share of runs that have not reached their target yet, where some were stopped before.
 
     Parameters
     ----------
@@ -291,7 +291,7 @@ def kaplan_meier(times, reached):
 
 
 def restricted_mean(times, reached, horizon):
-    """The mean time to the target, where whoever is not there by `horizon` counts as `horizon`.
+    """Restricted mean survival time: the mean time to the target, where whoever is not there by `horizon` counts as `horizon`.
 
     Parameters
     ----------

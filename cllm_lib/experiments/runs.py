@@ -39,7 +39,7 @@ class _Task:
 
 
 def run(measure, variants, seeds, texts=None, *, n_jobs=1, backend="joblib", address=None, cache=None, progress=False):
-    """Measure every variant with every seed, and on every text if there are any.
+    """Run an experiment: measure every variant with every seed, and on every text if there are any.
 
     Parameters
     ----------

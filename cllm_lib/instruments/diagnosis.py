@@ -164,7 +164,7 @@ HEALTHY_UPDATES = (1e-4, 1e-2)  # a power of ten to either side of 1e-3 (CS231n,
 
 
 def movements(model, before):
-    """How far the last step moved each part of a model.
+    """Update ratios: how far the last step moved each part of a model.
 
     Parameters
     ----------

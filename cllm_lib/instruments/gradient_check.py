@@ -72,7 +72,7 @@ class GradientReport:
 
 
 def check_gradients(function, arrays, eps=1e-6, coordinates=None, seed=0):
-    """Compare a function's gradients with central differences, (f(x + eps) - f(x - eps)) / 2 eps.
+    """Gradient check: compare a function's gradients with central differences, (f(x + eps) - f(x - eps)) / 2 eps.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def compare_entries(loss, array, gradient, indices, eps=1e-6):
 
 
 def relative_error(analytic, numeric, smallest=0.0):
-    """|analytic - numeric| over the larger of the two, or over `smallest` where both are below it; 0 where all are 0."""
+    """Relative error: |analytic - numeric| over the larger of the two, or over `smallest` where both are below it; 0 where all are 0."""
     scale = max(abs(analytic), abs(numeric), smallest)
     return 0.0 if scale == 0.0 else abs(analytic - numeric) / scale
 
@@ -215,7 +215,7 @@ def agreement(analytic, numeric):
 
 
 def central_difference(loss, array, step, where=...):
-    """Loss after adding `step` to `array[where]`, minus loss after subtracting it; the array is left as it was.
+    """Central difference: the loss after adding `step` to `array[where]`, minus after subtracting it; the array is left as it was.
 
     Parameters
     ----------

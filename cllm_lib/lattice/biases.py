@@ -10,7 +10,7 @@ from cllm_lib.lattice.spirals import ulam_coordinates
 
 
 def alibi_slopes(n_heads):  # -> (H,)
-    """How much each head minds distance: a geometric sequence that ends at 2^-8.
+    """ALiBi slopes, how much each head minds distance: a geometric sequence that ends at 2^-8.
 
     For a number of heads that is no power of two: the sequence of the power below, then every other slope of the one for
     twice as many heads, which lie between.
@@ -56,7 +56,7 @@ def ulam_distances(time):  # -> (T, T)
 
 
 def distance_bias(slopes, distances):  # (H,), (T, S) -> (H, T, S)
-    """What is added to the scores of each head: minus slope times distance.
+    """Distance bias: what is added to the scores of each head, minus slope times distance.
 
     A token's distance to itself is 0, so its own score stays as it is.
 

@@ -21,7 +21,7 @@ MOST_POSITIONS = 1_000_000  # beyond, an angle taken 500 times no longer has sev
 
 
 def sinusoidal_positions(time, width, start=0, unit_length=True):  # -> (T, D)
-    """Each pair of columns turns at a speed of its own, from one radian a position down to one in 10,000.
+    """Sinusoidal positional encoding: each pair of columns turns at a speed of its own, from one radian a position to one in 10,000.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def prime_positions(time, width, start=0, unit_length=True):  # -> (T, D)
 
 
 def frequencies(width, base=10_000.0):  # -> (D / 2,)
-    """Radians a position for each pair of columns: 1, then falling evenly in the logarithm towards 1 / base.
+    """Rotary frequencies: radians a position for each pair of columns, from 1 down towards 1 / base, evenly in the logarithm.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def frequencies(width, base=10_000.0):  # -> (D / 2,)
 
 
 def rotate(x, positions, base=10_000.0):  # (..., T, d), (T,) -> (..., T, d)
-    """Turn each pair of columns of row t by an angle proportional to its position: rotary position embedding.
+    """Rotary position embedding (RoPE): turn each pair of columns of row t by an angle proportional to its position.
 
     The pair (a, b) becomes (a cos - b sin, a sin + b cos). Queries and keys turned like this have a dot product in which
     only the difference of their positions is left, for a rotation keeps angles between what it turns alike.

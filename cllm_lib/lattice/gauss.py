@@ -7,7 +7,7 @@ from cllm_lib.lattice.integers import nearest_integer, with_transform
 
 
 def gauss_reduce(basis):  # (2, m) -> (2, m), (2, 2)
-    """Return a shortest basis of a lattice in two dimensions, and how it is made of the given one.
+    """Gauss (Lagrange) reduction: return a shortest basis of a lattice in two dimensions, and how it is made of the given one.
 
     Take from the longer vector the multiple of the shorter one that leaves it shortest; swap; until nothing changes.
 

@@ -11,7 +11,7 @@ EXACT_FLOATS = 2.0**53  # float64 holds every whole number up to here
 
 
 def is_unimodular(matrix):  # (n, n)
-    """Return whether a square matrix of integers has an inverse of integers, which is to say a determinant of 1 or -1.
+    """Unimodular: whether a square matrix of integers has an inverse of integers, which is to say a determinant of 1 or -1.
 
     Floating point guesses the inverse; the product of the two, in integers, must be the identity. Where it is not, the
     determinant decides.

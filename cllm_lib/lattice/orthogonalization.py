@@ -8,7 +8,7 @@ from cllm_lib.lattice.independence import independent_rows
 
 
 def gram_schmidt(basis, exact=True):  # (n, m) -> (n, m), (n, n)
-    """Return the Gram-Schmidt vectors of a basis and their coefficients, exactly or in float64.
+    """Gram-Schmidt orthogonalisation: return the vectors of a basis and their coefficients, exactly or in float64.
 
     From each row is taken what lies along the rows before it: ``basis[i] = orthogonal[i] + sum_j<i mu[i, j] orthogonal[j]``,
     or ``basis = mu @ orthogonal``. Nothing is divided by a length.

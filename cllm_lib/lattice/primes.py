@@ -15,7 +15,7 @@ SEGMENT = 1 << 20  # flags: what is struck over and over should stay in the proc
 
 
 def primes_below(n):  # -> (number of primes below n,)
-    """Return the primes below n, ascending.
+    """Sieve of Eratosthenes: return the primes below n, ascending.
 
     The sieve of Eratosthenes, of odd numbers only and a stretch at a time: flag i stands for 2 i + 1, and a prime p strikes
     every p-th flag from p^2 on, for what lies lower has a smaller factor and is struck already.
@@ -76,7 +76,7 @@ def _no_fewer_primes(n):
 
 
 def prime_count(n):
-    """Return how many primes there are up to n, n included, without finding them: pi(n).
+    """Prime-counting function pi(n): how many primes there are up to n, n included, without finding them.
 
     Start with all numbers from 2 on, and strike the multiples of 2, 3, 5, ... up to the root of n, as the sieve does, but
     keep only *how many* are left up to v, for each v that is a whole part n // i. Striking p takes away the numbers p m
@@ -152,7 +152,7 @@ def first_primes(count):  # -> (count,)
 
 
 def smallest_factors(n):  # -> (n,)
-    """Return a table whose entry m is the smallest prime that divides m, for m from 0 to n - 1.
+    """Smallest prime factors: a table whose entry m is the smallest prime that divides m, for m from 0 to n - 1.
 
     A prime is its own entry, which makes the table a test of primality too; 0 and 1 have no prime factor that would be the
     smallest, and hold themselves.

@@ -7,7 +7,7 @@ from cllm_lib.lattice.independence import independent_rows
 
 
 def orthogonality_defect(basis):  # (n, m)
-    """Return the product of the rows' lengths over the volume they span: 1 if they are orthogonal, else more.
+    """Orthogonality defect: the product of the rows' lengths over the volume they span, 1 if they are orthogonal, else more.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ def orthogonality_defect(basis):  # (n, m)
 
 
 def hermite_factor(basis):  # (n, m)
-    """Return how long the first row is beside the volume: its length over the n-th root of the volume.
+    """Hermite factor: how long the first row is beside the volume, its length over the n-th root of the volume.
 
     LLL promises ``(4/3)^((n-1)/4)`` at most for delta near 1; in practice it comes to about 1.02^n.
 
@@ -60,7 +60,7 @@ def hermite_factor(basis):  # (n, m)
 
 
 def minkowski_bound(basis):  # (n, m)
-    """Return a length that the lattice's shortest vector does not exceed: Minkowski's bound.
+    """Minkowski's bound: a length that the lattice's shortest vector does not exceed.
 
     It is twice the radius of a ball, in n dimensions, of the lattice's volume.
 

@@ -10,7 +10,7 @@ CHANCE = Fraction(1, 1000)  # of an integer relation being an accident; above it
 
 
 def integer_relation(values, digits):  # (n,) -> (n,) or None
-    """Return integers, not all zero, for which the sum of multiples of the numbers is zero to so many decimals; or None.
+    """Integer relation: integers, not all zero, whose sum of multiples of the numbers is zero to so many decimals; or None.
 
     Row i of a lattice is the i-th unit vector with the i-th number, as so many digits, behind it. A short vector of it has
     small multiples and, in its last place, their sum: next to nothing. Short vectors there are always; one is returned only

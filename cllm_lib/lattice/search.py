@@ -16,7 +16,7 @@ LARGEST_ENUMERATION = 24
 
 
 def babai_nearest_plane(basis, target):  # (n, m), (m,) -> (n,)
-    """Return the coefficients of a lattice vector near a target: Babai's nearest plane.
+    """Babai's nearest plane: return the coefficients of a lattice vector near a target.
 
     The lattice lies in parallel planes, each a copy of the lattice of all rows but the last. Go to the nearest of them,
     and in it on to the next row. How near one gets depends on the basis: reduce it first.
@@ -79,7 +79,7 @@ def _nearest_plane_in_floats(basis, target):
 
 
 def shortest_vector(basis):  # (n, m) -> (m,)
-    """Return a shortest vector of the lattice other than zero, found by trying all that could be.
+    """Shortest vector by enumeration: the shortest of the lattice other than zero, found by trying all that could be.
 
     The basis is reduced first. Then coefficients are chosen from the last row to the first: what a choice adds along a
     Gram-Schmidt vector is never lost again, so a branch ends where it is as long as the best vector found so far. Time grows

@@ -26,7 +26,7 @@ BEGINNING, END = "<", ">"
 
 
 def letter_ngrams(word, sizes=NGRAM_SIZES):
-    """Return the pieces of a word: all runs of so many letters, its two ends marked, and the whole.
+    """Letter n-grams of a word: all runs of so many letters, its two ends marked, and the whole.
 
     With the ends marked, a beginning differs from the same letters in the middle. The whole is a piece as well, so no two
     words have the same set, and no word has none.
@@ -63,7 +63,7 @@ def letter_ngrams(word, sizes=NGRAM_SIZES):
 
 
 def feature_similarity(a, b, weights=None):
-    """Return the share of their features that two words have in common: 1 if all, 0 if none.
+    """Weighted Jaccard similarity: the share of their features that two words have in common, 1 if all, 0 if none.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def feature_primes(feature_sets):
 
 
 def goedel_numbers(feature_sets, primes=None):
-    """Return a whole number for each word: the product of the primes of its features.
+    """Goedel numbers: a whole number for each word, the product of the primes of its features.
 
     Exact, and as long as it must be: a word of a dozen features has a number of some thirty digits, which no array holds.
 

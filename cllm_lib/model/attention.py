@@ -22,7 +22,7 @@ PROJECTIONS = ("query", "key", "value")
 
 
 def causal_mask(time, start=0):  # -> (T, start + T)
-    """True where a query (row) may look at a key (column): at itself and at what came before.
+    """Causal mask: True where a query (row) may look at a key (column), at itself and at what came before.
 
     The queries stand at the positions from `start` on, the keys at those from 0 on.
     """
@@ -30,19 +30,19 @@ def causal_mask(time, start=0):  # -> (T, start + T)
 
 
 def split_heads(x, n_heads):  # (B, T, D) -> (B, H, T, d)
-    """Cut the last axis into heads, and put the head axis where matrix products leave it alone."""
+    """Split heads: cut the last axis into heads, and put the head axis where matrix products leave it alone."""
     batch, time, width = x.shape
     return x.reshape(batch, time, n_heads, width // n_heads).transpose(0, 2, 1, 3)
 
 
 def merge_heads(x):  # (B, H, T, d) -> (B, T, D)
-    """Undo :func:`split_heads`."""
+    """Merge heads: undo :func:`split_heads`."""
     batch, n_heads, time, d_head = x.shape
     return x.transpose(0, 2, 1, 3).reshape(batch, time, n_heads * d_head)
 
 
 def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, H, T, d), 2 x (B, H, S, d) -> (B, H, T, d)
-    """Average the values, weighted by how well each key answers the query.
+    """Scaled dot-product attention: average the values, weighted by how well each key answers the query.
 
     1. scores = query . key / sqrt(d): without the root their variance would grow with d, and softmax would pick
        a single key before anything is learnt. A bias is added to them as it is.
@@ -78,7 +78,7 @@ def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, 
 
 
 def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, T, d)
-    """Gradients with respect to query, key and value: steps 3, 2, 1 of the forward pass in reverse."""
+    """Scaled dot-product attention backward: gradients of query, key and value, steps 3, 2, 1 in reverse."""
     query, key, _, weights = cache
     # forward, 3: output = weights @ value
     d_value = weights.swapaxes(-1, -2) @ d_output
@@ -101,7 +101,7 @@ def scores_backward(d_output, cache):  # (B, H, T, d) -> (B, H, T, S)
 
 
 def attention_forward(x, parameters, n_heads, attend=scaled_dot_product_forward):  # (B, T, D) -> (B, T, D)
-    """Project to queries, keys and values, attend in each head, and project back.
+    """Multi-head self-attention: project to queries, keys and values, attend in each head, and project back.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def weights_of(cache):  # -> (B, H, T, T)
 
 
 class CausalSelfAttention:
-    """The sound attention, as a part that a model can be given: `CLLM(config, attention=CausalSelfAttention())`.
+    """Causal multi-head self-attention, as a part that a model can be given: `CLLM(config, attention=CausalSelfAttention())`.
 
     Any object with `parameter_shapes`, `forward` and `backward` can take its place: a defect of the museum, or a
     reader's own. A part that differs only in what happens between the projections overrides :meth:`attend`.
@@ -207,7 +207,7 @@ class CausalSelfAttention:
 
 
 class RotarySelfAttention(CausalSelfAttention):
-    """Attention in which queries and keys are turned by their positions, so that a score knows how far apart they stand.
+    """Self-attention with rotary position embedding (RoPE): queries and keys are turned by their positions.
 
     Notes
     -----
@@ -236,7 +236,7 @@ class RotarySelfAttention(CausalSelfAttention):
 
 
 class DistanceBiasAttention(CausalSelfAttention):
-    """Attention that subtracts from each score the distance of query and key, times the slope of its head.
+    """Self-attention with a linear distance bias, as ALiBi's: from each score the distance, times the slope of its head.
 
     Parameters
     ----------
@@ -311,7 +311,7 @@ class _Watched:
 
 
 def attention_weights(model, tokens):  # (T,) -> n_layers x (H, T, T)
-    """Where each position of one sequence looks, in every layer and head of a model.
+    """Attention maps: where each position of one sequence looks, in every layer and head of a model.
 
     Parameters
     ----------

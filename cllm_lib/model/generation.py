@@ -13,7 +13,7 @@ from cllm_lib.model.layers import softmax
 
 
 def generate(model, prompt_tokens, max_new_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, use_cache=True):
-    """Continue a prompt.
+    """Autoregressive generation: continue a prompt, token by token.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def generate(model, prompt_tokens, max_new_tokens, temperature=1.0, top_k=None, 
 
 
 def stream(model, prompt_tokens, max_new_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, use_cache=True):
-    """Continue a prompt as :func:`generate` does, and hand out each token as soon as it is drawn.
+    """Streaming generation: continue a prompt as :func:`generate` does, and hand out each token as soon as it is drawn.
 
     Beyond `config.seq_len` tokens the window slides: the model sees the last `seq_len` of them, as if the text began
     there. Then every token in the window has lost the first one of its context, and moved to another position, so all
@@ -107,7 +107,7 @@ def _next_logits(model, cache, tokens):  # list of n ints -> (V,)
 
 
 def next_token_probabilities(logits, temperature=1.0, top_k=None, top_p=None):  # (V,) -> (V,)
-    """From scores to the probabilities that the next token is drawn from.
+    """Temperature, top-k and top-p: from logits to the probabilities that the next token is drawn from.
 
     1. softmax of logits / temperature;
     2. of these, the `top_k` best;
@@ -158,7 +158,7 @@ def next_token_probabilities(logits, temperature=1.0, top_k=None, top_p=None):  
 
 
 def keep_top_k(probabilities, top_k):  # (V,) -> (V,)
-    """The `top_k` best tokens, sharing all probability; None keeps all. Of equals the lower id is better."""
+    """Top-k filtering: the `top_k` best tokens share all probability; None keeps all. Of equals the lower id is better."""
     if top_k is None or top_k >= probabilities.size:
         return probabilities
     worst_kept = np.partition(probabilities, -top_k)[-top_k]  # finding the k-th best costs far less than sorting V ids
@@ -171,7 +171,7 @@ def keep_top_k(probabilities, top_k):  # (V,) -> (V,)
 
 
 def keep_top_p(probabilities, top_p):  # (V,) -> (V,)
-    """The fewest best tokens that together reach `top_p`, sharing all probability; None keeps all."""
+    """Top-p (nucleus) filtering: the fewest best tokens that together reach `top_p` share all probability; None keeps all."""
     if top_p is None or top_p == 1.0:
         return probabilities
     best_first = np.sort(probabilities)[::-1]
@@ -180,7 +180,7 @@ def keep_top_p(probabilities, top_p):  # (V,) -> (V,)
 
 
 def draw(probabilities, uniform):  # (V,) -> int
-    """The first id at which the cumulative sum of the probabilities passes a number drawn evenly from [0, 1).
+    """Sampling by inversion: the first id at which the cumulative probability passes a number drawn evenly from [0, 1).
 
     An id's share of that interval is its probability, so it is drawn that often; one of probability 0 never.
     """
@@ -189,7 +189,7 @@ def draw(probabilities, uniform):  # (V,) -> int
 
 
 def distinct_n(tokens, n):
-    """How varied a text is: the share of its n-grams that are distinct.
+    """Distinct-n, how varied a text is: the share of its n-grams that are distinct.
 
     1 where nothing is repeated; near 0 for "is the blue is the blue is the ...".
 

@@ -11,7 +11,7 @@ from cllm_lib.lattice.biases import alibi_slopes
 
 
 def scaled_normal(parameters, generator):
-    """Normal values whose spread keeps the size of what flows through a layer.
+    """Scaled normal initialisation: the spread of each matrix keeps the size of what flows through a layer.
 
     Embeddings, of words and of positions, get standard deviation 0.02, matrices 1 / sqrt(fan_in), gains 1 and biases 0.
     Slopes of a distance bias start at :func:`~cllm_lib.lattice.biases.alibi_slopes`.
@@ -43,7 +43,7 @@ def scaled_normal(parameters, generator):
 
 
 def zeros(parameters, generator):
-    """Every weight 0, gains included: a fixed point of any optimiser, and the state CLLM was trained in.
+    """Zero initialisation, gains included: a fixed point of any optimiser, and the state CLLM was trained in.
 
     Parameters
     ----------

@@ -130,7 +130,7 @@ class OneTokenLayer:
 
 
 class KeyValueCache:
-    """The keys and values of all that a model has read so far, in every layer.
+    """Key/value cache: the keys and values of all that a model has read so far, in every layer.
 
     A cache belongs to the weights of one moment. It copies them when it is made, so training the model afterwards does
     not disturb it, and is not noticed by it either: for the new weights make a new cache.

@@ -18,7 +18,7 @@ GELU_BLOCK = 16_384  # numbers that GELU takes at once: more leave the processor
 
 
 def embedding_forward(tokens, embedding):  # (B, T) ints, (V, D) -> (B, T, D)
-    """Look up one row for each token.
+    """Embedding look-up: one row of the table for each token.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def embedding_forward(tokens, embedding):  # (B, T) ints, (V, D) -> (B, T, D)
 
 
 def embedding_backward(dx, cache, out=None):  # (B, T, D) -> (V, D)
-    """Add each position's gradient to the row it was read from.
+    """Embedding backward, a scatter-add: each position's gradient goes to the row it was read from.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def embedding_backward(dx, cache, out=None):  # (B, T, D) -> (V, D)
 
 
 def linear_forward(x, weight, bias):  # (..., n), (n, m), (m) -> (..., m)
-    """A matrix product and a shift: y = x W + b.
+    """Linear layer, a matrix product and a shift: y = x W + b.
 
     Returns
     -------
@@ -89,7 +89,7 @@ def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: 
 
 
 def layer_norm_forward(x, gain, bias, eps=1e-5):  # (..., D), (D), (D) -> (..., D)
-    """Bring each position to mean 0 and variance 1, then scale and shift.
+    """Layer normalisation: bring each position to mean 0 and variance 1, then scale and shift.
 
     Returns
     -------
@@ -129,7 +129,7 @@ def layer_norm_backward(dy, cache):  # (..., D) -> (..., D), {gain: (D), bias: (
 
 
 def feed_forward_forward(x, expand_weight, expand_bias, contract_weight, contract_bias):  # (..., D) -> (..., D)
-    """Two linear maps with tanh between them, D to F and back, the same at every position.
+    """Position-wise feed-forward network: two linear maps with tanh between them, D to F and back.
 
     Returns
     -------
@@ -212,7 +212,7 @@ def _gelu_block(x, y):
 
 
 def softmax(scores, axis=-1):
-    """Positive numbers that sum to 1 along `axis`, in the ratio exp(score).
+    """Softmax: positive numbers that sum to 1 along `axis`, in the ratio exp(score).
 
     Subtracting the maximum first changes no ratio and keeps exp from overflowing.
 
@@ -233,7 +233,7 @@ def softmax(scores, axis=-1):
 
 
 def softmax_backward(d_weights, weights, axis=-1):
-    """Gradient with respect to the scores: w * (dw - sum(dw * w)).
+    """Softmax backward, the gradient with respect to the scores: w * (dw - sum(dw * w)).
 
     The sum is there because the weights share one total: what one gains the others lose.
     """
@@ -243,7 +243,7 @@ def softmax_backward(d_weights, weights, axis=-1):
 
 
 def cross_entropy_forward(logits, targets):  # (..., V), (...) ints -> scalar
-    """Mean of -ln(probability given to the true next token), in nats.
+    """Cross-entropy: mean of -ln(probability given to the true next token), in nats.
 
     Returns
     -------
@@ -269,7 +269,7 @@ def cross_entropy_forward(logits, targets):  # (..., V), (...) ints -> scalar
 
 
 def cross_entropy_backward(cache):
-    """Gradient of the mean loss with respect to the logits: (probability - 1 at the target) / positions.
+    """Gradient of softmax and mean cross-entropy, by the logits: (probability - 1 at the target) / positions.
 
     Writes into the cached probabilities: they are as large as the logits, and nobody needs them afterwards.
     """

@@ -18,7 +18,7 @@ from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
 
 
 class NoPositions:
-    """Nothing is added: the order of tokens shows through the causal mask only."""
+    """No positional encoding: the order of tokens shows through the causal mask only."""
 
     attention = None  # the kind of attention that goes with it, where it must be another than the sound one
 
@@ -36,7 +36,7 @@ class NoPositions:
 
 
 class LearnedPositions(NoPositions):
-    """A table with one row for each position, trained like any other weight.
+    """Learned positional embedding: a table with one row for each position, trained like any other weight.
 
     Notes
     -----
@@ -62,7 +62,7 @@ class LearnedPositions(NoPositions):
 
 
 class FixedPositions(NoPositions):
-    """A table given by a formula, added and never trained; it is there for any position.
+    """Fixed positional encoding: a table given by a formula, added and never trained; it is there for any position.
 
     Its rows, of length 1 in the formulas, are brought to twice the length that an embedding starts with. A row as long as
     in the formulas, four times that at D = 32, costs 0.2 nats on a text, for words are drowned; one as long as the
@@ -115,7 +115,7 @@ class PrimePositions(FixedPositions):
 
 
 class RotaryPositions(NoPositions):
-    """Nothing is added: attention turns queries and keys by their positions."""
+    """Rotary position embedding: nothing is added; attention turns queries and keys by their positions."""
 
     attention = RotarySelfAttention
 
@@ -130,7 +130,7 @@ class RotaryPositions(NoPositions):
 
 
 class DistanceBias(NoPositions):
-    """Nothing is added: attention subtracts from each score what the distance of the two tokens is worth."""
+    """Distance bias: nothing is added; attention subtracts from each score what the distance of the two tokens is worth."""
 
     attention = DistanceBiasAttention
 

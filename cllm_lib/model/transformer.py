@@ -27,7 +27,7 @@ SOUND_ATTENTION = (CausalSelfAttention, RotarySelfAttention, DistanceBiasAttenti
 
 
 class TransformerLayer:
-    """One layer in the order of the original transformer (post-LayerNorm).
+    """A post-LayerNorm transformer layer, with a residual connection around attention and around the feed-forward network.
 
     x -> attention -> + x -> LayerNorm -> feed-forward -> + -> LayerNorm.
 
@@ -90,7 +90,7 @@ class TransformerLayer:
 
 
 class TokenEmbedding:
-    """The model's entrance, as a part: one row of the embedding for each token. It has no quick twin, and always runs itself."""
+    """Token embedding, the model's entrance: one row for each token. It has no quick twin, and always runs itself."""
 
     def forward(self, tokens, embedding):  # (B, T), (V, D) -> (B, T, D)
         """See :func:`~cllm_lib.model.layers.embedding_forward`."""
@@ -102,7 +102,7 @@ class TokenEmbedding:
 
 
 class CLLM:
-    """A small causal language model, written to be read.
+    """A small causal (decoder-only) language model, written to be read.
 
     Parameters
     ----------
@@ -389,7 +389,7 @@ def views_of(flat, shapes):
 
 
 def by_name(tree, prefix=""):
-    """A dictionary of dictionaries as one, with dots in its names: {"a": {"b": 1}} becomes {"a.b": 1}."""
+    """Flatten nested dictionaries: {"a": {"b": 1}} becomes {"a.b": 1}."""
     named = {}
     for name, node in tree.items():
         named |= by_name(node, f"{prefix}{name}.") if isinstance(node, dict) else {prefix + name: node}

@@ -33,7 +33,7 @@ class Quantized(NamedTuple):
 
 
 def input_hessian(inputs, damping=0.01):  # (..., columns) -> (columns, columns)
-    """Return what a layer's error depends on: the second moments of its inputs, X^T X / n, and a little more of the diagonal.
+    """Input Hessian of a layer, what its error depends on: second moments of its inputs, X^T X / n, with damping on the diagonal.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def input_hessian(inputs, damping=0.01):  # (..., columns) -> (columns, columns)
 
 
 def layer_error(weights, dequantized, hessian):  # 2 x (rows, columns), (columns, columns)
-    """Return how far a layer's outputs are off: the squared error of an output vector, averaged over the inputs.
+    """Layer output error: the squared error of an output vector, averaged over the inputs.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ def largest_scales(weights, bits, group_size=None):  # (rows, columns) -> (rows,
 
 
 def dequantize(integers, scales):  # (rows, columns), (rows, groups) -> (rows, columns)
-    """Return the weights that integers stand for, in the type of the scales.
+    """Dequantise: return the weights that integers stand for, in the type of the scales.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _by_column(scales, shape):  # (rows, groups) -> (rows, columns)
 
 
 def round_to_nearest(weights, bits, group_size=None):  # (rows, columns) -> Quantized
-    """Round each weight to the nearest multiple of its scale, whatever the layer's inputs are.
+    """Round-to-nearest quantisation: each weight to the nearest multiple of its scale, whatever the layer's inputs are.
 
     Where the inputs are uncorrelated (`hessian` is diagonal) nothing is better. There is nothing to clip: by its scale no
     weight is beyond the largest integer.
@@ -172,7 +172,7 @@ def round_to_nearest(weights, bits, group_size=None):  # (rows, columns) -> Quan
 
 
 def gptq(weights, hessian, bits, group_size=None, act_order=False, clip=True):  # (rows, columns), (columns, columns) -> Quantized
-    """Round column by column, and let the columns not yet rounded make up for the error of each.
+    """GPTQ: round column by column, and let the columns not yet rounded make up for the error of each.
 
     Once a column is rounded, the best that the others can do about it follows from the Hessian in closed form (the optimal
     brain surgeon). All rows are rounded in the same order, so one Cholesky factor of the inverse Hessian holds every step.
@@ -335,7 +335,7 @@ def bits_needed(integers):
 
 
 def pack(integers, bits):  # any shape -> (ceil(size * bits / 8),)
-    """Put integers of so many bits one behind the other into bytes.
+    """Bit packing: put integers of so many bits one behind the other into bytes.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ PATTERN_LETTERS = "abcdefgh"
 
 
 def tokenize(text):
-    """One token a word: split at white space, lower case, punctuation stripped from both ends.
+    """Word tokeniser: split at white space, lower case, punctuation stripped from both ends.
 
     A word of nothing but punctuation stays as it is, so there are as many tokens as `text.split()` has words.
 
@@ -29,7 +29,7 @@ def tokenize(text):
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """A text as token ids.
+    """A corpus: a text as token ids, with its vocabulary.
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class Corpus:
 
 
 def windows(tokens, seq_len):  # (n,) -> 2 x (m, T)
-    """Cut a text into sequences side by side, each with its targets, the same text one token later.
+    """Training windows: cut a text into sequences side by side, each with its targets, the same text one token later.
 
     Raises
     ------
@@ -151,7 +151,7 @@ def windows(tokens, seq_len):  # (n,) -> 2 x (m, T)
 
 
 def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
-    """Read a text, or several, and give every word an id.
+    """Load a corpus: read a text, or several, and give every word an id.
 
     Parameters
     ----------

@@ -30,7 +30,7 @@ class _Order:
 
 
 class KneserNeyTrigram:
-    """Probabilities of the next word from counts of three, two and one word, each order falling back on the next.
+    """Interpolated Kneser-Ney trigram model: counts of three, two and one word, each order falling back on the next.
 
         p(w | u v) = max(c(u v w) - D, 0) / c(u v .)  +  D n(u v .) / c(u v .)  p(w | v)
 

@@ -10,7 +10,7 @@ from cllm_lib.checks import positive_integer
 
 @dataclass(frozen=True)
 class AssociativeRecall:
-    """Read pairs, then answer for each key with the value it came with.
+    """Associative recall task: read pairs, then answer for each key with the value it came with.
 
         c2 a0 b1    a 0  c 2  b 1
         the pairs   the queries: each key again, in another order, and its value

@@ -16,7 +16,7 @@ from cllm_lib.lattice.similarity import feature_similarity
 
 
 class LaplacianRegularizer:
-    """Pulls the embeddings of similar words together: strength / 2 times the mean over pairs of S_ij |e_i - e_j|^2.
+    """Graph-Laplacian regulariser: strength / 2 times the mean over pairs of S_ij |e_i - e_j|^2, which pulls similar words together.
 
     Any object with :meth:`penalty` and :meth:`add_gradients` can take its place in a trainer.
 
@@ -82,7 +82,7 @@ class LaplacianRegularizer:
 
 
 def laplacian(similarities):  # (V, V) -> (V, V)
-    """Return diag(sums of the rows) - S, the Laplacian of a graph whose edges weigh S_ij.
+    """Graph Laplacian: diag(sums of the rows) - S, of a graph whose edges weigh S_ij.
 
     Raises
     ------

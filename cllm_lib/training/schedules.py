@@ -12,7 +12,7 @@ from cllm_lib.checks import non_negative_number, one_of, positive_integer
 
 @dataclass(frozen=True)
 class Schedule:
-    """A function from the step to a factor, with the name and the numbers it was made of.
+    """A learning-rate schedule: a function from the step to a factor, with the name and the numbers it was made of.
 
     Attributes
     ----------
@@ -33,12 +33,12 @@ class Schedule:
 
 
 def constant():
-    """The factor 1, always."""
+    """Constant schedule: the factor 1, always."""
     return Schedule("constant", {}, lambda step: 1.0)
 
 
 def warmup(steps):
-    """Rise in a straight line to 1 over `steps` steps, and stay there.
+    """Linear warm-up: rise in a straight line to 1 over `steps` steps, and stay there.
 
     A deep post-LayerNorm model has its largest gradients before the first step (Xiong et al. 2020, "On Layer
     Normalization in the Transformer Architecture", section 3): short steps first let it leave that region.
@@ -53,7 +53,7 @@ def warmup(steps):
 
 
 def cosine(total, floor=0.0):
-    """Fall along half a cosine from 1 to `floor` over `total` steps, and stay there.
+    """Cosine decay: fall along half a cosine from 1 to `floor` over `total` steps, and stay there.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def cosine(total, floor=0.0):
 
 
 def warmup_cosine(warmup_steps, total, floor=0.0):
-    """:func:`warmup`, then :func:`cosine` over what remains of `total` steps.
+    """Linear warm-up, then cosine decay: :func:`warmup`, then :func:`cosine` over what remains of `total` steps.
 
     Raises
     ------

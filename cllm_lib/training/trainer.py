@@ -19,7 +19,7 @@ class TrainingDiverged(FloatingPointError):
 
 
 class Trainer:
-    """Trains a model on a corpus.
+    """The training loop: trains a model on a corpus.
 
     Parameters
     ----------
@@ -402,7 +402,7 @@ def validation_windows(corpus, seq_len):  # -> 2 x (m, T)
 
 
 def validation_loss(model, corpus, rows=32):
-    """Mean loss over the held-out text, in nats per token.
+    """Validation loss: mean cross-entropy over the held-out text, in nats per token.
 
     Parameters
     ----------
