@@ -12,7 +12,7 @@ from oracles import random_batch, spread_out
 from cllm_lib import CLLM, CLLMConfig, defects
 from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, causal_mask, scaled_dot_product_forward
 from cllm_lib.model.generation import generate
-from cllm_lib.model.key_value_cache import KeyValueCache, can_cache
+from cllm_lib.model.key_value_cache import KeyValueCache, OneTokenLayer, can_cache
 from cllm_lib.model.positions import POSITIONS, LearnedPositions
 from cllm_lib.model.transformer import TokenEmbedding, TransformerLayer
 
@@ -63,6 +63,22 @@ def test_the_quick_layer_is_the_plain_one(positions, batch, dtype, rounding):
         assert {logits.dtype.name for logits in pair} == {dtype}
     np.testing.assert_allclose(quick.keys, plain.keys, rtol=rounding, atol=rounding)
     np.testing.assert_allclose(quick.values, plain.values, rtol=rounding, atol=rounding)
+
+
+def test_a_model_told_to_compute_plainly_does_so_here_too(monkeypatch):
+    quick, plain = (CLLM(CONFIG, seed=1, fast=way) for way in (True, False))
+    caches = KeyValueCache(quick), KeyValueCache(plain)
+    for token in (3, 1, 4):
+        first, second = (cache.extend([[token]]) for cache in caches)
+        np.testing.assert_allclose(first, second, atol=1e-12)
+
+    def nobody(*arguments):
+        raise AssertionError("a quick layer ran")
+
+    monkeypatch.setattr(OneTokenLayer, "forward", nobody)
+    caches[1].extend([[1]])
+    with pytest.raises(AssertionError, match="a quick layer ran"):
+        caches[0].extend([[1]])
 
 
 @pytest.mark.parametrize("learned", [True, False])
