@@ -3,7 +3,8 @@
 Every experiment of `cllm_lib.claims` with all its seeds, every single number to evidence/NAME.csv; the seeded numbers under
 evidence/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; and from all that
 evidence/table.csv, evidence/effects.csv and a paragraph of README.md. Finished runs are kept in .cache/evidence: stop it as
-you like, it goes on where it was. `--tiny` tries the whole path in a minute, in a folder that is thrown away.
+you like, it goes on where it was. `python -m benchmarks.evidence NAME` runs one experiment, such as a new one, and then
+writes the tables. `--tiny` tries the whole path in a minute, in a folder that is thrown away.
 """
 
 import argparse
@@ -179,19 +180,26 @@ def tiny():
 def main(arguments=None):
     """Measure everything, judge, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "names", nargs="*", help="experiments to run, such as a new one; then the tables, and nothing else (all by default)"
+    )
     parser.add_argument("--tiny", action="store_true", help="a small part of everything; leaves nothing behind")
     parser.add_argument("--jobs", type=int, default=-1, help="processes side by side; all processors by default")
     options = parser.parse_args(arguments)
     if options.tiny:
         tiny()
         return
+    unknown = set(options.names) - set(claims.EXPERIMENTS)
+    if unknown:
+        parser.error(f"no experiment is called {sorted(unknown)[0]!r}: choose among {', '.join(sorted(claims.EXPERIMENTS))}")
     started = time.monotonic()
     FOLDER.mkdir(exist_ok=True)
-    measure_experiments(FOLDER, CACHE, n_jobs=options.jobs)
-    check_positions(CACHE, options.jobs)
-    check_similarity(CACHE, options.jobs)
-    say("The seeded numbers under evidence/measured/ came out again.")
-    measure_timings(FOLDER)
+    measure_experiments(FOLDER, CACHE, n_jobs=options.jobs, names=options.names or None)
+    if not options.names:
+        check_positions(CACHE, options.jobs)
+        check_similarity(CACHE, options.jobs)
+        say("The seeded numbers under evidence/measured/ came out again.")
+        measure_timings(FOLDER)
     rows = write_tables(FOLDER)
     say_in_readme(summary(rows))
     say(f"{summary(rows)} Written to evidence/ in {(time.monotonic() - started) / 60:.0f} minutes.")

@@ -21,7 +21,7 @@ def mirror(module):
 
 @pytest.mark.parametrize("module", MODULES)
 def test_every_module_has_its_test_in_the_same_place(module):
-    assert (ROOT / mirror(module)).is_file()
+    assert (ROOT / mirror(module)).is_file(), f"write {mirror(module)}"
 
 
 def rows():

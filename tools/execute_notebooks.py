@@ -57,6 +57,7 @@ def tidy(notebook):
         }
     )
     for cell in notebook.cells:
+        cell.metadata.pop("lines_to_next_cell", None)  # jupytext's
         if cell.cell_type == "code":
             cell.outputs = joined_streams(cell.outputs)
     text = nbformat.writes(notebook)

@@ -32,6 +32,7 @@ make test                check what a change may break: lint, unit tests, every 
 make test-elsewhere      on an old processor with all exercises solved, in a browser, on a cluster, as a wheel
 make test-ci             both, as CI does
 make test-all            everything, the slow tests too: PyTorch and JAX, other processors, claims over seeds (an hour and a half)
+make setup               build the environment in .venv, and nothing else
 make bench               time training, lattices and the real model beside their peers (10 minutes, on an idle machine)
 make evidence            run every experiment behind the verdicts on the claims anew (15 minutes; stop it as you like, it goes on)
 make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)

@@ -133,8 +133,10 @@ def measured(chapter, claim, source, section, experiment, change_our_mind, compa
     Raises
     ------
     ValueError
-        If another module has a judge of that name for the chapter.
+        If another module has a judge of that name for the chapter, or `source` names none of the five documents.
     """
+    if not re.search(r"\b00[0-4]\b", source):
+        raise ValueError(f"source is {source!r}: name the document, 000 to 004, as in 'document 001'")
 
     def register(judge):
         group, name, here = _CLAIMS.setdefault(chapter, {}), judge.__name__, judge.__module__

@@ -231,7 +231,10 @@ def values(name, variant, measure, text=""):
     if not found:
         known = dict.fromkeys(", ".join(filter(None, (run.variant, run.text, run.measure))) for run in runs(name))
         asked = ", ".join(filter(None, (variant, text, measure)))
-        raise ValueError(f"{name} stored nothing under {asked!r}; it stored {'; '.join(known)}")
+        raise ValueError(
+            f"{name} stored nothing under {asked!r}; it stored {'; '.join(known)}. "
+            f"What is new is run by `python -m benchmarks.evidence {name}`"
+        )
     return np.array(found)
 
 

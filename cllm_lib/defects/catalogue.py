@@ -10,8 +10,11 @@ import pkgutil
 import threading
 from dataclasses import dataclass
 
+from cllm_lib.checks import one_of
 from cllm_lib.model.transformer import CLLM
 
+SEAMS = ("init", "attention", "layer", "embedding", "model", "optimizer", "corpus", "loader")
+HEADINGS = ("What it did", "Symptom", "Exposed by", "In the documents")
 _EXHIBITS = {}
 _LOADING = threading.RLock()
 
@@ -73,15 +76,21 @@ def exhibit(name, seam, sound, place):
     Raises
     ------
     ValueError
-        If another exhibit has that name or that place; or its docstring lacks a heading.
+        If another exhibit has that name or that place, there is no such seam, or the docstring lacks a heading.
     """
+    one_of(seam, dict.fromkeys(SEAMS), "seam")
 
     def put(part):
         for other, (number, known) in _EXHIBITS.items():
             same = known.part.__module__ == part.__module__ and known.part.__name__ == part.__name__
             if not same and (other == name or number == place):
-                raise ValueError(f"{part.__name__} as {name!r}, {place}: {known.part.__name__} is there already, as {other!r}, {number}")
-        _EXHIBITS[name] = place, Defect(part, seam, sound, _paragraph(part, "Symptom"), _paragraph(part, "Exposed by"))
+                free = 1 + max(number for number, _ in _EXHIBITS.values())
+                raise ValueError(
+                    f"{part.__name__} and {known.part.__name__} both stand as {name!r}, {place}: give each a name and a place of its own; "
+                    f"the next free place is {free}"
+                )
+        told = {title: _paragraph(part, title) for title in HEADINGS}
+        _EXHIBITS[name] = place, Defect(part, seam, sound, told["Symptom"], told["Exposed by"])
         return part
 
     return put
@@ -91,7 +100,7 @@ def _paragraph(part, title):
     """The indented text under `title` in a docstring, as one line: catalogue and docstring cannot disagree."""
     lines = inspect.cleandoc(part.__doc__).splitlines()
     if title not in lines:
-        raise ValueError(f"the docstring of {part.__name__} has no heading {title!r}")
+        raise ValueError(f"the docstring of {part.__name__} has no heading {title!r}, with indented text below it")
     below = itertools.takewhile(lambda line: line.startswith("    "), lines[lines.index(title) + 1 :])
     return " ".join(line.strip() for line in below)
 

@@ -82,3 +82,18 @@ def test_every_timed_row_is_measured_anew():
     assert set(evidence.TIMINGS) == {"startup", "lookup", "similarity", "threads", "reduced"}
     for name in evidence.TIMINGS:
         assert claims.fresh(name)["command"] == claims.stored(name)["command"]
+
+
+def test_one_experiment_is_run_alone_and_the_tables_are_written(monkeypatch, tmp_path, capsys):
+    called = []
+    monkeypatch.setattr(evidence, "FOLDER", tmp_path)
+    monkeypatch.setattr(evidence, "measure_experiments", lambda folder, cache, n_jobs, names: called.append(names))
+    monkeypatch.setattr(evidence, "say_in_readme", lambda words: called.append("README"))
+    for other in ("check_positions", "check_similarity", "measure_timings"):
+        monkeypatch.setattr(evidence, other, lambda *arguments: pytest.fail("that was not asked for"))
+    evidence.main(["rules"])
+    assert called == [["rules"], "README"]
+    assert (tmp_path / "table.csv").exists()
+    with pytest.raises(SystemExit):
+        evidence.main(["ruels"])
+    assert "no experiment is called 'ruels': choose among accumulation, " in capsys.readouterr().err

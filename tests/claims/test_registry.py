@@ -155,7 +155,9 @@ def with_module(folder, name, text, program):
     """What a program prints where the package has a module more; a process of its own, for what is registered stays."""
     (folder / f"{name}.py").write_text(text, encoding="utf-8")
     program = f"from cllm_lib import claims\nclaims.__path__.append({str(folder)!r})\n{program}"
-    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.splitlines()
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_a_module_is_found_by_being_there(tmp_path):

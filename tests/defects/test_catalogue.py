@@ -32,10 +32,14 @@ def test_the_catalogue_is_complete_and_every_part_fits_its_seam(name):
 class Exhibited:
     """A part.
 
+    What it did
+        Nothing.
     Symptom
         It is seen.
     Exposed by
         A test.
+    In the documents
+        Nowhere.
     """
 
 
@@ -48,14 +52,24 @@ def test_the_catalogue_is_in_the_order_of_the_book():
 def test_two_exhibits_of_one_name_or_place_are_refused(name, place, monkeypatch):
     assert defects.ALL
     monkeypatch.setattr(catalogue, "_EXHIBITS", dict(catalogue._EXHIBITS))
-    with pytest.raises(ValueError, match="HeadStride is there already, as 'head stride', 6"):
+    with pytest.raises(ValueError, match="Exhibited and HeadStride both stand as .*the next free place is 24"):
         catalogue.exhibit(name, "attention", object, place)(Exhibited)
 
 
 def test_a_docstring_without_its_headings_is_refused(monkeypatch):
     monkeypatch.setattr(catalogue, "_EXHIBITS", {})
-    with pytest.raises(ValueError, match="docstring of int has no heading 'Symptom'"):
+    with pytest.raises(ValueError, match="docstring of int has no heading 'What it did'"):
         catalogue.exhibit("a number", "attention", object, 1)(int)
     found = catalogue.exhibit("a new one", "attention", object, 1)(Exhibited)
     assert found is Exhibited
     assert catalogue._EXHIBITS["a new one"][1].symptom == "It is seen."
+
+
+def test_a_seam_that_is_none_is_named():
+    with pytest.raises(ValueError, match="unknown seam 'atention': choose one of 'init', 'attention'"):
+        catalogue.exhibit("a new one", "atention", object, 99)
+
+
+@pytest.mark.parametrize("name", defects.ALL)
+def test_every_exhibit_is_offered_by_the_face(name):
+    assert defects.ALL[name].part.__name__ in defects.__all__

@@ -15,7 +15,8 @@ LARGEST = 1_000_000  # bytes
 def test_it_was_executed_top_to_bottom_and_stored_clean(path):
     content = json.loads(path.read_text(encoding="utf-8"))
     code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
-    assert [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    in_order = [cell["execution_count"] for cell in code] == list(range(1, len(code) + 1))
+    assert in_order, f"{path.stem} was not executed since its last change: python tools/execute_notebooks.py {path.stem[:2]}"
     assert set(content["metadata"]) == {"kernelspec", "language_info"}
     assert content["metadata"]["language_info"] == {"name": "python"}
     assert len({cell["id"] for cell in content["cells"]}) == len(content["cells"])

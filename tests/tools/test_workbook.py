@@ -165,4 +165,4 @@ def test_help_and_makefile_agree():
     phony = set(makefile.split(".PHONY:")[1].split("\n")[0].split())
     assert phony == set(workbook.COMMANDS)
     described = {line.split()[1] for line in workbook.HELP.splitlines() if line.startswith("make ")}
-    assert described | {"help", "setup"} == phony
+    assert described | {"help"} == phony
