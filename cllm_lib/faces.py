@@ -39,3 +39,17 @@ def face(package, modules):
         return module if name == homes[name] else getattr(module, name)
 
     return getter, lambda: sorted(homes), sorted(homes)
+
+
+def load_modules(package):
+    """Import every module right below a package, in order of their names: what registers itself is there afterwards.
+
+    Parameters
+    ----------
+    package : str
+        Its name, such as `__package__`.
+    """
+    import pkgutil  # here, not above: every import of the library goes through this file
+
+    for name in sorted(module.name for module in pkgutil.iter_modules(importlib.import_module(package).__path__)):
+        importlib.import_module(f"{package}.{name}")

@@ -3,10 +3,9 @@
 import ast
 import graphlib
 import importlib
-import re
 
 import pytest
-from notebooks.books import NAMES, ROOT, read
+from notebooks.books import ROOT, code_blocks, programs
 
 LIBRARY = ROOT / "cllm_lib"
 FLOORS = [  # from the ground up; a room may use its own floor and those below
@@ -66,20 +65,16 @@ def test_no_module_imports_itself_by_others():
     list(graphlib.TopologicalSorter(GRAPH).static_order())  # raises CycleError, naming the circle
 
 
-def programs():
-    """What readers see: cells and code in texts of notebooks, and code in documents."""
-    for name in NAMES:
-        for number, cell in enumerate(read(name).cells):
-            pieces = [cell.source] if cell.cell_type == "code" else re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
-            yield from ((f"{name}, cell {number}", piece) for piece in pieces)
+def shown():
+    """What readers see: the code of the chapters, and that of documents."""
+    yield from programs()
     for name in ("README.md", "CONTRIBUTING.md"):
-        for piece in re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL):
-            yield name, piece
+        yield from ((name, piece) for piece in code_blocks((ROOT / name).read_text(encoding="utf-8")))
 
 
 def test_what_readers_see_imports_from_faces_only():
     inner = []
-    for place, source in programs():
+    for place, source in shown():
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "cllm_lib":
                 package = importlib.import_module(node.module)

@@ -48,3 +48,13 @@ def test_a_module_may_be_offered_itself():
     getter, names, promised = face("cllm_lib", {"checks": ""})
     assert getter("checks") is importlib.import_module("cllm_lib.checks")
     assert names() == promised == ["checks"]
+
+
+def test_all_modules_of_a_package_are_imported_in_order(tmp_path):
+    for name in ("second", "first"):
+        (tmp_path / "rooms").mkdir(exist_ok=True)
+        (tmp_path / "rooms" / f"{name}.py").write_text(f"print({name!r})", encoding="utf-8")
+    (tmp_path / "rooms" / "__init__.py").write_text("", encoding="utf-8")
+    program = "from cllm_lib.faces import load_modules; import sys; sys.path.append('.'); load_modules('rooms')"
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["first", "second"]

@@ -10,7 +10,7 @@ import re
 
 import numpy as np
 import pytest
-from notebooks.books import NAMES, ROOT, read
+from notebooks.books import ROOT, programs
 
 MAKERS = {"arange", "indices", "array", "asarray", "full", "fromiter"}
 TAKE_A_TYPE = MAKERS | {"astype", "zeros", "ones", "empty"}
@@ -58,19 +58,16 @@ def _counted_right(argument, source):
     return "np.intp" in ast.unparse(argument)
 
 
-def programs():
-    """Every program of the house by name, a chapter's cells and folded solutions one by one."""
+def all_programs():
+    """Every program of the house by name, a chapter's pieces one by one."""
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
             yield str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
-    for name in NAMES:
-        for number, cell in enumerate(read(name).cells):
-            pieces = [cell.source] if cell.cell_type == "code" else re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL)
-            yield from ((f"{name}, cell {number}", piece) for piece in pieces)
+    yield from programs()
 
 
 def test_what_makes_integers_says_of_which_size():
-    found = [f"{name}: {call}" for name, source in programs() for call in of_no_size(source)]
+    found = [f"{name}: {call}" for name, source in all_programs() for call in of_no_size(source)]
     assert not found, "name the type, np.int64 for numbers and np.intp for places:\n" + "\n".join(found)
 
 

@@ -8,10 +8,8 @@ Nobody keeps a list of them: :func:`load_all` imports what modules there are, an
 
 import csv
 import functools
-import importlib
 import io
 import json
-import pkgutil
 import threading
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,6 +18,7 @@ import numpy as np
 
 from cllm_lib.checks import one_of
 from cllm_lib.experiments import runs as experiments
+from cllm_lib.faces import load_modules
 from cllm_lib.files import shipped
 
 FIRST_SEEDS = "the first two seeds"
@@ -40,9 +39,7 @@ def load_all():
             return
         _loaded = True  # before, not after: a module that asks while it is imported gets what is there so far
         try:
-            package = importlib.import_module(__package__)
-            for name in sorted(module.name for module in pkgutil.iter_modules(package.__path__)):
-                importlib.import_module(f"{__package__}.{name}")
+            load_modules(__package__)
         except BaseException:
             _loaded = False  # the next one to ask is told as well, and not answered by a part
             raise

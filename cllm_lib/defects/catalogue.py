@@ -3,14 +3,13 @@
 Exhibits are found by name: whatever stands in a module of this package under :func:`exhibit` is in the catalogue.
 """
 
-import importlib
 import inspect
 import itertools
-import pkgutil
 import threading
 from dataclasses import dataclass
 
 from cllm_lib.checks import one_of
+from cllm_lib.faces import load_modules
 from cllm_lib.model.transformer import CLLM
 
 SEAMS = ("init", "attention", "layer", "embedding", "model", "optimizer", "corpus", "loader")
@@ -111,9 +110,7 @@ def __getattr__(name):
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with _LOADING:
         if "ALL" not in globals():
-            package = importlib.import_module(__package__)
-            for _, module, _ in sorted(pkgutil.iter_modules(package.__path__), key=lambda found: found[1]):
-                importlib.import_module(f"{__package__}.{module}")
+            load_modules(__package__)
             in_order = sorted(_EXHIBITS.items(), key=lambda entry: entry[1][0])
             globals()["ALL"] = {title: defect for title, (_, defect) in in_order}
         return globals()["ALL"]

@@ -36,6 +36,19 @@ def read(name):
     return nbformat.read(ROOT / "notebooks" / f"{name}.ipynb", as_version=4)
 
 
+def programs():
+    """Every piece of code that the chapters show, by its place: each cell, and each block of code in a text, solutions too."""
+    for name in NAMES:
+        for number, cell in enumerate(read(name).cells):
+            pieces = [cell.source] if cell.cell_type == "code" else code_blocks(cell.source)
+            yield from ((f"{name}, cell {number}", piece) for piece in pieces)
+
+
+def code_blocks(text):
+    """The blocks of Python in a text."""
+    return re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+
+
 def exercise_cells(notebook):
     """Number of each exercise, with its card and its stub cell, in order."""
     found, card = {}, None

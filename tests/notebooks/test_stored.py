@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from notebooks.books import NAMES, PATHS, ROOT, exercise_cells, may_differ, read, solution
+from notebooks.books import NAMES, PATHS, ROOT, exercise_cells, may_differ, programs, read, solution
 
 from cllm_lib.workbook.exercises import exercises_of
 
@@ -83,3 +83,11 @@ def test_the_map_lists_every_chapter():
 def test_a_cell_whose_output_may_differ_says_why(name):
     for cell in filter(may_differ, read(name).cells):
         assert re.match(r"# NBVAL_IGNORE_OUTPUT\n# \w.{9,}\n", cell.source), cell.source  # nbval hears it alone on its line only
+
+
+def test_the_programs_of_the_chapters_are_their_cells_and_their_folded_solutions():
+    """Rules about code ask for these; what were missing here would be held to no rule."""
+    pieces = {piece for _, piece in programs()}
+    for notebook in map(read, NAMES):
+        assert {cell.source for cell in notebook.cells if cell.cell_type == "code"} <= pieces
+        assert {solution(card) for card, _ in exercise_cells(notebook).values()} <= pieces
