@@ -7,6 +7,10 @@ RUN = $(PYTHON) tools/workbook.py
 
 .PHONY: help lab fresh test test-elsewhere test-ci test-all bench evidence pretrained notebooks lint lock docs clean setup
 
+ifeq ($(firstword $(MAKECMDGOALS)),help) # in `make help lab` the words after it are no goals
+help $(wordlist 2,99,$(MAKECMDGOALS)):
+	@test $@ != help || $(RUN) help $(wordlist 2,99,$(MAKECMDGOALS))
+else
 help setup test test-elsewhere test-ci test-all bench evidence pretrained notebooks lint lock docs clean:
 	@$(RUN) $@
 
@@ -15,3 +19,4 @@ lab:
 
 fresh:
 	@$(RUN) fresh $(CHAPTER)
+endif

@@ -12,7 +12,7 @@ from cllm_lib.faces import face
 # from the optimiser's threads. 2^20 ticks are plenty. Heard only where NumPy is not loaded yet.
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "20")
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __getattr__, __dir__, __all__ = face(
     __name__,
     {

@@ -1,4 +1,4 @@
-"""`python -m cllm_lib`: see :mod:`cllm_lib.cli`."""
+"""`python -m cllm_lib`, the same as the command `cllm`: see :mod:`cllm_lib.cli`."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Training and generation from a terminal: `python -m cllm_lib train`, `resume`, `generate`, `diagnose`.
+"""Training and generation from a terminal: `cllm train`, `resume`, `generate`, `diagnose`, or `python -m cllm_lib train`.
 
 Each command is a few lines over the library, with its names. Exit codes: 0, done; 1, something has to be changed first,
 or `diagnose` found something; 2, the command line makes no sense; 130, stopped by Ctrl-C, after saving.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cllm_lib import __version__
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.positions import POSITIONS
@@ -134,7 +135,7 @@ def _run(trainer, options):
         trainer.fit(epochs=options.epochs, callbacks=[each_epoch], progress=not options.quiet)
     except KeyboardInterrupt:
         trainer.save(options.save)
-        print(f"\nStopped after step {trainer.steps:,} and saved. Go on with: python -m cllm_lib resume {options.save}", file=sys.stderr)
+        print(f"\nStopped after step {trainer.steps:,} and saved. Go on with: {program()} resume {options.save}", file=sys.stderr)
         return INTERRUPTED
     if trainer.steps % trainer.batches_per_epoch:  # stopped early, within an epoch; whole ones are saved already
         trainer.save(options.save)
@@ -145,7 +146,7 @@ def _run(trainer, options):
         print(f"lowest validation loss {best.loss:.4f}, perplexity {math.exp(best.loss):.1f}, after step {best.step:,}")
     if options.csv:
         history.to_csv(options.csv)
-    print(f'saved to {options.save}; let it speak: python -m cllm_lib generate {options.save} --prompt "the sky is"')
+    print(f'saved to {options.save}; let it speak: {program()} generate {options.save} --prompt "the sky is"')
     return DONE
 
 
@@ -153,13 +154,19 @@ def _last(values):
     return f"{values[-1]:.4f}" if values else "none yet"
 
 
+def program():
+    """What was typed to start this: advice is given in the same words."""
+    return "cllm" if Path(sys.argv[0]).stem == "cllm" else "python -m cllm_lib"
+
+
 def parser():
     """The command line, described; `--help` shows it."""
     top = argparse.ArgumentParser(
-        prog="python -m cllm_lib",
+        prog=program(),
         description="Train a small language model, go on with it, let it speak, or look for what ails it.",
-        epilog="Begin with: python -m cllm_lib train --text sayings --save model.safetensors",
+        epilog=f"Begin with: {program()} train --text sayings --save model.safetensors",
     )
+    top.add_argument("--version", action="version", version=f"cllm-workbook {__version__}")
     commands = top.add_subparsers(dest="name", required=True, metavar="{train,resume,generate,diagnose}")
 
     def command(run, text, epilog=None):

@@ -35,10 +35,46 @@ def face(package, modules):
     def getter(name):
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = importlib.import_module(f"{package}.{homes[name]}")
+        module = _loaded(package, homes[name])
         return module if name == homes[name] else getattr(module, name)
 
     return getter, lambda: sorted(homes), sorted(homes)
+
+
+def _loaded(package, module):
+    try:
+        return importlib.import_module(f"{package}.{module}")
+    except ModuleNotFoundError as missing:
+        if missing.name.startswith("cllm_lib"):
+            raise
+        raise _not_brought(missing, f"{package}.{module}") from missing
+
+
+def needed(module, use):
+    """A module of a package that the library alone goes without, for the one function that uses it.
+
+    Parameters
+    ----------
+    module : str
+        Such as "scipy.special".
+    use : str
+        What it is needed for, as the beginning of a sentence.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If it is not here: the text says what brings it.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as missing:
+        raise _not_brought(missing, use) from None
+
+
+def _not_brought(missing, use):
+    name = missing.name.partition(".")[0]
+    advice = 'the library alone goes without; `pip install "cllm-workbook[notebooks]"` brings it'
+    return ModuleNotFoundError(f"{use} needs the package {name}: {advice}", name=name)
 
 
 def load_modules(package):

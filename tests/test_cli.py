@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from cllm_lib import load_corpus
+from cllm_lib import __version__, load_corpus
 from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
 from cllm_lib.training import checkpoint
 from cllm_lib.training.checkpoint import load_checkpoint, previous
@@ -189,3 +189,22 @@ def test_ctrl_c_saves_and_says_how_to_go_on(tmp_path):
     steps = load_checkpoint(path)[1].steps
     assert f"Stopped after step {steps:,} and saved. Go on with: python -m cllm_lib resume {path}" in err
     assert "Traceback" not in err
+
+
+def test_the_version_is_that_of_the_library(capsys):
+    with pytest.raises(SystemExit, match="^0$"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"cllm-workbook {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "named"), [("/somewhere/bin/cllm", "cllm"), ("C/Scripts/cllm.exe", "cllm"), ("cllm_lib/__main__.py", "python -m cllm_lib")]
+)
+def test_advice_is_given_in_the_words_that_were_typed(typed, named, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", [typed])
+    path = tmp_path / "model.safetensors"
+    _, out, _ = type_in(["train", "--save", path, "--epochs", 1, *TINY], capsys)
+    assert f"let it speak: {named} generate {path}" in out
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert capsys.readouterr().out.startswith(f"usage: {named} [-h] [--version]")

@@ -58,3 +58,31 @@ def test_all_modules_of_a_package_are_imported_in_order(tmp_path):
     program = "from cllm_lib.faces import load_modules; import sys; sys.path.append('.'); load_modules('rooms')"
     done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["first", "second"]
+
+
+def test_a_package_that_is_not_there_is_named_with_what_brings_it():
+    """As in an environment that has the library alone: matplotlib cannot be found."""
+    program = "import sys; sys.modules['matplotlib'] = None; from cllm_lib.workbook.figures import show"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert 'needs the package matplotlib: the library alone goes without; `pip install "cllm-workbook[notebooks]"`' in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("package", "program", "use"),
+    [
+        ("scipy", "import cllm_lib.experiments as e; e.interval([1.0, 2.0, 3.0])", "Student's interval"),
+        ("scipy", "import numpy, cllm_lib.model as m; m.gelu_forward(numpy.ones(3))", "GELU in float64"),
+        (
+            "joblib",
+            "import cllm_lib.experiments as e; e.run(max, variants=[1, 2], seeds=[1, 2], n_jobs=2)",
+            "an experiment in several processes",
+        ),
+    ],
+    ids=["an interval", "GELU", "an experiment"],
+)
+def test_a_function_that_needs_more_says_so(package, program, use):
+    program = f"import sys; sys.modules[{package!r}] = None; {program}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1].startswith(
+        f"ModuleNotFoundError: {use} needs the package {package}: the library alone goes without"
+    )

@@ -1,6 +1,7 @@
-"""The library as others get it: built, put where nothing else of the house is, and used from another folder."""
+"""The library as others get it: built, installed alone into an environment of its own, and used from another folder."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -8,31 +9,43 @@ import zipfile
 import pytest
 from notebooks.books import ROOT
 
+import cllm_lib
+
 pytestmark = pytest.mark.elsewhere
+
+MOST_PACKAGES = 6
+PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", "wheel", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", str(folder), str(ROOT)], check=True, capture_output=True)
+    build = [sys.executable, *PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run(build, check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
     return built
 
 
 @pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory):
-    """A folder that holds the wheel's files; what they need comes from this environment."""
-    folder = tmp_path_factory.mktemp("installed")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder)
-    return folder
+def python(wheel, tmp_path_factory):
+    """Of an environment into which pip put the wheel, with what its metadata asks for, and nothing else."""
+    environment = tmp_path_factory.mktemp("environment")
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, capture_output=True)
+    found = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    pins = re.findall(r"^[\w.-]+==[^\\]+", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
+    (environment / "pins.txt").write_text("\n".join(pins), encoding="utf-8")  # without hashes, which would be asked of the wheel, too
+    install = [found, *PIP, "install", "-c", environment / "pins.txt", wheel]
+    subprocess.run(install, check=True, capture_output=True, env=_plain())
+    return found
 
 
-def run(installed, folder, *words):
-    """What a command prints that finds the library in `installed` only."""
-    environment = os.environ | {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run([sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def _plain():
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+
+
+def run(program, folder, *words):
+    """What a program prints, in a folder where nothing of the house is."""
+    done = subprocess.run([str(program), *words], cwd=folder, env=_plain(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -47,15 +60,36 @@ def test_it_holds_the_library_and_its_texts_and_nothing_else(wheel):
     assert modules == {name for name in names if name.endswith(".py")}
 
 
-def test_it_is_the_one_that_is_imported_and_brings_its_texts(installed, tmp_path):
+def test_it_brings_few_packages(python, tmp_path):
+    lines = run(python, tmp_path, "-m", "pip", "--disable-pip-version-check", "list", "--format", "freeze").split()
+    packages = {line.split("==")[0].lower() for line in lines} - {"pip", "setuptools"}
+    assert {"cllm-workbook", "numpy", "safetensors", "tqdm"} <= packages
+    assert len(packages) <= MOST_PACKAGES, packages
+
+
+def test_it_is_the_one_that_is_imported_and_brings_its_texts(python, tmp_path):
     sizes = ", ".join(f"len(cllm_lib.load_corpus({name!r}).tokens)" for name in ("sayings", "prose"))
-    file, *sizes = run(installed, tmp_path, "-c", f"import cllm_lib; print(cllm_lib.__file__, {sizes})").split()
-    assert file.startswith(str(installed))
+    file, *sizes = run(python, tmp_path, "-c", f"import cllm_lib; print(cllm_lib.__file__, {sizes})").split()
+    assert file.startswith(str(python.parents[1]))
     assert all(int(size) > 100 for size in sizes)
 
 
-def test_it_trains_and_speaks_and_tells_what_is_wrong(installed, tmp_path):
+def test_its_command_trains_and_speaks_and_tells_what_is_wrong(python, tmp_path):
+    cllm = python.with_name("cllm.exe" if os.name == "nt" else "cllm")
+    assert run(cllm, tmp_path, "--version") == f"cllm-workbook {cllm_lib.__version__}\n"
     small = ["--d-model", "16", "--layers", "1", "--heads", "2", "--d-ff", "16", "--epochs", "1"]
-    run(installed, tmp_path, "-m", "cllm_lib", "train", "--text", "sayings", "--save", "model.safetensors", *small)
-    assert run(installed, tmp_path, "-m", "cllm_lib", "generate", "model.safetensors", "--prompt", "the sky is", "--tokens", "3").strip()
-    assert run(installed, tmp_path, "-m", "cllm_lib", "diagnose", "model.safetensors").strip()
+    assert "let it speak: cllm generate" in run(cllm, tmp_path, "train", "--text", "sayings", "--save", "model.safetensors", *small)
+    run(cllm, tmp_path, "resume", "model.safetensors", "--epochs", "1", "--quiet")
+    assert run(cllm, tmp_path, "generate", "model.safetensors", "--prompt", "the sky is", "--tokens", "3").strip()
+    assert run(cllm, tmp_path, "diagnose", "model.safetensors").strip()
+
+
+def test_what_the_notebooks_need_besides_is_named(python, tmp_path):
+    done = subprocess.run(
+        [python, "-c", "from cllm_lib.workbook.widgets import training_dashboard"],
+        cwd=tmp_path,
+        env=_plain(),
+        capture_output=True,
+        text=True,
+    )
+    assert 'pip install "cllm-workbook[notebooks]"' in done.stderr

@@ -67,7 +67,10 @@ def tidy(notebook):
 
 
 def joined_streams(outputs):
-    """Neighbouring pieces of one stream as one: how a kernel cuts its output into messages is chance."""
+    """Neighbouring pieces of one stream as one: how a kernel cuts its output into messages is chance.
+
+    Of a line that was written over, as a progress bar is, its last state stays.
+    """
     joined = []
     for output in outputs:
         last = joined[-1] if joined else None
@@ -75,6 +78,9 @@ def joined_streams(outputs):
             last.text += output.text
         else:
             joined.append(output)
+    for output in joined:
+        if output.output_type == "stream":
+            output.text = re.sub(r".*\r(?=[^\n])", "", output.text)
     return joined
 
 

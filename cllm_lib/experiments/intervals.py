@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cllm_lib.checks import non_negative_integer, non_negative_number, positive_integer
+from cllm_lib.faces import needed
 
 CONFIDENCE = 0.95
 
@@ -70,8 +71,7 @@ def interval(values, confidence=CONFIDENCE):
     >>> f"{interval([1.0, 2.0, 3.0]):.2f}"
     '2.00 (-0.48 to 4.48)'
     """
-    from scipy.special import stdtrit  # here, not above: a quarter of a second that a reader of a table need not wait
-
+    stdtrit = needed("scipy.special", "Student's interval").stdtrit  # here: a quarter of a second that a reader of a table need not wait
     values = _few_values(values, "an interval")
     _share(confidence)
     mean = float(values.mean())
@@ -133,8 +133,7 @@ def p_value(values):
     >>> round(p_value([1.0, 2.0, 3.0]), 3)
     0.074
     """
-    from scipy.special import stdtr
-
+    stdtr = needed("scipy.special", "Student's test").stdtr
     values = _few_values(values, "a p-value")
     mean, error = abs(float(values.mean())), _error_of_mean(values)
     if error == 0.0:
@@ -206,8 +205,7 @@ def exact_binomial_interval(successes, trials, confidence=CONFIDENCE):
     >>> f"{exact_binomial_interval(9, 10):.2f}"
     '0.90 (0.55 to 1.00)'
     """
-    from scipy.special import betaincinv
-
+    betaincinv = needed("scipy.special", "Clopper and Pearson's interval").betaincinv
     successes, trials = non_negative_integer(successes, "successes"), positive_integer(trials, "trials")
     if successes > trials:
         raise ValueError(f"{successes} successes in {trials} trials: give at most as many successes as trials")

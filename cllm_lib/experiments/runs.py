@@ -19,7 +19,9 @@ import numpy as np
 
 from cllm_lib.checks import one_of
 from cllm_lib.experiments.fingerprints import fingerprint
+from cllm_lib.faces import needed
 from cllm_lib.files import PACKAGE, write_atomically
+from cllm_lib.progress import progress_bar
 from cllm_lib.text.corpora import TEXTS, read_text
 
 SECONDS_TO_ANSWER = 5  # for a scheduler
@@ -162,21 +164,15 @@ def _results(tasks, backend, address, n_jobs, progress):
         new = _on_this_machine(left, n_jobs)
     else:
         new = _on_cluster(left, address)
-    found.update(_with_bar(new, len(found), len(tasks)) if progress else new)
+    bar = progress_bar(new, initial=len(found), total=len(tasks), unit="run", visible=progress, delay=SECONDS_WITHOUT_BAR)
+    found.update(bar)
     return [found[i] for i in range(len(tasks))]
 
 
-def _with_bar(results, already, total):
-    from tqdm.auto import tqdm
-
-    return tqdm(results, initial=already, total=total, unit="run", delay=SECONDS_WITHOUT_BAR)
-
-
 def _on_this_machine(tasks, n_jobs):
-    from joblib import Parallel, delayed
-
-    together = Parallel(n_jobs=n_jobs, backend="loky", return_as="generator_unordered")
-    return together(delayed(_measured_by_worker)(i, task, _versions()) for i, task in tasks)
+    joblib = needed("joblib", "an experiment in several processes")
+    together = joblib.Parallel(n_jobs=n_jobs, backend="loky", return_as="generator_unordered")
+    return together(joblib.delayed(_measured_by_worker)(i, task, _versions()) for i, task in tasks)
 
 
 def _on_cluster(tasks, address):

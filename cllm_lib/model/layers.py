@@ -14,6 +14,8 @@ import math
 
 import numpy as np
 
+from cllm_lib.faces import needed
+
 GELU_BLOCK = 16_384  # numbers that GELU takes at once: more leave the processor's cache, fewer make more calls
 
 
@@ -185,8 +187,7 @@ def gelu_forward(x):  # (...) -> (...)
     Abramowitz and Stegun 1964, "Handbook of Mathematical Functions", formula 7.1.26.
     """
     if x.dtype != np.float32:
-        from scipy.special import erf  # here, not above: it takes longer to load than the rest of the library
-
+        erf = needed("scipy.special", "GELU in float64").erf  # here, not above: it takes longer to load than the rest of the library
         return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
     y = np.empty(x.shape, x.dtype)
     source, target = x.reshape(-1), y.reshape(-1)

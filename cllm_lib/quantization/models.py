@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cllm_lib.checks import finite_matrix, one_of
+from cllm_lib.faces import needed
 from cllm_lib.files import digest, write_atomically
 from cllm_lib.model.attention import PROJECTIONS
 from cllm_lib.model.config import CLLMConfig
@@ -396,10 +397,9 @@ def _cllm(description, plain, matrices):
 
 
 def _encoder(description, plain, matrices):
-    import tokenizers
-
     from cllm_lib.pretrained.encoder import Encoder, EncoderConfig
 
+    tokenizers = needed("tokenizers", "a quantised encoder")
     config, arrays = EncoderConfig(**description["config"]), _all_parameters(plain, matrices)
     _check_shapes(arrays, by_name(config.parameter_shapes()), config.dtype)
     return Encoder(config, arrays, tokenizers.Tokenizer.from_str(description["tokenizer"]))

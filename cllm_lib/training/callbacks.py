@@ -73,6 +73,6 @@ def look_for_trouble(seed=0):
 
 
 def _print(words):
-    from tqdm.auto import tqdm  # here, not above: it would double the time `import cllm_lib` takes
+    from tqdm import tqdm  # here, not above: it would double the time `import cllm_lib` takes
 
     tqdm.write(words)

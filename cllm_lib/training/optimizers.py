@@ -7,9 +7,9 @@ import sys
 import numpy as np
 
 from cllm_lib.checks import non_negative_number, one_of
+from cllm_lib.model.threads import MANY
 
 BLOCK = 65_536  # floats: small enough that a block and its moments stay in the processor's cache between operations
-MANY = 1_000_000  # parameters: with fewer, starting a thread costs more than it saves
 MOST_THREADS = 4  # a pass over memory goes no faster with more
 
 

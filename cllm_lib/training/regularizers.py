@@ -12,6 +12,7 @@ Shapes: V words, D d_model.
 import numpy as np
 
 from cllm_lib.checks import non_negative_number
+from cllm_lib.faces import needed
 from cllm_lib.lattice.similarity import feature_similarity
 
 
@@ -110,8 +111,7 @@ def geometric_agreement(similarities, embedding):  # (V, V), (V, D) -> a number
     ValueError
         If shapes do not fit, an embedding is all zero, or all pairs are equally similar: then there is no order to agree with.
     """
-    from scipy.stats import spearmanr  # here, not above: it takes longer to load than the rest of the library
-
+    spearmanr = needed("scipy.stats", "Spearman's correlation").spearmanr  # here: it takes longer to load than the rest of the library
     similarities, embedding = _checked_similarities(similarities), np.asarray(embedding, dtype=np.float64)
     if embedding.ndim != 2 or len(embedding) != len(similarities):
         raise ValueError(f"embedding has shape {embedding.shape}, and similarities are of {len(similarities)} words: give a row for each")

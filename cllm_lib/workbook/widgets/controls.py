@@ -5,10 +5,28 @@ Sliders, also where one chooses from a list: JupyterLab takes ArrowDown and ever
 """
 
 import ipywidgets
+from IPython.display import HTML, display
 
 from cllm_lib.checks import one_of
 
 WIDE = {"width": "440px"}
+
+# A notebook that is opened again holds the widget's place and not the widget: JupyterLab says "model not found" there. Where a
+# widget lives beside the sentence, it is hidden; where styles are not heard, it stays, and is true.
+SLEEPING = """\
+<p class="cllm-sleeping"><em>Nothing to move here? The panel lives as long as its kernel: run this cell again.</em></p>
+<style>
+.jp-OutputArea:has(.widget-vbox) .cllm-sleeping { display: none; }
+.jp-OutputArea:has(.cllm-sleeping) .jupyter-widgets:not(:has(*)) { font-size: 0; }
+</style>"""
+
+
+class Panel(ipywidgets.VBox):
+    """What a chapter shows to be moved: widgets one below another, and a sentence for those who find them asleep."""
+
+    def _ipython_display_(self):
+        display(self._repr_mimebundle_(), raw=True)
+        display(HTML(SLEEPING))
 
 
 def choice(description, options, value, **traits):

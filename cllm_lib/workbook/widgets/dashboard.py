@@ -23,7 +23,7 @@ from cllm_lib.text.corpora import TEXTS, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer
-from cllm_lib.workbook.widgets.controls import button, pick
+from cllm_lib.workbook.widgets.controls import Panel, button, pick
 from cllm_lib.workbook.widgets.pictures import loss_svg, movements_svg
 
 SLICE = 0.05  # seconds of training between two looks at the buttons
@@ -54,7 +54,7 @@ class _Clock:
         return True
 
 
-class TrainingDashboard(ipywidgets.VBox):
+class TrainingDashboard(Panel):
     """Choose a text and settings, press START, and watch a model learn.
 
     Parameters

@@ -8,7 +8,7 @@ import ipywidgets
 import numpy as np
 
 from cllm_lib.lattice.encodings import clock_positions, prime_positions, rotate, sinusoidal_positions, spiral_positions
-from cllm_lib.workbook.widgets.controls import choice, pick
+from cllm_lib.workbook.widgets.controls import Panel, choice, pick
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 TABLES = {"sinusoidal": sinusoidal_positions, "spiral": spiral_positions, "clock": clock_positions, "prime": prime_positions}
@@ -31,7 +31,7 @@ def rotation_viewer(query=5, key=2, later=0, speed="30 degrees"):
     return RotationViewer(query, key, later, speed)
 
 
-class PositionViewer(ipywidgets.VBox):
+class PositionViewer(Panel):
     """The table of an encoding as a map, and beside it how alike any two positions are.
 
     Parameters
@@ -92,7 +92,7 @@ class PositionViewer(ipywidgets.VBox):
         self.picture.value = maps_svg(table, position, self.encoding.value)
 
 
-class RotationViewer(ipywidgets.VBox):
+class RotationViewer(Panel):
     """One pair of columns of a query and of a key as arrows, turned by their positions as rotary embedding turns them.
 
     Parameters

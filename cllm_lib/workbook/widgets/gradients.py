@@ -6,14 +6,14 @@ import numpy as np
 from cllm_lib.checks import one_of
 from cllm_lib.instruments.diagnosis import float64_copy
 from cllm_lib.instruments.gradient_check import SMALLEST_SHARE, agreement, angle_between, compare_entries, drawn_entries, relative_error
-from cllm_lib.workbook.widgets.controls import choice
+from cllm_lib.workbook.widgets.controls import Panel, choice
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 SIDE = 260  # pixels
 NOTHING = 1e-12  # a gradient shorter than this share of the longest is rounding
 
 
-class GradientInspector(ipywidgets.VBox):
+class GradientInspector(Panel):
     """Pick an array of parameters and an entry: the gradient there, the slope measured, and how far they are apart.
 
     Parameters

@@ -6,7 +6,7 @@ import numpy as np
 from cllm_lib.checks import one_of
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.ravine import CURVATURE, START, STEPS, ravine_loss, ravine_path
-from cllm_lib.workbook.widgets.controls import choice, stops
+from cllm_lib.workbook.widgets.controls import Panel, choice, stops
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 SETTINGS = {  # arguments of each optimiser, and the sliders they are read from
@@ -22,7 +22,7 @@ WIDTH, HEIGHT = 500, 200
 LEVELS = [4.0**power for power in (0, -1, -2, -3, -4)]  # of the loss at the start: each ellipse half as wide as the one before
 
 
-class OptimizerRavine(ipywidgets.VBox):
+class OptimizerRavine(Panel):
     """Choose an optimiser and its settings: the path it takes down a ravine, and the loss where it ends.
 
     Parameters

@@ -8,7 +8,7 @@ import numpy as np
 from cllm_lib.checks import one_of
 from cllm_lib.lattice.gauss import gauss_steps
 from cllm_lib.lattice.lll import lll_steps
-from cllm_lib.workbook.widgets.controls import button, choice, pick
+from cllm_lib.workbook.widgets.controls import Panel, button, choice, pick
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 COORDINATES = range(-12, 13)
@@ -33,7 +33,7 @@ def lll_viewer(basis="knapsack", step=0, delta="3/4"):
     return LLLViewer(basis, step, delta)
 
 
-class _Steps(ipywidgets.VBox):
+class _Steps(Panel):
     """A slider through the steps of a reduction, with buttons for one on and one back."""
 
     def __init__(self, controls, step):

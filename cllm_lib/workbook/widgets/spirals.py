@@ -14,7 +14,7 @@ from cllm_lib.checks import whole_numbers
 from cllm_lib.lattice.locality import nearest_numbers
 from cllm_lib.lattice.primes import factorize
 from cllm_lib.workbook.figures.planes import CURVES, MOST_RESIDUES, POINT, PROPERTIES, checked_limit, colouring, halved, places, raster
-from cllm_lib.workbook.widgets.controls import button, pick
+from cllm_lib.workbook.widgets.controls import Panel, button, pick
 from cllm_lib.workbook.widgets.svg import MARK, svg, text
 
 PICTURE = 448  # pixels, and the most cells shown without taking means
@@ -84,7 +84,7 @@ def spiral_explorer(limit=1_000_000, **settings):
     return SpiralExplorer(limit, **settings)
 
 
-class SpiralExplorer(ipywidgets.VBox):
+class SpiralExplorer(Panel):
     """Choose a curve and a colour, move and zoom the window, and ask for a number or a place.
 
     Nothing is computed before the explorer is shown or one of its controls is moved. The static figure of the same is

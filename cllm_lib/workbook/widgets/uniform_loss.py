@@ -4,13 +4,14 @@ import math
 
 import ipywidgets
 
+from cllm_lib.workbook.widgets.controls import Panel
 from cllm_lib.workbook.widgets.svg import MARK, svg, text
 
 WIDTH, HEIGHT, MARGIN = 420, 180, 34
 LOG_MAX = 5.2  # powers of ten: up to about 158,000 words
 
 
-class UniformLossExplorer(ipywidgets.VBox):
+class UniformLossExplorer(Panel):
     """A slider over V, and the loss of a uniform guess: number, sentence and point on the curve.
 
     Parameters

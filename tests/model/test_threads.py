@@ -1,0 +1,73 @@
+"""Threads of BLAS: read back from the library itself, inside a step."""
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
+from cllm_lib.model import threads
+from cllm_lib.model.threads import MANY, threads_for
+
+
+def blas_threads():
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+@pytest.fixture(autouse=True)
+def two_threads():
+    """As on a machine of two processors, whatever this test run was told."""
+    np.ones((2, 2)) @ np.ones((2, 2))
+    with threadpool_limits(limits=2, user_api="blas"):
+        if blas_threads() != {2}:
+            pytest.skip("threadpoolctl cannot set the threads of the BLAS that this NumPy was built with")
+        yield
+
+
+@pytest.mark.parametrize(("size", "inside"), [(1, 1), (MANY - 1, 1), (MANY, 2), (10 * MANY, 2)])
+def test_a_small_model_computes_in_one_thread_and_leaves_things_as_they_were(size, inside):
+    with threads_for(size):
+        assert blas_threads() == {inside}
+    assert blas_threads() == {2}
+
+
+def test_an_error_inside_leaves_things_as_they_were():
+    with pytest.raises(KeyError), threads_for(1):
+        raise KeyError
+    assert blas_threads() == {2}
+
+
+def test_a_large_model_keeps_a_limit_that_others_have_set():
+    with threadpool_limits(limits=1, user_api="blas"), threads_for(MANY):
+        assert blas_threads() == {1}
+
+
+class Spy:
+    """An optimiser that looks how many threads there are."""
+
+    def __init__(self):
+        self.seen = []
+
+    def step(self, parameters, gradients):
+        self.seen.append(blas_threads())
+
+
+@pytest.mark.parametrize(("many", "inside"), [(MANY, 1), (0, 2)])
+def test_a_trainer_steps_in_as_many_threads_as_its_model_is_worth(many, inside, monkeypatch):
+    monkeypatch.setattr(threads, "MANY", many)
+    spy, between = Spy(), []
+    model = CLLM(CLLMConfig(280, d_model=8, n_heads=2, d_ff=8, seq_len=8))
+    trainer = Trainer(model, load_corpus("sayings"), optimizer=spy)
+    for _ in trainer.run(steps=2):
+        between.append(blas_threads())
+    trainer.step(*next(trainer.corpus.batches(2, 8, np.random.default_rng(0))))
+    assert spy.seen == [{inside}] * 3
+    assert between == [{2}] * 2  # whoever watches the training computes as he likes
+
+
+def test_held_out_loss_is_measured_so_too(monkeypatch):
+    seen = []
+    model = CLLM(CLLMConfig(280, d_model=8, n_heads=2, d_ff=8, seq_len=8))
+    corpus = load_corpus("sayings", validation_fraction=0.2)
+    monkeypatch.setattr(model, "loss", lambda *batch: seen.append(blas_threads()) or 1.0)
+    assert Trainer(model, corpus).evaluate() == 1.0
+    assert set(map(frozenset, seen)) == {frozenset({1})}

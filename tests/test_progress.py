@@ -1,0 +1,56 @@
+"""The progress bar as a reader sees it: in a kernel on stdout, in a terminal on stderr, at its end the same line each time."""
+
+import builtins
+import re
+import time
+
+import pytest
+
+from cllm_lib.progress import progress_bar
+
+
+@pytest.fixture
+def kernel(monkeypatch):
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
+
+
+def last_state(text):
+    """A line that was written over shows its last state."""
+    return re.sub(r".*\r(?=[^\n])", "", text)
+
+
+def test_in_a_kernel_it_ends_as_the_same_line_however_long_it_took(kernel, capsys):
+    seen = set()
+    for seconds in (0.0, 0.03):
+        with progress_bar(total=7, unit="batch", desc="training") as bar:
+            for _ in range(7):
+                time.sleep(seconds)
+                bar.update()
+                bar.set_postfix(loss="1.25", refresh=False)
+        out, err = capsys.readouterr()
+        assert err == ""
+        seen.add(last_state(out))
+    (line,) = seen
+    assert line.startswith("training: 100%|")
+    assert line.endswith("| 7 of 7, 00:00 left, loss=1.25\n")
+    assert len(line) <= 91
+
+
+def test_in_a_kernel_it_goes_through_what_it_is_given(kernel, capsys):
+    assert list(progress_bar([3, 4], initial=1, total=3, unit="run")) == [3, 4]
+    assert "3 of 3" in last_state(capsys.readouterr().out)
+
+
+def test_in_a_terminal_it_stands_beside_what_is_printed(monkeypatch, capsys):
+    monkeypatch.delattr(builtins, "__IPYTHON__", raising=False)
+    with progress_bar(total=2, unit="batch") as bar:
+        bar.update(2)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "2/2" in err
+
+
+@pytest.mark.parametrize("settings", [dict(visible=False), dict(delay=60.0)], ids=["not asked for", "soon done"])
+def test_it_can_stay_away(settings, kernel, capsys):
+    assert list(progress_bar("ab", total=2, unit="letter", **settings)) == ["a", "b"]
+    assert capsys.readouterr() == ("", "")
