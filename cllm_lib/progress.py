@@ -39,5 +39,5 @@ def progress_bar(iterable=None, *, total, unit, desc=None, visible=True, initial
         import sys
 
         line = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}, {remaining} left{postfix}"
-        settings |= dict(file=sys.stdout, bar_format=line, ncols=90)  # on stderr it would stand in a red box
+        settings |= dict(file=sys.stdout, bar_format=line, ncols=72)  # on stderr it would stand in a red box
     return tqdm(iterable, **settings)

@@ -1,0 +1,71 @@
+"""A notebook with a panel, saved and opened again: JupyterLab finds no widget there, and the reader finds a sentence."""
+
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+from browser.labs import TOKEN, kernel_is_idle, needs_a_browser, open_page, running_lab, wait_for
+from playwright.sync_api import expect
+
+pytestmark = needs_a_browser
+
+SCREENSHOTS = os.environ.get("CLLM_SCREENSHOTS")
+NAME = "reopened.ipynb"
+CELL = "from cllm_lib.workbook.widgets import gauss_viewer\n\ngauss_viewer()"
+BAR = "from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus\n\n"
+BAR += "Trainer(CLLM(CLLMConfig(280)), load_corpus('sayings')).fit(3, progress=True);"
+AGAIN = "Nothing to move here? The panel lives as long as its kernel: run this cell again."
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    home = tmp_path_factory.mktemp("lab")
+    with running_lab(home) as address:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (CELL, BAR)])
+        notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+        nbformat.write(notebook, home / "workspace" / NAME)
+        yield address, home / "workspace" / NAME
+
+
+def open_notebook(page, address):
+    page.goto(f"{address}/lab/tree/{NAME}?token={TOKEN}&reset")
+    page.locator(".jp-CodeCell").first.wait_for()
+    wait_for(lambda: kernel_is_idle(address), 60)
+
+
+def run_cell(page, i):
+    page.locator(".jp-CodeCell .cm-content").nth(i).click()
+    page.keyboard.press("Control+Enter")
+
+
+def test_a_panel_that_sleeps_says_how_it_wakes(lab, tmp_path):
+    address, path = lab
+    expect.set_options(timeout=30_000)
+    with open_page() as page:
+        page.set_viewport_size({"width": 1100, "height": 900})
+        open_notebook(page, address)
+        run_cell(page, 0)
+        run_cell(page, 1)
+        panel, sentence = page.locator("svg[aria-label^='A lattice']"), page.get_by_text(AGAIN)
+        expect(panel).to_be_visible()
+        expect(sentence).to_be_hidden()
+        expect(page.get_by_text("training: 100%")).to_be_visible()
+        page.keyboard.press("Control+s")
+        wait_for(lambda: "cllm-sleeping" in path.read_text(encoding="utf-8"), 20)
+    with open_page() as page:  # in a browser that knows nothing of the first one
+        page.set_viewport_size({"width": 1100, "height": 900})
+        page.request.delete(f"{address}/api/sessions/{sessions(page, address)[0]['id']}?token={TOKEN}")
+        open_notebook(page, address)
+        sentence = page.get_by_text(AGAIN)
+        expect(sentence).to_be_visible()
+        expect(page.get_by_text("training: 100%")).to_be_visible()
+        folder = Path(SCREENSHOTS or tmp_path)
+        page.screenshot(path=folder / "reopened.png")
+        run_cell(page, 0)
+        expect(page.locator("svg[aria-label^='A lattice']")).to_be_visible()
+        expect(sentence).to_be_hidden()
+
+
+def sessions(page, address):
+    return page.request.get(f"{address}/api/sessions?token={TOKEN}").json()
