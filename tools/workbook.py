@@ -131,10 +131,11 @@ def port_number(text):
     return int(text)
 
 
-def fingerprint(lock):
+def fingerprint(lock=LOCK):
     """Changes when what has to be installed changes, and when the folder moves: an environment knows where its library is."""
-    version = re.search(rb"__version__.*", (ROOT / "cllm_lib" / "__init__.py").read_bytes())[0]
-    parts = lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), version, sys.version.encode(), str(ROOT).encode()
+    library = ROOT / "cllm_lib" / "__init__.py"
+    version = re.findall(rb"__version__.*", library.read_bytes()) if library.exists() else []
+    parts = lock.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), *version, sys.version.encode(), str(ROOT).encode()
     return hashlib.sha256(b"".join(parts)).hexdigest()
 
 
