@@ -74,9 +74,14 @@ def put_in(cell, answer):
     cell.source = "\n".join([*imports, answer, *lines[at:]])
 
 
+def once_more(notebook):
+    """Copies of a notebook's code cells, from the last to the first: appended to it, they run as a reader does who goes back."""
+    return [nbformat.v4.new_code_cell(cell.source, metadata=cell.metadata) for cell in notebook.cells[::-1] if cell.cell_type == "code"]
+
+
 def may_differ(cell):
-    """Whether a cell says of itself, with a reason, that its output differs: times, or what a reader chose."""
-    return cell.cell_type == "code" and "NBVAL_IGNORE_OUTPUT" in cell.source
+    """Whether a cell is tagged as one whose output differs from run to run: times, or what a reader chose."""
+    return cell.cell_type == "code" and "nbval-ignore-output" in cell.metadata.get("tags", [])
 
 
 def texts(notebook):

@@ -1,18 +1,21 @@
-"""Notebooks with exercises solved, or answered wrongly: they run to the end and say the same as the stored ones."""
+"""Notebooks with exercises solved, or answered wrongly: they run to the end, and back, and say the same as the stored ones."""
 
 import pytest
-from notebooks.books import NAMES, OLD_MACHINE, exercise_cells, load_tool, put_in, read, said_by_checks, solution, texts
+from notebooks.books import NAMES, OLD_MACHINE, exercise_cells, load_tool, once_more, put_in, read, said_by_checks, solution, texts
 from workbook.answers import TYPED_WRONG, WRONG
 
 writer = load_tool("execute_notebooks")
 NUMBERS = {name: list(exercise_cells(read(name))) for name in NAMES}
 
 
-def run(name, answers, environment=None):
+def run(name, answers, environment=None, and_back=False):
+    """A chapter with these answers put in, executed; `and_back`, then each of its code cells once more, from the last to the first."""
     notebook = read(name)
     for number, (_, cell) in exercise_cells(notebook).items():
         if number in answers:
             put_in(cell, answers[number])
+    if and_back:
+        notebook.cells += once_more(notebook)
     return writer.execute(notebook, environment=environment)
 
 
@@ -21,14 +24,29 @@ def solutions(name, count):
     return {number: solution(cards[number][0]) for number in list(cards)[:count]}
 
 
+def assert_said_there_and_back(executed, name):
+    """Each cell says the stored text twice: in its turn, and when it runs once more, with everything below it run already."""
+    stored, said = texts(read(name)), texts(executed)
+    assert said[: len(stored)] == stored
+    assert said[len(stored) :][::-1] == stored, "a cell changes what another one needs: give the thing a name of its own, or make it there"
+
+
 @pytest.mark.elsewhere
 @pytest.mark.parametrize("name", NAMES)
 class TestSolved:
-    def test_all_on_another_machine(self, name):
-        """Two questions in one long run: do the solutions hold, and does an old processor print the stored digits?"""
-        executed = run(name, solutions(name, None), OLD_MACHINE)
-        assert [line.split()[:2] for line in said_by_checks(executed)] == [[number, "passed."] for number in NUMBERS[name]]
-        assert texts(executed) == texts(read(name))
+    def test_all_on_another_machine_and_back(self, name):
+        """Three questions in one long run: do the solutions hold, does an old processor print the stored digits, can one go back?"""
+        executed = run(name, solutions(name, None), OLD_MACHINE, and_back=True)
+        passed = [[number, "passed."] for number in NUMBERS[name]]
+        assert [line.split()[:2] for line in said_by_checks(executed)] == passed + passed[::-1]
+        assert_said_there_and_back(executed, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+class TestUnsolved:
+    def test_there_and_back(self, name):
+        assert_said_there_and_back(run(name, {}, and_back=True), name)
 
 
 @pytest.mark.slow
