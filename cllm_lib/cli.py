@@ -122,6 +122,12 @@ def diagnose(options):
 
     model, state = load_checkpoint(options.checkpoint)
     corpus = corpus_of(state, options.text)
+    if list(corpus.vocabulary) != list(state.vocabulary):
+        unknown = len(set(corpus.vocabulary) - set(state.vocabulary))
+        raise ValueError(
+            f"{corpus.name} has another vocabulary than the model, so its ids mean other words ({unknown:,} of its "
+            f"{len(corpus.vocabulary):,} are unknown to it): give the text that the model was trained on"
+        )
     tokens, targets = next(corpus.batches(options.batch_size, model.config.seq_len, np.random.default_rng(options.seed)))
     return DONE if examine(model, tokens, targets, options.learning_rate).is_healthy else TO_CHANGE
 

@@ -261,15 +261,19 @@ def home_made_forward(query, key, value, mask=None):  # 3 x (B, H, T, d), (T, T)
     largest = np.where(allowed, scores, -np.inf).max(axis=-1, keepdims=True)
     powers = np.where(allowed, home_made_exponential(np.where(allowed, scores - largest, 0.0)), 0.0)
     total = powers.sum(axis=-1, keepdims=True)
-    return (powers / total) @ value, (query, key, value, allowed, total, scores == largest, powers / total)
+    return (powers / total) @ value, (query, key, value, allowed, total, allowed & (scores == largest), powers / total)
 
 
 def home_made_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, T, d)
-    """The true gradient of 1 + x: slope 1 for every key, and the largest score stands in every term."""
+    """The true gradient of 1 + x: slope 1 for every key, and the largest score stands in every term.
+
+    Where a word repeats, several scores are the largest: they share that part.
+    """
     query, key, value, allowed, total, is_largest, weights = cache
     d_weights = d_output @ value.swapaxes(-1, -2)
     d_powers = np.where(allowed, (d_weights - (d_weights * weights).sum(axis=-1, keepdims=True)) / total, 0.0)
-    d_scores = d_powers - is_largest * d_powers.sum(axis=-1, keepdims=True)
+    share = is_largest / is_largest.sum(axis=-1, keepdims=True)
+    d_scores = d_powers - share * d_powers.sum(axis=-1, keepdims=True)
     d_scores = d_scores / math.sqrt(query.shape[-1])
     return d_scores @ key, d_scores.swapaxes(-1, -2) @ query, weights.swapaxes(-1, -2) @ d_output
 

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from cllm_lib.checks import non_negative_number
-from cllm_lib.instruments.gradient_check import central_difference
+from cllm_lib.instruments.batches import ELSEWHERE, NEXT, what_targets_are
+from cllm_lib.instruments.slopes import Slope, measure_slope
+from cllm_lib.instruments.verdicts import NOTHING_WRONG, Evidence, judge, names_of
 
 COUNTED = 1e-10  # document 002 counts a gradient as present above this
 TOO_LARGE = 1.0  # its rule: clip
 TOO_SMALL = 1e-6  # its rule: raise the learning rate
-NOTHING_WRONG = "Nothing wrong: weights, gradients and the loss's response agree with each other."
-DISAGREEMENT = 0.01  # right slopes agree to five digits; one wrong by a hundredth is no rounding error
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,13 @@ class TensorReport:
         Of the absolute gradient.
     update : float
         Mean absolute change by one plain step, learning rate times gradient.
-    promised, measured : float
-        How steeply the loss rises along one direction in this tensor: as the gradient promises, and as two nudges,
-        forth and back, measure it.
-    resolution : float
-        Smallest slope the nudges can tell from rounding.
+    slopes : tuple of Slope
+        How steeply the loss rises in this tensor, as the gradient promises and as nudges measure it: along the gradient, where
+        a right one promises the most, and along a random direction, where one that forgets a part of itself fails too. Both in
+        a float64 copy of the model, so that nothing but the backward pass can make them differ.
     rounding : float
-        What rounding may have left in the promise: the gradient is made in the model's own precision, out of terms as long as
-        the whole gradient. Where they cancel, as for a key's bias, whose slope is 0, nothing else is left.
+        What rounding may have left in the promise: a gradient is made out of terms as long as the whole gradient. Where they
+        cancel, as for a key's bias, whose slope is 0, nothing else is left.
     """
 
     name: str
@@ -48,9 +47,7 @@ class TensorReport:
     gradient_max: float
     gradient_mean: float
     update: float
-    promised: float
-    measured: float
-    resolution: float
+    slopes: tuple
     rounding: float
 
     @property
@@ -59,9 +56,24 @@ class TensorReport:
         return self.name.endswith("bias")
 
     @property
+    def promised(self):
+        """Slope along the gradient, as it promises; 0 if it is 0."""
+        return self.slopes[0].promised
+
+    @property
+    def measured(self):
+        """The same, as nudges measure it; along a random direction where there is no gradient."""
+        return self.slopes[0].measured
+
+    @property
+    def resolution(self):
+        """Smallest slope that the nudges can tell from rounding."""
+        return self.slopes[0].resolution
+
+    @property
     def responds(self):
         """Whether the loss changed when this tensor was nudged."""
-        return abs(self.measured) > self.resolution
+        return any(slope.settled and abs(slope.measured) > slope.resolution for slope in self.slopes)
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,11 @@ class Diagnosis:
     tensors : tuple of TensorReport
     verdict : str
         One sentence that names the suspect, or says that nothing is wrong.
+    accuses : bool
+        Whether the verdict is about code: never initialised, forgotten, unused, or wrong. Others are about data, sizes, rates,
+        or about what could not be told.
+    looked_at : str
+        What a verdict of "nothing wrong" rests on.
     advice : str
         What document 002 advises for gradients of this size, or nothing.
     """
@@ -81,6 +98,8 @@ class Diagnosis:
     loss: float
     tensors: tuple
     verdict: str
+    accuses: bool = False
+    looked_at: str = ""
     advice: str = ""
 
     @property
@@ -91,8 +110,9 @@ class Diagnosis:
     def __str__(self):
         head = f"{'tensor':37} {'|weight|':>8} {'count':>8} {'largest':>8} {'mean':>8} {'update':>8}  loss when nudged"
         rows = [head, *(_row(tensor) for tensor in self.tensors)]
+        looked_at = [f"seen:    {self.looked_at}"] if self.is_healthy else []
         advice = [f"advice:  {self.advice}"] if self.advice else []
-        return "\n".join([f"loss {self.loss:.4f}", *rows, f"verdict: {self.verdict}", *advice])
+        return "\n".join([f"loss {self.loss:.4f}", *rows, f"verdict: {self.verdict}", *looked_at, *advice])
 
 
 def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
@@ -115,8 +135,9 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
 
     Notes
     -----
-    Tensors are nudged along their own gradient, where a right one promises the most, in a float64 copy. The rules stand in
-    :func:`judge` and :func:`advise`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
+    Tensors are nudged in a float64 copy, along their own gradient and at random, by shorter and shorter nudges until two
+    agree (:mod:`~cllm_lib.instruments.slopes`). The rules stand in :mod:`~cllm_lib.instruments.verdicts` and :func:`advise`.
+    Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
     """
     diagnosis = examine(model, tokens, targets, learning_rate, seed)
     print(diagnosis)
@@ -130,14 +151,50 @@ def examine(model, tokens, targets, learning_rate=1e-3, seed=0):
     with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
         loss, gradients = model.loss_and_gradients(tokens, targets)
         twin = float64_copy(model)
-        rounding = (
-            100 * np.finfo(model.flat_parameters.dtype).eps * math.hypot(*(float(np.linalg.norm(array)) for array in gradients.values()))
+        evidence = Evidence(model, twin, np.asarray(tokens), np.asarray(targets), loss, generator)
+        reports = _reports(model, twin, gradients, evidence, learning_rate, generator)
+        verdict, accuses = judge(evidence, reports)
+    seen = f"{len(reports)} tensors, their gradients and the loss's response; {_what_targets_are(evidence)}."
+    return Diagnosis(loss, reports, verdict, accuses, seen, "" if accuses else advise(reports))
+
+
+def _reports(model, twin, gradients, evidence, learning_rate, generator):
+    """Measurements of every tensor; the sizes are those of the model's own gradients, the promises those of its float64 copy."""
+    _, promises = twin.loss_and_gradients(evidence.tokens, evidence.targets)
+    whole = math.hypot(*(float(np.linalg.norm(array)) for array in promises.values()))
+    rounding = 100 * np.finfo(np.float64).eps * whole
+    return tuple(
+        TensorReport(
+            name=name,
+            size=gradient.size,
+            weight=float(np.abs(model.parameters[name]).mean()),
+            gradient_count=int((np.abs(gradient) > COUNTED).sum()),
+            gradient_max=float(np.abs(gradient).max()),
+            gradient_mean=float(np.abs(gradient).mean()),
+            update=learning_rate * float(np.abs(gradient).mean()),
+            slopes=_slopes(evidence, twin.parameters[name], promises[name], rounding, generator),
+            rounding=rounding,
         )
-        reports = tuple(
-            _examine(model, twin, name, gradients[name], tokens, targets, loss, learning_rate, generator, rounding) for name in gradients
-        )
-    verdict = judge(loss, reports)
-    return Diagnosis(loss, reports, verdict, advise(reports) if verdict == NOTHING_WRONG else "")
+        for name, gradient in gradients.items()
+    )
+
+
+def _slopes(evidence, weights, gradient, rounding, generator):
+    """Along the gradient, if there is one, and along a random direction."""
+    length, random = float(np.linalg.norm(gradient)), _unit(generator.standard_normal(weights.shape))
+    if not np.isfinite(length):
+        return (Slope(length, math.nan, math.inf, settled=False),)
+    directions = [(gradient / length, length)] if length > 0.0 else []
+    directions.append((random, float(np.vdot(gradient, random))))
+    return tuple(measure_slope(evidence.loss_of_twin, weights, *pair, evidence.loss, rounding) for pair in directions)
+
+
+def _unit(direction):
+    return direction / np.linalg.norm(direction)
+
+
+def _what_targets_are(evidence):
+    return NEXT if what_targets_are(evidence.tokens, evidence.targets) == 1 else ELSEWHERE
 
 
 @dataclass(frozen=True)
@@ -201,34 +258,6 @@ def float64_copy(model):
     return model.with_parameters(model.flat_parameters.astype(np.float64))
 
 
-def judge(loss, tensors):
-    """Look for a fault, by the rules of document 002, in order of certainty; return one sentence.
-
-    Weights zero: the initialisation. Gradient zero though the loss responds, or another than the loss follows: the
-    backward pass. None of these: nothing.
-    """
-    weights = [tensor for tensor in tensors if not tensor.may_be_zero]
-    not_finite = [t for t in tensors if not np.isfinite([t.weight, t.gradient_max]).all()]
-    if not_finite or not np.isfinite(loss):
-        where = _names(not_finite) if not_finite else "the loss"
-        return f"NaN or infinite numbers in {where}: something overflowed in an earlier step; go back to the first step that shows it."
-    empty = [t for t in weights if t.weight == 0.0]
-    if len(empty) == len(weights):
-        return "Every weight is exactly zero: the initialisation never reached them."
-    if empty:
-        return f"Exactly zero: {_names(empty)}. The initialisation left them out."
-    forgotten = [t for t in tensors if t.gradient_max == 0.0 and t.responds]
-    if forgotten:
-        return f"The loss responds to {_names(forgotten)}, and the gradient there is 0: the backward pass forgets it."
-    unused = [t for t in weights if t.gradient_max == 0.0]
-    if unused:
-        return f"On this batch the loss depends on nothing in {_names(unused)}: the forward pass does not use it."
-    wrong = [t for t in tensors if _disagrees(t)]
-    if wrong:
-        return f"The loss does not follow the gradient of {_names(wrong)}: the backward pass computes something else."
-    return NOTHING_WRONG
-
-
 def advise(tensors):
     """The two rules of document 002 about size: gradients above 1, clip; below 1e-6, raise the learning rate.
 
@@ -237,53 +266,10 @@ def advise(tensors):
     """
     large = [t for t in tensors if t.gradient_max > TOO_LARGE]
     if large:
-        return f"Gradients above {TOO_LARGE:g} in {_names(large)}: document 002 would clip. In a healthy model they are common."
+        return f"Gradients above {TOO_LARGE:g} in {names_of(large)}: document 002 would clip. In a healthy model they are common."
     if all(t.gradient_max < TOO_SMALL for t in tensors if not t.may_be_zero):
         return f"Every gradient is below {TOO_SMALL:g}: document 002 would raise the learning rate. Adam does not need it."
     return ""
-
-
-def _examine(model, twin, name, gradient, tokens, targets, loss, learning_rate, generator, rounding):
-    size = np.abs(gradient)
-    promised, measured, resolution = _nudge(twin, name, gradient, tokens, targets, loss, generator)
-    return TensorReport(
-        name=name,
-        size=gradient.size,
-        weight=float(np.abs(model.parameters[name]).mean()),
-        gradient_count=int((size > COUNTED).sum()),
-        gradient_max=float(size.max()),
-        gradient_mean=float(size.mean()),
-        update=learning_rate * float(size.mean()),
-        promised=promised,
-        measured=measured,
-        resolution=resolution,
-        rounding=rounding,
-    )
-
-
-def _nudge(twin, name, gradient, tokens, targets, loss, generator):
-    """Slope of the loss along the gradient, or along a random direction where there is none, by central difference."""
-    weights, length = twin.parameters[name], float(np.linalg.norm(gradient))
-    usable = np.isfinite(length) and length > 0.0
-    direction = gradient / length if usable else _unit(generator.standard_normal(weights.shape))
-    step = 1e-5 * max(1.0, float(np.linalg.norm(weights)))
-    measured = central_difference(lambda: twin.loss(tokens, targets), weights, step * direction) / (2 * step)
-    resolution = 100 * np.finfo(weights.dtype).eps * max(1.0, abs(loss)) / step
-    return (length if usable else 0.0), measured, float(resolution)
-
-
-def _unit(direction):
-    return direction / np.linalg.norm(direction)
-
-
-def _disagrees(tensor):
-    gap = abs(tensor.promised - tensor.measured)
-    return gap > DISAGREEMENT * max(abs(tensor.promised), abs(tensor.measured)) and gap > tensor.resolution + tensor.rounding
-
-
-def _names(tensors, most=3):
-    names = ", ".join(tensor.name for tensor in tensors[:most])
-    return names if len(tensors) <= most else f"{names} and {len(tensors) - most} more"
 
 
 def _row(tensor):

@@ -1,0 +1,111 @@
+"""Slopes of a loss by nudges of several lengths: what one length says is believed where a shorter one agrees."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from cllm_lib.instruments.gradient_check import central_difference
+
+LENGTHS = (1e-5, 1e-6, 1e-7, 1e-8)  # of a nudge, relative to the weights; the longest sees the smallest slopes
+LONGER = 3e-5  # asked where the slope is so small that shorter nudges see nothing
+LONG = (1e-3, 1e-2)  # where low precision hides what a short nudge does, a long one still follows the gradient
+ALIKE = 0.01  # right slopes agree to five digits; one wrong by a hundredth is no rounding error
+NEARLY = 0.05  # what curvature may change over a long nudge
+
+
+class Slope(NamedTuple):
+    """How steeply the loss rises along a direction.
+
+    Attributes
+    ----------
+    promised : float
+        By the gradient.
+    measured : float
+        By two nudges, forth and back.
+    resolution : float
+        Smallest slope that these nudges can tell from rounding.
+    settled : bool
+        Whether the measurement can be believed: it is as promised, or a shorter nudge says the same. It cannot where the loss
+        curves or jumps within the shortest nudge, as it does where units are saturated or weights huge.
+    """
+
+    promised: float
+    measured: float
+    resolution: float
+    settled: bool
+
+    def differs(self, blur=0.0):
+        """Whether the measurement is believed and says something else than the promise, beyond rounding and `blur`."""
+        return self.settled and not _alike(self.promised, self.measured, self.resolution + blur)
+
+
+def measure_slope(loss, weights, direction, promised, value, blur=0.0):
+    """Measure how the loss rises along a direction, by shorter and shorter nudges until two agree.
+
+    Parameters
+    ----------
+    loss : callable
+        Without arguments; reads `weights`.
+    weights : ndarray of float64
+        Nudged in place, and put back.
+    direction : ndarray
+        Of length 1, in the shape of the weights.
+    promised : float
+        The slope that the gradient promises there.
+    value : float
+        The loss itself, which sets the size of its rounding.
+    blur : float
+        What rounding may have left in the promise.
+
+    Returns
+    -------
+    Slope
+    """
+    size = max(1.0, float(np.linalg.norm(weights)))
+    rounding = 100 * np.finfo(np.float64).eps * max(1.0, abs(value))
+
+    def at(length):
+        step = length * size
+        measured = central_difference(loss, weights, step * direction) / (2 * step)
+        return Slope(promised, float(measured), float(rounding / step), settled=True)
+
+    seen = []
+    for length in LENGTHS:
+        found = at(length)
+        if seen and max(abs(slope) for slope in (promised, found.measured, seen[0].measured)) < found.resolution / ALIKE:
+            seen.append(at(LONGER))  # shorter nudges see nothing any more
+            return seen[0]._replace(settled=_same(*seen[-2:]))
+        if not found.differs(blur):
+            return found
+        if seen and _same(seen[-1], found):
+            return seen[-1]
+        seen.append(found)
+    return seen[0]._replace(settled=False)
+
+
+def follows_long_nudges(loss, weights, direction, slope):
+    """Whether long nudges find the promised slope, and not what short ones found: these drowned in the rounding of some part.
+
+    Parameters
+    ----------
+    loss, weights, direction
+        As for :func:`measure_slope`.
+    slope : Slope
+        What that function found.
+
+    Returns
+    -------
+    bool
+    """
+    size = max(1.0, float(np.linalg.norm(weights)))
+    steps = [length * size for length in LONG]
+    gaps = [abs(central_difference(loss, weights, step * direction) / (2 * step) - slope.promised) for step in steps]
+    return min(gaps) <= min(NEARLY * abs(slope.promised), abs(slope.measured - slope.promised) / 5)
+
+
+def _same(one, other):
+    return _alike(one.measured, other.measured, one.resolution + other.resolution)
+
+
+def _alike(a, b, blur):
+    return abs(a - b) <= max(ALIKE * max(abs(a), abs(b)), blur)

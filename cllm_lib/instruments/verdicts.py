@@ -1,0 +1,293 @@
+"""From measurements to one sentence: who is to blame, in order of certainty, and what cannot be told.
+
+A sentence accuses code only of what was seen twice: a loss that is the same when it is computed again, in full precision, and
+slopes on which two lengths of a nudge agree. All else is said of data, sizes and rates, or is said to be unknown.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cllm_lib.instruments.batches import finding_in_batch
+from cllm_lib.instruments.slopes import follows_long_nudges
+
+NOTHING_WRONG = "Nothing wrong: weights, gradients and the loss's response agree with each other."
+FAR_ABOVE = 1.5  # times ln V, the loss of a uniform guess; new models start within a tenth of it
+HUGE = 30.0  # how much longer a matrix makes a vector; about 1 in a new model
+BLURRED = 0.05  # of a gradient's length, lost by the model's own precision
+
+
+@dataclass
+class Evidence:
+    """A model on one batch, and its float64 copy, for further questions.
+
+    Attributes
+    ----------
+    model, twin : Examinable
+        The model, and the same in float64, whose weights may be nudged.
+    tokens, targets : ndarray of int, shape (B, T)
+    loss : float
+        Of the model.
+    generator : numpy.random.Generator
+    """
+
+    model: object
+    twin: object
+    tokens: np.ndarray
+    targets: np.ndarray
+    loss: float
+    generator: np.random.Generator = field(repr=False)
+
+    @property
+    def vocab_size(self):
+        """Words the model knows, or None where it does not say."""
+        return getattr(getattr(self.model, "config", None), "vocab_size", None)
+
+    def loss_of_twin(self):
+        """The loss as the float64 copy computes it now."""
+        return self.twin.loss(self.tokens, self.targets)
+
+    def matters(self, name, tokens, targets, model=None):
+        """Whether the loss of a batch changes with a tensor at all: put to 0, or exchanged for other numbers."""
+        model = model or self.twin
+        weights = model.parameters[name]
+        kept, before = weights.copy(), model.loss(tokens, targets)
+        size = float(np.sqrt(np.mean(kept**2))) or 1.0
+        seen = []
+        for other in (np.zeros_like(kept), 0.1 * kept, size * self.generator.standard_normal(kept.shape)):
+            weights[...] = other
+            seen.append(model.loss(tokens, targets))
+        weights[...] = kept
+        return any(after != before for after in seen)
+
+    def as_new(self):
+        """The same model with the weights of a new one, in which no unit is saturated: what it does not use, its code does not."""
+        new = self.model.with_parameters(np.empty(self.model.flat_parameters.size))
+        for name, array in new.parameters.items():
+            gain, wide = name.endswith("gain"), array.ndim > 1
+            array[...] = gain + self.generator.standard_normal(array.shape) * (1 / math.sqrt(len(array)) if wide else 0.1)
+        return new
+
+    def other_words(self):
+        """Random words, more than one in a row: on them a part may work that this batch leaves idle. None if the model has no size."""
+        longest = getattr(getattr(self.model, "config", None), "seq_len", 0)
+        if self.vocab_size is None or longest < 2:
+            return None
+        shape = (2, max(2, len(self.tokens)), min(8, longest))
+        return tuple(self.generator.integers(self.vocab_size, size=shape))
+
+
+def judge(evidence, tensors):
+    """The verdict on what was measured.
+
+    Parameters
+    ----------
+    evidence : Evidence
+    tensors : sequence of TensorReport
+
+    Returns
+    -------
+    verdict : str
+        One sentence.
+    accuses : bool
+        Whether it is about code.
+    """
+    weights = [tensor for tensor in tensors if not tensor.may_be_zero]
+    for rule in (_not_finite, _never_initialised, _not_the_same_twice, _low_precision):
+        if finding := rule(evidence, tensors, weights):
+            return finding
+    silent = [tensor for tensor in weights if tensor.promised == 0.0 and not tensor.responds and tensor.slopes[0].settled]
+    for rule in (_forgotten, _unused, _wrong):
+        if finding := rule(evidence, tensors, silent):
+            return finding
+    for rule in (_in_the_batch, _too_large, _saturated, _blurred, _unknown):
+        if finding := rule(evidence, tensors, silent):
+            return finding, False
+    return NOTHING_WRONG, False
+
+
+def _not_finite(evidence, tensors, weights):
+    """Where NaN or infinity stands, and so when it came: weights keep what an earlier step did, the rest is of this one."""
+    lost = [t for t in tensors if not np.isfinite(t.weight)]
+    if lost:
+        said = f"NaN or infinite numbers in {names_of(lost)}"
+        return f"{said}: something overflowed in an earlier step; go back to the first step that shows it.", False
+    bad = [t for t in tensors if not np.isfinite(t.gradient_max)]
+    if np.isfinite(evidence.loss) and not bad:
+        return None
+    where = f"The loss is {evidence.loss:g}" if not np.isfinite(evidence.loss) else f"The gradient is not finite in {names_of(bad)}"
+    if np.isfinite(evidence.loss_of_twin()) and all(np.isfinite(t.promised) for t in tensors):
+        return (
+            f"{where} in the model's own precision, and finite in float64: its numbers grew too large. A lower rate keeps them small.",
+            False,
+        )
+    return f"{where}, and every weight is finite: it arises in this very step, as where a row of attention is masked whole.", False
+
+
+def _never_initialised(evidence, tensors, weights):
+    empty = [t for t in weights if t.weight == 0.0]
+    if weights and len(empty) == len(weights):
+        return "Every weight is exactly zero: the initialisation never reached them.", True
+    if empty:
+        return f"Exactly zero: {names_of(empty)}. The initialisation left them out.", True
+    return None
+
+
+def _not_the_same_twice(evidence, tensors, weights):
+    model, batch = evidence.model, (evidence.tokens, evidence.targets)
+    alone = [model.loss(*batch) for _ in range(2)]
+    again, gradients = model.loss_and_gradients(*batch)
+    changed = [t.name for t in tensors if float(np.abs(gradients[t.name]).max()) != t.gradient_max]
+    if alone[0] != alone[1] or again != evidence.loss or changed:
+        pair = alone if alone[0] != alone[1] else (evidence.loss, again)
+        numbers = f" ({pair[0]:.6g} and {pair[1]:.6g})" if pair[0] != pair[1] else ""
+        return (
+            f"The same batch does not give the same twice{numbers}: something in the model is random, or remembers. "
+            "Switch it off (dropout, for instance) to have the rest judged."
+        ), False
+    if abs(again - alone[0]) > 1e-3 * max(1.0, abs(again)):
+        return (
+            f"The loss is {again:.6g} where gradients are computed and {alone[0]:.6g} where they are not: dropout, or another mode?",
+            False,
+        )
+    return None
+
+
+class _Watched(np.ndarray):
+    """An array that notes into which types of float it, and what is computed from it, is converted."""
+
+    types: set = set()  # noqa: RUF012, shared on purpose: copies and views make their notes in one place
+
+    def __array_finalize__(self, source):
+        if self.dtype.kind == "f":
+            self.types.add(self.dtype)
+
+
+def _low_precision(evidence, tensors, weights):
+    """Whether something inside the float64 copy computes in fewer digits: then slopes are what its rounding makes of them."""
+    _Watched.types.clear()
+    watched = evidence.model.with_parameters(evidence.twin.flat_parameters.view(_Watched))
+    watched.loss(evidence.tokens, evidence.targets)
+    short = sorted((kind for kind in _Watched.types if kind.itemsize < 8), key=lambda kind: kind.itemsize)
+    doubtful = [t for t in tensors if any(slope.differs(t.rounding) or not slope.settled for slope in t.slopes)]
+    if short and doubtful:
+        digits = np.finfo(short[0]).precision
+        said = f"A part of the model computes in {short[0]}, {digits} digits, whatever the type of the weights"
+        return f"{said}: too few to judge {names_of(doubtful)} by nudges. Let it compute in their type.", False
+    if doubtful and all(_holds_for_long_nudges(evidence, t) for t in doubtful):
+        return f"Short nudges of {names_of(doubtful)} drown, long ones follow the gradient: a part of the model rounds its numbers.", False
+    return None
+
+
+def _holds_for_long_nudges(evidence, tensor):
+    _, gradients = evidence.twin.loss_and_gradients(evidence.tokens, evidence.targets)
+    gradient = gradients[tensor.name]
+    length = float(np.linalg.norm(gradient))
+    if not length or not np.isfinite(length):
+        return False
+    return follows_long_nudges(evidence.loss_of_twin, evidence.twin.parameters[tensor.name], gradient / length, tensor.slopes[0])
+
+
+def _forgotten(evidence, tensors, silent):
+    forgotten = [t for t in tensors if t.promised == 0.0 and t.gradient_max == 0.0 and t.responds]
+    if forgotten:
+        return f"The loss responds to {names_of(forgotten)}, and the gradient there is 0: the backward pass forgets it.", True
+    return None
+
+
+def _unused(evidence, tensors, silent):
+    """What the loss does not feel even in a model of new weights; what it feels on other words only is no fault of the code."""
+    batch = evidence.tokens, evidence.targets
+    idle = [t for t in silent if not evidence.matters(t.name, *batch)]
+    new = evidence.as_new() if idle else None
+    idle = [t for t in idle if not evidence.matters(t.name, *batch, new)]
+    if not idle:
+        return None
+    other, one_token = evidence.other_words(), evidence.tokens.shape[1] == 1
+    unused = idle if other is None and not one_token else [t for t in idle if other and not evidence.matters(t.name, *other, new)]
+    if unused:
+        return f"On this batch the loss depends on nothing in {names_of(unused)}: the forward pass does not use it.", True
+    if one_token:
+        return (
+            f"Cannot tell from one token: {names_of(idle)} can do nothing before there are two to choose from. Give longer sequences.",
+            False,
+        )
+    return (
+        f"Cannot tell from this batch: the loss depends on nothing in {names_of(idle)}; on other words it does. Are these all alike?"
+    ), False
+
+
+def _wrong(evidence, tensors, silent):
+    wrong = [t for t in tensors if any(slope.differs(t.rounding) for slope in t.slopes)]
+    if wrong:
+        return f"The loss does not follow the gradient of {names_of(wrong)}: the backward pass computes something else.", True
+    return None
+
+
+def _in_the_batch(evidence, tensors, silent):
+    return finding_in_batch(evidence.tokens, evidence.targets, evidence.vocab_size)
+
+
+def _too_large(evidence, tensors, silent):
+    """A loss far above a uniform guess, and matrices that make vectors far longer: what too high a rate leaves behind."""
+    parameters = evidence.model.parameters
+    huge = [t for t in tensors if parameters[t.name].ndim == 2 and _stretch(parameters[t.name]) > HUGE]
+    uniform = math.log(evidence.vocab_size) if evidence.vocab_size else None
+    if uniform is not None and evidence.loss > FAR_ABOVE * max(uniform, 1.0):
+        large = f"; the largest weights are in {names_of(huge)}" if huge else ""
+        return (
+            f"The loss is {evidence.loss:.2f}, far above ln V = {uniform:.2f}, a uniform guess: the model is sure of wrong words{large}. "
+            "Begin anew with a lower rate, or with smaller initial weights."
+        )
+    if huge:
+        return f"Huge weights in {names_of(huge)}: the rate was too high, or they began too large. Begin anew with a lower rate."
+    return ""
+
+
+def _stretch(matrix):
+    """How much longer a matrix makes a random vector: root mean square of its numbers, times the root of its rows."""
+    return float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64)) * len(matrix)))
+
+
+def _saturated(evidence, tensors, silent):
+    if silent:
+        return (
+            f"The loss does not feel small changes of {names_of(silent)}: units there are saturated, or dead. "
+            "The rate was too high, or the initial weights too large."
+        )
+    return ""
+
+
+def _blurred(evidence, tensors, silent):
+    """What the model's own precision leaves of its gradients, beside those of its float64 copy."""
+    kind = evidence.model.flat_parameters.dtype
+    if kind == np.float64:
+        return ""
+    _, own = evidence.model.loss_and_gradients(evidence.tokens, evidence.targets)
+    _, exact = evidence.twin.loss_and_gradients(evidence.tokens, evidence.targets)
+    whole = math.hypot(*(float(np.linalg.norm(array)) for array in exact.values()))
+    blurred = [t for t in tensors if _apart(own[t.name], exact[t.name]) > max(BLURRED * float(np.linalg.norm(exact[t.name])), 1e-4 * whole)]
+    if blurred:
+        return f"In {kind} the gradient of {names_of(blurred)} is not that in float64: numbers too large for their digits. Lower the rate."
+    return ""
+
+
+def _apart(a, b):
+    return float(np.linalg.norm(np.asarray(a, dtype=np.float64) - b))
+
+
+def _unknown(evidence, tensors, silent):
+    doubtful = [t for t in tensors if not all(slope.settled for slope in t.slopes)]
+    if doubtful:
+        return (
+            f"Cannot tell for {names_of(doubtful)}: the loss bends or jumps within the shortest nudge, so that no slope can be measured. "
+            "Ask again at another step, or with smaller weights."
+        )
+    return ""
+
+
+def names_of(tensors, most=3):
+    """The names of a few tensors, and how many more there are."""
+    names = ", ".join(tensor.name for tensor in tensors[:most])
+    return names if len(tensors) <= most else f"{names} and {len(tensors) - most} more"
