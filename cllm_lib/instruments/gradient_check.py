@@ -7,11 +7,13 @@ It needs weights off zero: where everything is zero, a wrong gradient is zero as
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cllm_lib.checks import non_negative_number, positive_integer
+from cllm_lib.checks import positive_integer
+from cllm_lib.instruments.second_look import DISAGREES, HIDDEN, KINK, OUTSIDE, RIGHT, ROUNDING, WRONG, judge_entry, moves_in_steps
+from cllm_lib.instruments.watched_function import WatchedFunction, checked_step
 
 SMALLEST_SHARE = 1e-3  # gradients below this share of the largest are compared with that share instead
 NOISE = 1e-8  # a loss near 10 is known to 2e-15; divided by 2 eps = 2e-6, that is a slope of 1e-9
@@ -25,12 +27,13 @@ class GradientRow:
     ----------
     name : str
     checked, size : int
-        Coordinates compared, of how many.
+        Coordinates judged, of how many.
     index : tuple of int
         Where the two disagree most.
     analytic, numeric : float
         The gradient handed in, and the slope measured.
     relative_error : float
+        NaN if no coordinate could be judged.
     """
 
     name: str
@@ -51,21 +54,27 @@ class GradientReport:
     rows : tuple of GradientRow
     largest_gradient : float
         Over everything compared; 0 means that the check proved nothing.
+    notes : tuple of str
+        What could not be judged, and why; empty as a rule.
     """
 
     rows: tuple
     largest_gradient: float
+    notes: tuple = field(default=(), repr=False)
 
     @property
     def max_relative_error(self):
-        """The largest relative error of all rows; NaN if any is NaN."""
-        return float(np.max([row.relative_error for row in self.rows]))
+        """The largest relative error of all rows; NaN if nothing is wrong and no entry of some array could be judged."""
+        errors = [row.relative_error for row in self.rows]
+        largest = max((error for error in errors if not math.isnan(error)), default=0.0)
+        return math.nan if largest <= DISAGREES and any(map(math.isnan, errors)) else float(largest)
 
     def __str__(self):
         lines = [f"{'array':38} {'checked':>13} {'analytic':>11} {'numeric':>11} {'relative error':>15}  worst at"]
         for row in self.rows:
             checked, where = f"{row.checked:,}/{row.size:,}", list(row.index)
-            lines.append(f"{row.name:38} {checked:>13} {row.analytic:11.3e} {row.numeric:11.3e} {row.relative_error:15.1e}  {where}")
+            lines.append(f"{row.name!s:38} {checked:>13} {row.analytic:11.3e} {row.numeric:11.3e} {row.relative_error:15.1e}  {where}")
+        lines.extend(self.notes)
         if self.largest_gradient == 0.0:
             lines.append("Every gradient and every slope is 0: this proves nothing. Move the inputs off zero and check again.")
         return "\n".join(lines)
@@ -73,6 +82,10 @@ class GradientReport:
 
 def check_gradients(function, arrays, eps=1e-6, coordinates=None, seed=0):
     """Gradient check: compare a function's gradients with central differences, (f(x + eps) - f(x - eps)) / 2 eps.
+
+    Where the two disagree, the loss is looked at once more around that entry, before the gradient is called wrong: at a
+    kink, below the rounding of the loss and beside a loss that is not finite, a difference is no judge. Such entries
+    do not count as checked, and the report names them.
 
     Parameters
     ----------
@@ -92,30 +105,37 @@ def check_gradients(function, arrays, eps=1e-6, coordinates=None, seed=0):
     -------
     GradientReport
         The relative error of a coordinate is |analytic - numeric| over the larger of the two, or over a thousandth
-        of the largest gradient of all where both are smaller than that.
+        of the largest gradient of all where both are smaller than that and nothing is wrong. It is 0 where a second
+        look finds no more between them than the slope's own error; infinite for a gradient that is not finite.
 
     Raises
     ------
     ValueError
-        If an array is not float64, or a gradient is missing or has another shape than its array.
+        If an array is not float64, or a gradient is missing or has another shape than its array. If the function
+        changes an array it was given, is random, or computes in float32 or float16: nothing can be said of its
+        gradients then.
+
+    Notes
+    -----
+    Why a kink or too short a step deceives: Stanford CS231n, "Gradient checks", in "Neural Networks Part 3". Noise read off
+    nearby losses: More and Wild 2011, "Estimating Computational Noise".
     """
-    eps = non_negative_number(eps, "eps")
+    eps = checked_step(eps)
+    watched = WatchedFunction(function, arrays)
     generator = np.random.default_rng(seed)
-    _, gradients = function(arrays)
-    gradients = {name: np.array(_gradient_of(name, array, gradients)) for name, array in arrays.items()}
-
-    def loss():
-        return float(function(arrays)[0])
-
-    compared = {}
-    for name, array in arrays.items():
-        indices = drawn_entries(array.shape, coordinates, generator)
-        pairs = zip(*compare_entries(loss, array, gradients[name], indices, eps), strict=True)
-        compared[name] = [(index, float(analytic), float(slope)) for index, (analytic, slope) in zip(indices, pairs, strict=True)]
-    numbers = [abs(number) for found in compared.values() for _, *pair in found for number in pair]
-    largest = max(numbers, default=0.0)
-    rows = (_worst(name, found, arrays[name].size, SMALLEST_SHARE * largest) for name, found in compared.items())
-    return GradientReport(tuple(rows), largest)
+    try:
+        base, gradients = watched.start()
+        compared = {}
+        for name, array in watched.arrays.items():
+            indices = drawn_entries(array.shape, coordinates, generator)
+            compared[name] = [_measured(watched.loss, array, gradients[name], index, eps, base) for index in indices]
+        numbers = (abs(number) for found in compared.values() for entry in found for number in (entry.analytic, entry.numeric))
+        largest = max(filter(math.isfinite, numbers), default=0.0)
+        judged = [_judged(watched, name, found, eps, base, SMALLEST_SHARE * largest) for name, found in compared.items()]
+        watched.same_loss(base)
+    finally:
+        watched.restore()
+    return GradientReport(tuple(row for row, _ in judged), largest, tuple(note for _, notes in judged for note in notes))
 
 
 def drawn_entries(shape, coordinates, generator):
@@ -275,19 +295,145 @@ def layer_loss(forward, backward, first="x", seed=0):
     return loss_and_gradients
 
 
-def _gradient_of(name, array, gradients):
-    if array.dtype != np.float64:
-        raise ValueError(f"{name!r} is {array.dtype}: check in float64, where a nudge of 1e-6 is not lost in rounding")
-    if name not in gradients:
-        raise ValueError(f"the function returned no gradient for {name!r}: it gave {', '.join(map(repr, gradients))}")
-    gradient = np.asarray(gradients[name])
-    if gradient.shape != array.shape:
-        raise ValueError(f"the gradient of {name!r} has shape {gradient.shape}, the array {array.shape}: they must agree")
-    return gradient
+@dataclass(frozen=True)
+class _Entry:
+    """One entry as first measured, by the losses above and below it.
+
+    `bend` is how far the slopes of its two sides part, `nudged` whether eps moved it by eps, `floor` a slope that is rounding.
+    """
+
+    index: tuple
+    analytic: float
+    numeric: float
+    losses: tuple
+    bend: float
+    nudged: bool
+    floor: float
+
+    def error(self, smallest):
+        """Its relative error; a gradient or slope that is not finite is the worst of all."""
+        error = relative_error(self.analytic, self.numeric, smallest)
+        return error if math.isfinite(error) else math.inf
+
+    def needs_another_look(self, smallest, own):
+        """Whether gradient and slope disagree, also beside the largest of their `own` array, or the slope may be no judge."""
+        scale = max(abs(self.analytic), abs(self.numeric), smallest)
+        apart = abs(self.analytic - self.numeric) > max(self.floor, SMALLEST_SHARE * own)
+        bent = self.bend > max(self.floor, SMALLEST_SHARE * scale)
+        return self.error(smallest) > DISAGREES or not self.nudged or apart or bent or self.is_rounding(smallest)
+
+    def is_rounding(self, smallest):
+        """Whether nothing here, nor in the scale, stands out from the rounding of the loss, and the numbers differ."""
+        return self.analytic != self.numeric and max(abs(self.analytic), abs(self.numeric), smallest) <= self.floor
 
 
-def _worst(name, found, size, smallest):
-    """The row of the coordinate with the largest error; NaN counts as the worst of all."""
-    errors = [relative_error(analytic, numeric, smallest) for _, analytic, numeric in found]
-    worst = int(np.argmax(np.nan_to_num(errors, nan=np.inf)))
-    return GradientRow(name, len(found), size, *found[worst], errors[worst])
+def _measured(loss, array, gradient, index, eps, base):
+    """The central difference of one entry, as :func:`central_difference` takes it, and what the two losses say besides."""
+    above, below, width = _two_losses(loss, array, index, eps)
+    floor = 100.0 * ROUNDING * max(abs(base), abs(above), abs(below)) / eps
+    nudged = abs(width - 2.0 * eps) <= SMALLEST_SHARE * eps
+    bend = abs((above - base) - (base - below)) / eps
+    return _Entry(index, float(gradient[index]), (above - below) / (2.0 * eps), (above, below), bend, nudged, floor)
+
+
+def _two_losses(loss, array, index, eps):
+    """The losses above and below an entry, and how far these two places are apart."""
+    before = np.copy(array[index])
+    try:
+        array[index] = high = float(before) + eps
+        above = loss()
+        array[index] = low = float(before) - eps
+        below = loss()
+    finally:
+        array[index] = before
+    return above, below, high - low
+
+
+def _judged(watched, name, found, eps, base, smallest):
+    """The row of one array, and what is to be said of entries that could not be judged.
+
+    The entries that disagree most are looked at first. The first that is wrong for certain decides: nobody needs the others.
+    """
+    array, errors, unjudged, zeros = watched.arrays[name], [entry.error(smallest) for entry in found], {}, None
+    own = max((abs(size) for entry in found for size in (entry.analytic, entry.numeric) if math.isfinite(size)), default=0.0)
+    doubted, entries = False, list(found)
+    for k in sorted(range(len(found)), key=lambda k: -errors[k]):
+        entry = found[k]
+        if not math.isfinite(entry.analytic):
+            return GradientRow(name, len(found) - len(unjudged), array.size, entry.index, entry.analytic, entry.numeric, math.inf), ()
+        if not entry.needs_another_look(smallest, own):
+            continue
+        for loss, other in zip(entry.losses, _two_losses(watched.loss, array, entry.index, eps), strict=False):
+            watched.same_loss(loss, other)  # chance seldom strikes twice in one place
+        verdict = judge_entry(watched.probe, array, entry.index, entry.analytic, eps, min(smallest, own))
+        if not (verdict.certain or doubted):
+            _doubt_the_function(watched, name, found, base)
+            doubted = True
+        numeric = _numeric(entry, verdict)
+        if verdict.finding == WRONG:
+            _share_no_memory(watched.arrays, name)
+            error = relative_error(entry.analytic, numeric)
+            row = GradientRow(name, len(found) - len(unjudged), array.size, entry.index, entry.analytic, numeric, error)
+            return row, _notes(name, found, unjudged, None)
+        if verdict.finding == RIGHT:
+            if errors[k] > DISAGREES or not entry.nudged or entry.is_rounding(smallest):
+                off = abs(entry.analytic - verdict.slope) > verdict.look.bar
+                errors[k] = relative_error(entry.analytic, verdict.slope, smallest) if off else 0.0
+                entries[k] = replace(entry, numeric=numeric)
+            zeros = verdict.look.bar if abs(entry.analytic) <= verdict.look.bar and smallest <= verdict.look.bar else zeros
+        else:
+            unjudged[k] = verdict
+    seen = [k for k in range(len(found)) if k not in unjudged]
+    worst = max(seen, key=lambda k: errors[k]) if seen else 0
+    error = errors[worst] if seen else math.nan
+    row = GradientRow(name, len(seen), array.size, entries[worst].index, entries[worst].analytic, entries[worst].numeric, error)
+    return row, _notes(name, found, unjudged, zeros)
+
+
+def _numeric(entry, verdict):
+    """The slope as first measured, unless the second look knows better."""
+    bar = verdict.look.bar if verdict.look else 0.0
+    return entry.numeric if abs(entry.numeric - verdict.slope) <= bar or not math.isfinite(verdict.slope) else verdict.slope
+
+
+def _doubt_the_function(watched, name, found, base):
+    """Before an entry is called wrong or not smooth: say so, if it is the function that cannot be checked."""
+    for _ in range(8):  # also where each entry seems to bend, because chance struck at the first loss
+        watched.same_loss(base)
+    direction = np.zeros(watched.arrays[name].shape)
+    for entry in found:
+        direction[entry.index] = math.copysign(1.0, entry.analytic or entry.numeric or 1.0)
+    if moves_in_steps(watched.probe, watched.arrays[name], direction):
+        raise ValueError(
+            f"as {name!r} moves, the loss moves in steps: it is rounded by float32 or float16 inside the function, or by large numbers "
+            "that cancel; compute in float64 throughout, where a nudge of 1e-6 is not lost in rounding"
+        )
+
+
+def _share_no_memory(arrays, name):
+    for other, values in arrays.items():
+        if other != name and np.may_share_memory(arrays[name], values) and np.shares_memory(arrays[name], values):
+            raise ValueError(f"{name!r} and {other!r} share memory, and a nudge of one moves the other: give each a .copy()")
+
+
+def _notes(name, found, unjudged, zeros):
+    """One sentence for each reason why entries of an array were not judged."""
+    notes = []
+    for finding in (KINK, HIDDEN, OUTSIDE):
+        which = sorted(k for k, verdict in unjudged.items() if verdict.finding == finding)
+        if which:
+            where = f"{name!r} at {len(which):,} of {len(found):,} entries, first {list(found[which[0]].index)}"
+            notes.append(f"{where}: {_reason(finding, unjudged[which[0]].look)}")
+    if zeros is not None:
+        notes.append(f"{name!r}: rounding of the loss hides slopes below {zeros:.1e}; smaller ones count as 0.")
+    return tuple(notes)
+
+
+def _reason(finding, look):
+    if finding == KINK:
+        sides = f"the loss has a slope of {look.left:.3g} on one side, {look.right:.3g} on the other"
+        return f"not smooth here, not judged: {sides}. Move the inputs off the kink, or take a smaller eps."
+    if finding == HIDDEN:
+        hidden = f"rounding or noise of the loss hides slopes below {look.bar:.1e}"
+        return f"cannot tell: {hidden}. A smaller loss, or another eps, shows more."
+    return "not judged: the loss beside it is NaN or infinite. Move the inputs away from there."
