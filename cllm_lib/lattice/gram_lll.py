@@ -10,7 +10,7 @@ import numpy as np
 
 from cllm_lib.lattice.integers import exact_product
 
-FARTHEST = 500  # float64 holds this power of two, and its square
+FARTHEST = 500  # float64 holds this power of two, and its square; ratios of lengths beyond it decide any comparison
 ROUNDING = np.finfo(float).eps  # twice what one operation may lose
 TINY = 2.0**-1000  # more than what numbers below the smallest float64 may lose
 MOST_PASSES = 50  # of making a row small, and one more for each 20 bits; a pass takes nearly 50
@@ -47,7 +47,7 @@ class Triangle:
     def append(self, k, z, error, square):
         """Add row k, of which `square` is the exact squared length; return whether its Gram-Schmidt length is known well."""
         unit = square.bit_length() // 2
-        scales = ldexp(1.0, 2 * (self.exponents[:k] - unit))
+        scales = ldexp(1.0, 2 * (self.exponents[:k] - unit), 2 * FARTHEST)
         parts = z**2 * scales
         whole = quotient(square, 2 * unit)
         left = whole - parts.sum()
@@ -56,7 +56,9 @@ class Triangle:
             return False
         length, exponent = math.frexp(math.sqrt(left))
         self.exponents[k], self.z[k, :k] = exponent + unit, z
-        scales = ldexp(1.0, 2 * (self.exponents[:k] - self.exponents[k]))
+        if self.exponents[:k].max(initial=self.exponents[k]) - self.exponents[k] > FARTHEST - 2:  # `ldexp` has cut something
+            return False
+        scales = ldexp(1.0, 2 * (self.exponents[:k] - self.exponents[k]), 2 * FARTHEST)
         self.system[k, :k], self.blur[k, :k] = z * scales, 1.01 * error * scales + TINY
         self.system[k, k] = length
         self.blur[k, k] = math.ldexp(doubt / math.sqrt(left), -exponent) + 4 * ROUNDING
@@ -66,9 +68,9 @@ class Triangle:
         return True
 
 
-def ldexp(values, exponents):
-    """Powers of two times values, without overflow: beyond float64 there is nothing to decide."""
-    return np.ldexp(values, np.clip(exponents, -2000, 2 * FARTHEST))
+def ldexp(values, exponents, farthest=FARTHEST):
+    """Values times powers of two, without overflow: longer ones are cut to `farthest`."""
+    return np.ldexp(values, np.clip(exponents, -2000, farthest))
 
 
 def quotient(integer, exponent):

@@ -8,11 +8,10 @@ import math
 
 import numpy as np
 
-from cllm_lib.lattice.gram_lll import make_small_by_products
+from cllm_lib.lattice.gram_lll import FARTHEST, ldexp, make_small_by_products
 from cllm_lib.lattice.integers import largest_magnitude
 
 LEADING_BITS = 400  # how long a row of floats may be: its square, and those of sums of such rows, fit float64
-FARTHEST = 500  # ratios of lengths beyond this power of two decide any comparison; float64 holds their squares
 PRECISION = 48  # what rounding leaves of the bits of a product with a unit vector, with room for long rows
 SLACK = 1e-6  # floating point leaves alone what is this near to a limit: integers decide there
 MEASURED_ANEW = 2.0**20  # a row whose squared length falls by this much has lost 10 bits, and is measured anew
@@ -29,6 +28,7 @@ class MeasuredRows:
     def __init__(self, rows, width):
         n = len(rows)
         self.rows, self.width = list(rows), width
+        self.most_passes = 50 + int(largest_magnitude(rows)).bit_length() // 20  # of making a row small: each but a few takes 40 bits
         self.directions, self.mu = np.zeros((n, width)), np.zeros((n, n))
         self.mantissas, self.exponents = np.ones(n), np.zeros(n, dtype=np.int64)
         self.doubts = [0.0] * n  # how much of each length may be in error
@@ -40,8 +40,8 @@ class MeasuredRows:
         Each pass sees the leading 48 bits of the row; the last finds nothing to take, or nothing that it can see.
         """
         del self.least[k + 1 :], self.greatest[k + 1 :]
-        most, passes = math.inf, 50 + int(largest_bits(self.rows[k])) // 20
-        for _ in range(passes):
+        most = math.inf
+        for _ in range(self.most_passes):
             row = self._measure(k)
             if row.size() > most:
                 return None
@@ -56,11 +56,11 @@ class MeasuredRows:
         return None
 
     def _measure(self, k):
-        vector, unit = leading_floats(self.rows[k][: self.width])
+        vector, unit, square = leading_floats(self.rows[k][: self.width])
         before = self.directions[:k]
         along = before @ vector
         rest = vector - along @ before
-        square, left = float(vector @ vector), float(rest @ rest)
+        left = float(rest @ rest)
         if left < 0.01 * square:  # then what rounding left in there counts
             again = before @ rest
             along, rest = along + again, rest - again @ before
@@ -73,11 +73,11 @@ class MeasuredRows:
         A component that rounding may have made is left alone; one that float64 cannot hold waits until those after it are
         small, and then loses its leading bits.
         """
-        row.mu, exponents = row.along / self.mantissas[:k], row.unit - self.exponents[:k]
         noise, farthest, most = math.sqrt(row.square) * 2.0**-PRECISION, row.unit - self.least[k], 0.5 + SLACK
         if math.ldexp(noise, min(farthest, FARTHEST)) <= 0.5:  # all is seen
-            row.mu = np.ldexp(row.mu, exponents)
+            row.mu = np.ldexp(row.along / self.mantissas[:k], row.unit - self.exponents[:k])
             return self._nearest_plane(row.mu, most)
+        row.mu, exponents = row.along / self.mantissas[:k], row.unit - self.exponents[:k]
         logarithms = np.where(np.abs(row.along) > noise, np.frexp(row.mu)[1] + exponents, -FARTHEST)
         far, most = (logarithms > FARTHEST).nonzero()[0], np.maximum(most, ldexp(noise / self.mantissas[:k], exponents))
         row.more = len(far) > 0
@@ -114,7 +114,9 @@ class MeasuredRows:
     def _forget_what_was_taken(self, k, multiples, row):
         """Keep in `row` what the multiples left. Its errors are those of the rows taken away, and grow as it gets shorter."""
         before = row.square
-        row.along = ldexp(row.mu * self.mantissas[:k], self.exponents[:k] - row.unit)
+        shifts = self.exponents[:k] - row.unit
+        shift = np.ldexp if self.greatest[k] - row.unit < FARTHEST else ldexp  # the latter is five times as slow
+        row.along = shift(row.mu * self.mantissas[:k], shifts)
         row.square = row.left + float(row.along @ row.along)
         row.doubt = (row.doubt + max(self.doubts[j] for j in multiples)) * math.sqrt(before / row.square) if row.square else 1.0
 
@@ -155,22 +157,23 @@ class MeasuredRow:
         return self.unit + math.log2(self.square) / 2
 
 
-def ldexp(values, exponents):
-    """Values times powers of two, without overflow: farther than float64 goes, they decide any comparison."""
-    return np.ldexp(values, np.clip(exponents, -2000, FARTHEST))
-
-
 def largest_bits(row):
     """The bits of the longest of some integers."""
     return max(map(int.bit_length, row))
 
 
 def leading_floats(row):
-    """Integers as floats times a power of two, each correctly rounded, and its exponent."""
+    """Integers as floats times a power of two, each correctly rounded; its exponent, and the square of their length."""
+    try:
+        floats = row.astype(float)
+        square = float(floats @ floats)
+        if square < 4.0**FARTHEST:
+            return floats, 0, square
+    except OverflowError:
+        pass
     unit = largest_bits(row) - LEADING_BITS
-    if unit <= 0:
-        return row.astype(float), 0
-    return (row / (1 << unit)).astype(float), unit
+    floats = (row / (1 << unit)).astype(float)
+    return floats, unit, float(floats @ floats)
 
 
 def reduce_long(rows, width, delta):
@@ -179,6 +182,11 @@ def reduce_long(rows, width, delta):
     As `float_lll.reduce_in_floats`; but a row that is moved up is measured anew, from its integers, only where it matters. What
     a row far longer than those before it has of them is lost to rounding, and is taken from it at the end, by exact products.
     """
+    with np.errstate(over="ignore"):  # in the square of a row that is then known to be long
+        return _reduce(rows, width, delta)
+
+
+def _reduce(rows, width, delta):
     state, n, bits = MeasuredRows(rows, width), len(rows), int(largest_magnitude(rows)).bit_length()
     limit, visits, k = float(delta) - SLACK, 0, 0
     while k < n:
