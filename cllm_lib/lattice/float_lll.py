@@ -1,7 +1,7 @@
 """LLL reduction in floating point, with a certificate: a proof by error bounds that a basis is reduced.
 
 Floating point proposes the steps, and the rows stay whole numbers all the while. What the bounds leave open is for LLL in
-integers to decide, in `exact_lll`.
+integers to decide, in `exact_lll`. Entries of more than 500 bits are for `long_lll`, where lengths have exponents of their own.
 """
 
 import math

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lattice.bases import DELTAS, assert_lll, knapsack
+from lattice.bases import DELTAS, assert_lll, bases, knapsack
 
 from cllm_lib.lattice import lll, long_lll
-from cllm_lib.lattice.integers import with_transform
+from cllm_lib.lattice.integers import is_unimodular, with_transform
 from cllm_lib.lattice.lll import lll_reduce
 
 
@@ -108,6 +108,15 @@ def test_a_row_or_two():
     assert_lll(basis, Fraction(3, 4), *lll_reduce(basis))
     basis = [[1, 0, 0], [2**5000, 1, 0], [3**5000, 2**1000, 2**3000]]
     assert_lll(basis, Fraction(3, 4), *lll_reduce(basis))
+
+
+@given(basis=bases(largest=10), delta=st.sampled_from(DELTAS))
+def test_short_entries_would_do_as_well(basis, delta):
+    basis = np.array(basis, dtype=object)
+    rows, _ = long_lll.reduce_long(with_transform(basis), basis.shape[1], Fraction(delta))
+    reduced, transform = np.split(rows, [basis.shape[1]], axis=1)
+    assert is_unimodular(transform)
+    assert (transform @ basis == reduced).all()
 
 
 @pytest.mark.parametrize("scale", [2**600, 3**400])
