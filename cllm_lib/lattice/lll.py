@@ -73,7 +73,7 @@ def lll_reduce(basis, delta=Fraction(3, 4), certified=True):  # (n, m) -> (n, m)
     """
     basis, delta = independent_rows(basis), _delta(delta)
     rows, seems_reduced = reduce_in_floats(with_transform(basis), basis.shape[1], delta)
-    if not seems_reduced or (certified and not _proved(rows[:, : basis.shape[1]], delta)):
+    if not seems_reduced or (certified and not _proved(rows[:, : basis.shape[1]], basis, delta)):
         rows = _reduce_exactly(rows, basis.shape[1], delta)
     reduced, transform = np.split(rows, [basis.shape[1]], axis=1)
     if certified and not (np.array_equal(exact_product(transform, basis), reduced) and is_unimodular(transform)):
@@ -146,11 +146,11 @@ def is_lll_reduced(basis, delta=Fraction(3, 4)):  # (n, m)
     return next(state.reduction(delta), None) is None
 
 
-def _proved(basis, delta):
-    """Whether a basis is surely reduced; where the lengths of rows may be far apart, their exact products are worth the time."""
-    if surely_reduced(basis, delta):
+def _proved(reduced, basis, delta):
+    """Whether rows are surely reduced; those of long entries may be of lengths far apart, and worth the time of exact products."""
+    if surely_reduced(reduced, delta):
         return True
-    return int(largest_magnitude(basis)).bit_length() > LARGEST_FLOAT_BITS and surely_reduced_by_products(basis, delta)
+    return int(largest_magnitude(basis)).bit_length() > LARGEST_FLOAT_BITS and surely_reduced_by_products(reduced, delta)
 
 
 def _reduce_exactly(rows, width, delta):
