@@ -1,7 +1,7 @@
 """LLL reduction in floating point, with a certificate: a proof by error bounds that a basis is reduced.
 
 Floating point proposes the steps, and the rows stay whole numbers all the while. What the bounds leave open is for LLL in
-integers to decide, in `exact_lll`.
+integers to decide, in `exact_lll`. Entries of more than 500 bits are for `long_lll`, where lengths have exponents of their own.
 """
 
 import math
@@ -9,11 +9,10 @@ import math
 import numpy as np
 
 from cllm_lib.lattice.integers import EXACT_FLOATS, largest_magnitude, whole
+from cllm_lib.lattice.long_lll import MEASURED_ANEW, SLACK, reduce_long
 
 LARGEST_FLOAT_BITS = 500  # the squares of longer entries pass the largest float64
-MEASURED_ANEW = 2.0**20  # a row whose squared length falls by this much has lost 10 bits, and is measured anew
 MOST_PASSES = 50  # of making one row small; a few do
-SLACK = 1e-6  # floating point leaves alone what is this near to a limit: integers decide there
 
 
 def reduce_in_floats(rows, width, delta):
@@ -21,11 +20,11 @@ def reduce_in_floats(rows, width, delta):
 
     Row by row: make it small beside those before it, then move it up past each that Lovasz's condition would swap it with,
     and go on from there. The rows are kept as float64 while all their numbers fit its 53 bits, else as Python integers, so
-    whatever the Gram-Schmidt numbers are worth, the lattice stays the same.
+    whatever the Gram-Schmidt numbers are worth, the lattice stays the same. Entries too long for float64 are for `long_lll`.
     """
     n, bits = len(rows), int(largest_magnitude(rows)).bit_length()
     if bits > LARGEST_FLOAT_BITS:
-        return rows, False
+        return reduce_long(rows, width, delta)
     if bits <= 53:
         rows = rows.astype(float)
     directions, r = np.zeros((n, width)), np.zeros((n, n))  # orthonormal rows; row k is r[k, : k + 1] @ directions[: k + 1]
@@ -114,11 +113,11 @@ def surely_reduced(basis, delta):
     |Y| <= (|F| + |K|) / (1 - |K|): the error of an entry is at most |Y| times the length of its row of `lower`, that of a
     diagonal entry |Y| times itself. This bounds both conditions. The method is Villard's (2007, "Certification of the QR
     Factor R and of Lattice Basis Reducedness"); |fl(A B) - A B| <= k u |A||B|, for sums of k terms, is Higham's, "Accuracy
-    and Stability of Numerical Algorithms", section 3.5.
+    and Stability of Numerical Algorithms", section 3.5. Long entries are first divided by a common power of two, and rounded
+    once, as the others are; those that are thereby below the smallest float64 lose less, beside the longest of their row.
     """
-    if int(largest_magnitude(basis)).bit_length() > LARGEST_FLOAT_BITS:
-        return False
-    rows = basis.astype(float)
+    too_long = int(largest_magnitude(basis)).bit_length() - LARGEST_FLOAT_BITS
+    rows = (basis / (1 << too_long) if too_long > 0 else basis).astype(float)
     lower = np.linalg.qr(rows.T, mode="r").T
     lower = lower * np.sign(lower.diagonal())
     lengths, diagonal = np.linalg.norm(lower, axis=1), lower.diagonal()

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from cllm_lib.lattice.exact_lll import IntegralBasis, reduce_in_integers
-from cllm_lib.lattice.float_lll import reduce_in_floats, surely_reduced
+from cllm_lib.lattice.float_lll import LARGEST_FLOAT_BITS, reduce_in_floats, surely_reduced
+from cllm_lib.lattice.gram_lll import surely_reduced_by_products
 from cllm_lib.lattice.independence import independent_rows
-from cllm_lib.lattice.integers import exact_product, is_unimodular, with_transform
+from cllm_lib.lattice.integers import exact_product, is_unimodular, largest_magnitude, with_transform
 
 
 class Step(NamedTuple):
@@ -72,8 +73,8 @@ def lll_reduce(basis, delta=Fraction(3, 4), certified=True):  # (n, m) -> (n, m)
     """
     basis, delta = independent_rows(basis), _delta(delta)
     rows, seems_reduced = reduce_in_floats(with_transform(basis), basis.shape[1], delta)
-    if not seems_reduced or (certified and not surely_reduced(rows[:, : basis.shape[1]], delta)):
-        rows = reduce_in_integers(rows, basis.shape[1], delta)
+    if not seems_reduced or (certified and not _proved(rows[:, : basis.shape[1]], basis, delta)):
+        rows = _reduce_exactly(rows, basis.shape[1], delta)
     reduced, transform = np.split(rows, [basis.shape[1]], axis=1)
     if certified and not (np.array_equal(exact_product(transform, basis), reduced) and is_unimodular(transform)):
         raise AssertionError("lll_reduce went wrong: the transform does not hold; please report this basis")
@@ -143,6 +144,20 @@ def is_lll_reduced(basis, delta=Fraction(3, 4)):  # (n, m)
     """
     state, delta = IntegralBasis(independent_rows(basis)), _delta(delta)
     return next(state.reduction(delta), None) is None
+
+
+def _proved(reduced, basis, delta):
+    """Whether rows are surely reduced; those of long entries may be of lengths far apart, and worth the time of exact products."""
+    if surely_reduced(reduced, delta):
+        return True
+    return int(largest_magnitude(basis)).bit_length() > LARGEST_FLOAT_BITS and surely_reduced_by_products(reduced, delta)
+
+
+def _reduce_exactly(rows, width, delta):
+    """Reduce by integers alone; a common factor of the basis would only make them longer."""
+    common = math.gcd(*rows[:, :width].flat)
+    reduced = reduce_in_integers(np.hstack([rows[:, :width] // common, rows[:, width:]]), width, delta)
+    return np.hstack([reduced[:, :width] * common, reduced[:, width:]])
 
 
 def _delta(delta):
