@@ -60,6 +60,7 @@ RUNS = {
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("run", RUNS)
+@pytest.mark.filterwarnings("ignore:the warm-up takes:UserWarning")  # it is broken off within
 def test_two_hundred_steps_with_a_break_are_the_steps_without(corpus, tmp_path, optimizer, dtype, run):
     def trainer():
         return Trainer(small(corpus, dtype=dtype, positions="learned"), corpus, optimizer=optimizer, seed=3, **RUNS[run])
