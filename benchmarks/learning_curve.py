@@ -19,7 +19,7 @@ from cllm_lib.model.layers import softmax
 from cllm_lib.text.corpora import Corpus, windows
 from cllm_lib.text.ngrams import KneserNeyTrigram
 from cllm_lib.training.optimizers import AdamW
-from cllm_lib.training.schedules import warmup_cosine
+from cllm_lib.training.schedules import cosine, warmup
 
 RESULTS = shipped("evidence", "pages/LEARNING_CURVE.md")
 SHARES = (0.05, 0.1, 0.25, 0.5, 1.0)
@@ -68,8 +68,16 @@ def trained_model(split, share, seed):
     model = CLLM(CLLMConfig(len(split.vocabulary), **SIZES), seed=seed)
     every = corpus.batches_per_epoch(BATCH, model.config.seq_len)
     total = every * EPOCHS[share]
-    schedule = warmup_cosine(max(1, min(200, total // 5)), total)
-    settings = dict(batch_size=BATCH, seed=seed, clip_norm=CLIP, schedule=schedule, evaluate_every=every, patience=4)
+    top = max(1, min(200, total // 5))
+    rise, fall = warmup(top), cosine(total - top)
+    settings = dict(
+        batch_size=BATCH,
+        seed=seed,
+        clip_norm=CLIP,
+        schedule=lambda step: rise(step) if step < top else fall(step - top),
+        evaluate_every=every,
+        patience=4,
+    )
     trainer = Trainer(model, corpus, optimizer=AdamW(RATE, weight_decay=DECAY), **settings)
     trainer.fit(epochs=EPOCHS[share])
     trainer.restore_best()

@@ -6,6 +6,11 @@ import operator
 
 import numpy as np
 
+NO_PADDING = (
+    "this library has no mark for padding, or for a target to be passed over, as -100 and -1 are elsewhere; every position counts, so "
+    "give sequences without padding, cut to one length, such as corpus.batches(...) makes"
+)
+
 
 def positive_integer(value, name):
     """Return `value` as an int, or say why it is none.
@@ -45,6 +50,43 @@ def non_negative_number(value, name):
     if not is_number or not math.isfinite(value) or value < 0:
         raise ValueError(f"{name} is {value!r}: give a finite number of at least 0")
     return float(value)
+
+
+def positive_number(value, name, reason=""):
+    """Return `value` as a float; it must be finite and above 0.
+
+    Parameters
+    ----------
+    reason : str
+        Why 0 is none, and what to give in its place, where there is more to say than that it must be above 0.
+
+    Raises
+    ------
+    ValueError
+        If `value` is no number, NaN, infinite, 0 or below.
+    """
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"{name} is {value!r}: give a finite number above 0{reason}")
+    return float(value)
+
+
+def instance(part, name, methods):
+    """Return `part`, an object with these methods, or say what is missing; a class where one of its objects belongs is the usual slip.
+
+    Raises
+    ------
+    ValueError
+        If `part` is a class, or lacks one of the methods.
+    """
+    if isinstance(part, type):
+        raise ValueError(f"{name} is the class {part.__name__} itself: give one of its objects, {name}={part.__name__}(...)")
+    missing = [method for method in methods if not callable(getattr(part, method, None))]
+    if missing:
+        kind = type(part).__name__
+        shown = repr(part) if isinstance(part, str | int | float) or part is None else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+        raise ValueError(f"{name} is {shown}, without {' and '.join(missing)}: give an object with the methods {', '.join(methods)}")
+    return part
 
 
 def at_most(value, most, name, reason):
@@ -187,8 +229,8 @@ def token_ids(tokens, vocab_size, name="tokens"):
     outside = (tokens < 0) | (tokens >= vocab_size)
     if outside.any():
         where = tuple(int(i) for i in np.argwhere(outside)[0])
+        question = NO_PADDING if tokens[where] < 0 else "was the text encoded with another corpus?"
         raise ValueError(
-            f"{name}{list(where)} is {tokens[where]}, outside the vocabulary of {vocab_size} ids (0 to {vocab_size - 1}): "
-            "was the text encoded with another corpus?"
+            f"{name}{list(where)} is {tokens[where]}, outside the vocabulary of {vocab_size} ids (0 to {vocab_size - 1}): {question}"
         )
     return tokens

@@ -19,7 +19,7 @@ from cllm_lib.model.transformer import CLLM
 from cllm_lib.text.corpora import Corpus, corpus_names, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
-from cllm_lib.training.trainer import Trainer, TrainingDiverged
+from cllm_lib.training.trainer import WINDOWS, Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
 
@@ -78,6 +78,7 @@ def train(options):
         accumulate=options.accumulate,
         evaluate_every=options.evaluate_every,
         patience=options.patience,
+        windows=options.windows,
     )
     size = trainer.model.flat_parameters.size
     print(f"{corpus.name}: {len(corpus.tokens):,} words, {len(corpus.vocabulary):,} different; a model of {size:,} numbers")
@@ -206,6 +207,7 @@ def parser():
     run.add_argument("--schedule", choices=list(SCHEDULES), default="constant", help="how the rate changes over the steps")
     run.add_argument("--warmup-steps", type=int, default=100, help="for the schedules that begin with a warm-up")
     run.add_argument("--batch-size", type=int, default=4, help="sequences a step")
+    run.add_argument("--windows", choices=list(WINDOWS), default="disjoint", help="sequences side by side, or cut at random places")
     run.add_argument("--accumulate", type=int, default=1, help="parts in which a batch goes through the model, to save memory")
     run.add_argument("--clip-norm", type=float, help="longest gradient let through, such as 1.0; no limit if not given")
     run.add_argument("--validation-fraction", type=float, default=0.0, help="share of the text held out, such as 0.1")

@@ -87,7 +87,7 @@ def reference_norm(x, gain, bias):
 
 def reference_gradients(parameters, *arguments):
     """Loss and gradients of :func:`reference_loss` by automatic differentiation."""
-    loss, gradients = autograd.value_and_grad(reference_loss)(parameters, *arguments)
+    loss, gradients = autograd.value_and_grad(reference_loss)(dict(parameters), *arguments)
     return float(loss), gradients
 
 

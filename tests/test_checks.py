@@ -115,3 +115,33 @@ def test_token_ids_lie_in_the_vocabulary():
         checks.token_ids([-1], 5)
     with pytest.raises(ValueError, match="tokens have dtype float64: token ids are integers"):
         checks.token_ids([0.0], 5)
+
+
+@pytest.mark.parametrize("value", [0, -0.1, float("inf"), float("nan"), True, "0.1", None, 1j])
+def test_what_is_not_above_zero_is_named(value):
+    with pytest.raises(ValueError, match=r"rate is .*: give a finite number above 0, such as 1"):
+        checks.positive_number(value, "rate", ", such as 1")
+
+
+@pytest.mark.parametrize("value", [1, 1e-300, np.float32(0.5), np.int64(3)])
+def test_numbers_above_zero_come_back_as_floats(value):
+    assert type(checks.positive_number(value, "rate")) is float
+    assert checks.positive_number(value, "rate") == value
+
+
+def test_an_object_is_told_from_its_class_and_from_what_lacks_a_method():
+    assert checks.instance("text", "it", ("upper", "lower")) == "text"
+    with pytest.raises(ValueError, match=r"it is the class str itself: give one of its objects, it=str\(...\)"):
+        checks.instance(str, "it", ("upper",))
+    with pytest.raises(ValueError, match="it is a list, without upper and lower: give an object with the methods upper, lower, append"):
+        checks.instance([], "it", ("upper", "lower", "append"))
+    with pytest.raises(ValueError, match="it is None, without upper"):
+        checks.instance(None, "it", ("upper",))
+
+
+@pytest.mark.parametrize("padding", [-1, -100])
+def test_a_mark_for_padding_is_told_from_another_corpus(padding):
+    with pytest.raises(ValueError, match=rf"targets\[1\] is {padding}, .* no mark for padding.*every position counts.*cut to one length"):
+        checks.token_ids([0, padding], 5, "targets")
+    with pytest.raises(ValueError, match="was the text encoded with another corpus"):
+        checks.token_ids([0, 5], 5)

@@ -52,7 +52,8 @@ def test_every_option_of_train_reaches_its_place(tmp_path, capsys):
     words += (
         "--positions learned --untied --optimizer momentum --learning-rate 0.02 --schedule warmup_cosine --warmup-steps 7 --batch-size 6 "
     )
-    words += "--accumulate 2 --clip-norm 0.5 --validation-fraction 0.5 --evaluate-every 900 --patience 4 --seed 3 --epochs 1 --quiet"
+    words += "--accumulate 2 --clip-norm 0.5 --validation-fraction 0.5 --evaluate-every 900 --patience 4 --seed 3 --epochs 1 --quiet "
+    words += "--windows random"
     code, out, err = type_in(["train", "--save", path, *words.split()], capsys)
     assert (code, err) == (DONE, ""), out
     model, state = load_checkpoint(path)
@@ -63,7 +64,7 @@ def test_every_option_of_train_reaches_its_place(tmp_path, capsys):
     assert state.optimizer["settings"]["learning_rate"] == 0.02
     assert state.schedule["arguments"] == {"warmup_steps": 7, "total": state.steps, "floor": 0.0}
     expected = {"batch_size": 6, "accumulate": 2, "clip_norm": 0.5, "evaluate_every": 900, "patience": 4, "stop_when_not_finite": True}
-    assert state.settings == expected
+    assert state.settings == expected | {"windows": "random"}
     assert state.corpus_name == "sayings + patterns"
 
 
@@ -130,6 +131,11 @@ def test_diagnose_finds_nothing_in_a_healthy_model_and_zeros_in_the_incident(sav
         (["train", "--save", "{new}", "--heads", "5"], "not divisible by n_heads = 5"),
         (["train", "--save", "{new}", "--patience", "3"], "patience counts evaluations"),
         (["train", "--save", "{new}", "--schedule", "warmup_cosine", "--epochs", "1"], "the warm-up alone takes 100 steps"),
+        (
+            ["train", "--save", "{new}", "--schedule", "warmup", "--epochs", "1"],
+            "the run has 9 steps, and the warm-up alone takes 100 steps",
+        ),
+        (["train", "--save", "{new}", "--clip-norm", "0"], "clip_norm is 0.0: .* a limit of 0 lets no gradient through"),
         (["train", "--save", "{folder}/nowhere/model.safetensors", "--epochs", "1", *TINY], "there is no folder"),
         (
             ["train", "--save", "{new}", "--optimizer", "sgd", "--learning-rate", "1e40", *TINY, "--dtype", "float32"],

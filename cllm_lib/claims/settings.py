@@ -36,7 +36,7 @@ def trained(build, seed, optimizer, rate):
     corpus = load_corpus("sayings")
     model = build(CLLMConfig(len(corpus.vocabulary), **SMALL), seed=seed)
     before, apart = loss_of_text(model, corpus), distance_to_next(model, corpus)
-    rule, rate = (optimizer(model), 0.0) if callable(optimizer) else (optimizer, rate)
+    rule, rate = (optimizer(model), None) if callable(optimizer) else (optimizer, rate)
     Trainer(model, corpus, rule, rate, BATCH, seed).fit(EPOCHS_OF_SMALL)
     return {"before": before, "after": loss_of_text(model, corpus), "nearer": distance_to_next(model, corpus) / apart}
 

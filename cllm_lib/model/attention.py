@@ -13,12 +13,14 @@ from functools import partial
 
 import numpy as np
 
+from cllm_lib.checks import positive_number
 from cllm_lib.lattice.biases import alibi_slopes, checked_distances, distance_bias, distance_bias_backward, token_distances
 from cllm_lib.lattice.encodings import rotate, rotate_backward
 from cllm_lib.model import fast
 from cllm_lib.model.layers import linear_backward, linear_forward, softmax, softmax_backward
 
 PROJECTIONS = ("query", "key", "value")
+ROTARY_BASE = 10_000.0  # of Su et al.
 
 
 def causal_mask(time, start=0):  # -> (T, start + T)
@@ -209,19 +211,38 @@ class CausalSelfAttention:
 class RotarySelfAttention(CausalSelfAttention):
     """Self-attention with rotary position embedding (RoPE): queries and keys are turned by their positions.
 
+    Parameters
+    ----------
+    base : float
+        See :func:`~cllm_lib.lattice.encodings.rotate`. `CLLMConfig(positions="rotary", rotary_base=...)` makes this part with
+        it, and a checkpoint keeps it.
+
     Notes
     -----
     Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding".
     """
 
+    def __init__(self, base=ROTARY_BASE):
+        self._base = positive_number(base, "base")
+
+    @property
+    def base(self):
+        """Of the turns; it stays, for a quick twin that was made with it would not notice another."""
+        return getattr(self, "_base", ROTARY_BASE)  # a subclass with an __init__ of its own need not know of it
+
+    @property
+    def name_in_file(self):
+        """How a checkpoint names it: another base makes another part, and resuming with it would be no continuation."""
+        return type(self).__name__ + ("" if self.base == ROTARY_BASE else f"({self.base:g})")
+
     def fast_twin(self):
         """That of attention, with the turns."""
-        return partial(fast.Attention, rotary=True)
+        return partial(fast.Attention, rotary_base=self.base)
 
     def placed(self, query, key, start=0):  # 2 x (B, H, T, d) -> 2 x (B, H, T, d)
         """Both turned; see :func:`~cllm_lib.lattice.encodings.rotate`. A value says what, not where, and stays."""
         positions = np.arange(start, start + query.shape[-2], dtype=np.int64)
-        return rotate(query, positions), rotate(key, positions)
+        return rotate(query, positions, self.base), rotate(key, positions, self.base)
 
     def attend(self, query, key, value):
         """See :func:`scaled_dot_product_forward`, on what was turned."""
@@ -232,7 +253,7 @@ class RotarySelfAttention(CausalSelfAttention):
         d_query, d_key, d_value = super().attend_backward(d_output, cache)
         # forward: query = rotate(query, positions), and the key alike
         positions = np.arange(d_query.shape[-2], dtype=np.int64)
-        return rotate_backward(d_query, positions), rotate_backward(d_key, positions), d_value
+        return rotate_backward(d_query, positions, self.base), rotate_backward(d_key, positions, self.base), d_value
 
 
 class DistanceBiasAttention(CausalSelfAttention):

@@ -19,6 +19,7 @@ import numpy as np
 
 from cllm_lib.lattice.biases import alibi_slopes
 from cllm_lib.lattice.encodings import rotation_angles
+from cllm_lib.model.layers import largest
 
 QUERIES = 128  # in a query block: its scores stay in the processor's cache
 
@@ -151,10 +152,12 @@ class Rotation:
         d.
     dtype : dtype
         float32 or float64; the turns are the complex numbers of that.
+    base : float
+        Of the speeds.
     """
 
-    def __init__(self, positions, width, dtype):
-        self.turns = np.exp(1j * rotation_angles(positions, width)).astype(np.result_type(dtype, np.complex64))
+    def __init__(self, positions, width, dtype, base):
+        self.turns = np.exp(1j * rotation_angles(positions, width, base)).astype(np.result_type(dtype, np.complex64))
 
     def turn(self, x):  # (..., T, d)
         """Turn in place."""
@@ -229,9 +232,10 @@ class QueryBlock:
         safe = safe_for_exp(scores)
         self.square += self.forbidden
         if not safe:
-            scores -= scores.max(axis=-1, keepdims=True)
+            scores -= largest(scores)
         np.exp(scores, out=scores)
-        scores /= scores @ self.ones
+        total = scores @ self.ones
+        scores /= total if safe else np.maximum(total, 1.0, out=total)  # 0 where all scores are -inf, else 1 at least
         np.matmul(self.weights, self.value, out=self.attended)
 
     def backward(self):
@@ -258,13 +262,13 @@ class Attention:
     blocks, d_blocks : dict
         The parameters, cut as :func:`affine_shapes` says, and their gradients.
     batch, time, n_heads : int
-    rotary : bool
-        Whether queries and keys are turned by their positions.
+    rotary_base : float, optional
+        Of the turns by which queries and keys are placed; without it they are not turned.
     distance_bias : callable, optional
         From blocks, d_blocks, n_heads and time to the :class:`DistanceBias` that is taken off the scores.
     """
 
-    def __init__(self, blocks, d_blocks, batch, time, n_heads, rotary=False, distance_bias=None):
+    def __init__(self, blocks, d_blocks, batch, time, n_heads, rotary_base=None, distance_bias=None):
         n_rows, dtype = batch * time, blocks["output"].dtype
         self.projections = Affine(blocks["projections"], d_blocks["projections"], n_rows)
         self.output = Affine(blocks["output"], d_blocks["output"], n_rows)
@@ -278,7 +282,7 @@ class Attention:
         d_head = self.merged.shape[-1] // n_heads
         self.scale = 1.0 / math.sqrt(d_head)
         self.placed, self.d_placed = heads(self.projections.y[:2]), heads(self.d_projected[:2])  # queries and keys
-        self.rotation = Rotation(np.arange(time, dtype=np.int64), d_head, dtype) if rotary else None
+        self.rotation = rotary_base and Rotation(np.arange(time, dtype=np.int64), d_head, dtype, rotary_base)
         self.distance_bias = distance_bias and distance_bias(blocks, d_blocks, n_heads, time)
         spans = [(start, min(start + QUERIES, time)) for start in range(0, time, QUERIES)]
         self.query_blocks = [QueryBlock(*arrays, *span, self.distance_bias and self.distance_bias.cut(*span)) for span in spans]
@@ -388,14 +392,17 @@ class Output:
         at_target = np.arange(len(targets), dtype=np.int64), targets
         logits = np.matmul(hidden, self.matrix, out=self.logits)
         if not safe_for_exp(logits):
-            logits -= logits.max(axis=-1, keepdims=True)
+            logits -= largest(logits)
         target_logits = logits[at_target]
         np.exp(logits, out=logits)
         total = logits @ self.ones
+        masked = np.flatnonzero(total == 0.0)  # rows whose logits are all -inf
+        total[masked] = 1.0
         loss = float((np.log(total[:, 0]) - target_logits).mean())
         # The same array once more: exp(logits) becomes (probability - 1 at the target) / N.
         logits *= 1.0 / (len(targets) * total)
         logits[at_target] -= 1.0 / len(targets)
+        logits[masked] = 0.0
         np.matmul(hidden.T, logits, out=self.d_matrix)
         return loss, np.matmul(logits, self.matrix.T, out=self.d_hidden)
 

@@ -11,6 +11,8 @@ from cllm_lib.checks import non_negative_number, positive_integer, token_ids
 from cllm_lib.model.key_value_cache import KeyValueCache, can_cache
 from cllm_lib.model.layers import softmax
 
+ROUNDINGS = 8  # that softmax leaves in a probability, at most
+
 
 def generate(model, prompt_tokens, max_new_tokens, temperature=1.0, top_k=None, top_p=None, seed=0, use_cache=True):
     """Autoregressive generation: continue a prompt, token by token.
@@ -174,8 +176,10 @@ def keep_top_p(probabilities, top_p):  # (V,) -> (V,)
     """Top-p (nucleus) filtering: the fewest best tokens that together reach `top_p` share all probability; None keeps all."""
     if top_p is None or top_p == 1.0:
         return probabilities
-    best_first = np.sort(probabilities)[::-1]
-    count = 1 + np.searchsorted(np.cumsum(best_first), top_p)  # up to the first sum that is not below top_p
+    sums = np.cumsum(np.sort(probabilities)[::-1])
+    # A sum of n numbers is right to n roundings only: 0.4 + 0.3 + 0.2 is a little below 0.9, and reaches it.
+    roundings = np.arange(ROUNDINGS, ROUNDINGS + sums.size, dtype=np.int64) * np.finfo(sums.dtype).eps
+    count = 1 + np.count_nonzero(sums < top_p * (1.0 - roundings))  # up to the first sum that is not below top_p
     return keep_top_k(probabilities, count)
 
 

@@ -1,8 +1,8 @@
 """What weights hold before the first step.
 
-An initialiser is a function `initializer(parameters, generator)`. It fills the named arrays *in place*: they are
-views of the model's one buffer, so `parameters[name][...] = values` reaches the model and
-`parameters[name] = values` does not.
+An initialiser is a function `initializer(parameters, generator)`. It fills the named arrays *in place*, `array[...] = values`:
+they are views of the model's one buffer. (In a model's own dictionary `parameters[name] = values` copies the values into the
+view as well; see :mod:`~cllm_lib.model.named`. In a plain one it would put another array there, which nobody reads.)
 """
 
 import math

@@ -14,6 +14,7 @@ import numpy as np
 from cllm_lib.checks import positive_integer, token_ids
 from cllm_lib.model import fast
 from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention, scaled_dot_product_forward
+from cllm_lib.model.layers import largest
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
 
@@ -116,17 +117,17 @@ class OneTokenLayer:
         """See :meth:`CachedAttention.attend`. Nothing is masked: the one query stands last, and may look at every key."""
         stop = start + 1
         if isinstance(self.part, RotarySelfAttention):
-            fast.Rotation(np.array([start]), self.keys.shape[-1], self.keys.dtype).turn(self.placed)
+            fast.Rotation(np.array([start]), self.keys.shape[-1], self.keys.dtype, self.part.base).turn(self.placed)
         self.keys[:, :, start:stop] = self.key
         self.values[:, :, start:stop] = self.value
         self.query *= self.scale
         weights = self.query @ self.keys[:, :, :stop].mT
         if isinstance(self.part, DistanceBiasAttention):
             fast.bias_of(self.part, self.blocks, self.blocks, self.keys.shape[1], 1, start).forward(weights)
-        weights -= weights.max(axis=-1, keepdims=True)
+        weights -= largest(weights)
         np.exp(weights, out=weights)
         np.matmul(weights, self.values[:, :, :stop], out=self.attended)
-        self.attended /= weights.sum(axis=-1, keepdims=True)  # d numbers a head rather than all weights
+        self.attended /= np.maximum(weights.sum(axis=-1, keepdims=True), 1.0)  # d numbers a head rather than all weights
 
 
 class KeyValueCache:

@@ -14,6 +14,7 @@ import math
 
 import numpy as np
 
+from cllm_lib.checks import token_ids
 from cllm_lib.faces import needed
 
 GELU_BLOCK = 16_384  # numbers that GELU takes at once: more leave the processor's cache, fewer make more calls
@@ -219,24 +220,37 @@ def softmax(scores, axis=-1):
 
     Parameters
     ----------
-    scores : ndarray
-        -inf marks what must get weight 0; each slice needs one finite score at least.
+    scores : array_like
+        -inf marks what must get weight 0. Whole numbers are taken as float64.
     axis : int
 
     Returns
     -------
     ndarray, same shape
+        Zeros where all scores of a slice are -inf: whoever may look at nothing gets nothing, and gives no gradient.
     """
-    weights = scores - scores.max(axis=axis, keepdims=True)
+    scores = as_floats(scores)
+    weights = scores - largest(scores, axis)
     np.exp(weights, out=weights)
-    weights /= weights.sum(axis=axis, keepdims=True)
+    weights /= np.maximum(weights.sum(axis=axis, keepdims=True), 1.0)  # 0 where all are -inf, else 1 at least: the largest gives 1
     return weights
+
+
+def as_floats(values):
+    """`values` as an array of floats: float32 and float64 as they are, whole numbers and lists of them in float64."""
+    values = np.asarray(values)
+    return values if values.dtype.kind == "f" else values.astype(np.float64)
+
+
+def largest(scores, axis=-1):
+    """The maximum along `axis`, to be subtracted; the lowest finite number where all are -inf, for -inf less -inf is NaN."""
+    return np.maximum(scores.max(axis=axis, keepdims=True), np.finfo(scores.dtype).min)
 
 
 def softmax_backward(d_weights, weights, axis=-1):
     """Softmax backward, the gradient with respect to the scores: w * (dw - sum(dw * w)).
 
-    The sum is there because the weights share one total: what one gains the others lose.
+    The sum is there because the weights share one total: what one gains the others lose. Where all weights are 0, so is this.
     """
     # forward: weights = exp(scores) / sum(exp(scores))
     shared = (d_weights * weights).sum(axis=axis, keepdims=True)
@@ -246,23 +260,38 @@ def softmax_backward(d_weights, weights, axis=-1):
 def cross_entropy_forward(logits, targets):  # (..., V), (...) ints -> scalar
     """Cross-entropy: mean of -ln(probability given to the true next token), in nats.
 
+    Parameters
+    ----------
+    logits : array_like, shape (..., V)
+        Whole numbers are taken as float64.
+    targets : array_like of int, shape (...)
+
     Returns
     -------
     loss : float
+        Infinite where a target's logit is -inf; also where all of a position are: then its probabilities and gradients are 0.
     cache : tuple
         The probabilities and the targets.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not go together, or a target is no id of the vocabulary.
 
     Notes
     -----
     -ln softmax(z)[target] = ln(sum(exp(z))) - z[target], the log-sum-exp form: no probability is ever rounded to 0
     before its logarithm is taken (Goodfellow, Bengio, Courville 2016, "Deep Learning", section 4.1).
     """
+    logits, targets = as_floats(logits), np.asarray(targets)
+    if logits.shape[:-1] != targets.shape:
+        raise ValueError(f"logits have shape {logits.shape}, targets {targets.shape}: give one target for each row of logits")
     rows = logits.reshape(-1, logits.shape[-1])
-    ids = targets.reshape(-1)
-    maximum = rows.max(axis=-1, keepdims=True)
+    ids = token_ids(targets, logits.shape[-1], "targets").reshape(-1)
+    maximum = largest(rows)
     probabilities = rows - maximum
     np.exp(probabilities, out=probabilities)
-    total = probabilities.sum(axis=-1, keepdims=True)
+    total = np.maximum(probabilities.sum(axis=-1, keepdims=True), 1.0)  # 0 where all logits are -inf, else 1 at least
     at_target = rows[np.arange(len(ids), dtype=np.int64), ids]
     losses = np.log(total[:, 0]) + maximum[:, 0] - at_target
     probabilities /= total
@@ -277,7 +306,11 @@ def cross_entropy_backward(cache):
     probabilities, targets = cache
     rows = probabilities.reshape(-1, probabilities.shape[-1])
     # forward: loss = ln(sum(exp(logits))) - logits[target], of each position
-    rows[np.arange(len(rows), dtype=np.int64), targets.reshape(-1)] -= 1.0
+    at_target = np.arange(len(rows), dtype=np.int64), targets.reshape(-1)
+    impossible = np.flatnonzero(rows[at_target] == 0.0)
+    masked = impossible[~rows[impossible].any(axis=-1)]
+    rows[at_target] -= 1.0
+    rows[masked] = 0.0  # they had no probability to give
     # forward: mean over the positions
     rows /= len(rows)
     return probabilities

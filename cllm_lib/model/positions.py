@@ -26,6 +26,10 @@ class NoPositions:
         """Nothing to train."""
         return {}
 
+    def make_attention(self, config):
+        """The attention that goes with it, for a model of this configuration; None where it is the sound one."""
+        return None if self.attention is None else self.attention()
+
     def forward(self, x, parameters, start=0):
         """Return x as it is."""
         return x
@@ -127,6 +131,10 @@ class RotaryPositions(NoPositions):
                 f"choose d_model as an even multiple of n_heads = {config.n_heads}"
             )
         return {}
+
+    def make_attention(self, config):
+        """That which turns, at the speeds of `config.rotary_base`."""
+        return self.attention(config.rotary_base)
 
 
 class DistanceBias(NoPositions):

@@ -10,6 +10,7 @@ import numpy as np
 from cllm_lib.checks import one_of, token_ids
 from cllm_lib.model import fast
 from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention
+from cllm_lib.model.contracts import backward_of, checked_part, checked_shapes, embedding_backward_of, forward_of, write_into
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.layers import (
     cross_entropy_backward,
@@ -21,6 +22,7 @@ from cllm_lib.model.layers import (
     layer_norm_backward,
     layer_norm_forward,
 )
+from cllm_lib.model.named import NamedArrays, fitting
 from cllm_lib.model.positions import POSITIONS
 
 SOUND_ATTENTION = (CausalSelfAttention, RotarySelfAttention, DistanceBiasAttention)
@@ -42,7 +44,7 @@ class TransformerLayer:
     """
 
     def __init__(self, attention=None):
-        self.attention = CausalSelfAttention() if attention is None else attention
+        self.attention = CausalSelfAttention() if attention is None else checked_part(attention, "attention")
 
     def fast_twin(self):
         """What makes the quick twin of this layer, around that of its attention; None if its attention has none."""
@@ -59,12 +61,13 @@ class TransformerLayer:
             "contract_weight": (inner, width),
             "contract_bias": (width,),
         }
-        attention = self.attention.parameter_shapes(config)
+        attention = checked_shapes(self.attention, "attention", self.attention.parameter_shapes(config))
         return {"attention": attention, "attention_norm": norm, "feed_forward": feed_forward, "feed_forward_norm": norm}
 
     def forward(self, x, parameters, config):  # (B, T, D) -> (B, T, D)
         """Compute the layer's output, and what its backward pass needs."""
-        attended, attention_cache = self.attention.forward(x, parameters["attention"], config)
+        result = self.attention.forward(x, parameters["attention"], config)
+        attended, attention_cache = forward_of(self.attention, "attention", result, x.shape, x.dtype)
         x, attention_norm_cache = layer_norm_forward(x + attended, **parameters["attention_norm"])
         fed, feed_forward_cache = feed_forward_forward(x, **parameters["feed_forward"])
         y, feed_forward_norm_cache = layer_norm_forward(x + fed, **parameters["feed_forward_norm"])
@@ -80,13 +83,38 @@ class TransformerLayer:
         # forward: x = layer_norm(x + attended)
         d_sum, attention_norm = layer_norm_backward(d_sum + d_fed, attention_norm_cache)
         # forward: attended = attention(x), and x goes past it, too
-        d_attended, attention = self.attention.backward(d_sum, attention_cache)
+        result = self.attention.backward(d_sum, attention_cache)
+        d_attended, attention = backward_of(self.attention, "attention", result, d_sum)
         return d_sum + d_attended, {
             "attention": attention,
             "attention_norm": attention_norm,
             "feed_forward": feed_forward,
             "feed_forward_norm": feed_forward_norm,
         }
+
+
+def _kept(name):
+    """A property of a model whose memory stays: what is assigned to it is copied in, if it fits."""
+
+    def own(self):
+        return getattr(self, f"_{name}")
+
+    def copy_in(self, values):
+        there = own(self)
+        if values is there:  # as after model.flat_parameters -= ..., which has worked in place already
+            return
+        if not isinstance(there, dict):
+            there[...] = fitting(values, there, f"model.{name}")
+            return
+        missing = [key for key in there if key not in values] if isinstance(values, dict) else list(there)
+        if missing:
+            raise ValueError(
+                f"model.{name} is given without {missing[0]!r}: give a dictionary of all {len(there)}, or change some by "
+                f"model.{name}[name] = values, or model.{name}.update(...)"
+            )
+        there.update(values)
+
+    return property(own, copy_in)
 
 
 class TokenEmbedding:
@@ -110,7 +138,7 @@ class CLLM:
     seed : int
         Of the initial weights. The same seed gives the same model on every machine.
     init : str or callable
-        "scaled_normal", "zeros", or a part `init(parameters, generator)` that fills the named arrays in place.
+        "scaled_normal", "zeros", or a part `init(parameters, generator)` that fills the named arrays in place and returns nothing.
     attention : part, optional
         What stands in attention's place in every layer; the sound causal attention by default, or that which the
         positions bring.
@@ -125,16 +153,18 @@ class CLLM:
 
     Attributes
     ----------
-    parameters, gradients : dict of str to ndarray
-        Named views of the two flat buffers.
+    parameters, gradients : NamedArrays, a dict of str to ndarray
+        Named views of the two flat buffers. They stay: `model.parameters[name] = values` copies the values into the array
+        that is there, and refuses what does not fit. A dictionary of all of them, in their place, is copied in, too.
     flat_parameters, flat_gradients : ndarray, shape (n_parameters,)
-        One buffer each, so that an optimiser is one pass over memory.
+        One buffer each, so that an optimiser is one pass over memory. They stay as well.
 
     Raises
     ------
     ValueError
         If `init` is a name that does not exist; if both `attention` and `layer` are given, or one of them although
-        `config.positions` brings an attention.
+        `config.positions` brings an attention. If a part is a class, lacks a method, or, later, hands back something else
+        than a part has to: see :mod:`~cllm_lib.model.contracts`.
 
     Examples
     --------
@@ -157,18 +187,19 @@ class CLLM:
                     f"positions={config.positions!r} brings an attention of its own, and {given} is given, too: give one of them; "
                     f"attention={self.positions.attention.__name__}(...) goes with positions='none'"
                 )
-            attention = self.positions.attention()
-        self.layer = TransformerLayer(attention) if layer is None else layer
-        self.embedding = TokenEmbedding() if embedding is None else embedding
+            attention = self.positions.make_attention(config)
+        self.layer = TransformerLayer(attention) if layer is None else checked_part(layer, "layer")
+        self.embedding = TokenEmbedding() if embedding is None else checked_part(embedding, "embedding")
         initialize = init if callable(init) else one_of(init, INITIALIZERS, "init")
         # Memory starts as zeros, as calloc's does in C. What the initialiser leaves out stays zero.
         size = sum(math.prod(shape) for shape in by_name(self._shapes()).values())
         self._adopt(np.zeros(size, config.dtype), np.zeros(size, config.dtype))
-        initialize(self.parameters, np.random.default_rng(seed))
+        if isinstance(initialize(self.parameters, np.random.default_rng(seed)), dict):
+            raise ValueError("init returned a dictionary, which nobody reads: fill the arrays it is given in place, and return nothing")
 
     def _shapes(self, layer=None):
         config = self.config
-        layer = self.layer.parameter_shapes(config) if layer is None else layer
+        layer = checked_shapes(self.layer, "layer", self.layer.parameter_shapes(config)) if layer is None else layer
         shapes = {"embedding": (config.vocab_size, config.d_model), "positions": self.positions.parameter_shapes(config)}
         shapes["layers"] = {str(i): layer for i in range(config.n_layers)}
         if not config.tie_embeddings:
@@ -177,16 +208,20 @@ class CLLM:
 
     def _adopt(self, flat_parameters, flat_gradients):
         """Make these two buffers the model's own, and cut them into named views."""
-        self.flat_parameters, self.flat_gradients = flat_parameters, flat_gradients
-        parameters, gradients = (views_of(flat, self._shapes()) for flat in (flat_parameters, flat_gradients))
-        self.parameters, self.gradients = by_name(parameters), by_name(gradients)
+        self._flat_parameters, self._flat_gradients = flat_parameters, flat_gradients
+        parameters = NamedArrays(views_of(flat_parameters, self._shapes()), "parameter")
+        gradients = NamedArrays(views_of(flat_gradients, self._shapes()), "gradient")
+        self._parameters, self._gradients = NamedArrays(by_name(parameters), "parameter"), NamedArrays(by_name(gradients), "gradient")
         self._layer_parameters, self._layer_gradients = list(parameters["layers"].values()), list(gradients["layers"].values())
         self._position_parameters, self._position_gradients = parameters["positions"], gradients["positions"]
         self._stack = self._stack_made_for = None
 
+    parameters, gradients = _kept("parameters"), _kept("gradients")
+    flat_parameters, flat_gradients = _kept("flat_parameters"), _kept("flat_gradients")
+
     def __getstate__(self):
         """What a copy or a pickle holds: everything but the views, which would arrive as arrays of their own."""
-        views = {"parameters", "gradients", "_layer_parameters", "_layer_gradients"}
+        views = {"_parameters", "_gradients", "_layer_parameters", "_layer_gradients"}
         views |= {"_position_parameters", "_position_gradients", "_stack", "_stack_made_for"}
         return {name: value for name, value in vars(self).items() if name not in views}
 
@@ -284,18 +319,19 @@ class CLLM:
     def forward_backward(self, tokens, targets):
         """Return the loss and leave its gradient in :attr:`gradients`, overwriting what was there."""
         tokens, targets = self._checked_pair(tokens, targets)
-        x, embedding_cache = self.embedding.forward(tokens, self.parameters["embedding"])
+        x, embedding_cache = self._embedded(tokens)
         x = self.positions.forward(x, self._position_parameters)
         twin = fast.twin_of(self.layer) if self.fast else None
         if twin is None:
             loss, dx = self._forward_backward_by_parts(x, targets)
         else:
             loss, dx = self._fast_stack(twin, tokens.shape).forward_backward(x, targets)
-        write_into(self._position_gradients, self.positions.backward(dx, self._position_parameters))
+        position_gradients = self.positions.backward(dx, self._position_parameters)
+        write_into(self._position_gradients, position_gradients, self.positions, "positions")
         embedding_gradient = self.gradients["embedding"]
         if not self.config.tie_embeddings:
             embedding_gradient.fill(0.0)  # a tied output has left its share there
-        self.embedding.backward(dx, embedding_cache, out=embedding_gradient)
+        embedding_backward_of(self.embedding, self.embedding.backward(dx, embedding_cache, out=embedding_gradient), embedding_gradient)
         return loss
 
     def _forward_backward_by_parts(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)
@@ -312,8 +348,8 @@ class CLLM:
         dx = (d_logits @ self.output_matrix.T).reshape(hidden.shape)
         # forward: x = layer(x), in each layer
         for i in reversed(range(self.config.n_layers)):
-            dx, gradients = self.layer.backward(dx, layer_caches[i])
-            write_into(self._layer_gradients[i], gradients)
+            dx, gradients = backward_of(self.layer, "layer", self.layer.backward(dx, layer_caches[i]), dx)
+            write_into(self._layer_gradients[i], gradients, self.layer, f"layers.{i}")
         return loss, dx
 
     @property
@@ -334,13 +370,18 @@ class CLLM:
         return self._stack
 
     def _hidden(self, tokens):  # (B, T) -> (B, T, D)
-        x, _ = self.embedding.forward(tokens, self.parameters["embedding"])
+        x, _ = self._embedded(tokens)
         return self._through_layers(self.positions.forward(x, self._position_parameters))[0]
+
+    def _embedded(self, tokens):  # (B, T) -> (B, T, D), cache
+        table = self.parameters["embedding"]
+        result = self.embedding.forward(tokens, table)
+        return forward_of(self.embedding, "embedding", result, (*tokens.shape, table.shape[1]), table.dtype)
 
     def _through_layers(self, x):  # (B, T, D) -> (B, T, D), caches
         caches = []
         for parameters in self._layer_parameters:
-            x, cache = self.layer.forward(x, parameters, self.config)
+            x, cache = forward_of(self.layer, "layer", self.layer.forward(x, parameters, self.config), x.shape, x.dtype)
             caches.append(cache)
         return x, caches
 
@@ -394,12 +435,3 @@ def by_name(tree, prefix=""):
     for name, node in tree.items():
         named |= by_name(node, f"{prefix}{name}.") if isinstance(node, dict) else {prefix + name: node}
     return named
-
-
-def write_into(views, gradients):
-    """Copy gradients into views arranged alike. One that is missing is a KeyError, not an old number left standing."""
-    for name, view in views.items():
-        if isinstance(view, dict):
-            write_into(view, gradients[name])
-        else:
-            view[...] = gradients[name]

@@ -420,7 +420,7 @@ def _empty(config):
 def _brought_along(model):
     """What its attention is, where a configuration could not say it."""
     attention = model.layer.attention
-    return type(attention), sorted(model.parameters), getattr(attention, "matrix", None) is None
+    return type(attention), sorted(model.parameters), getattr(attention, "matrix", None) is None, getattr(attention, "base", None)
 
 
 def _safetensors():

@@ -103,6 +103,30 @@ class Corpus:
         for rows in order[: count * batch_size].reshape(count, batch_size):
             yield inputs[rows], targets[rows]
 
+    def random_batches(self, batch_size, seq_len, generator):
+        """As many batches as :meth:`batches` makes, of sequences that begin anywhere: they overlap, and some tokens are left out.
+
+        Parameters
+        ----------
+        batch_size, seq_len : int
+        generator : numpy.random.Generator
+            Draws where each sequence begins, all places alike, all of them before the first batch.
+
+        Yields
+        ------
+        inputs, targets : ndarray of int64, shape (batch_size, seq_len)
+
+        Raises
+        ------
+        ValueError
+            As :meth:`batches`.
+        """
+        count, tokens = self.batches_per_epoch(batch_size, seq_len), self.train_tokens
+        within = np.arange(seq_len, dtype=np.intp)
+        for starts in generator.integers(len(tokens) - seq_len, size=(count, batch_size)):
+            places = starts[:, None] + within
+            yield tokens[places], tokens[places + 1]
+
     def batches_per_epoch(self, batch_size, seq_len):
         """How many full batches an epoch has; at least 1, or a ValueError as :meth:`batches` raises it."""
         sequences = len(windows(self.train_tokens, seq_len)[0])

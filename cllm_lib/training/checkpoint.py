@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cllm_lib.files import digest, write_atomically
+from cllm_lib.model.attention import ROTARY_BASE
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.text.corpora import load_corpus
@@ -32,6 +33,7 @@ from cllm_lib.training.safetensors_file import (
 from cllm_lib.training.schedules import Schedule, make_schedule
 
 FORMAT = 1
+LATER = {"rotary_base": ROTARY_BASE}  # what older files do not say of a configuration, and what it was
 PARTS = ("layer", "attention", "embedding")
 
 
@@ -222,7 +224,7 @@ def _description_of(trainer):
     if type(model) is not CLLM:
         raise CheckpointError(f"a checkpoint holds a CLLM, and this model is a {type(model).__name__}: a file cannot bring its code along")
     known = type(optimizer) in OPTIMIZERS.values()
-    settings = (optimizer.settings() | ({"learning_rate": trainer.base_rate} if schedule else {})) if known else {}
+    settings = optimizer.settings() if known else {}
     return {
         "format": FORMAT,
         "library_version": __version__,
@@ -235,6 +237,7 @@ def _description_of(trainer):
             "evaluate_every": trainer.evaluate_every,
             "patience": trainer.patience,
             "stop_when_not_finite": trainer.stop_when_not_finite,
+            "windows": trainer.windows,
         },
         "optimizer": {"name": _optimizer_name(optimizer), "settings": settings},
         "schedule": _schedule_description(schedule),
@@ -251,7 +254,7 @@ def _description_of(trainer):
 
 def _part_names(model):
     found = {"layer": model.layer, "attention": getattr(model.layer, "attention", None), "embedding": model.embedding}
-    return {seam: type(part).__name__ for seam, part in found.items()}
+    return {seam: getattr(part, "name_in_file", type(part).__name__) for seam, part in found.items()}
 
 
 def _optimizer_name(optimizer):
@@ -300,7 +303,7 @@ def _unpack(path, description, arrays, parts):
     if digest(arrays, description) != description["sha256"]:
         raise CheckpointError(f"{path} is damaged: its checksum is not the one that was written. {_advice(path)}")
     _refuse_spoilt(arrays, f"{path} cannot be used")
-    config = CLLMConfig(**_known_fields(path, CLLMConfig, description["config"]))
+    config = CLLMConfig(**_known_fields(path, CLLMConfig, LATER | description["config"]))
     _check_size(path, config, arrays)
     model = _model_of(path, config, description["parts"], parts)
     _fill(path, model, {name.removeprefix("model."): array for name, array in arrays.items() if name.startswith("model.")})

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from cllm_lib.checks import non_negative_number, one_of
+from cllm_lib.checks import instance, non_negative_number, one_of, positive_number
 from cllm_lib.model.threads import MANY
 
 BLOCK = 65_536  # floats: small enough that a block and its moments stay in the processor's cache between operations
@@ -284,14 +284,55 @@ OPTIMIZERS = {"sgd": SGD, "momentum": Momentum, "rmsprop": RMSProp, "adam": Adam
 def make_optimizer(optimizer, learning_rate):
     """The optimiser of that name, or `optimizer` itself if it is one already.
 
+    Parameters
+    ----------
+    optimizer : str or object
+    learning_rate : float or None
+        For a name. None beside an object, which has its own.
+
     Raises
     ------
     ValueError
-        If the name is unknown; the error lists those that exist.
+        If the name is unknown; the error lists those that exist. If it is a class, or has no `step`; if a rate is given beside an
+        object that has another.
     """
-    if hasattr(optimizer, "step"):
-        return optimizer
-    return one_of(optimizer, OPTIMIZERS, "optimizer")(learning_rate)
+    if isinstance(optimizer, str):
+        return one_of(optimizer, OPTIMIZERS, "optimizer")(learning_rate)
+    instance(optimizer, "optimizer", ("step",))
+    own = getattr(optimizer, "learning_rate", None)
+    if learning_rate is not None and learning_rate != own:
+        has = "has no learning_rate" if own is None else f"has its own, {own:g}"
+        raise ValueError(
+            f"learning_rate is {learning_rate!r}, and the optimizer, {type(optimizer).__name__}, {has}: nobody would read the one given "
+            "beside it, so set the rate where the optimizer is made"
+        )
+    return optimizer
+
+
+def stepped(optimizer, parameters, gradients):
+    """One step of an optimiser, which has to work in place.
+
+    Raises
+    ------
+    ValueError
+        If it returns an array: it is none that works in place, and nobody would read what it returns.
+    """
+    result = optimizer.step(parameters, gradients)
+    if isinstance(result, np.ndarray) and result is not parameters:
+        raise ValueError(
+            f"step of {type(optimizer).__name__} returned an array, which nobody reads: change parameters in place, parameters -= ..., and "
+            "return nothing"
+        )
+
+
+def global_norm(gradients):
+    """The length of a flat gradient; of finite numbers it is finite, though their squares may overflow."""
+    with np.errstate(over="ignore"):
+        norm = float(np.linalg.norm(gradients))
+    if math.isinf(norm):
+        most = float(np.abs(gradients).max())
+        norm = most * float(np.linalg.norm(gradients / most)) if math.isfinite(most) else most
+    return norm
 
 
 def clip_by_global_norm(gradients, max_norm):
@@ -302,11 +343,17 @@ def clip_by_global_norm(gradients, max_norm):
     float
         The length before.
 
+    Raises
+    ------
+    ValueError
+        If `max_norm` is no finite number above 0.
+
     Notes
     -----
     Pascanu, Mikolov, Bengio 2013, "On the difficulty of training recurrent neural networks", section 3.2.
     """
-    norm = float(np.linalg.norm(gradients))
+    positive_number(max_norm, "max_norm", "; a limit of 0 lets no gradient through")
+    norm = global_norm(gradients)
     if norm > max_norm:
         gradients *= max_norm / norm
     return norm

@@ -9,12 +9,18 @@ import threading
 
 import numpy as np
 
-from cllm_lib.checks import non_negative_number, positive_integer
+from cllm_lib.checks import instance, one_of, positive_integer, positive_number
 from cllm_lib.model.threads import threads_for
 from cllm_lib.progress import progress_bar
 from cllm_lib.text.corpora import windows
+from cllm_lib.training.divergence import TrainingDiverged, what_diverged, what_is_not_finite
 from cllm_lib.training.history import Best, History
-from cllm_lib.training.optimizers import clip_by_global_norm, make_optimizer
+from cllm_lib.training.optimizers import global_norm, make_optimizer, stepped
+from cllm_lib.training.schedules import checked_factor, checked_schedule, stands_still, warn_of_a_long_rise
+
+RATE = 1e-3  # of an optimiser by name, if none is given
+NO_LIMIT = ", such as 1.0; a limit of 0 lets no gradient through, and None means no limit"
+WINDOWS = {"disjoint": "batches", "random": "random_batches"}  # the methods of a corpus that make them
 
 
 def _in_few_threads(method):
@@ -28,10 +34,6 @@ def _in_few_threads(method):
     return limited
 
 
-class TrainingDiverged(FloatingPointError):
-    """The loss became infinite or NaN; the text says where that was first seen, and which checkpoint is good."""
-
-
 class Trainer:
     """The training loop: trains a model on a corpus.
 
@@ -41,15 +43,17 @@ class Trainer:
     corpus : Corpus
         Its training part is cut into sequences of `model.config.seq_len`.
     optimizer : {"adam", "adamw", "rmsprop", "momentum", "sgd"} or object
-        A name, or any object with `step(parameters, gradients)`.
-    learning_rate : float
+        A name, or any object with `step(parameters, gradients)`, which changes the parameters in place.
+    learning_rate : float, optional
+        Of an optimiser given by its name, 0.001 by default. An object has its own, and none is given beside it.
     batch_size : int
     seed : int
         Of the shuffling.
     clip_norm : float, optional
-        The longest gradient let through; longer ones are scaled down. No limit by default.
+        The longest gradient let through, above 0; longer ones are scaled down. No limit by default.
     schedule : callable, optional
-        From the step, 0 first, to a factor on the learning rate; see :mod:`cllm_lib.training.schedules`.
+        From the step, 0 first, to a factor on the learning rate; see :mod:`cllm_lib.training.schedules`. The optimiser has the
+        scaled rate during its step only.
     accumulate : int
         In how many parts a batch goes through the model, one after the other, before the one step: the same step to
         rounding, in a fraction of the memory.
@@ -62,6 +66,9 @@ class Trainer:
     regularizer : object, optional
         Adds a gradient of its own to that of the loss, before clipping; see :mod:`cllm_lib.training.regularizers`. Every loss
         reported stays the cross-entropy alone, so that runs with and without one can be compared.
+    windows : {"disjoint", "random"}
+        How sequences are cut: side by side, each token once an epoch; or at random places, as usual where a text is too long
+        to be read twice. As many batches an epoch either way.
 
     Attributes
     ----------
@@ -70,6 +77,8 @@ class Trainer:
         Taken so far.
     best : Best or None
         With the lowest validation loss so far; see :meth:`restore_best`.
+    learning_rate : float
+        Of the last step, with the schedule's factor; NaN before it, or if the optimiser has none.
     penalty : float
         Of the regulariser, before the last step; 0 without one.
 
@@ -85,7 +94,7 @@ class Trainer:
         model,
         corpus,
         optimizer="adam",
-        learning_rate=1e-3,
+        learning_rate=None,
         batch_size=4,
         seed=0,
         clip_norm=None,
@@ -95,27 +104,30 @@ class Trainer:
         patience=None,
         stop_when_not_finite=True,
         regularizer=None,
+        windows="disjoint",
     ):
         self.model = model
         self.corpus = corpus
-        self.optimizer = make_optimizer(optimizer, non_negative_number(learning_rate, "learning_rate"))
+        self.optimizer = make_optimizer(optimizer, RATE if learning_rate is None and isinstance(optimizer, str) else learning_rate)
         self.batch_size = positive_integer(batch_size, "batch_size")
-        self.clip_norm = None if clip_norm is None else non_negative_number(clip_norm, "clip_norm")
-        self.schedule = schedule
+        self.clip_norm = None if clip_norm is None else positive_number(clip_norm, "clip_norm", NO_LIMIT)
+        self.schedule = None if schedule is None else checked_schedule(schedule, self.optimizer)
         self.accumulate = positive_integer(accumulate, "accumulate")
         self.evaluate_every = None if evaluate_every is None else positive_integer(evaluate_every, "evaluate_every")
         self.patience = None if patience is None else positive_integer(patience, "patience")
         self.stop_when_not_finite = stop_when_not_finite
         self.regularizer = regularizer
-        self.base_rate = self.optimizer.learning_rate if schedule else None
+        self.windows = windows
         self.generator = np.random.default_rng(seed)
         self.history = History()
         self.steps = 0
         self.gradient_norm = math.nan
+        self.learning_rate = math.nan
         self.penalty = 0.0
         self.best = None
         self.last_checkpoint = None
         self._stop_asked = False
+        self._stood_still, self._run_ends = False, None
         self._epoch, self._epoch_start, self._position = None, None, 0
         self._check_settings()
         self.batches_per_epoch = corpus.batches_per_epoch(self.batch_size, model.config.seq_len)
@@ -134,7 +146,10 @@ class Trainer:
             raise ValueError("patience counts evaluations, and there are none: give evaluate_every too")
         if self.evaluate_every is not None:
             validation_windows(self.corpus, self.model.config.seq_len)
+        if not hasattr(self.corpus, one_of(self.windows, WINDOWS, "windows")):
+            raise ValueError(f"windows is 'random', and {self.corpus.name!r} is no text to cut at random places: leave it 'disjoint'")
         if self.regularizer is not None:
+            instance(self.regularizer, "regularizer", ("penalty", "add_gradients"))
             self.regularizer.penalty(self.model.parameters)  # says at once if it does not fit the model
 
     @_in_few_threads
@@ -144,23 +159,52 @@ class Trainer:
         Raises
         ------
         TrainingDiverged
-            If the loss is infinite or NaN, unless `stop_when_not_finite` is False; the weights are not touched then.
+            If the loss, or a number of its gradient, is infinite or NaN, unless `stop_when_not_finite` is False; the weights
+            are not touched then.
+        ValueError
+            If the schedule gives no factor, or stays at 0; the weights are not touched then either.
         """
         loss = self._forward_backward(inputs, targets)
         if self.stop_when_not_finite and not math.isfinite(loss):
-            raise TrainingDiverged(self._what_diverged(loss, inputs))
+            raise TrainingDiverged(what_diverged(self, loss, inputs))
         if self.regularizer is not None:
             self.penalty = self.regularizer.add_gradients(self.model.parameters, self.model.gradients)
         gradients = self.model.flat_gradients
-        if self.clip_norm is None:
-            self.gradient_norm = float(np.linalg.norm(gradients))
-        else:
-            self.gradient_norm = clip_by_global_norm(gradients, self.clip_norm)
-        if self.schedule is not None:
-            self.optimizer.learning_rate = self.base_rate * self.schedule(self.steps)
-        self.steps += 1
-        self.optimizer.step(self.model.flat_parameters, gradients)
+        self.gradient_norm = global_norm(gradients)
+        if self.stop_when_not_finite and not math.isfinite(self.gradient_norm) and not np.isfinite(gradients).all():
+            raise TrainingDiverged(what_is_not_finite(self, loss))
+        if self.clip_norm is not None and self.gradient_norm > self.clip_norm:
+            gradients *= self.clip_norm / self.gradient_norm
+        self._scheduled_step(gradients)
         return loss
+
+    @property
+    def base_rate(self):
+        """The learning rate that a schedule's factor is multiplied with: the optimiser's own, as it stands between steps."""
+        return self.optimizer.learning_rate
+
+    @base_rate.setter
+    def base_rate(self, rate):
+        self.optimizer.learning_rate = rate
+
+    def _scheduled_step(self, gradients):
+        """The optimiser's step, at the schedule's rate; the optimiser has its own again afterwards, whatever happens."""
+        if self.schedule is None:
+            self.learning_rate = getattr(self.optimizer, "learning_rate", math.nan)
+            self.steps += 1
+            stepped(self.optimizer, self.model.flat_parameters, gradients)
+            return
+        factor = checked_factor(self.schedule, self.steps)
+        if factor == 0.0 and self._stood_still:
+            stands_still(self.schedule, self.steps, self._run_ends)
+        self._stood_still = factor == 0.0
+        base = self.base_rate
+        self.base_rate = self.learning_rate = base * factor
+        self.steps += 1
+        try:
+            stepped(self.optimizer, self.model.flat_parameters, gradients)
+        finally:
+            self.base_rate = base
 
     def _forward_backward(self, inputs, targets):
         """As the model's own, in `accumulate` parts: loss and gradient are means, so each part counts by its share."""
@@ -202,7 +246,7 @@ class Trainer:
         ValueError
             If not exactly one of `epochs` and `steps` is given.
         TrainingDiverged
-            If the loss is infinite or NaN, unless `stop_when_not_finite` is False.
+            If the loss, or a number of its gradient, is infinite or NaN, unless `stop_when_not_finite` is False.
         """
         total = self._steps_ahead(epochs, steps)
         with progress_bar(total=total, unit="batch", desc="training", visible=progress) as bar, _interrupts_after_the_step(self):
@@ -223,7 +267,10 @@ class Trainer:
             Loss of the batch, before its step.
         """
         total = self._steps_ahead(epochs, steps)
-        self._stop_asked = False
+        if callable(callbacks):
+            raise ValueError("callbacks is one function: give a list of them, callbacks=[...]")
+        warn_of_a_long_rise(self.schedule, self.steps + total)
+        self._stop_asked, self._stood_still, self._run_ends = False, False, self.steps + total
         for _ in range(total):
             loss = self._one_step()
             for callback in callbacks:
@@ -249,7 +296,7 @@ class Trainer:
         loss = self.step(inputs, targets)
         self.history.losses.append(loss)
         self.history.gradient_norms.append(self.gradient_norm)
-        self.history.learning_rates.append(getattr(self.optimizer, "learning_rate", math.nan))
+        self.history.learning_rates.append(self.learning_rate)
         self.history.epochs.append(epoch)
         if self._position == self.batches_per_epoch:
             self.history.epoch_losses.append(float(np.mean(self.history.losses[-self.batches_per_epoch :])))
@@ -262,7 +309,7 @@ class Trainer:
         """The next batch of the epoch under way, or of one that is opened: anew, or at the place that was gone to."""
         if self._epoch is None:
             self._epoch_start = self.generator.bit_generator.state
-            batches = self.corpus.batches(self.batch_size, self.model.config.seq_len, self.generator)
+            batches = getattr(self.corpus, WINDOWS[self.windows])(self.batch_size, self.model.config.seq_len, self.generator)
             self._epoch = itertools.islice(batches, self._position, None)
         self._position += 1
         return next(self._epoch)
@@ -366,38 +413,6 @@ class Trainer:
         from cllm_lib.training.checkpoint import resume_training
 
         return resume_training(cls, path, corpus, schedule, optimizer, regularizer, parts)
-
-    def _what_diverged(self, loss, inputs):
-        """The tensor and the step at which numbers first stopped being finite. The losses of all steps before were finite."""
-        bad = [name for name, array in self.model.parameters.items() if not np.isfinite(array).all()]
-        if bad and self.steps:
-            where = f"step {self.steps} left numbers that are not finite in {', '.join(bad[:3])}"
-        elif bad:
-            where = f"numbers that are not finite stood in {', '.join(bad[:3])} before the first step"
-        else:
-            where = f"all weights are finite, and the forward pass overflows in {first_overflow(self.model, inputs)}"
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        norms = ", ".join(f"{norm:.3g}" for norm in self.history.gradient_norms[-3:])
-        lengths = f" Lengths of the last gradients: {norms}." if norms else ""
-        kept = f"The last good checkpoint is {self.last_checkpoint}." if self.last_checkpoint else "This run has saved no checkpoint."
-        return (
-            f"the loss is {loss} in step {self.steps + 1}: {where}{more}.{lengths} {kept} "
-            "A lower learning rate, a warm-up or clip_norm=1.0 may keep the numbers together."
-        )
-
-
-def first_overflow(model, tokens):
-    """Name of the first place in a forward pass where a number is not finite: the embedding, a layer, or else the output."""
-    with np.errstate(all="ignore"):
-        x, _ = model.embedding.forward(tokens, model.parameters["embedding"])
-        x = model.positions.forward(x, model.position_parameters)
-        if not np.isfinite(x).all():
-            return "the embedding"
-        for i in range(model.config.n_layers):
-            x, _ = model.layer.forward(x, model.layer_parameters(i), model.config)
-            if not np.isfinite(x).all():
-                return f"layer {i}"
-    return "the output"
 
 
 def validation_windows(corpus, seq_len):  # -> 2 x (m, T)

@@ -160,5 +160,5 @@ def test_a_schedule_reaches_the_optimiser_inside():
     corpus = load_corpus("sayings")
     model = CLLM(CLLMConfig(len(corpus.vocabulary), d_model=16, n_layers=1, n_heads=2, d_ff=16), seed=0)
     start = model.flat_parameters.copy()
-    Trainer(model, corpus, optimizer=defects.OnlyEmbeddings(model), schedule=lambda step: 0.0).fit(epochs=1)
+    Trainer(model, corpus, optimizer=defects.OnlyEmbeddings(model), schedule=lambda step: 0.0).fit(steps=1)
     np.testing.assert_array_equal(model.flat_parameters, start)

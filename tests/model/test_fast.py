@@ -4,6 +4,7 @@ import copy
 import inspect
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,14 @@ from oracles import random_batch, spread_out
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.model import attention as attention_module
 from cllm_lib.model import fast, layers, transformer
-from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention
+from cllm_lib.model.attention import (
+    CausalSelfAttention,
+    DistanceBiasAttention,
+    RotarySelfAttention,
+    causal_mask,
+    scaled_dot_product_backward,
+    scaled_dot_product_forward,
+)
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import TransformerLayer
 
@@ -323,3 +331,61 @@ def test_two_models_in_two_threads_do_not_disturb_each_other():
     for model, start in zip(models, starts, strict=True):
         model.flat_parameters[:] = start
     assert together == [losses(0), losses(1)]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_that_are_masked_whole_are_those_of_the_plain_functions(dtype):
+    hidden = np.array([[1.0], [0.0], [-1.0]], dtype=dtype)
+    matrix, d_matrix = np.array([[-1e30, -2e30]], dtype=dtype), np.zeros((1, 2), dtype=dtype)
+    output, targets = fast.Output(matrix, d_matrix, 3), np.array([0, 1, 0], dtype=np.int64)
+    logits = hidden @ matrix
+    logits[1] = -np.inf
+
+    def product(one, other, out):  # what an overflow would leave: a row of -inf
+        np.dot(one, other, out=out)
+        if out.shape == logits.shape and other is matrix:
+            out[...] = logits
+        return out
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fast.np, "matmul", product)
+        loss, _ = output.forward_backward(hidden, targets)
+    expected, cache = layers.cross_entropy_forward(logits, targets)
+    assert loss == expected == np.inf
+    np.testing.assert_allclose(output.logits, layers.cross_entropy_backward(cache), atol=1e-7)
+    np.testing.assert_array_equal(output.logits[1], 0.0)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_query_whose_scores_are_all_forbidden_gets_zeros(dtype):
+    generator = np.random.default_rng(0)
+    arrays, d_arrays = generator.standard_normal((2, 4, 1, 2, 3, 4)).astype(dtype)
+
+    class Forbids:
+        def forward(self, scores):
+            scores[:, :, 1] = -np.inf
+
+        def backward(self, d_scores):
+            assert not d_scores[:, :, 1].any()
+
+    block = fast.QueryBlock(tuple(arrays), tuple(d_arrays), 0, 3, Forbids())
+    block.forward()  # a RuntimeWarning is an error here
+    block.backward()
+    np.testing.assert_array_equal(arrays[3][:, :, 1], 0.0)
+    assert np.isfinite(d_arrays[:3]).all()
+    mask = causal_mask(3).copy()
+    mask[1] = False
+    query, key, value = arrays[:3].astype(np.float64)
+    expected, cache = scaled_dot_product_forward(query * 2.0, key, value, mask)  # the root of the width, which a block takes off before
+    np.testing.assert_allclose(arrays[3], expected, rtol=1e-5, atol=1e-6)
+    for found, plain in zip(d_arrays[1:3], scaled_dot_product_backward(d_arrays[3].astype(np.float64), cache)[1:], strict=True):
+        np.testing.assert_allclose(found, plain, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("base", [10.0, 500_000.0])
+def test_another_rotary_base_is_the_same_to_both(base):
+    config = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="rotary", rotary_base=base)
+    quick, plain = pair(config, 0)
+    assert_same_step(quick, plain, *random_batch(11, 2, 7, 0))
+    usual, _ = pair(replace(config, rotary_base=10_000.0), 0)
+    assert quick.loss(*random_batch(11, 2, 7, 0)) != usual.loss(*random_batch(11, 2, 7, 0))

@@ -377,3 +377,29 @@ def test_the_patients_words_repeat_themselves(text, shares):
 def test_what_has_no_n_grams_says_so(tokens, n, words):
     with pytest.raises(ValueError, match=words):
         distinct_n(tokens, n)
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "top_p", "kept"),
+    [
+        ([0.4, 0.3, 0.2, 0.1], 0.9, 3),
+        ([0.4, 0.3, 0.2, 0.1], 0.7, 2),
+        ([0.4, 0.3, 0.2, 0.1], 0.4, 1),
+        ([0.4, 0.3, 0.2, 0.1], 0.9000001, 4),
+        ([0.1] * 10, 0.8, 8),
+        ([0.1] * 10, 0.9, 9),
+        ([1 / 3] * 3, 2 / 3, 2),
+        ([1 / 1000] * 1000, 0.7, 700),
+        ([1 / 50_000] * 50_000, 0.3, 15_000),
+    ],
+)
+def test_a_sum_that_reaches_top_p_but_for_rounding_reaches_it(probabilities, top_p, kept):
+    assert np.count_nonzero(keep_top_p(np.array(probabilities), top_p)) == kept
+    assert np.count_nonzero(next_token_probabilities(np.log(probabilities), top_p=top_p)) == kept
+    assert np.count_nonzero(keep_top_p(np.array(probabilities)[::-1], top_p)) == kept
+
+
+def test_a_top_p_just_below_one_keeps_what_there_is():
+    probabilities = np.array([0.5, 0.25, 0.25])
+    assert np.count_nonzero(keep_top_p(probabilities, 1.0 - 1e-6)) == 3
+    assert np.count_nonzero(keep_top_p(probabilities * 0.9, 0.95)) == 3  # all together do not reach it

@@ -118,3 +118,69 @@ def test_embedding_backward_adds_up_repeated_tokens(tokens, seed):
     _, cache = layers.embedding_forward(tokens, np.zeros((6, 3)))
     np.testing.assert_allclose(layers.embedding_backward(dx, cache, out=share.copy()), expected, atol=1e-12)
     np.testing.assert_allclose(layers.embedding_backward(dx, cache), expected - share, atol=1e-12)
+
+
+# What a reader hands in
+
+
+@pytest.mark.parametrize("scores", [[1, 2, 3], np.array([1, 2, 3], dtype=np.int64), [[0, 0], [5, -5]], [True, False]])
+def test_softmax_takes_whole_numbers_and_lists(scores):
+    exact = layers.softmax(np.array(scores, dtype=np.float64))
+    np.testing.assert_array_equal(layers.softmax(scores), exact)
+    assert layers.softmax(scores).dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_softmax_is_what_it_was_to_the_last_bit(dtype):
+    scores = (20 * np.random.default_rng(0).standard_normal((50, 7))).astype(dtype)
+    scores[3, 2:] = -np.inf
+    weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    expected = weights / weights.sum(axis=-1, keepdims=True)
+    assert layers.softmax(scores).dtype == dtype
+    np.testing.assert_array_equal(layers.softmax(scores), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_row_that_may_look_at_nothing_gets_zeros_forward_and_backward(dtype, axis):
+    scores = np.array([[0, 0], [-np.inf, -np.inf], [-np.inf, 3], [-1e30, -1e30]], dtype=dtype)
+    scores = scores if axis else scores.T
+    weights = layers.softmax(scores, axis=axis)  # a RuntimeWarning is an error here
+    np.testing.assert_array_equal(weights if axis else weights.T, [[0.5, 0.5], [0, 0], [0, 1], [0.5, 0.5]])
+    d_scores = layers.softmax_backward(np.full(scores.shape, 7.0, dtype=dtype), weights, axis=axis)
+    np.testing.assert_array_equal(d_scores, 0.0)
+
+
+def test_cross_entropy_takes_whole_numbers_and_lists():
+    logits, targets = [[[1, 2, 3], [0, 0, 0]]], [[2, 1]]
+    loss, cache = layers.cross_entropy_forward(logits, targets)
+    exact, other = layers.cross_entropy_forward(np.array(logits, dtype=float), np.array(targets))
+    assert loss == exact
+    np.testing.assert_array_equal(layers.cross_entropy_backward(cache), layers.cross_entropy_backward(other))
+
+
+@pytest.mark.parametrize(
+    ("targets", "words"),
+    [
+        ([0, -100], r"targets\[1\] is -100, .*no mark for padding, or for a target to be passed over, .*sequences without padding"),
+        ([0, -1], "no mark for padding"),
+        ([0, 3], r"targets\[1\] is 3, outside the vocabulary of 3 ids .*another corpus"),
+        ([0.0, 1.0], "targets have dtype float64: token ids are integers"),
+        ([0], r"logits have shape \(2, 3\), targets \(1,\): give one target for each row"),
+        ([[0, 1]], r"targets \(1, 2\)"),
+    ],
+)
+def test_targets_that_are_none_get_a_clear_error(targets, words):
+    with pytest.raises(ValueError, match=words):
+        layers.cross_entropy_forward(np.zeros((2, 3)), targets)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_logits_that_are_all_masked_have_an_infinite_loss_and_no_gradient(dtype):
+    logits = np.array([[1.0, 2.0], [-np.inf, -np.inf], [0.0, -np.inf]], dtype=dtype)
+    loss, cache = layers.cross_entropy_forward(logits, [0, 1, 1])
+    assert loss == np.inf
+    gradient = layers.cross_entropy_backward(cache)
+    np.testing.assert_array_equal(gradient[1], [0.0, 0.0])
+    np.testing.assert_allclose(gradient[2], np.array([1.0, -1.0]) / 3)  # a single impossible target is pushed up, as ever
+    assert gradient.dtype == dtype

@@ -3,6 +3,7 @@ import pytest
 from oracles import random_batch, reference_row, spread_out
 
 from cllm_lib import CLLM, CLLMConfig
+from cllm_lib.model.attention import RotarySelfAttention
 from cllm_lib.model.positions import POSITIONS, FixedPositions
 
 SIZES = dict(vocab_size=7, d_model=8, n_layers=1, n_heads=2, d_ff=6, seq_len=5)
@@ -76,3 +77,35 @@ def test_positions_beyond_the_sequence_get_no_gradient():
 def test_the_table_stands_between_embedding_and_layers_in_memory():
     model = CLLM(CLLMConfig(**SIZES, positions="learned"))
     assert list(model.parameters)[:2] == ["embedding", "positions.table"]
+
+
+def test_the_attention_of_rotary_positions_turns_by_the_configurations_base():
+    config = CLLMConfig(9, d_model=8, n_heads=2, positions="rotary", rotary_base=100.0)
+    model = spread_out(CLLM(config))
+    assert model.layer.attention.base == 100.0
+    part = model.layer.attention
+    query = np.random.default_rng(0).standard_normal((1, 2, 5, 4))
+    turned, _ = part.placed(query, query)
+    angles = np.arange(5.0)[:, None] * np.array([1.0, 100.0 ** (-2 / 4)])
+    np.testing.assert_allclose(turned[0, 0, :, 0], query[0, 0, :, 0] * np.cos(angles[:, 0]) - query[0, 0, :, 1] * np.sin(angles[:, 0]))
+    np.testing.assert_allclose(turned[0, 1, :, 3], query[0, 1, :, 2] * np.sin(angles[:, 1]) + query[0, 1, :, 3] * np.cos(angles[:, 1]))
+    given = spread_out(CLLM(CLLMConfig(9, d_model=8, n_heads=2), attention=RotarySelfAttention(100.0)))
+    tokens, targets = random_batch(9, 2, 5)
+    assert model.loss(tokens, targets) == given.loss(tokens, targets)
+    assert all(POSITIONS[name]().make_attention(CLLMConfig(9)) is None for name in FIXED)
+
+
+def test_a_rotary_base_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="base is 0: give a finite number above 0"):
+        RotarySelfAttention(0)
+    with pytest.raises(AttributeError):
+        RotarySelfAttention().base = 5.0
+
+
+def test_a_rotary_part_with_a_beginning_of_its_own_turns_as_usual():
+    class Mine(RotarySelfAttention):
+        def __init__(self):
+            self.calls = 0
+
+    config, (tokens, targets) = CLLMConfig(9, d_model=8, n_heads=2), random_batch(9, 2, 5)
+    assert CLLM(config, attention=Mine()).loss(tokens, targets) == CLLM(config, attention=RotarySelfAttention()).loss(tokens, targets)

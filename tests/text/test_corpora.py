@@ -106,6 +106,28 @@ def test_an_epoch_shows_each_sequence_once_in_random_order():
     assert (again[0] != batches[0][0]).any()
 
 
+def test_random_batches_begin_anywhere_and_are_drawn_alike_by_the_same_generator():
+    corpus = load_corpus("sayings", validation_fraction=0.25)
+    batches = [batch for seed in range(40) for batch in corpus.random_batches(4, 32, np.random.default_rng(seed))]
+    assert len(batches) == 40 * corpus.batches_per_epoch(4, 32)
+    places = {corpus.train_tokens[i : i + 33].tobytes(): i for i in range(len(corpus.train_tokens) - 32)}
+    starts = []
+    for inputs, targets in batches:
+        assert inputs.shape == targets.shape == (4, 32)
+        np.testing.assert_array_equal(inputs[:, 1:], targets[:, :-1])
+        starts += [places[row.tobytes()] for row in np.concatenate([inputs, targets[:, -1:]], axis=1)]  # none reads what is held out
+    assert min(starts) < 5
+    assert max(starts) >= max(places.values()) - 5
+    assert np.bincount(np.array(starts, dtype=np.intp) % 32, minlength=32).min() > 0  # not side by side
+    again = list(corpus.random_batches(4, 32, np.random.default_rng(0)))
+    assert all((one[0] == other[0]).all() for one, other in zip(again, batches, strict=False))
+    tiny = load_corpus("sayings", validation_fraction=(len(load_corpus("sayings").tokens) - 32.5) / len(load_corpus("sayings").tokens))
+    assert len(tiny.train_tokens) == 33  # room for one sequence only
+    np.testing.assert_array_equal(next(tiny.random_batches(1, 32, np.random.default_rng(0)))[1][0], tiny.tokens[1:33])
+    with pytest.raises(ValueError, match="batch_size is 9"):
+        next(tiny.random_batches(9, 32, np.random.default_rng(0)))
+
+
 def test_validation_is_held_out_from_the_end():
     corpus = load_corpus("sayings", validation_fraction=0.25)
     assert len(corpus.validation_tokens) == 310

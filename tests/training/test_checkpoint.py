@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, files, load_corpus
-from cllm_lib.model.attention import DistanceBiasAttention
+from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
 from cllm_lib.model.generation import generate
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.text.tasks import AssociativeRecall
@@ -53,12 +53,14 @@ RUNS = {
     "plain": {},
     "all at once": {"schedule": warmup(60), "clip_norm": 0.5, "accumulate": 3, "batch_size": 6, "evaluate_every": 7, "patience": 40},
     "cosine": {"schedule": cosine(300, 0.1)},
+    "random windows": {"windows": "random"},
 }
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("run", RUNS)
+@pytest.mark.filterwarnings("ignore:the warm-up takes:UserWarning")  # it is broken off within
 def test_two_hundred_steps_with_a_break_are_the_steps_without(corpus, tmp_path, optimizer, dtype, run):
     def trainer():
         return Trainer(small(corpus, dtype=dtype, positions="learned"), corpus, optimizer=optimizer, seed=3, **RUNS[run])
@@ -101,6 +103,43 @@ def test_fixed_slopes_need_their_part_again(corpus, tmp_path):
         load_checkpoint(path, attention=DistanceBiasAttention())
     loaded, _ = load_checkpoint(path, attention=DistanceBiasAttention(learned=False))
     np.testing.assert_array_equal(loaded.logits([[1, 2, 3]]), model().logits([[1, 2, 3]]))
+
+
+def test_a_rotary_base_is_kept_and_needed_again(corpus, tmp_path):
+    path, tokens = tmp_path / "run.safetensors", [[1, 2, 3]]
+    trainer = Trainer(small(corpus, positions="rotary", rotary_base=50.0), corpus)
+    trainer.fit(steps=3)
+    trainer.save(path)
+    resumed = Trainer.resume(path, corpus)
+    assert resumed.model.layer.attention.base == resumed.model.config.rotary_base == 50.0
+    np.testing.assert_array_equal(resumed.model.logits(tokens), trainer.model.logits(tokens))
+    own = CLLM(small(corpus).config, attention=RotarySelfAttention(50.0))
+    Trainer(own, corpus).save(path)
+    with pytest.raises(
+        CheckpointError, match=r"saved with RotarySelfAttention\(50\) as its attention, and here it would be RotarySelfAttention"
+    ):
+        load_checkpoint(path, attention=RotarySelfAttention())
+    loaded, _ = load_checkpoint(path, attention=RotarySelfAttention(50.0))
+    np.testing.assert_array_equal(loaded.logits(tokens), own.logits(tokens))
+
+
+def test_an_older_file_has_the_usual_rotary_base_and_windows(good, corpus, tmp_path):
+    def older(description):
+        del description["config"]["rotary_base"], description["settings"]["windows"]
+
+    path = tmp_path / "old.safetensors"
+    path.write_bytes(with_description(older)(good))
+    trainer = Trainer.resume(path, corpus)
+    assert (trainer.model.config.rotary_base, trainer.windows) == (10_000.0, "disjoint")
+
+
+def test_a_schedule_leaves_the_rate_that_the_file_holds(corpus, tmp_path):
+    path = tmp_path / "run.safetensors"
+    trainer = Trainer(small(corpus), corpus, learning_rate=0.01, schedule=cosine(20))
+    trainer.fit(steps=15)
+    trainer.save(path)
+    assert load_checkpoint(path)[1].optimizer["settings"]["learning_rate"] == 0.01
+    assert Trainer.resume(path, corpus).optimizer.learning_rate == 0.01
 
 
 @settings(max_examples=settings().max_examples // 4, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -8,7 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cllm_lib.training import optimizers
-from cllm_lib.training.optimizers import BLOCK, OPTIMIZERS, SGD, Adam, AdamW, Momentum, RMSProp, clip_by_global_norm, make_optimizer
+from cllm_lib.training.optimizers import (
+    BLOCK,
+    OPTIMIZERS,
+    SGD,
+    Adam,
+    AdamW,
+    Momentum,
+    RMSProp,
+    clip_by_global_norm,
+    global_norm,
+    make_optimizer,
+    stepped,
+)
 
 
 def test_sgd_subtracts_rate_times_gradient():
@@ -269,3 +281,49 @@ def test_unknown_optimizer_names_those_that_exist():
 
 def test_fractions_are_numbers_too():
     assert SGD(Fraction(1, 4)).learning_rate == 0.25
+
+
+def test_an_object_is_taken_as_it_is_and_a_class_or_another_rate_is_refused():
+    optimizer = SGD(0.25)
+    assert make_optimizer(optimizer, None) is make_optimizer(optimizer, 0.25) is optimizer
+    with pytest.raises(
+        ValueError, match="learning_rate is 0.5, and the optimizer, SGD, has its own, 0.25: nobody would read the one given"
+    ):
+        make_optimizer(optimizer, 0.5)
+    with pytest.raises(ValueError, match="optimizer is the class Adam itself"):
+        make_optimizer(Adam, 0.5)
+    own = type("Own", (), {"step": lambda self, parameters, gradients: None})()
+    assert make_optimizer(own, None) is own
+    with pytest.raises(ValueError, match="the optimizer, Own, has no learning_rate: nobody"):
+        make_optimizer(own, 0.5)
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan"), float("inf"), None])
+def test_a_limit_that_lets_nothing_through_is_refused(limit):
+    gradients = np.array([3.0, 4.0])
+    with pytest.raises(ValueError, match="max_norm is .*: give a finite number above 0; a limit of 0 lets no gradient through"):
+        clip_by_global_norm(gradients, limit)
+    np.testing.assert_array_equal(gradients, [3.0, 4.0])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_length_of_finite_numbers_is_finite(dtype):
+    most = np.finfo(dtype).max / 8
+    assert global_norm(np.array([3.0, -4.0], dtype=dtype)) == 5.0
+    assert global_norm(np.array([most, -most], dtype=dtype)) == pytest.approx(2**0.5 * float(most), rel=1e-6)
+    assert global_norm(np.array([1.0, -np.inf], dtype=dtype)) == np.inf
+    assert np.isnan(global_norm(np.array([1.0, np.nan, np.inf], dtype=dtype)))
+    long = np.array([most, most], dtype=dtype)
+    clip_by_global_norm(long, 1.0)
+    np.testing.assert_allclose(long, 0.5**0.5, rtol=1e-6)
+
+
+def test_a_step_works_in_place_or_is_refused():
+    parameters = np.ones(3)
+    stepped(SGD(0.5), parameters, np.ones(3))
+    np.testing.assert_array_equal(parameters, 0.5)
+    gives_back = type("GivesBack", (), {"step": lambda self, parameters, gradients: parameters})()
+    stepped(gives_back, parameters, np.ones(3))
+    new = type("New", (), {"step": lambda self, parameters, gradients: parameters - gradients})()
+    with pytest.raises(ValueError, match="step of New returned an array, which nobody reads"):
+        stepped(new, parameters, np.ones(3))

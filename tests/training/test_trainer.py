@@ -6,6 +6,9 @@ import pytest
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.text.corpora import windows
+from cllm_lib.text.tasks import AssociativeRecall
+from cllm_lib.training.optimizers import SGD
+from cllm_lib.training.schedules import cosine, warmup
 from cllm_lib.training.trainer import TrainingDiverged, validation_loss
 
 
@@ -57,7 +60,8 @@ def test_a_schedule_scales_every_step(corpus):
     for _ in range(3):
         before = model.flat_parameters.copy()
         trainer.step(*batch)
-        rates.append(trainer.optimizer.learning_rate)
+        rates.append(trainer.learning_rate)
+        assert trainer.optimizer.learning_rate == 0.5
         moved.append(bool((model.flat_parameters != before).any()))
     assert rates == [0.0, 0.5, 0.125]
     assert moved == [False, True, True]
@@ -114,6 +118,14 @@ def test_progress_is_drawn_only_when_asked_for(corpus, capsys):
         ({"batch_size": 0}, "batch_size is 0"),
         ({"batch_size": 39}, "only 38 training sequences of 32 tokens"),
         ({"clip_norm": -1}, "clip_norm is -1"),
+        ({"clip_norm": 0}, "clip_norm is 0: .*a limit of 0 lets no gradient through, and None means no limit"),
+        ({"clip_norm": float("inf")}, "clip_norm is inf"),
+        ({"schedule": "cosine"}, r"give schedule=cosine\(total\)"),
+        ({"optimizer": SGD}, "optimizer is the class SGD itself: give one of its objects"),
+        ({"optimizer": SGD(0.1), "learning_rate": 1e-3}, "learning_rate is 0.001, and the optimizer, SGD, has its own, 0.1"),
+        ({"optimizer": None}, "optimizer is None, without step"),
+        ({"regularizer": 0.01}, "regularizer is 0.01, without penalty and add_gradients"),
+        ({"windows": "sliding"}, "unknown windows 'sliding': choose one of 'disjoint', 'random'"),
         ({"accumulate": 0}, "accumulate is 0"),
         ({"accumulate": 5}, "accumulate is 5, and a batch has only 4 sequences"),
     ],
@@ -277,8 +289,8 @@ def test_what_needs_a_held_out_part_says_so(corpus, held_out):
 
 
 def test_a_step_that_spoils_the_weights_is_named_with_its_tensors(corpus):
-    steps = iter([1e-3, np.inf])
-    trainer = Trainer(small(corpus), corpus, optimizer="sgd", learning_rate=1.0, schedule=lambda step: next(steps))
+    steps = iter([1e-3, 1e300])
+    trainer = Trainer(small(corpus), corpus, optimizer="sgd", learning_rate=1e10, schedule=lambda step: next(steps))
     with np.errstate(all="ignore"), pytest.raises(TrainingDiverged) as error:
         trainer.fit(epochs=1)
     assert "the loss is nan in step 3: step 2 left numbers that are not finite in embedding" in str(error.value)
@@ -329,3 +341,115 @@ def test_a_text_shorter_than_a_sequence_is_refused(tmp_path):
     corpus = load_corpus(tmp_path / "short.txt")
     with pytest.raises(ValueError, match="the text has 3 tokens; one sequence of 32 and its last target need 33"):
         Trainer(small(corpus), corpus)
+
+
+# What would stop a training without a word
+
+
+@pytest.mark.parametrize("given", [{}, {"learning_rate": 0.25}])
+def test_an_optimiser_brings_its_rate_and_the_same_one_may_be_said_again(corpus, given):
+    trainer = Trainer(small(corpus), corpus, optimizer=SGD(0.25), **given)
+    assert trainer.fit(steps=2).learning_rates == [0.25, 0.25]
+
+
+def test_without_a_rate_a_name_gets_a_thousandth(corpus):
+    assert Trainer(small(corpus), corpus).fit(steps=1).learning_rates == [1e-3]
+
+
+@pytest.mark.parametrize("schedule", [lambda step: 0, lambda step: step // 1000, cosine(1)])
+def test_a_schedule_that_stays_at_zero_is_refused(corpus, schedule):
+    trainer = Trainer(small(corpus), corpus, schedule=schedule)
+    with pytest.raises(ValueError, match=r"the schedule gave 0 at steps \d and \d, and gives nothing else before step 9"):
+        trainer.fit(epochs=1)
+
+
+def test_a_schedule_may_be_zero_for_a_while(corpus):
+    trainer = Trainer(small(corpus), corpus, learning_rate=1.0, schedule=lambda step: [0, 0, 0, 1, 0][step])
+    assert trainer.fit(steps=5).learning_rates == [0.0, 0.0, 0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize("factor", [-1.0, float("nan"), None, "1"])
+def test_what_is_no_factor_changes_nothing(corpus, factor):
+    optimizer, model = SGD(0.25), small(corpus)
+    before = model.flat_parameters.copy()
+    with pytest.raises(ValueError, match="the schedule gave .* at step 0"):
+        Trainer(model, corpus, optimizer=optimizer, schedule=lambda step: factor).fit(steps=3)
+    np.testing.assert_array_equal(model.flat_parameters, before)
+    assert optimizer.learning_rate == 0.25
+
+
+class Breaking(SGD):
+    def step(self, parameters, gradients):
+        raise RuntimeError("no step")
+
+
+def test_after_a_run_the_optimiser_has_its_own_rate_again(corpus):
+    optimizer = SGD(0.25)
+    trainer = Trainer(small(corpus), corpus, optimizer=optimizer, schedule=cosine(20, 0.1))
+    trainer.fit(steps=15)
+    assert optimizer.learning_rate == trainer.base_rate == 0.25
+    assert trainer.learning_rate == trainer.history.learning_rates[-1] == pytest.approx(0.25 * cosine(20, 0.1)(14))
+    next(trainer.run(steps=3))
+    assert optimizer.learning_rate == 0.25
+    optimizer.learning_rate = 0.5  # what the reader sets between two runs counts
+    trainer.fit(steps=1)
+    assert trainer.learning_rate == pytest.approx(0.5 * cosine(20, 0.1)(16))
+    broken = Breaking(0.25)
+    with pytest.raises(RuntimeError):
+        Trainer(small(corpus), corpus, optimizer=broken, schedule=cosine(20)).fit(steps=3)
+    assert broken.learning_rate == 0.25
+
+
+def test_a_run_shorter_than_its_warm_up_is_warned_of(corpus):
+    trainer = Trainer(small(corpus), corpus, schedule=warmup(10))
+    with pytest.warns(UserWarning, match="takes 10 steps, and this run ends at step 5: .* further than 0.5"):
+        trainer.fit(steps=5)
+    trainer.fit(steps=5)  # now it ends with it
+
+
+class ReturnsNew:
+    def step(self, parameters, gradients):
+        return parameters - 0.1 * gradients
+
+
+def test_an_optimiser_that_does_not_work_in_place_is_refused(corpus):
+    with pytest.raises(ValueError, match="step of ReturnsNew returned an array, which nobody reads: change parameters in place"):
+        Trainer(small(corpus), corpus, optimizer=ReturnsNew()).fit(steps=1)
+
+
+def test_one_callback_is_given_in_a_list(corpus):
+    with pytest.raises(ValueError, match=r"callbacks is one function: give a list of them, callbacks=\[...\]"):
+        Trainer(small(corpus), corpus).fit(steps=1, callbacks=print)
+
+
+def test_numbers_too_long_for_a_square_are_clipped_to_the_length(corpus):
+    model = small(corpus, dtype="float32")
+    before, loss = model.flat_parameters.copy(), model.forward_backward
+
+    def long_gradient(inputs, targets):
+        found = loss(inputs, targets)
+        model.flat_gradients[...] *= 1e25
+        return found
+
+    model.forward_backward = long_gradient
+    trainer = Trainer(model, corpus, optimizer="sgd", learning_rate=1.0, clip_norm=0.5)
+    trainer.fit(steps=1)
+    assert np.linalg.norm(model.flat_parameters - before) == pytest.approx(0.5, rel=1e-5)
+    assert 1e24 < trainer.gradient_norm < 1e30
+
+
+# Windows
+
+
+def test_random_windows_are_other_batches_and_as_many(corpus):
+    cut, drawn = (Trainer(small(corpus), corpus, windows=kind) for kind in ("disjoint", "random"))
+    assert cut.batches_per_epoch == drawn.batches_per_epoch
+    assert len(drawn.fit(epochs=2).epoch_losses) == 2
+    assert cut.fit(epochs=2).losses != drawn.history.losses
+
+
+def test_a_task_has_no_random_windows():
+    task = AssociativeRecall(n_pairs=2)
+    model = CLLM(CLLMConfig(len(task.vocabulary), d_model=8, n_heads=2, d_ff=8, seq_len=task.seq_len))
+    with pytest.raises(ValueError, match="windows is 'random', and .* is no text to cut at random places"):
+        Trainer(model, task, windows="random")
