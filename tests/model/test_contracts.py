@@ -72,7 +72,7 @@ FORWARD = {
     ),
     "one row": (lambda result, arguments: (result[0][:, :1], result[1]), r"array of shape \(2, 1, 8\)"),
     "swapped": (lambda result, arguments: result[::-1], "an output that is"),
-    "half": (lambda result, arguments: (result[0].astype(np.float32), result[1]), "type float32: it has to be .* type float64"),
+    "whole numbers": (lambda result, arguments: (result[0].astype(np.int64), result[1]), "type int64: it has to be .* type float64"),
 }
 
 
@@ -96,7 +96,7 @@ BACKWARD = {
     "none": (lambda result, arguments: (None, result[1]), "a gradient of its input that is None"),
     "one sequence": (lambda result, arguments: (result[0][0], result[1]), r"a gradient of its input that is an array of shape \(3, 8\)"),
     "a number": (lambda result, arguments: (0.0, result[1]), "a gradient of its input that is a float"),
-    "half": (lambda result, arguments: (result[0].astype(np.float32), result[1]), "type float32: it has to be .* type float64"),
+    "whole numbers": (lambda result, arguments: (result[0].astype(np.int64), result[1]), "type int64: it has to be .* type float64"),
 }
 
 
