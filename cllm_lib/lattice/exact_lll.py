@@ -32,7 +32,10 @@ class IntegralBasis:
                 u = (d[i + 1] * u - row[i] * other[i]) // d[i]
             row.append(u)
         if row[k] == 0:
-            raise ValueError(f"basis[{k}] is a combination of the rows before it: leave it out")
+            raise ValueError(
+                f"basis[{k}] is a combination of the rows before it, and the rows of a basis are independent. Without it the lattice "
+                "may be another one: make a basis of all rows first, by their Hermite normal form (SymPy has it)"
+            )
         d.append(row.pop())
         self.lambdas.append(row)
 

@@ -419,6 +419,10 @@ def _cholesky(matrix):
     try:
         return np.linalg.cholesky(matrix)
     except np.linalg.LinAlgError:
+        if not np.any(matrix):
+            raise ValueError(
+                "hessian is 0 throughout: every input was 0, and damping, a share of it, is 0 too; give inputs that occur"
+            ) from None
         raise ValueError(
             "hessian is not positive definite: some combination of inputs never occurs; add damping, input_hessian(inputs, damping=0.01)"
         ) from None

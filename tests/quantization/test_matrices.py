@@ -283,7 +283,7 @@ def broken(weights=None, hessian=None, **changes):
         (broken(hessian=np.eye(3)), r"hessian has shape \(3, 3\), and weights have 4 columns"),
         (broken(hessian=np.triu(np.ones((4, 4)))), "not symmetric"),
         (broken(hessian=np.ones((4, 4))), "not positive definite.*add damping"),
-        (broken(hessian=np.zeros((4, 4))), "not positive definite"),
+        (broken(hessian=np.zeros((4, 4))), "hessian is 0 throughout: every input was 0"),
         (broken(hessian=np.full((4, 4), np.nan)), r"hessian\[0, 0\] is nan"),
         (broken(bits=1), "bits is 1: give 2 to 8"),
         (broken(bits=9), "bits is 9"),
