@@ -314,10 +314,10 @@ def run_in_foreground(command):
     if os.name == "nt":  # no groups there: the program hears Ctrl-C itself, and this one waits for it
         signal.signal(signal.SIGINT, lambda *_: None)
         return subprocess.call(words, cwd=str(ROOT))
-    child = subprocess.Popen(words, cwd=str(ROOT), process_group=0)
+    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # raised where a group that has not the terminal takes it
+    child = subprocess.Popen(words, cwd=str(ROOT), preexec_fn=take_terminal)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, _: os.killpg(child.pid, number))
-    signal.signal(signal.SIGTTOU, signal.SIG_IGN)  # raised where a group that has not the terminal takes it back
     while True:
         give_terminal(child.pid)
         os.killpg(child.pid, signal.SIGCONT)
@@ -327,6 +327,13 @@ def run_in_foreground(command):
             child.returncode = os.waitstatus_to_exitcode(status)
             return child.returncode
         os.killpg(os.getpgrp(), signal.SIGSTOP)  # Ctrl-Z: the shell's `fg` takes both up again
+
+
+def take_terminal():
+    """In the new process, before its program begins: a group of its own, with the terminal, so that no key is lost between."""
+    os.setpgid(0, 0)
+    give_terminal(os.getpgrp())
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
 
 
 def give_terminal(group):

@@ -301,7 +301,7 @@ def save_quantized(path, quantized):
     description = {
         "format": FORMAT,
         "kind": type(model).__name__,
-        "config": asdict(model.config),
+        "config": _written(model.config),
         "method": quantized.method,
         "bits": quantized.bits,
         "matrices": {name: {"bits": matrix.bits, "shape": list(matrix.shape)} for name, matrix in quantized.matrices.items()},
@@ -415,6 +415,12 @@ def _check_shapes(arrays, shapes, dtype):
 
 def _empty(config):
     return CLLM(config, init=lambda parameters, generator: None)
+
+
+def _written(config):
+    """A configuration for a file; the base of rotary positions is said only where something turns."""
+    settings = asdict(config)
+    return settings if settings.get("positions") == "rotary" else {name: settings[name] for name in settings if name != "rotary_base"}
 
 
 def _brought_along(model):

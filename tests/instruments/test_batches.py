@@ -12,7 +12,7 @@ def text(length=40, words=50, seed=0):
 
 
 def windows(stream, ahead, rows=3, length=8):
-    starts = 5 + length * np.arange(rows)
+    starts = 5 + length * np.arange(rows, dtype=np.intp)
     return tuple(np.stack([stream[start + shift : start + shift + length] for start in starts]) for shift in (0, ahead))
 
 
@@ -53,7 +53,7 @@ def test_targets_of_another_kind_are_not_judged():
 
 
 def test_one_word_over_and_over_fits_every_shift_and_is_called_what_it_is():
-    ones = np.full((2, 8), 7)
+    ones = np.full((2, 8), 7, dtype=np.int64)
     assert what_targets_are(ones, ones) == 1
     assert finding_in_batch(ones, ones, 50).startswith("100% of the targets are id 7")
 

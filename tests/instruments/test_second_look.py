@@ -174,7 +174,7 @@ WRONG = {
     "missing term": lambda g: g - 0.1 * np.max(np.abs(g)),
     "one percent": lambda g: 1.01 * g,
     "transposed": lambda g: np.ascontiguousarray(g.T).reshape(g.shape),
-    "last row only": lambda g: np.where(np.arange(len(g)).reshape(-1, *[1] * (g.ndim - 1)) == len(g) - 1, g, 0.0),
+    "last row only": lambda g: np.where(np.arange(len(g), dtype=np.intp).reshape(-1, *[1] * (g.ndim - 1)) == len(g) - 1, g, 0.0),
 }
 
 
@@ -221,7 +221,7 @@ def absolute(given):
 
 def row_maxima(given):
     gradient = np.zeros_like(given["x"])
-    gradient[np.arange(len(gradient)), given["x"].argmax(axis=1)] = 1.0
+    gradient[np.arange(len(gradient), dtype=np.intp), given["x"].argmax(axis=1)] = 1.0
     return float(given["x"].max(axis=1).sum()), {"x": gradient}
 
 

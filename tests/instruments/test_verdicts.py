@@ -174,7 +174,7 @@ def test_one_token_is_too_few_to_judge_attention():
 
 
 def test_a_batch_of_one_word_is_no_fault_of_the_model():
-    report = examine(CLLM(CONFIG), np.full((2, 8), 5), np.full((2, 8), 9))
+    report = examine(CLLM(CONFIG), np.full((2, 8), 5, dtype=np.int64), np.full((2, 8), 9, dtype=np.int64))
     assert not report.accuses
 
 

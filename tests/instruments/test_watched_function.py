@@ -154,7 +154,7 @@ X = {"x": np.ones(3)}
         (squares, {"x": [1.0, 2.0]}, r"'x' is a list of 2: give an array, .* x = np.array\(x, dtype=float\)"),
         (squares, {"x": 2.0}, "'x' is 2.0: give an array"),
         (squares, {"x": None}, "'x' is None: give an array"),
-        (squares, {"x": np.arange(3)}, r"'x' is int64: check in float64.*astype\(np.float64\)"),
+        (squares, {"x": np.arange(3, dtype=np.int64)}, r"'x' is int64: check in float64.*astype\(np.float64\)"),
         (squares, {"x": np.ones(3, complex)}, "'x' is complex128: check in float64"),
         (squares, {"x": READ_ONLY}, r"'x' is read-only, .* \.copy\(\)"),
         (squares, {"x": np.zeros((2, 0))}, r"'x' is empty, of shape \(2, 0\)"),
