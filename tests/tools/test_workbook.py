@@ -356,19 +356,18 @@ def test_how_far_an_installation_is(tmp_path):
 ASKED = """
 import signal, sys, time
 
-def ask(*_):
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(1))
-    print("Shut down? ", end="", flush=True)
-    if sys.stdin.readline().strip() == "y":
-        print("cleaned up", flush=True)
-        sys.exit(0)
-    signal.signal(signal.SIGINT, ask)
-    print("going on", flush=True)
-
-signal.signal(signal.SIGINT, ask)
+asked = []
+signal.signal(signal.SIGINT, lambda *_: asked.append("now"))
 print("ready", flush=True)
 while True:
-    time.sleep(0.05)
+    time.sleep(0.02)
+    if asked:
+        print("Shut down? ", end="", flush=True)
+        if sys.stdin.readline().strip() == "y":
+            print("cleaned up", flush=True)
+            sys.exit(0)
+        asked.clear()
+        print("going on", flush=True)
 """
 
 
