@@ -272,7 +272,7 @@ def home_made_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, T, d)
     query, key, value, allowed, total, is_largest, weights = cache
     d_weights = d_output @ value.swapaxes(-1, -2)
     d_powers = np.where(allowed, (d_weights - (d_weights * weights).sum(axis=-1, keepdims=True)) / total, 0.0)
-    share = is_largest / is_largest.sum(axis=-1, keepdims=True)
+    share = is_largest / is_largest.sum(axis=-1, keepdims=True, dtype=d_powers.dtype)
     d_scores = d_powers - share * d_powers.sum(axis=-1, keepdims=True)
     d_scores = d_scores / math.sqrt(query.shape[-1])
     return d_scores @ key, d_scores.swapaxes(-1, -2) @ query, weights.swapaxes(-1, -2) @ d_output

@@ -5,7 +5,7 @@ import pytest
 from defects.exhibits import CONFIG
 from oracles import random_batch
 
-from cllm_lib import defects
+from cllm_lib import CLLMConfig, defects
 from cllm_lib.defects import catalogue
 from cllm_lib.instruments.gradient_check import check_gradients
 
@@ -73,3 +73,14 @@ def test_a_seam_that_is_none_is_named():
 @pytest.mark.parametrize("name", defects.ALL)
 def test_every_exhibit_is_offered_by_the_face(name):
     assert defects.ALL[name].part.__name__ in defects.__all__
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", [name for name, exhibit in defects.ALL.items() if exhibit.seam in ("attention", "layer", "embedding")])
+def test_a_part_computes_in_the_type_of_its_model(name, dtype):
+    config = CLLMConfig(12, d_model=8, n_layers=2, n_heads=2, d_ff=6, seq_len=5, dtype=dtype)
+    model = defects.ALL[name].patient(config)
+    tokens = np.array([[1, 2, 1, 3, 1], [4, 4, 4, 4, 4]], dtype=np.int64)
+    with np.errstate(all="ignore"):
+        assert model.logits(tokens).dtype == dtype
+        model.forward_backward(tokens, tokens)  # says so if a gradient is of another type
