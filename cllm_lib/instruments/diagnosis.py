@@ -7,9 +7,10 @@ import numpy as np
 
 from cllm_lib.checks import non_negative_number
 from cllm_lib.instruments.batches import ELSEWHERE, NEXT, what_targets_are
-from cllm_lib.instruments.slopes import Slope, measure_slope
+from cllm_lib.instruments.slopes import Slope, measure_slope, rounding_of
 from cllm_lib.instruments.verdicts import NOTHING_WRONG, Evidence, judge, names_of
 
+FAINT = 1e-8  # of the whole gradient: below that, saturated units may hide from the loss what the gradient still knows
 COUNTED = 1e-10  # document 002 counts a gradient as present above this
 TOO_LARGE = 1.0  # its rule: clip
 TOO_SMALL = 1e-6  # its rule: raise the learning rate
@@ -36,8 +37,8 @@ class TensorReport:
         a right one promises the most, and along a random direction, where one that forgets a part of itself fails too. Both in
         a float64 copy of the model, so that nothing but the backward pass can make them differ.
     rounding : float
-        What rounding may have left in the promise: a gradient is made out of terms as long as the whole gradient. Where they
-        cancel, as for a key's bias, whose slope is 0, nothing else is left.
+        What rounding may have left in promise or measurement: a gradient is made out of terms as long as the whole gradient.
+        Where they cancel, as for a key's bias, whose slope is 0, nothing else is left.
     """
 
     name: str
@@ -162,7 +163,8 @@ def _reports(model, twin, gradients, evidence, learning_rate, generator):
     """Measurements of every tensor; the sizes are those of the model's own gradients, the promises those of its float64 copy."""
     _, promises = twin.loss_and_gradients(evidence.tokens, evidence.targets)
     whole = math.hypot(*(float(np.linalg.norm(array)) for array in promises.values()))
-    rounding = 100 * np.finfo(np.float64).eps * whole
+    rounding = FAINT * whole
+    noise = rounding_of(evidence.loss_of_twin, twin.flat_parameters, evidence.loss_of_twin(), np.random.default_rng(0))
     return tuple(
         TensorReport(
             name=name,
@@ -172,21 +174,21 @@ def _reports(model, twin, gradients, evidence, learning_rate, generator):
             gradient_max=float(np.abs(gradient).max()),
             gradient_mean=float(np.abs(gradient).mean()),
             update=learning_rate * float(np.abs(gradient).mean()),
-            slopes=_slopes(evidence, twin.parameters[name], promises[name], rounding, generator),
+            slopes=_slopes(evidence, twin.parameters[name], promises[name], noise, rounding, generator),
             rounding=rounding,
         )
         for name, gradient in gradients.items()
     )
 
 
-def _slopes(evidence, weights, gradient, rounding, generator):
+def _slopes(evidence, weights, gradient, noise, rounding, generator):
     """Along the gradient, if there is one, and along a random direction."""
     length, random = float(np.linalg.norm(gradient)), _unit(generator.standard_normal(weights.shape))
     if not np.isfinite(length):
         return (Slope(length, math.nan, math.inf, settled=False),)
     directions = [(gradient / length, length)] if length > 0.0 else []
     directions.append((random, float(np.vdot(gradient, random))))
-    return tuple(measure_slope(evidence.loss_of_twin, weights, *pair, evidence.loss, rounding) for pair in directions)
+    return tuple(measure_slope(evidence.loss_of_twin, weights, *pair, noise, rounding) for pair in directions)
 
 
 def _unit(direction):

@@ -39,7 +39,34 @@ class Slope(NamedTuple):
         return self.settled and not _alike(self.promised, self.measured, self.resolution + blur)
 
 
-def measure_slope(loss, weights, direction, promised, value, blur=0.0):
+def rounding_of(loss, weights, value, generator, trials=4):
+    """How far rounding alone may move a loss: measured by changing every weight in its last digits.
+
+    Parameters
+    ----------
+    loss : callable
+        Without arguments; reads `weights`.
+    weights : ndarray of float64
+        All of them; changed in place, and put back.
+    value : float
+        The loss itself.
+    generator : numpy.random.Generator
+    trials : int
+
+    Returns
+    -------
+    float
+        A hundred last places of the loss at least; far more where huge weights enlarge what is lost on the way.
+    """
+    eps, kept, moved = np.finfo(np.float64).eps, weights.copy(), []
+    for _ in range(trials):
+        weights[...] = kept * (1.0 + 4 * eps * generator.standard_normal(kept.shape))
+        moved.append(abs(loss() - value))
+    weights[...] = kept
+    return max(100 * eps * max(1.0, abs(value)), 10 * float(max(moved)))
+
+
+def measure_slope(loss, weights, direction, promised, rounding, blur=0.0):
     """Measure how the loss rises along a direction, by shorter and shorter nudges until two agree.
 
     Parameters
@@ -52,8 +79,8 @@ def measure_slope(loss, weights, direction, promised, value, blur=0.0):
         Of length 1, in the shape of the weights.
     promised : float
         The slope that the gradient promises there.
-    value : float
-        The loss itself, which sets the size of its rounding.
+    rounding : float
+        How far rounding may move the loss; see :func:`rounding_of`.
     blur : float
         What rounding may have left in the promise.
 
@@ -62,7 +89,6 @@ def measure_slope(loss, weights, direction, promised, value, blur=0.0):
     Slope
     """
     size = max(1.0, float(np.linalg.norm(weights)))
-    rounding = 100 * np.finfo(np.float64).eps * max(1.0, abs(value))
 
     def at(length):
         step = length * size

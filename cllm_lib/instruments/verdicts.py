@@ -15,6 +15,7 @@ from cllm_lib.instruments.slopes import follows_long_nudges
 NOTHING_WRONG = "Nothing wrong: weights, gradients and the loss's response agree with each other."
 FAR_ABOVE = 1.5  # times ln V, the loss of a uniform guess; new models start within a tenth of it
 HUGE = 30.0  # how much longer a matrix makes a vector; about 1 in a new model
+DRAWS = 8  # of new weights and random words, before a part is called unused
 BLURRED = 0.05  # of a gradient's length, lost by the model's own precision
 
 
@@ -74,7 +75,7 @@ class Evidence:
         longest = getattr(getattr(self.model, "config", None), "seq_len", 0)
         if self.vocab_size is None or longest < 2:
             return None
-        shape = (2, max(2, len(self.tokens)), min(8, longest))
+        shape = (2, 16, min(8, longest))
         return tuple(self.generator.integers(self.vocab_size, size=shape))
 
 
@@ -198,14 +199,18 @@ def _forgotten(evidence, tensors, silent):
 
 def _unused(evidence, tensors, silent):
     """What the loss does not feel even in a model of new weights; what it feels on other words only is no fault of the code."""
-    batch = evidence.tokens, evidence.targets
+    batch, one_token = (evidence.tokens, evidence.targets), evidence.tokens.shape[1] == 1
     idle = [t for t in silent if not evidence.matters(t.name, *batch)]
-    new = evidence.as_new() if idle else None
-    idle = [t for t in idle if not evidence.matters(t.name, *batch, new)]
+    if idle:  # in a narrow model one draw of weights may leave a part idle, too
+        news = [evidence.as_new() for _ in range(DRAWS)]
+        idle = [t for t in idle if not any(evidence.matters(t.name, *batch, new) for new in news)]
     if not idle:
         return None
-    other, one_token = evidence.other_words(), evidence.tokens.shape[1] == 1
-    unused = idle if other is None and not one_token else [t for t in idle if other and not evidence.matters(t.name, *other, new)]
+    others = [evidence.other_words() for _ in news]
+    if others[0] is None:
+        unused = [] if one_token else idle
+    else:
+        unused = [t for t in idle if not any(evidence.matters(t.name, *other, new) for other, new in zip(others, news, strict=True))]
     if unused:
         return f"On this batch the loss depends on nothing in {names_of(unused)}: the forward pass does not use it.", True
     if one_token:

@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllm_lib.instruments.slopes import follows_long_nudges, measure_slope
+from cllm_lib.instruments.slopes import follows_long_nudges, measure_slope, rounding_of
 
 ALONG = np.array([1.0])
 
 
 def slope_of(function, x, promised):
     weights = np.array([float(x)])
-    found = measure_slope(lambda: function(weights[0]), weights, ALONG, promised, function(x))
+    found = measure_slope(lambda: function(weights[0]), weights, ALONG, promised, 2.2e-14 * max(1.0, abs(function(x))))
     assert weights[0] == x  # put back
     return found
 
@@ -62,15 +62,23 @@ def test_random_jumps_are_not_settled():
 def test_long_nudges_follow_a_slope_that_low_precision_hides_from_short_ones(kind):
     weights = np.array([1.2345])
     rounded = lambda: float(np.sum((np.linspace(1, 2, 200) * weights).astype(kind), dtype=np.float64)) / 100  # noqa: E731
-    found = measure_slope(rounded, weights, ALONG, 3.0, rounded())
+    found = measure_slope(rounded, weights, ALONG, 3.0, 2.2e-14 * rounded())
     if found.differs() or not found.settled:
         assert follows_long_nudges(rounded, weights, ALONG, found)
-    wrong = measure_slope(rounded, weights, ALONG, 6.0, rounded())
+    wrong = measure_slope(rounded, weights, ALONG, 6.0, 2.2e-14 * rounded())
     assert not follows_long_nudges(rounded, weights, ALONG, wrong)
 
 
 def test_long_nudges_do_not_excuse_a_promise_that_is_a_little_wrong():
     weights = np.array([0.7])
-    found = measure_slope(lambda: 3.0 * weights[0], weights, ALONG, 3.1, 2.1)
+    found = measure_slope(lambda: 3.0 * weights[0], weights, ALONG, 3.1, 2.2e-14 * 2.1)
     assert found.differs()
     assert not follows_long_nudges(lambda: 3.0 * weights[0], weights, ALONG, found)
+
+
+@pytest.mark.parametrize(("enlarged", "low", "high"), [(1.0, 2e-14, 1e-13), (1e6, 1e-10, 1e-7)])
+def test_rounding_is_measured_where_large_numbers_cancel(enlarged, low, high):
+    weights = np.array([0.3, 0.7])
+    loss = lambda: 1.0 + enlarged * (weights[0] + weights[1]) - enlarged  # noqa: E731
+    assert low < rounding_of(loss, weights, loss(), np.random.default_rng(0)) < high
+    np.testing.assert_array_equal(weights, [0.3, 0.7])
