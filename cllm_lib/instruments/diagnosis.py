@@ -136,9 +136,9 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
 
     Notes
     -----
-    Tensors are nudged in a float64 copy, along their own gradient and at random, by shorter and shorter nudges until two
-    agree (:mod:`~cllm_lib.instruments.slopes`). The rules stand in :mod:`~cllm_lib.instruments.verdicts` and :func:`advise`.
-    Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
+    Tensors are nudged in a float64 copy, along their own gradient and at random, by shorter and shorter nudges, of which the
+    two shortest must agree (:mod:`~cllm_lib.instruments.slopes`). The rules stand in :mod:`~cllm_lib.instruments.verdicts` and
+    :func:`advise`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
     """
     diagnosis = examine(model, tokens, targets, learning_rate, seed)
     print(diagnosis)

@@ -67,7 +67,9 @@ def rounding_of(loss, weights, value, generator, trials=4):
 
 
 def measure_slope(loss, weights, direction, promised, rounding, blur=0.0):
-    """Measure how the loss rises along a direction, by shorter and shorter nudges until two agree.
+    """Measure how the loss rises along a direction, by shorter and shorter nudges, until one finds what is promised.
+
+    If none does, the two shortest that see anything decide: where they agree, the promise is wrong.
 
     Parameters
     ----------
@@ -99,14 +101,14 @@ def measure_slope(loss, weights, direction, promised, rounding, blur=0.0):
     for length in LENGTHS:
         found = at(length)
         if seen and max(abs(slope) for slope in (promised, found.measured, seen[0].measured)) < found.resolution / ALIKE:
-            seen.append(at(LONGER))  # shorter nudges see nothing any more
-            return seen[0]._replace(settled=_same(*seen[-2:]))
+            break  # shorter nudges see nothing any more
         if not found.differs(blur):
             return found
-        if seen and _same(seen[-1], found):
-            return seen[-1]
         seen.append(found)
-    return seen[0]._replace(settled=False)
+    if len(seen) == 1:
+        return seen[0]._replace(settled=_same(seen[0], at(LONGER)))
+    shown = seen[0] if _same(seen[0], seen[-1]) else seen[-1]
+    return shown._replace(settled=_same(*seen[-2:]))
 
 
 def follows_long_nudges(loss, weights, direction, slope):
