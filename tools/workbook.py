@@ -55,9 +55,14 @@ class Stop(Exception):
     """Something the user has to change first; its text is the one sentence they see."""
 
 
+def from_within():
+    """Whether this Python is .venv's own."""
+    return Path(sys.prefix).resolve() == VENV.resolve()
+
+
 def installed_here():
     """Whether this Python has the workbook *of this folder* installed, in an environment of the user's own (conda, say)."""
-    if Path(sys.prefix).resolve() == VENV.resolve():
+    if from_within():
         return False  # .venv is ours to build, also from within
     library = importlib.util.find_spec("cllm_lib")
     home = library and library.origin and Path(library.origin).resolve().parent.parent
@@ -175,7 +180,7 @@ def build_venv():
     check_venv()
     print("Building an environment in .venv: once, a minute or two.", flush=True)
     base = getattr(sys, "_base_executable", None) or sys.executable  # where .venv itself is in use, it cannot build itself
-    run(base if Path(sys.prefix).resolve() == VENV.resolve() else sys.executable, "-m", "venv", "--clear", VENV)
+    run(base if from_within() else sys.executable, "-m", "venv", "--clear", VENV)
 
 
 def install(what, *words):

@@ -152,38 +152,38 @@ def examine(model, tokens, targets, learning_rate=1e-3, seed=0):
     with np.errstate(all="ignore"):  # a model that overflows is a finding, not a warning
         loss, gradients = model.loss_and_gradients(tokens, targets)
         twin = float64_copy(model)
-        evidence = Evidence(model, twin, np.asarray(tokens), np.asarray(targets), loss, generator)
-        reports = _reports(model, twin, gradients, evidence, learning_rate, generator)
+        _, exact = twin.loss_and_gradients(tokens, targets)
+        evidence = Evidence(model, twin, np.asarray(tokens), np.asarray(targets), loss, gradients, exact, generator)
+        reports = _reports(evidence, learning_rate)
         verdict, accuses = judge(evidence, reports)
     seen = f"{len(reports)} tensors, their gradients and the loss's response; {_what_targets_are(evidence)}."
     return Diagnosis(loss, reports, verdict, accuses, seen, "" if accuses else advise(reports))
 
 
-def _reports(model, twin, gradients, evidence, learning_rate, generator):
+def _reports(evidence, learning_rate):
     """Measurements of every tensor; the sizes are those of the model's own gradients, the promises those of its float64 copy."""
-    _, promises = twin.loss_and_gradients(evidence.tokens, evidence.targets)
-    whole = math.hypot(*(float(np.linalg.norm(array)) for array in promises.values()))
-    rounding = FAINT * whole
-    noise = rounding_of(evidence.loss_of_twin, twin.flat_parameters, evidence.loss_of_twin(), np.random.default_rng(0))
+    rounding = FAINT * evidence.length
+    noise = rounding_of(evidence.loss_of_twin, evidence.twin.flat_parameters, evidence.loss_of_twin(), np.random.default_rng(0))
     return tuple(
         TensorReport(
             name=name,
             size=gradient.size,
-            weight=float(np.abs(model.parameters[name]).mean()),
+            weight=float(np.abs(evidence.model.parameters[name]).mean()),
             gradient_count=int((np.abs(gradient) > COUNTED).sum()),
             gradient_max=float(np.abs(gradient).max()),
             gradient_mean=float(np.abs(gradient).mean()),
             update=learning_rate * float(np.abs(gradient).mean()),
-            slopes=_slopes(evidence, twin.parameters[name], promises[name], noise, rounding, generator),
+            slopes=_slopes(evidence, name, noise, rounding),
             rounding=rounding,
         )
-        for name, gradient in gradients.items()
+        for name, gradient in evidence.gradients.items()
     )
 
 
-def _slopes(evidence, weights, gradient, noise, rounding, generator):
+def _slopes(evidence, name, noise, rounding):
     """Along the gradient, if there is one, and along a random direction."""
-    length, random = float(np.linalg.norm(gradient)), _unit(generator.standard_normal(weights.shape))
+    weights, gradient = evidence.twin.parameters[name], evidence.exact[name]
+    length, random = float(np.linalg.norm(gradient)), _unit(evidence.generator.standard_normal(weights.shape))
     if not np.isfinite(length):
         return (Slope(length, math.nan, math.inf, settled=False),)
     directions = [(gradient / length, length)] if length > 0.0 else []

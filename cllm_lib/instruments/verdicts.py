@@ -5,7 +5,7 @@ slopes on which two lengths of a nudge agree. All else is said of data, sizes an
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -28,8 +28,10 @@ class Evidence:
     model, twin : Examinable
         The model, and the same in float64, whose weights may be nudged.
     tokens, targets : ndarray of int, shape (B, T)
-    loss : float
+    loss, gradients : float, dict of str to ndarray
         Of the model.
+    exact : dict of str to ndarray
+        The gradients as the float64 copy makes them.
     generator : numpy.random.Generator
     """
 
@@ -38,7 +40,14 @@ class Evidence:
     tokens: np.ndarray
     targets: np.ndarray
     loss: float
-    generator: np.random.Generator = field(repr=False)
+    gradients: dict
+    exact: dict
+    generator: np.random.Generator
+
+    @property
+    def length(self):
+        """Of the whole exact gradient."""
+        return math.hypot(*(float(np.linalg.norm(array)) for array in self.exact.values()))
 
     @property
     def vocab_size(self):
@@ -155,22 +164,24 @@ def _not_the_same_twice(evidence, tensors, weights):
     return None
 
 
-class _Watched(np.ndarray):
-    """An array that notes into which types of float it, and what is computed from it, is converted."""
+def _types_computed_in(evidence):
+    """The types of float into which the loss converts the float64 weights, and what it computes from them."""
+    types = set()
 
-    types: set = set()  # noqa: RUF012, shared on purpose: copies and views make their notes in one place
+    class Watched(np.ndarray):
+        """What is computed from such an array is one, too, and notes its type when it is made."""
 
-    def __array_finalize__(self, source):
-        if self.dtype.kind == "f":
-            self.types.add(self.dtype)
+        def __array_finalize__(self, source):
+            if self.dtype.kind == "f":
+                types.add(self.dtype)
+
+    evidence.model.with_parameters(evidence.twin.flat_parameters.view(Watched)).loss(evidence.tokens, evidence.targets)
+    return types
 
 
 def _low_precision(evidence, tensors, weights):
     """Whether something inside the float64 copy computes in fewer digits: then slopes are what its rounding makes of them."""
-    _Watched.types.clear()
-    watched = evidence.model.with_parameters(evidence.twin.flat_parameters.view(_Watched))
-    watched.loss(evidence.tokens, evidence.targets)
-    short = sorted((kind for kind in _Watched.types if kind.itemsize < 8), key=lambda kind: kind.itemsize)
+    short = sorted((kind for kind in _types_computed_in(evidence) if kind.itemsize < 8), key=lambda kind: kind.itemsize)
     doubtful = [t for t in tensors if any(slope.differs(t.rounding) or not slope.settled for slope in t.slopes)]
     if short and doubtful:
         digits = np.finfo(short[0]).precision
@@ -182,8 +193,7 @@ def _low_precision(evidence, tensors, weights):
 
 
 def _holds_for_long_nudges(evidence, tensor):
-    _, gradients = evidence.twin.loss_and_gradients(evidence.tokens, evidence.targets)
-    gradient = gradients[tensor.name]
+    gradient = evidence.exact[tensor.name]
     length = float(np.linalg.norm(gradient))
     if not length or not np.isfinite(length):
         return False
@@ -269,9 +279,7 @@ def _blurred(evidence, tensors, silent):
     kind = evidence.model.flat_parameters.dtype
     if kind == np.float64:
         return ""
-    _, own = evidence.model.loss_and_gradients(evidence.tokens, evidence.targets)
-    _, exact = evidence.twin.loss_and_gradients(evidence.tokens, evidence.targets)
-    whole = math.hypot(*(float(np.linalg.norm(array)) for array in exact.values()))
+    own, exact, whole = evidence.gradients, evidence.exact, evidence.length
     blurred = [t for t in tensors if _apart(own[t.name], exact[t.name]) > max(BLURRED * float(np.linalg.norm(exact[t.name])), 1e-4 * whole)]
     if blurred:
         return f"In {kind} the gradient of {names_of(blurred)} is not that in float64: numbers too large for their digits. Lower the rate."
