@@ -124,17 +124,11 @@ class MendedAttention(CausalSelfAttention):
         mask = self.mask(query.shape[2])
         if self.exponential == "true":
             return scaled_dot_product_forward(query, key, value, mask)
-        y, (*arrays, is_largest, weights) = home_made_forward(query, key, value, mask)
-        return y, (*arrays, first_of_each(is_largest & mask), weights)
+        return home_made_forward(query, key, value, mask)
 
     def attend_backward(self, d_output, cache):
         """True to :meth:`attend`."""
         return (scaled_dot_product_backward if self.exponential == "true" else home_made_backward)(d_output, cache)
-
-
-def first_of_each(is_largest):
-    """One True a row: a word said twice makes two largest scores, and only one of them was subtracted."""
-    return is_largest & (np.cumsum(is_largest, axis=-1, dtype=np.int64) == 1)
 
 
 class ProgramAttention(HeadStride, BlockProjection, MendedAttention):
