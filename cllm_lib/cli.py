@@ -130,7 +130,8 @@ def diagnose(options):
             f"{len(corpus.vocabulary):,} are unknown to it): give the text that the model was trained on"
         )
     tokens, targets = next(corpus.batches(options.batch_size, model.config.seq_len, np.random.default_rng(options.seed)))
-    return DONE if examine(model, tokens, targets, options.learning_rate).is_healthy else TO_CHANGE
+    diagnosis = examine(model, tokens, targets, options.learning_rate, vocabulary=corpus.vocabulary)
+    return DONE if diagnosis.is_healthy else TO_CHANGE
 
 
 def _run(trainer, options):

@@ -35,7 +35,7 @@ def _stand_ahead(tokens, targets, ahead):
     return words.size >= 4 and bool((words == wanted).all())
 
 
-def finding_in_batch(tokens, targets, vocab_size=None):
+def finding_in_batch(tokens, targets, vocab_size=None, vocabulary=None):
     """One sentence about a batch that teaches something else than language, or nothing.
 
     Parameters
@@ -43,12 +43,20 @@ def finding_in_batch(tokens, targets, vocab_size=None):
     tokens, targets : array_like of int, shape (B, T)
     vocab_size : int, optional
         Words of the model; of very few, one is often in the majority.
+    vocabulary : sequence of str, optional
+        The words of the text that the batch is of.
 
     Returns
     -------
     str
     """
     tokens, targets = np.asarray(tokens), np.asarray(targets)
+    both = np.concatenate([tokens.ravel(), targets.ravel()])
+    if vocabulary is not None and (beyond := both[both >= len(vocabulary)]).size:
+        return (
+            f"{beyond.size} of {both.size} ids lie beyond the {len(vocabulary):,} words of the text, the largest is {beyond.max():,}: "
+            "the batch is of another text, or was numbered by another vocabulary."
+        )
     ahead = what_targets_are(tokens, targets)
     if ahead == 0:
         return "The targets are the inputs themselves: the model learns to copy, and its loss falls towards 0. Shift them by one word."
@@ -58,8 +66,10 @@ def finding_in_batch(tokens, targets, vocab_size=None):
     ids, counts = np.unique(targets, return_counts=True)
     share = counts.max() / targets.size
     if targets.size >= 8 and share > max(MOSTLY, 3 / (vocab_size or targets.size)):
+        most = ids[counts.argmax()]
+        word = f" ({vocabulary[most]!r})" if vocabulary is not None else ""
         return (
-            f"{share:.0%} of the targets are id {ids[counts.argmax()]}: padding, or words that the vocabulary does not know? "
+            f"{share:.0%} of the targets are id {most}{word}: padding, or words that the vocabulary does not know? "
             "A model that always says it looks good. Look at the text as the model sees it."
         )
     return ""

@@ -116,7 +116,7 @@ class Diagnosis:
         return "\n".join([f"loss {self.loss:.4f}", *rows, f"verdict: {self.verdict}", *looked_at, *advice])
 
 
-def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
+def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0, vocabulary=None):
     """Measure every tensor of a model on one batch, print the table, and name the suspect.
 
     Parameters
@@ -129,6 +129,8 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
         Turns gradients into update sizes.
     seed : int
         Of the direction in which a tensor without a gradient is nudged.
+    vocabulary : sequence of str, optional
+        The words of the text that the batch is of; then ids beyond them are found, too.
 
     Returns
     -------
@@ -140,12 +142,12 @@ def diagnose(model, tokens, targets, learning_rate=1e-3, seed=0):
     two shortest must agree (:mod:`~cllm_lib.instruments.slopes`). The rules stand in :mod:`~cllm_lib.instruments.verdicts` and
     :func:`advise`. Document 002 sampled the first 100 weights and 10,000 gradients of layer 0; this looks at all.
     """
-    diagnosis = examine(model, tokens, targets, learning_rate, seed)
+    diagnosis = examine(model, tokens, targets, learning_rate, seed, vocabulary)
     print(diagnosis)
     return diagnosis
 
 
-def examine(model, tokens, targets, learning_rate=1e-3, seed=0):
+def examine(model, tokens, targets, learning_rate=1e-3, seed=0, vocabulary=None):
     """:func:`diagnose` without a word."""
     learning_rate = non_negative_number(learning_rate, "learning_rate")
     generator = np.random.default_rng(seed)
@@ -153,7 +155,7 @@ def examine(model, tokens, targets, learning_rate=1e-3, seed=0):
         loss, gradients = model.loss_and_gradients(tokens, targets)
         twin = float64_copy(model)
         _, exact = twin.loss_and_gradients(tokens, targets)
-        evidence = Evidence(model, twin, np.asarray(tokens), np.asarray(targets), loss, gradients, exact, generator)
+        evidence = Evidence(model, twin, np.asarray(tokens), np.asarray(targets), loss, gradients, exact, generator, vocabulary)
         reports = _reports(evidence, learning_rate)
         verdict, accuses = judge(evidence, reports)
     seen = f"{len(reports)} tensors, their gradients and the loss's response; {_what_targets_are(evidence)}."

@@ -6,6 +6,7 @@ slopes on which two lengths of a nudge agree. All else is said of data, sizes an
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,13 @@ FAR_ABOVE = 1.5  # times ln V, the loss of a uniform guess; new models start wit
 HUGE = 30.0  # how much longer a matrix makes a vector; about 1 in a new model
 DRAWS = 8  # of new weights and random words, before a part is called unused
 BLURRED = 0.05  # of a gradient's length, lost by the model's own precision
+
+
+class Verdict(NamedTuple):
+    """One sentence, and whether it accuses code: never initialised, forgotten, unused, or wrong."""
+
+    sentence: str
+    accuses: bool = False
 
 
 @dataclass
@@ -33,6 +41,8 @@ class Evidence:
     exact : dict of str to ndarray
         The gradients as the float64 copy makes them.
     generator : numpy.random.Generator
+    vocabulary : sequence of str, optional
+        The words of the text that the batch is of.
     """
 
     model: object
@@ -43,6 +53,7 @@ class Evidence:
     gradients: dict
     exact: dict
     generator: np.random.Generator
+    vocabulary: tuple | None = None
 
     @property
     def length(self):
@@ -98,53 +109,53 @@ def judge(evidence, tensors):
 
     Returns
     -------
-    verdict : str
-        One sentence.
-    accuses : bool
-        Whether it is about code.
+    Verdict
+        Of the first rule that finds something.
     """
-    weights = [tensor for tensor in tensors if not tensor.may_be_zero]
-    for rule in (_not_finite, _never_initialised, _not_the_same_twice, _low_precision):
-        if finding := rule(evidence, tensors, weights):
+    for rule in RULES:
+        if finding := rule(evidence, tensors):
             return finding
-    silent = [tensor for tensor in weights if tensor.promised == 0.0 and not tensor.responds and tensor.slopes[0].settled]
-    for rule in (_forgotten, _unused, _wrong):
-        if finding := rule(evidence, tensors, silent):
-            return finding
-    for rule in (_in_the_batch, _too_large, _saturated, _blurred, _unknown):
-        if finding := rule(evidence, tensors, silent):
-            return finding, False
-    return NOTHING_WRONG, False
+    return Verdict(NOTHING_WRONG)
 
 
-def _not_finite(evidence, tensors, weights):
+def _weights(tensors):
+    """The tensors that may not rest at 0."""
+    return [tensor for tensor in tensors if not tensor.may_be_zero]
+
+
+def _silent(tensors):
+    """Weights without a gradient, whose nudges leave the loss as it is."""
+    return [t for t in _weights(tensors) if t.promised == 0.0 and not t.responds and t.slopes[0].settled]
+
+
+def _not_finite(evidence, tensors):
     """Where NaN or infinity stands, and so when it came: weights keep what an earlier step did, the rest is of this one."""
     lost = [t for t in tensors if not np.isfinite(t.weight)]
     if lost:
         said = f"NaN or infinite numbers in {names_of(lost)}"
-        return f"{said}: something overflowed in an earlier step; go back to the first step that shows it.", False
+        return Verdict(f"{said}: something overflowed in an earlier step; go back to the first step that shows it.")
     bad = [t for t in tensors if not np.isfinite(t.gradient_max)]
     if np.isfinite(evidence.loss) and not bad:
         return None
     where = f"The loss is {evidence.loss:g}" if not np.isfinite(evidence.loss) else f"The gradient is not finite in {names_of(bad)}"
     if np.isfinite(evidence.loss_of_twin()) and all(np.isfinite(t.promised) for t in tensors):
-        return (
-            f"{where} in the model's own precision, and finite in float64: its numbers grew too large. A lower rate keeps them small.",
-            False,
+        return Verdict(
+            f"{where} in the model's own precision, and finite in float64: its numbers grew too large. A lower rate keeps them small."
         )
-    return f"{where}, and every weight is finite: it arises in this very step, as where a row of attention is masked whole.", False
+    return Verdict(f"{where}, and every weight is finite: it arises in this very step, as where a row of attention is masked whole.")
 
 
-def _never_initialised(evidence, tensors, weights):
+def _never_initialised(evidence, tensors):
+    weights = _weights(tensors)
     empty = [t for t in weights if t.weight == 0.0]
     if weights and len(empty) == len(weights):
-        return "Every weight is exactly zero: the initialisation never reached them.", True
+        return Verdict("Every weight is exactly zero: the initialisation never reached them.", accuses=True)
     if empty:
-        return f"Exactly zero: {names_of(empty)}. The initialisation left them out.", True
+        return Verdict(f"Exactly zero: {names_of(empty)}. The initialisation left them out.", accuses=True)
     return None
 
 
-def _not_the_same_twice(evidence, tensors, weights):
+def _not_the_same_twice(evidence, tensors):
     model, batch = evidence.model, (evidence.tokens, evidence.targets)
     alone = [model.loss(*batch) for _ in range(2)]
     again, gradients = model.loss_and_gradients(*batch)
@@ -152,15 +163,13 @@ def _not_the_same_twice(evidence, tensors, weights):
     if alone[0] != alone[1] or again != evidence.loss or changed:
         pair = alone if alone[0] != alone[1] else (evidence.loss, again)
         numbers = f" ({pair[0]:.6g} and {pair[1]:.6g})" if pair[0] != pair[1] else ""
-        return (
+        return Verdict(
             f"The same batch does not give the same twice{numbers}: something in the model is random, or remembers. "
             "Switch it off (dropout, for instance) to have the rest judged."
-        ), False
-    if abs(again - alone[0]) > 1e-3 * max(1.0, abs(again)):
-        return (
-            f"The loss is {again:.6g} where gradients are computed and {alone[0]:.6g} where they are not: dropout, or another mode?",
-            False,
         )
+    if abs(again - alone[0]) > 1e-3 * max(1.0, abs(again)):
+        where = f"{again:.6g} where gradients are computed and {alone[0]:.6g} where they are not"
+        return Verdict(f"The loss is {where}: dropout, or another mode?")
     return None
 
 
@@ -179,16 +188,18 @@ def _types_computed_in(evidence):
     return types
 
 
-def _low_precision(evidence, tensors, weights):
+def _low_precision(evidence, tensors):
     """Whether something inside the float64 copy computes in fewer digits: then slopes are what its rounding makes of them."""
     short = sorted((kind for kind in _types_computed_in(evidence) if kind.itemsize < 8), key=lambda kind: kind.itemsize)
     doubtful = [t for t in tensors if any(slope.differs(t.rounding) or not slope.settled for slope in t.slopes)]
     if short and doubtful:
         digits = np.finfo(short[0]).precision
         said = f"A part of the model computes in {short[0]}, {digits} digits, whatever the type of the weights"
-        return f"{said}: too few to judge {names_of(doubtful)} by nudges. Let it compute in their type.", False
+        return Verdict(f"{said}: too few to judge {names_of(doubtful)} by nudges. Let it compute in their type.")
     if doubtful and all(_holds_for_long_nudges(evidence, t) for t in doubtful):
-        return f"Short nudges of {names_of(doubtful)} drown, long ones follow the gradient: a part of the model rounds its numbers.", False
+        return Verdict(
+            f"Short nudges of {names_of(doubtful)} drown, long ones follow the gradient: a part of the model rounds its numbers."
+        )
     return None
 
 
@@ -200,17 +211,17 @@ def _holds_for_long_nudges(evidence, tensor):
     return follows_long_nudges(evidence.loss_of_twin, evidence.twin.parameters[tensor.name], gradient / length, tensor.slopes[0])
 
 
-def _forgotten(evidence, tensors, silent):
+def _forgotten(evidence, tensors):
     forgotten = [t for t in tensors if t.promised == 0.0 and t.gradient_max == 0.0 and t.responds]
-    if forgotten:
-        return f"The loss responds to {names_of(forgotten)}, and the gradient there is 0: the backward pass forgets it.", True
-    return None
+    if not forgotten:
+        return None
+    return Verdict(f"The loss responds to {names_of(forgotten)}, and the gradient there is 0: the backward pass forgets it.", accuses=True)
 
 
-def _unused(evidence, tensors, silent):
+def _unused(evidence, tensors):
     """What the loss does not feel even in a model of new weights; what it feels on other words only is no fault of the code."""
     batch, one_token = (evidence.tokens, evidence.targets), evidence.tokens.shape[1] == 1
-    idle = [t for t in silent if not evidence.matters(t.name, *batch)]
+    idle = [t for t in _silent(tensors) if not evidence.matters(t.name, *batch)]
     if idle:  # in a narrow model one draw of weights may leave a part idle, too
         news = [evidence.as_new() for _ in range(DRAWS)]
         idle = [t for t in idle if not any(evidence.matters(t.name, *batch, new) for new in news)]
@@ -222,42 +233,44 @@ def _unused(evidence, tensors, silent):
     else:
         unused = [t for t in idle if not any(evidence.matters(t.name, *other, new) for other, new in zip(others, news, strict=True))]
     if unused:
-        return f"On this batch the loss depends on nothing in {names_of(unused)}: the forward pass does not use it.", True
+        said = f"On this batch the loss depends on nothing in {names_of(unused)}"
+        return Verdict(f"{said}: the forward pass does not use it.", accuses=True)
     if one_token:
-        return (
-            f"Cannot tell from one token: {names_of(idle)} can do nothing before there are two to choose from. Give longer sequences.",
-            False,
+        return Verdict(
+            f"Cannot tell from one token: {names_of(idle)} can do nothing before there are two to choose from. Give longer sequences."
         )
-    return (
+    return Verdict(
         f"Cannot tell from this batch: the loss depends on nothing in {names_of(idle)}; on other words it does. Are these all alike?"
-    ), False
+    )
 
 
-def _wrong(evidence, tensors, silent):
+def _wrong(evidence, tensors):
     wrong = [t for t in tensors if any(slope.differs(t.rounding) for slope in t.slopes)]
-    if wrong:
-        return f"The loss does not follow the gradient of {names_of(wrong)}: the backward pass computes something else.", True
-    return None
+    if not wrong:
+        return None
+    said = f"The loss does not follow the gradient of {names_of(wrong)}"
+    return Verdict(f"{said}: the backward pass computes something else.", accuses=True)
 
 
-def _in_the_batch(evidence, tensors, silent):
-    return finding_in_batch(evidence.tokens, evidence.targets, evidence.vocab_size)
+def _in_the_batch(evidence, tensors):
+    finding = finding_in_batch(evidence.tokens, evidence.targets, evidence.vocab_size, evidence.vocabulary)
+    return Verdict(finding) if finding else None
 
 
-def _too_large(evidence, tensors, silent):
+def _too_large(evidence, tensors):
     """A loss far above a uniform guess, and matrices that make vectors far longer: what too high a rate leaves behind."""
     parameters = evidence.model.parameters
     huge = [t for t in tensors if parameters[t.name].ndim == 2 and _stretch(parameters[t.name]) > HUGE]
     uniform = math.log(evidence.vocab_size) if evidence.vocab_size else None
     if uniform is not None and evidence.loss > FAR_ABOVE * max(uniform, 1.0):
-        large = f"; the largest weights are in {names_of(huge)}" if huge else ""
-        return (
-            f"The loss is {evidence.loss:.2f}, far above ln V = {uniform:.2f}, a uniform guess: the model is sure of wrong words{large}. "
-            "Begin anew with a lower rate, or with smaller initial weights."
-        )
+        said = f"The loss is {evidence.loss:.2f}, far above ln V = {uniform:.2f}, a uniform guess: the model is sure of wrong words"
+        if huge:
+            said = f"{said}; the largest weights are in {names_of(huge)}"
+        other = "" if evidence.vocabulary else " Or are these ids of another vocabulary than it was trained with?"
+        return Verdict(f"{said}. Begin anew with a lower rate, or with smaller initial weights.{other}")
     if huge:
-        return f"Huge weights in {names_of(huge)}: the rate was too high, or they began too large. Begin anew with a lower rate."
-    return ""
+        return Verdict(f"Huge weights in {names_of(huge)}: the rate was too high, or they began too large. Begin anew with a lower rate.")
+    return None
 
 
 def _stretch(matrix):
@@ -265,39 +278,50 @@ def _stretch(matrix):
     return float(np.sqrt(np.mean(np.square(matrix, dtype=np.float64)) * len(matrix)))
 
 
-def _saturated(evidence, tensors, silent):
-    if silent:
-        return (
-            f"The loss does not feel small changes of {names_of(silent)}: units there are saturated, or dead. "
-            "The rate was too high, or the initial weights too large."
-        )
-    return ""
+def _saturated(evidence, tensors):
+    silent = _silent(tensors)
+    if not silent:
+        return None
+    return Verdict(
+        f"The loss does not feel small changes of {names_of(silent)}: units there are saturated, or dead. "
+        "The rate was too high, or the initial weights too large."
+    )
 
 
-def _blurred(evidence, tensors, silent):
+def _blurred(evidence, tensors):
     """What the model's own precision leaves of its gradients, beside those of its float64 copy."""
     kind = evidence.model.flat_parameters.dtype
     if kind == np.float64:
-        return ""
+        return None
     own, exact, whole = evidence.gradients, evidence.exact, evidence.length
     blurred = [t for t in tensors if _apart(own[t.name], exact[t.name]) > max(BLURRED * float(np.linalg.norm(exact[t.name])), 1e-4 * whole)]
-    if blurred:
-        return f"In {kind} the gradient of {names_of(blurred)} is not that in float64: numbers too large for their digits. Lower the rate."
-    return ""
+    if not blurred:
+        return None
+    return Verdict(
+        f"In {kind} the gradient of {names_of(blurred)} is not that in float64: numbers too large for their digits. Lower the rate."
+    )
 
 
 def _apart(a, b):
     return float(np.linalg.norm(np.asarray(a, dtype=np.float64) - b))
 
 
-def _unknown(evidence, tensors, silent):
+def _unknown(evidence, tensors):
     doubtful = [t for t in tensors if not all(slope.settled for slope in t.slopes)]
-    if doubtful:
-        return (
-            f"Cannot tell for {names_of(doubtful)}: the loss bends or jumps within the shortest nudge, so that no slope can be measured. "
-            "Ask again at another step, or with smaller weights."
-        )
-    return ""
+    if not doubtful:
+        return None
+    return Verdict(
+        f"Cannot tell for {names_of(doubtful)}: the loss bends or jumps within the shortest nudge, so that no slope can be measured. "
+        "Ask again at another step, or with smaller weights."
+    )
+
+
+# In order of certainty: what makes everything else meaningless, what accuses code, what is said of data, sizes and rates.
+RULES = (
+    *(_not_finite, _never_initialised, _not_the_same_twice, _low_precision),
+    *(_forgotten, _unused, _wrong),
+    *(_in_the_batch, _too_large, _saturated, _blurred, _unknown),
+)
 
 
 def names_of(tensors, most=3):

@@ -99,6 +99,34 @@ class NamedArrays(dict):
                 yield own, fitting(values, own, f"the {self.kind} {name!r}")
 
 
+class FixedArrays(dict):
+    """A dictionary of arrays that refuses any change, because others share its arrays; `advice` says what to do instead.
+
+    A copy of it, or what it becomes when pickled, is a plain dictionary.
+
+    Raises
+    ------
+    TypeError
+        On assignment, or where something is to be taken out.
+    """
+
+    __slots__ = ("advice",)
+
+    def __init__(self, arrays, advice):
+        super().__init__(arrays)
+        self.advice = advice
+
+    def _refuse(self, *arguments, **named):
+        """Nothing is replaced, added or taken out."""
+        raise TypeError(f"these arrays stay as they are: {self.advice}")
+
+    __setitem__ = update = setdefault = __ior__ = __delitem__ = pop = popitem = clear = _refuse
+
+    def __reduce__(self):
+        """As a plain dictionary."""
+        return dict, (dict(self),)
+
+
 def fitting(values, own, name):
     """Return `values` as an array of the shape of `own`, whose numbers `own` can hold.
 

@@ -19,9 +19,11 @@ import numpy as np
 from cllm_lib.checks import at_most, non_negative_number, one_of, positive_integer
 from cllm_lib.model.attention import PROJECTIONS, weights_of
 from cllm_lib.model.config import DTYPES
+from cllm_lib.model.named import FixedArrays
 from cllm_lib.pretrained.bert_layers import encoder_forward, l2_normalize, mean_pooling, pad_batch
 
 ROWS = 128  # of a batch: more leave the processor's cache, fewer make more calls
+REPLACED = "encoder.with_parameters({name: array}) makes an encoder in which some are replaced"
 TOKEN_TYPES = 2  # rows that BERT learned for "first text" and "second text" of a pair; a single sentence is a first
 
 
@@ -130,7 +132,8 @@ class Encoder:
     """
 
     def __init__(self, config, parameters, tokenizer):
-        self.config, self.parameters, self.tokenizer = config, parameters, tokenizer
+        self.config, self.tokenizer = config, tokenizer
+        self.parameters = FixedArrays(parameters, REPLACED)
         self.parts = _nested(parameters)
 
     @property
@@ -282,4 +285,8 @@ def _nested(parameters):
         for step in path:
             node = node.setdefault(step, {})
         node[last] = array
-    return found
+    return _fixed(found)
+
+
+def _fixed(node):
+    return FixedArrays({name: _fixed(part) if isinstance(part, dict) else part for name, part in node.items()}, REPLACED)

@@ -65,7 +65,7 @@ def look_for_trouble(seed=0):
 
     def callback(trainer):
         batch = next(trainer.corpus.batches(trainer.batch_size, trainer.model.config.seq_len, np.random.default_rng(seed)))
-        diagnosis = examine(trainer.model, *batch)
+        diagnosis = examine(trainer.model, *batch, vocabulary=trainer.corpus.vocabulary)
         if not diagnosis.is_healthy:
             _print(f"step {trainer.steps:,}: {diagnosis.verdict}")
 

@@ -68,3 +68,19 @@ def test_targets_that_are_mostly_one_id_are_said(share, found):
 def test_of_two_words_one_is_in_the_majority_and_that_is_no_finding():
     tokens, targets = windows(np.random.default_rng(3).choice(2, p=[0.3, 0.7], size=200), 1, rows=4, length=20)
     assert finding_in_batch(tokens, targets, 2) == ""
+
+
+def test_ids_beyond_the_words_of_the_text_are_said():
+    """As where a model has more rows than its text has words, and the ids come from elsewhere."""
+    words = tuple(f"word{k}" for k in range(50))
+    tokens, targets = windows(text(), 1)
+    assert finding_in_batch(tokens, targets, 64, words) == ""
+    targets[1, 2] = 50
+    assert finding_in_batch(tokens, targets, 64, words).startswith("1 of 48 ids lie beyond the 50 words of the text, the largest is 50: ")
+    tokens[0, 0] = 63
+    assert finding_in_batch(tokens, targets, 64, words).startswith("2 of 48 ids lie beyond the 50 words of the text, the largest is 63: ")
+
+
+def test_the_most_frequent_target_is_named_where_the_words_are_known():
+    zeros = np.zeros((2, 8), dtype=np.int64)
+    assert finding_in_batch(zeros, zeros, 50, ("<unk>", *"abc")).startswith("100% of the targets are id 0 ('<unk>'): padding")

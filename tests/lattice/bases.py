@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from sympy import ZZ
 from sympy.polys.matrices import DomainMatrix
 
-from cllm_lib.lattice.lll import is_lll_reduced
+from cllm_lib.lattice.lll import is_lll_reduced, lll_reduce
 
 DELTAS = [Fraction(3, 4), Fraction(99, 100), 0.99, 1, Fraction(26, 100)]
 
@@ -50,3 +50,13 @@ def bases(draw, largest=20, most=10**30, least=1):
 
 def knapsack(n, bits, random):
     return [[int(i == j) for j in range(n)] + [random.randrange(1, 2**bits)] for i in range(n)]
+
+
+@st.composite
+def nearly_reduced(draw):
+    """Bases that are reduced for one of the deltas, or were before a row was added to another."""
+    basis = lll_reduce(draw(bases(largest=12)), draw(st.sampled_from(DELTAS)))[0]
+    i, j = (draw(st.integers(0, len(basis) - 1)) for _ in range(2))
+    if draw(st.booleans()) and i != j:
+        basis[i] = basis[i] + basis[j]
+    return basis

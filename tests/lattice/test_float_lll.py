@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lattice.bases import DELTAS, assert_lll, bases, knapsack
+from lattice.bases import DELTAS, assert_lll, bases, knapsack, nearly_reduced
 
 from cllm_lib.lattice import float_lll
 from cllm_lib.lattice.float_lll import reduce_in_floats, surely_reduced
@@ -69,14 +69,10 @@ def test_nothing_is_surely_reduced_that_is_not_by_a_hair(scale, step):
     assert is_lll_reduced(lovasz) == (step > 0)
 
 
-@given(basis=bases(largest=12), loose=st.sampled_from(DELTAS), strict=st.sampled_from(DELTAS), random=st.randoms(use_true_random=False))
-def test_what_is_surely_reduced_is_reduced(basis, loose, strict, random):
-    nearly = lll_reduce(basis, loose)[0]
-    if random.random() < 0.5:
-        i, j = random.randrange(len(basis)), random.randrange(len(basis))
-        nearly[i] = nearly[i] + (i != j) * nearly[j]
-    if surely_reduced(nearly, Fraction(strict)):
-        assert is_lll_reduced(nearly, strict)
+@given(basis=nearly_reduced(), delta=st.sampled_from(DELTAS))
+def test_what_is_surely_reduced_is_reduced(basis, delta):
+    if surely_reduced(basis, Fraction(delta)):
+        assert is_lll_reduced(basis, delta)
 
 
 def test_of_random_bases_floating_point_proves_nearly_all():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from cllm_lib import CLLM, CLLMConfig
-from cllm_lib.model.named import NamedArrays, fitting
+from cllm_lib.model.named import FixedArrays, NamedArrays, fitting
 
 CONFIG = CLLMConfig(vocab_size=9, d_model=8, n_layers=2, n_heads=2, d_ff=6, seq_len=5, positions="learned")
 NAME = "layers.1.attention.query_weight"
@@ -175,3 +175,30 @@ def test_an_initialiser_may_assign():
 def test_fitting_gives_back_an_array_that_fits():
     array = np.ones(3)
     assert fitting(array, np.zeros(3), "it") is array
+
+
+CHANGES = {
+    "an item": lambda arrays: arrays.__setitem__("gain", np.zeros(3)),
+    "a new item": lambda arrays: arrays.__setitem__("other", np.zeros(3)),
+    "update": lambda arrays: arrays.update(gain=np.zeros(3)),
+    "union in place": lambda arrays: arrays.__ior__({"gain": np.zeros(3)}),
+    "a default": lambda arrays: arrays.setdefault("other", np.zeros(3)),
+    "deletion": lambda arrays: arrays.__delitem__("gain"),
+    "pop": lambda arrays: arrays.pop("gain"),
+    "the last item": lambda arrays: arrays.popitem(),
+    "clear": lambda arrays: arrays.clear(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_fixed_arrays_refuse_any_change_and_say_what_to_do(change):
+    fixed = FixedArrays({"gain": np.ones(3)}, "make a new one")
+    with pytest.raises(TypeError, match="stay as they are: make a new one"):
+        change(fixed)
+    assert list(fixed) == ["gain"]
+    assert fixed["gain"].sum() == 3
+
+
+def test_copies_of_fixed_arrays_are_plain_dictionaries():
+    fixed = FixedArrays({"gain": np.ones(3)}, "make a new one")
+    assert type(copy.deepcopy(fixed)) is type(pickle.loads(pickle.dumps(fixed))) is type(dict(fixed)) is dict

@@ -130,6 +130,9 @@ def test_other_parameters_make_another_encoder_and_leave_this_one(good):
         encoder.with_parameters({"layers.9.x": np.zeros(3)})
     with pytest.raises(ValueError, match=r"contract_weight has shape \(8, 12\), this encoder's has \(12, 8\)"):
         encoder.with_parameters({name: np.zeros((8, 12))})
+    for arrays, key in ((encoder.parameters, name), (encoder.parts["layers"]["0"], "gain")):
+        with pytest.raises(TypeError, match=r"encoder\.with_parameters\(\{name: array\}\) makes"):
+            arrays[key] = np.zeros((12, 8))
 
 
 def test_the_size_of_an_encoder_must_make_sense():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
@@ -38,3 +40,9 @@ def test_trouble_is_named_and_health_is_not(trainer, capsys):
     assert capsys.readouterr().out == ""
     Trainer(CLLM(trainer.model.config, init="zeros"), trainer.corpus).fit(steps=1, callbacks=[look_for_trouble()])
     assert "step 1: Every weight is exactly zero" in capsys.readouterr().out
+
+
+def test_ids_that_no_word_of_the_text_has_are_trouble(trainer, capsys):
+    fewer = replace(trainer.corpus, vocabulary=trainer.corpus.vocabulary[:20])
+    Trainer(CLLM(trainer.model.config), fewer).fit(steps=1, callbacks=[look_for_trouble()])
+    assert "ids lie beyond the 20 words of the text" in capsys.readouterr().out
