@@ -152,7 +152,9 @@ def drawn_entries(shape, coordinates, generator):
 
 
 def compare_entries(loss, array, gradient, indices, eps=1e-6):
-    """Gradients of some entries as handed in, and as central differences measure them.
+    """Gradients of some entries as handed in, and as central differences measure them: numbers to look at, without a verdict.
+
+    A kink, or a slope below the rounding of the loss, makes the two differ as well; :func:`check_gradients` tells these apart.
 
     Parameters
     ----------
