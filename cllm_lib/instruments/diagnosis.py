@@ -7,10 +7,9 @@ import numpy as np
 
 from cllm_lib.checks import non_negative_number
 from cllm_lib.instruments.batches import ELSEWHERE, NEXT, what_targets_are
-from cllm_lib.instruments.slopes import Slope, measure_slope, rounding_of
+from cllm_lib.instruments.slopes import FAINT, rounding_of, slopes_along
 from cllm_lib.instruments.verdicts import NOTHING_WRONG, Evidence, judge, names_of
 
-FAINT = 1e-8  # of the whole gradient: below that, saturated units may hide from the loss what the gradient still knows
 COUNTED = 1e-10  # document 002 counts a gradient as present above this
 TOO_LARGE = 1.0  # its rule: clip
 TOO_SMALL = 1e-6  # its rule: raise the learning rate
@@ -166,6 +165,7 @@ def _reports(evidence, learning_rate):
     """Measurements of every tensor; the sizes are those of the model's own gradients, the promises those of its float64 copy."""
     rounding = FAINT * evidence.length
     noise = rounding_of(evidence.loss_of_twin, evidence.twin.flat_parameters, evidence.loss_of_twin(), np.random.default_rng(0))
+    parameters, generator = evidence.twin.parameters, evidence.generator
     return tuple(
         TensorReport(
             name=name,
@@ -175,26 +175,11 @@ def _reports(evidence, learning_rate):
             gradient_max=float(np.abs(gradient).max()),
             gradient_mean=float(np.abs(gradient).mean()),
             update=learning_rate * float(np.abs(gradient).mean()),
-            slopes=_slopes(evidence, name, noise, rounding),
+            slopes=slopes_along(evidence.loss_of_twin, parameters[name], evidence.exact[name], noise, rounding, generator),
             rounding=rounding,
         )
         for name, gradient in evidence.gradients.items()
     )
-
-
-def _slopes(evidence, name, noise, rounding):
-    """Along the gradient, if there is one, and along a random direction."""
-    weights, gradient = evidence.twin.parameters[name], evidence.exact[name]
-    length, random = float(np.linalg.norm(gradient)), _unit(evidence.generator.standard_normal(weights.shape))
-    if not np.isfinite(length):
-        return (Slope(length, math.nan, math.inf, settled=False),)
-    directions = [(gradient / length, length)] if length > 0.0 else []
-    directions.append((random, float(np.vdot(gradient, random))))
-    return tuple(measure_slope(evidence.loss_of_twin, weights, *pair, noise, rounding) for pair in directions)
-
-
-def _unit(direction):
-    return direction / np.linalg.norm(direction)
 
 
 def _what_targets_are(evidence):

@@ -10,6 +10,7 @@ LENGTHS = (1e-5, 1e-6, 1e-7, 1e-8)  # of a nudge, relative to the weights; the l
 LONGER = 3e-5  # asked where the slope is so small that shorter nudges see nothing
 LONG = (1e-3, 1e-2)  # where low precision hides what a short nudge does, a long one still follows the gradient
 ALIKE = 0.01  # right slopes agree to five digits; one wrong by a hundredth is no rounding error
+FAINT = 1e-8  # of the whole gradient: below that, saturated units may hide from the loss what the gradient still knows
 NEARLY = 0.05  # what curvature may change over a long nudge
 
 
@@ -109,6 +110,31 @@ def measure_slope(loss, weights, direction, promised, rounding, blur=0.0):
         return seen[0]._replace(settled=_same(seen[0], at(LONGER)))
     shown = seen[0] if _same(seen[0], seen[-1]) else seen[-1]
     return shown._replace(settled=_same(*seen[-2:]))
+
+
+def slopes_along(loss, weights, gradient, rounding, blur, generator):
+    """Slopes along the gradient of a tensor, if there is one, and along a random direction.
+
+    Parameters
+    ----------
+    loss, weights, rounding, blur
+        As for :func:`measure_slope`.
+    gradient : ndarray
+        Of the shape of the weights: what promises the slopes.
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    tuple of Slope
+        Of one, not settled, if the gradient is not finite.
+    """
+    length, random = float(np.linalg.norm(gradient)), generator.standard_normal(weights.shape)
+    random /= np.linalg.norm(random)
+    if not np.isfinite(length):
+        return (Slope(length, np.nan, np.inf, settled=False),)
+    directions = [(gradient / length, length)] if length > 0.0 else []
+    directions.append((random, float(np.vdot(gradient, random))))
+    return tuple(measure_slope(loss, weights, *pair, rounding, blur) for pair in directions)
 
 
 def follows_long_nudges(loss, weights, direction, slope):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cllm_lib.instruments.batches import finding_in_batch
-from cllm_lib.instruments.slopes import follows_long_nudges
+from cllm_lib.instruments.slopes import FAINT, follows_long_nudges, rounding_of, slopes_along
 
 NOTHING_WRONG = "Nothing wrong: weights, gradients and the loss's response agree with each other."
 FAR_ABOVE = 1.5  # times ln V, the loss of a uniform guess; new models start within a tenth of it
@@ -112,10 +112,14 @@ def judge(evidence, tensors):
     Verdict
         Of the first rule that finds something.
     """
-    for rule in RULES:
-        if finding := rule(evidence, tensors):
-            return finding
-    return Verdict(NOTHING_WRONG)
+
+    def first_of(rules):
+        return next((finding for rule in rules if (finding := rule(evidence, tensors))), None)
+
+    if finding := first_of(MEANINGLESS):
+        return finding
+    on_code = ON_CODE_BY_NEW_WEIGHTS if _too_large(evidence, tensors) else ON_CODE
+    return first_of(on_code) or first_of(ON_THE_REST) or Verdict(NOTHING_WRONG)
 
 
 def _weights(tensors):
@@ -252,6 +256,28 @@ def _wrong(evidence, tensors):
     return Verdict(f"{said}: the backward pass computes something else.", accuses=True)
 
 
+def _wrong_on_new_weights(evidence, tensors):
+    """Whether gradients are wrong in a model of new weights: among huge numbers rounding does anything, and hides anything."""
+    new, batch, generator = evidence.as_new(), (evidence.tokens, evidence.targets), evidence.generator
+    _, gradients = new.loss_and_gradients(*batch)
+    blur = FAINT * math.hypot(*(float(np.linalg.norm(gradient)) for gradient in gradients.values()))
+
+    def loss():
+        return new.loss(*batch)
+
+    rounding = rounding_of(loss, new.flat_parameters, loss(), generator)
+
+    def is_wrong(name):
+        slopes = slopes_along(loss, new.parameters[name], gradients[name], rounding, blur, generator)
+        return any(slope.differs(blur) for slope in slopes)
+
+    wrong = [tensor for tensor in tensors if is_wrong(tensor.name)]
+    if not wrong:
+        return None
+    said = f"These weights are too large to judge by. With new ones the loss does not follow the gradient of {names_of(wrong)}"
+    return Verdict(f"{said}: the backward pass computes something else.", accuses=True)
+
+
 def _in_the_batch(evidence, tensors):
     finding = finding_in_batch(evidence.tokens, evidence.targets, evidence.vocab_size, evidence.vocabulary)
     return Verdict(finding) if finding else None
@@ -263,10 +289,11 @@ def _too_large(evidence, tensors):
     huge = [t for t in tensors if parameters[t.name].ndim == 2 and _stretch(parameters[t.name]) > HUGE]
     uniform = math.log(evidence.vocab_size) if evidence.vocab_size else None
     if uniform is not None and evidence.loss > FAR_ABOVE * max(uniform, 1.0):
-        said = f"The loss is {evidence.loss:.2f}, far above ln V = {uniform:.2f}, a uniform guess: the model is sure of wrong words"
+        loss = f"{evidence.loss:.2f}" if evidence.loss < 1e5 else f"{evidence.loss:.0e}"
+        said = f"The loss is {loss}, far above ln V = {uniform:.2f}, a uniform guess: the model is sure of wrong words"
         if huge:
             said = f"{said}; the largest weights are in {names_of(huge)}"
-        other = "" if evidence.vocabulary else " Or are these ids of another vocabulary than it was trained with?"
+        other = " Or are these ids of another vocabulary than it was trained with?" if not (huge or evidence.vocabulary) else ""
         return Verdict(f"{said}. Begin anew with a lower rate, or with smaller initial weights.{other}")
     if huge:
         return Verdict(f"Huge weights in {names_of(huge)}: the rate was too high, or they began too large. Begin anew with a lower rate.")
@@ -316,12 +343,10 @@ def _unknown(evidence, tensors):
     )
 
 
-# In order of certainty: what makes everything else meaningless, what accuses code, what is said of data, sizes and rates.
-RULES = (
-    *(_not_finite, _never_initialised, _not_the_same_twice, _low_precision),
-    *(_forgotten, _unused, _wrong),
-    *(_in_the_batch, _too_large, _saturated, _blurred, _unknown),
-)
+# In order of certainty: what makes all else meaningless, what accuses code, what is said of data, sizes and rates.
+MEANINGLESS = (_not_finite, _never_initialised, _not_the_same_twice, _low_precision)
+ON_CODE, ON_CODE_BY_NEW_WEIGHTS = (_forgotten, _unused, _wrong), (_wrong_on_new_weights, _unused)
+ON_THE_REST = (_in_the_batch, _too_large, _saturated, _blurred, _unknown)
 
 
 def names_of(tensors, most=3):
