@@ -17,9 +17,10 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from benchmarks.compare import Worker, alternate, ratio
+from benchmarks import compare
+from benchmarks.compare import Worker, alternate
 from benchmarks.memory import peak_bytes
-from benchmarks.run import describe_machine, say, table
+from benchmarks.run import describe_machine, say, table, verdict
 from cllm_lib.files import shipped, write_atomically
 from cllm_lib.text.corpora import load_corpus
 
@@ -32,6 +33,7 @@ FORMS = ("{}", "{}", "{}", "{}", "{},", "{}.", "“{}”", "{}\n")
 LOAD, COUNT = "load_corpus", "str.split and Counter"
 ENTROPY, KEYS = "Corpus.bigram_entropy", "one key a pair, NumPy"
 TO_REACH = {LOAD: 2.0, ENTROPY: 2.0}
+HEADER = ["ours", "peer", "ours, s", "peer, s", "ratio", "at most", "memory", "peer's", "at most", ""]
 MEMORY_TO_REACH = 8.0  # times the size of the file
 
 
@@ -133,7 +135,7 @@ def measure(megabytes=MEGABYTES, rounds=ROUNDS, report=lambda words: None):
             memory = {name: round(worker.call("memory") / size, 2) for name, worker in workers.items()}
             for worker in workers.values():
                 worker.close()
-            results[ours] = {"peer": peer, "ratio": asdict(ratio(times[ours], times[peer])), "memory": memory, "found": found}
+            results[ours] = {"peer": peer, "ratio": asdict(compare.ratio(times[ours], times[peer])), "memory": memory, "found": found}
         return {"bytes": size, "results": results}
 
 
@@ -143,18 +145,16 @@ def rows_of(found):
     for ours, result in found["results"].items():
         timing, memory = result["ratio"], result["memory"]
         reached = timing["value"] <= TO_REACH[ours] and memory[ours] <= MEMORY_TO_REACH
-        rows.append(
-            [ours, result["peer"], f"{timing['ours']:.2f}", f"{timing['peer']:.2f}"]
-            + [f"{timing['value']:.2f} ({timing['low']:.2f} to {timing['high']:.2f})", f"{TO_REACH[ours]:.1f}"]
-            + [f"{memory[ours]:.1f}", f"{memory[result['peer']]:.1f}", f"{MEMORY_TO_REACH:.0f}", "reached" if reached else "not reached"]
-        )
+        ratio = f"{timing['value']:.2f} ({timing['low']:.2f} to {timing['high']:.2f})"
+        row = [ours, result["peer"], f"{timing['ours']:.2f}", f"{timing['peer']:.2f}", ratio, f"{TO_REACH[ours]:.1f}"]
+        row += [f"{memory[ours]:.1f}", f"{memory[result['peer']]:.1f}", f"{MEMORY_TO_REACH:.0f}", verdict(reached)]
+        rows.append(row)
     return rows
 
 
 def page(facts):
     """The whole of TEXTS.md."""
     words = facts["results"][LOAD]["found"]
-    header = ["ours", "peer", "ours, s", "peer, s", "ratio", "at most", "memory", "peer's", "at most", ""]
     how = (
         f"Written by `{COMMAND}`. A made text of {facts['bytes'] / 1e6:.0f} MB, {words:,} words by Zipf's law with exponent {EXPONENT}, "
         f"UTF-8, {KINDS:,} different words in capitals and small letters, with and without punctuation. {COUNT} only count words as they "
@@ -162,7 +162,7 @@ def page(facts):
         f"over {facts['rounds']} rounds; a ratio is the median over the rounds, with its quartiles. Memory: the most that the process "
         "held beyond what it held before, as a multiple of the file's size; before an entropy the corpus is loaded already."
     )
-    return "\n\n".join(["# Large texts", how, facts["machine"], "\n".join(table(header, rows_of(facts)))]) + "\n"
+    return "\n\n".join(["# Large texts", how, facts["machine"], "\n".join(table(HEADER, rows_of(facts)))]) + "\n"
 
 
 def main():
@@ -176,7 +176,7 @@ def main():
     facts = {"command": COMMAND, "machine": f"{describe_machine()} {took}", "rounds": ROUNDS} | found
     write_atomically(PAGE, page(facts).encode("utf-8"))
     write_atomically(RESULTS, (json.dumps(facts, indent=1) + "\n").encode("utf-8"))
-    say("\n".join(table(["ours", "peer", "ours, s", "peer, s", "ratio", "at most", "memory", "peer's", "at most", ""], rows_of(found))))
+    say("\n".join(table(HEADER, rows_of(found))))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def _from_zero(values):
     """Integers from 0 on in the same order, and how many there may be; where they are far apart, their ranks."""
     if values.dtype.kind in "iu" and values.size:
         low, high = int(values.min()), int(values.max())
-        if 0 <= low and high < WIDEST:
+        if low >= 0 and high < WIDEST:
             return values.astype(np.int64, copy=False), high + 1
     different, ranks = np.unique(values, return_inverse=True)
     return ranks.astype(np.int64), len(different)

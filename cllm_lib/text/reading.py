@@ -1,6 +1,5 @@
 """From a file to text: in chunks, as UTF-8, and what is no text is called by its name."""
 
-import codecs
 import os
 from pathlib import Path
 
@@ -107,26 +106,18 @@ def _named(path):
 def _wide_encoding(head):
     """The Unicode encoding of two or four bytes a character that makes readable text of these, by its name; or an empty string."""
     odd, even = head[1::2].count(0), head[::2].count(0)
-    if 4 * (odd + even) < len(head) and _is_utf8(head.replace(b"\0", b"")):
-        return ""  # but for a few NULs it is text of one byte a character
-    for name, width, encoding in (
-        ("UTF-32", 4, "utf-32-le"),
-        ("UTF-32", 4, "utf-32-be"),
-        ("UTF-16", 2, "utf-16-le" if odd > even else "utf-16-be"),
-    ):
-        text = head[: len(head) // width * width].decode(encoding, "replace")
-        unreadable = sum(not (character.isprintable() or character.isspace()) or character == "\ufffd" for character in text)
-        if odd + even and text and unreadable <= len(text) // 50:
-            return name
-    return ""
+    stray = 4 * (odd + even) < len(head) and _is_readable(head.replace(b"\0", b""), "utf-8")
+    if stray or not odd + even:
+        return ""
+    candidates = {"utf-32-le": "UTF-32", "utf-32-be": "UTF-32", "utf-16-le" if odd > even else "utf-16-be": "UTF-16"}
+    return next((name for encoding, name in candidates.items() if _is_readable(head, encoding)), "")
 
 
-def _is_utf8(data):
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(data)  # the last character may be cut
-    except UnicodeDecodeError:
-        return False
-    return True
+def _is_readable(data, encoding):
+    """Whether nearly all of it are characters to be seen, and white space; the last one may be cut."""
+    text = data.decode(encoding, "replace")
+    odd = sum(character == "\ufffd" or not (character.isprintable() or character.isspace()) for character in text)
+    return odd <= 1 + len(text) // 50
 
 
 def _about_nulls(path, at):
@@ -134,7 +125,7 @@ def _about_nulls(path, at):
         file.seek(at)
         padded = not any(data.strip(b"\0") for data in iter(lambda: file.read(CHUNK), b""))
     if padded:
-        return f"{path.name} ends in NUL bytes, from byte {at} on, as a file does that was not written to its end: copy it anew, or cut them off"
+        return f"{path.name} ends in NUL bytes, from byte {at} on, as a file not written to its end does: copy it anew, or cut them off"
     return f"{path.name} is no text (byte {at} is NUL, which no text has): give a UTF-8 text file"
 
 

@@ -436,8 +436,8 @@ def _compare_texts(path, state, corpus):
         )
     if state.fingerprint != corpus.fingerprint:
         raise CheckpointError(
-            f"{path} was trained on {state.corpus_name!r}, and {corpus.name!r} with the same words is not the same text in the same order "
-            "(or another part is held out): resuming would be no continuation. For a new run with its weights: "
+            f"{path} was trained on another text than {corpus.name!r}, or with another part held out: resuming would be no continuation. "
+            f"Resume with the text it was trained on ({state.corpus_name!r}); for a new run with its weights: "
             f"Trainer(load_checkpoint(path)[0], corpus), or train --init-from {path}"
         )
 
