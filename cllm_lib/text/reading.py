@@ -114,10 +114,10 @@ def _wide_encoding(head):
 
 
 def _is_readable(data, encoding):
-    """Whether nearly all of it are characters to be seen, and white space; the last one may be cut."""
+    """Whether nearly all of it are characters to be seen, and white space."""
     text = data.decode(encoding, "replace")
     odd = sum(character == "\ufffd" or not (character.isprintable() or character.isspace()) for character in text)
-    return odd <= 1 + len(text) // 50
+    return 0 < len(text) >= 50 * odd
 
 
 def _about_nulls(path, at):

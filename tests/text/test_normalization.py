@@ -14,7 +14,9 @@ FORMS = st.sampled_from(["NFC", "NFKC"])
 # Much of what makes trouble, more often than chance would bring it.
 TROUBLE = st.text(
     st.sampled_from("aeéSΣσİǰJ\u0301\u030c\u0338=≠ﬁＡ²… \t\r\n\u00a0\u3000\u2028\x00\x07\u00ad\u034f\u200b\u200e\ufeff—-.'’“”،।。<unk>")
-    | st.sampled_from("\u200c\u200d\u0645\u06cc\u0653\u0628\u0915\u094d\u0937\u09cd\u093c\u4e2d\ufe0f\U0001f469\U0001f4bb☠〈\u2329\uac00\u1100\u1161")
+    | st.sampled_from(
+        "\u200c\u200d\u0645\u06cc\u0653\u0628\u0915\u094d\u0937\u09cd\u093c\u4e2d\ufe0f\U0001f469\U0001f4bb☠〈\u2329\uac00\u1100\u1161"
+    )
 )
 TEXTS = st.one_of(st.text(), TROUBLE)
 

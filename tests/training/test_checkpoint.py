@@ -204,7 +204,9 @@ def test_a_task_without_a_text_is_resumed_too(tmp_path):
     assert_same_run(straight, resumed)
 
 
-@pytest.mark.parametrize("text", ["sky " * 40, 'the\x07sky is blue\x1b \U0001f30c "quoted" \\n “’” <unk> ' * 20], ids=["one word", "odd words"])
+@pytest.mark.parametrize(
+    "text", ["sky " * 40, 'the\x07sky is blue\x1b \U0001f30c "quoted" \\n “’” <unk> ' * 20], ids=["one word", "odd words"]
+)
 def test_odd_texts_go_through_a_file(tmp_path, text):
     (tmp_path / "text ä.txt").write_text(text, encoding="utf-8")
     odd = load_corpus(tmp_path / "text ä.txt")
