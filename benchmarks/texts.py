@@ -42,7 +42,7 @@ def made_text(size, seed=0):
     generator = np.random.default_rng(seed)
     letters = np.array(list("etaoinshrdlucmfwypvbgkéü"))
     words = ["".join(letters[generator.integers(0, len(letters), length)]) for length in generator.integers(1, 11, KINDS)]
-    chances = 1.0 / np.arange(1, KINDS + 1) ** EXPONENT
+    chances = 1.0 / np.arange(1.0, KINDS + 1.0) ** EXPONENT
     steps, parts, length = np.cumsum(chances / chances.sum()), [], 0
     while length < size:
         drawn = np.searchsorted(steps, generator.random(200_000) * steps[-1]).tolist()

@@ -6,6 +6,7 @@ Both functions take a text in chunks that begin and end at white space, and retu
 * `encode(id_of)`, a function: the ids of all tokens, in reading order, by a dict; what it lacks becomes 0.
 """
 
+import itertools
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -21,9 +22,7 @@ def counted_words(chunks, form):
     What stands between white space, such as `"Sky,` with its quotation mark and comma, has many occurrences and few
     different forms. So each form gets a number when it is met, and is cut into its words (mostly one) only once.
     """
-    pieces = defaultdict()
-    pieces.default_factory = pieces.__len__
-    parts = []
+    pieces, parts = defaultdict(itertools.count().__next__), []
     for chunk in chunks:
         found = chunk.split()
         parts.append(np.fromiter(map(pieces.__getitem__, found), np.int32, len(found)))
@@ -32,7 +31,7 @@ def counted_words(chunks, form):
         found = [word for piece in line.split() for word in words_in(piece)]  # of no piece, where nothing was to be seen
         lengths[i] = len(found)
         words += found
-    often = sum((np.bincount(part, minlength=len(pieces)) for part in parts), np.zeros(len(pieces), dtype=np.int64))
+    often = sum((np.bincount(part.astype(np.intp), minlength=len(pieces)) for part in parts), np.zeros(len(pieces), dtype=np.int64))
     counts = Counter()
     for word, count in zip(words, np.repeat(often, lengths).tolist(), strict=True):
         counts[word] += count
@@ -47,7 +46,7 @@ def counted_words(chunks, form):
 def counted_characters(chunks, form):
     """The characters of a text; see the top of this module."""
     texts = [normalize_text(chunk, form).replace(UNKNOWN, "\0") for chunk in chunks]  # no normalised text has a NUL of its own
-    often = sum((np.bincount(_codes(text), minlength=CODE_POINTS) for text in texts), np.zeros(CODE_POINTS, dtype=np.int64))
+    often = sum((np.bincount(_codes(text).astype(np.intp, copy=False), minlength=CODE_POINTS) for text in texts), np.zeros(CODE_POINTS, dtype=np.int64))
     counts = {chr(code) if code else UNKNOWN: int(often[code]) for code in np.flatnonzero(often).tolist()}
 
     def encode(id_of):

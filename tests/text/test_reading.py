@@ -41,7 +41,7 @@ def zipped():
 
 def array():
     file = io.BytesIO()
-    np.save(file, np.arange(9))
+    np.save(file, np.arange(9, dtype=np.int64))
     return file.getvalue()
 
 
@@ -76,7 +76,7 @@ def array():
         "a PDF": (b"%PDF-1.7\n1 0 obj\n", "is a PDF, no text: save it as plain text"),
         "rich text": (b"{\\rtf1\\ansi The sky is blue}", "is an RTF document"),
         "a pointer of git-lfs": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 9\n", "`git lfs pull` fetches that"),
-        "numbers": (np.arange(500).tobytes(), "text.txt"),
+        "numbers": (np.arange(500, dtype=np.int64).tobytes(), "text.txt"),
     }.items(),
 )
 def test_what_is_no_text_is_called_by_its_name(name, content_and_words, tmp_path):
@@ -126,7 +126,7 @@ def opened():
         (3.5, "3.5 is no text"),
         ([1, 2], "1 is no text"),
         (["sayings", b"prose"], "b'prose' is no text"),
-        (np.arange(3), "is no text"),
+        (np.arange(3, dtype=np.int64), "is no text"),
         (opened(), "is no text"),
         ({"text": 5}.values(), "5 is no text"),
         ([], "no text was named: give one of"),
