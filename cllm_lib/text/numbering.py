@@ -46,7 +46,10 @@ def counted_words(chunks, form):
 def counted_characters(chunks, form):
     """The characters of a text; see the top of this module."""
     texts = [normalize_text(chunk, form).replace(UNKNOWN, "\0") for chunk in chunks]  # no normalised text has a NUL of its own
-    often = sum((np.bincount(_codes(text).astype(np.intp, copy=False), minlength=CODE_POINTS) for text in texts), np.zeros(CODE_POINTS, dtype=np.int64))
+    often = sum(
+        (np.bincount(_codes(text).astype(np.intp, copy=False), minlength=CODE_POINTS) for text in texts),
+        np.zeros(CODE_POINTS, dtype=np.int64),
+    )
     counts = {chr(code) if code else UNKNOWN: int(often[code]) for code in np.flatnonzero(often).tolist()}
 
     def encode(id_of):

@@ -192,6 +192,26 @@ def test_the_text_is_found_again_by_the_names_in_the_file(tmp_path):
         Trainer.resume(tmp_path / "run.safetensors", "prose")
 
 
+def test_an_older_file_that_says_nothing_of_how_its_text_was_read_is_resumed(tmp_path):
+    both = load_corpus(["sayings", "patterns"], vocab_size=50)
+    trainer = Trainer(small(both), both)
+    trainer.save(tmp_path / "run.safetensors")
+    rewritten(tmp_path / "run.safetensors", lambda description: description.pop("text"))
+    resumed = Trainer.resume(tmp_path / "run.safetensors")
+    assert_same_run(trainer, resumed)
+    assert resumed.corpus.sources == ("sayings", "patterns")
+
+
+@pytest.mark.parametrize(
+    "told", [[], "sayings", {"source": 5}, {"source": [5]}, {"unit": "letter"}, {"seed": "x"}, {"normalization": None}]
+)
+def test_a_file_that_tells_nonsense_of_its_text_gets_a_sentence(tmp_path, corpus, told):
+    Trainer(small(corpus), corpus).save(tmp_path / "run.safetensors")
+    rewritten(tmp_path / "run.safetensors", lambda description: description.update(text=told))
+    with pytest.raises(ValueError, match="."):  # a CheckpointError is one
+        Trainer.resume(tmp_path / "run.safetensors")
+
+
 def test_a_task_without_a_text_is_resumed_too(tmp_path):
     task = AssociativeRecall(3, batches_in_epoch=10)
     config = CLLMConfig(len(task.vocabulary), d_model=8, n_layers=1, n_heads=2, d_ff=8, seq_len=task.seq_len, positions="learned")
@@ -395,6 +415,13 @@ def put_together(arrays, description, sign=True):
     if sign:
         description = description | {"sha256": digest(arrays, description)}
     return save(arrays, {"cllm": json.dumps(description)})
+
+
+def rewritten(path, change):
+    """Change the description in a file, and sign it anew."""
+    arrays, description = taken_apart(path.read_bytes())
+    change(description)
+    path.write_bytes(put_together(arrays, description))
 
 
 def changed_header(data, change):
