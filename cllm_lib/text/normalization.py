@@ -20,9 +20,7 @@ _IGNORED = re.compile(
 # Joiners spell words in the scripts from Arabic to Myanmar, in Khmer and Mongolian, and pictures made of several.
 _JOINED = "\u0600-\u109f\u1780-\u18af\u2190-\u2bff\ufe0f\U0001f000-\U0001faff"
 _VIRAMAS = "\u094d\u09cd\u0a4d\u0acd\u0b4d\u0bcd\u0c4d\u0ccd\u0d4d\u0dca"  # behind these a joiner may end a word
-_IDLE_JOINERS = re.compile(
-    f"(?<![{_JOINED}\u200c\u200d])[\u200c\u200d]+|[\u200c\u200d](?=[\u200c\u200d])|\u200c(?![{_JOINED}])|(?<![{_VIRAMAS}])\u200d(?![{_JOINED}])"
-)
+_IDLE_JOINERS = re.compile(f"(?<![{_JOINED}\u200c\u200d])[\u200c\u200d]+|\u200c(?![{_JOINED}])|(?<![{_VIRAMAS}])\u200d(?![{_JOINED}])")
 _BREAKS = re.compile("[—―…⸺⸻]|--+|\\.\\.\\.+")
 _SPELLINGS = str.maketrans({"’": "'", "‐": "-", "‑": "-"})
 FIRST_WITHOUT_SPACES = "\u0e00"  # of Thai

@@ -48,6 +48,13 @@ def test_far_numbers_and_other_kinds_are_told_apart_as_well(pairs, kind):
     assert conditional_entropy(symbols, known) == pytest.approx(expected, abs=1e-12)
 
 
+def test_wide_numbers_do_not_wrap_around_onto_each_other():
+    """2**31 times 2**33 is 0 in 64 bits."""
+    known = np.array([0, 0, 2**31, 2**31], dtype=np.int64)
+    symbols = np.array([0, 2**33 - 1, 0, 2**33 - 1], dtype=np.int64)
+    assert conditional_entropy(symbols, known) == pytest.approx(np.log(2), abs=1e-12)
+
+
 def test_of_nothing_there_is_no_entropy():
     assert entropy(np.array([], dtype=np.int64)) == conditional_entropy([], []) == 0.0
 
