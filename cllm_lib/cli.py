@@ -16,12 +16,17 @@ from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text.corpora import Corpus, corpus_names, load_corpus
+from cllm_lib.text.corpora import corpus_names, load_corpus
+from cllm_lib.text.normalization import FORMS, SEPARATORS, UNITS, UNKNOWN, tokenize
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import WINDOWS, Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
+OF_A_NEW_MODEL = (
+    *("unit", "normalization", "vocab_size", "keep_unused_ids", "d_model", "layers", "heads", "d_ff", "seq_len"),
+    *("dtype", "positions", "untied", "init"),
+)
 
 
 def main(words=None):
@@ -53,21 +58,15 @@ def train(options):
         raise ValueError(f"{options.save} exists: `resume {options.save}` goes on with it, --overwrite replaces it, --save names another")
     if not Path(options.save).absolute().parent.is_dir():  # before an epoch is trained for nothing
         raise ValueError(f"there is no folder {Path(options.save).parent}: make it first, or name another")
-    corpus = load_corpus(options.text, options.vocab_size, options.validation_fraction, options.seed)
-    config = CLLMConfig(
-        options.vocab_size if options.keep_unused_ids else len(corpus.vocabulary),
-        d_model=options.d_model,
-        n_layers=options.layers,
-        n_heads=options.heads,
-        d_ff=options.d_ff or 4 * options.d_model,
-        seq_len=options.seq_len,
-        dtype=options.dtype,
-        tie_embeddings=not options.untied,
-        positions=options.positions,
-    )
-    total = options.epochs * corpus.batches_per_epoch(options.batch_size, config.seq_len)
+    if options.init_from:
+        model, corpus = _model_and_text_of(options)
+    else:
+        cut = dict(unit=options.unit, normalization=options.normalization)
+        corpus = load_corpus(options.text, options.vocab_size, options.validation_fraction, options.seed, **cut)
+        model = _new_model(options, corpus)
+    total = options.epochs * corpus.batches_per_epoch(options.batch_size, model.config.seq_len)
     trainer = Trainer(
-        CLLM(config, seed=options.seed, init=options.init),
+        model,
         corpus,
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
@@ -80,11 +79,49 @@ def train(options):
         patience=options.patience,
         windows=options.windows,
     )
-    size = trainer.model.flat_parameters.size
-    print(f"{corpus.name}: {len(corpus.tokens):,} words, {len(corpus.vocabulary):,} different; a model of {size:,} numbers")
-    print(f"A model that knows nothing starts near ln V = {math.log(config.vocab_size):.2f};", end=" ")
-    print(f"one that knows how often words occur reaches {corpus.unigram_entropy(config.seq_len):.2f}")
+    size = model.flat_parameters.size
+    print(f"{corpus.name}: {len(corpus.tokens):,} {corpus.unit}s, {len(corpus.vocabulary):,} different; a model of {size:,} numbers")
+    if not options.init_from:
+        print(f"A model that knows nothing starts near ln V = {math.log(model.config.vocab_size):.2f};", end=" ")
+        print(f"one that knows how often {corpus.unit}s occur reaches {corpus.unigram_entropy(model.config.seq_len):.2f}")
     return _run(trainer, options)
+
+
+def _new_model(options, corpus):
+    config = CLLMConfig(
+        options.vocab_size if options.keep_unused_ids else len(corpus.vocabulary),
+        d_model=options.d_model,
+        n_layers=options.layers,
+        n_heads=options.heads,
+        d_ff=options.d_ff or 4 * options.d_model,
+        seq_len=options.seq_len,
+        dtype=options.dtype,
+        tie_embeddings=not options.untied,
+        positions=options.positions,
+    )
+    return CLLM(config, seed=options.seed, init=options.init)
+
+
+def _model_and_text_of(options):
+    """A saved model, and the new text numbered by its vocabulary."""
+    from cllm_lib.training.checkpoint import load_checkpoint
+
+    usual = vars(parser().parse_args(["train", "--save", options.save]))
+    for name in OF_A_NEW_MODEL:
+        if getattr(options, name) != usual[name]:
+            raise ValueError(f"--{name.replace('_', '-')} is for a new model; the one in {options.init_from} has its own: leave it out")
+    model, state = load_checkpoint(options.init_from)
+    reading = state.text | {"source": options.text, "seed": options.seed}
+    corpus = load_corpus(**reading, validation_fraction=options.validation_fraction, vocabulary=state.vocabulary)
+    _say_unknown(corpus)
+    return model, corpus
+
+
+def _say_unknown(corpus):
+    unknown = np.count_nonzero(corpus.tokens == 0)
+    print(
+        f"{corpus.name}: read by the model's own vocabulary, to which {unknown:,} of its {len(corpus.tokens):,} {corpus.unit}s are unknown"
+    )
 
 
 def resume(options):
@@ -101,34 +138,31 @@ def generate(options):
     from cllm_lib.training.checkpoint import load_checkpoint
 
     model, state = load_checkpoint(options.checkpoint)
-    words = Corpus("", np.array([], dtype=np.int64), state.vocabulary)
+    words = state.encoder()
     prompt = words.encode(options.prompt)
     if len(prompt) == 0:
         raise ValueError('the prompt is empty: give at least one word, --prompt "the sky"')
-    unknown = [word for word, token in zip(options.prompt.split(), prompt, strict=True) if token == 0]
+    typed = tokenize(options.prompt, words.unit, words.normalization)
+    unknown = [word for word, token in zip(typed, prompt, strict=True) if token == 0 and word != UNKNOWN]
     if unknown:
         print(f"(unknown to this model: {', '.join(unknown)})", file=sys.stderr)
     print(options.prompt, end="", flush=True)
     settings = dict(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed)
     for token, _ in stream(model, prompt, options.tokens, **settings):
-        print("", words.decode([token]), end="", flush=True)
+        print(SEPARATORS[words.unit] + words.decode([token]), end="", flush=True)
     print()
     return DONE
 
 
 def diagnose(options):
-    """Look at every tensor of a saved model on one batch of its text."""
+    """Look at every tensor of a saved model on one batch of its text, or of another one, numbered by its vocabulary."""
     from cllm_lib.instruments.diagnosis import diagnose as examine
     from cllm_lib.training.checkpoint import corpus_of, load_checkpoint
 
     model, state = load_checkpoint(options.checkpoint)
     corpus = corpus_of(state, options.text)
-    if list(corpus.vocabulary) != list(state.vocabulary):
-        unknown = len(set(corpus.vocabulary) - set(state.vocabulary))
-        raise ValueError(
-            f"{corpus.name} has another vocabulary than the model, so its ids mean other words ({unknown:,} of its "
-            f"{len(corpus.vocabulary):,} are unknown to it): give the text that the model was trained on"
-        )
+    if corpus.fingerprint != state.fingerprint:
+        _say_unknown(corpus)
     tokens, targets = next(corpus.batches(options.batch_size, model.config.seq_len, np.random.default_rng(options.seed)))
     diagnosis = examine(model, tokens, targets, options.learning_rate, vocabulary=corpus.vocabulary)
     return DONE if diagnosis.is_healthy else TO_CHANGE
@@ -188,8 +222,11 @@ def parser():
     one.add_argument("--text", nargs="+", default=["sayings"], help=f"one or more of {corpus_names()} or UTF-8 text files")
     one.add_argument("--save", required=True, metavar="FILE", help="where the model goes after every epoch, such as model.safetensors")
     one.add_argument("--overwrite", action="store_true", help="replace a file that is there (it stays as NAME.previous)")
+    one.add_argument("--init-from", metavar="FILE", help="begin with this saved model instead of a new one, and go on by its vocabulary")
     model = one.add_argument_group("the model")
-    model.add_argument("--vocab-size", type=int, default=10_000, help="most words to know; rarer ones share one id")
+    model.add_argument("--unit", choices=list(UNITS), default="word", help="what gets an id; characters where words have no spaces between")
+    model.add_argument("--normalization", choices=list(FORMS), default="NFC", help="Unicode form of the text; NFKC unites more spellings")
+    model.add_argument("--vocab-size", type=int, default=10_000, help="most words (or characters) to know; rarer ones share one id")
     model.add_argument(
         "--keep-unused-ids", action="store_true", help="give the model all ids of --vocab-size, as in the case of chapter 01"
     )
@@ -197,7 +234,7 @@ def parser():
     model.add_argument("--layers", type=int, default=2, help="layers")
     model.add_argument("--heads", type=int, default=4, help="attention heads in each; must divide the width")
     model.add_argument("--d-ff", type=int, help="width inside the feed-forward part; four times the hidden state's if not given")
-    model.add_argument("--seq-len", type=int, default=32, help="words it reads at a time")
+    model.add_argument("--seq-len", type=int, default=32, help="words (or characters) it reads at a time")
     model.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="float64 gives the same digits everywhere")
     model.add_argument("--positions", choices=list(POSITIONS), default="none", help="how it learns where a word stands")
     model.add_argument("--untied", action="store_true", help="an output matrix of its own instead of the embedding")
@@ -228,7 +265,7 @@ def parser():
     three = command(generate, "Let a saved model continue a prompt.")
     three.add_argument("checkpoint", metavar="FILE")
     three.add_argument("--prompt", required=True, help="the words it goes on from")
-    three.add_argument("--tokens", type=int, default=20, help="words to add")
+    three.add_argument("--tokens", type=int, default=20, help="words (or characters) to add")
     three.add_argument(
         "--temperature", type=float, default=1.0, help="0 takes the likeliest word, 1 draws as the model says, more is wilder"
     )
@@ -238,7 +275,7 @@ def parser():
 
     four = command(diagnose, "Measure every tensor of a saved model, and name the suspect.", "Exit code 1 if something is wrong.")
     four.add_argument("checkpoint", metavar="FILE")
-    four.add_argument("--text", nargs="+", help="the text it was trained on, if the file's name for it is no path")
+    four.add_argument("--text", nargs="+", help="another text than the one it was trained on, numbered by the model's vocabulary")
     four.add_argument("--batch-size", type=int, default=4, help="sequences to measure on")
     four.add_argument("--learning-rate", type=float, default=1e-3, help="turns gradients into sizes of updates")
     four.add_argument("--seed", type=int, default=0, help="of the choice of sequences")

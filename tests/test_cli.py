@@ -99,6 +99,72 @@ def test_resume_finds_a_text_that_was_moved_and_reads_the_checkpoint_once(tmp_pa
     assert load_checkpoint(path)[1].steps == 2 * int(re.search(r"([\d,]+) steps on", out)[1])
 
 
+@pytest.mark.parametrize("names", [["a + b.txt"], ["a + b.txt", "c.txt"], [" + .txt", "c.txt"]], ids=["one", "two", "nothing else"])
+def test_texts_with_a_plus_in_their_names_are_found_again(names, tmp_path, capsys):
+    path, texts = tmp_path / "model.safetensors", [tmp_path / name for name in names]
+    for text in texts:
+        text.write_text("one two three four five six seven eight nine ten " * 20, encoding="utf-8")
+    assert type_in(["train", "--save", path, "--epochs", 1, *TINY, "--text", *texts], capsys)[0] == DONE
+    assert type_in(["resume", path, "--epochs", 1, "--quiet"], capsys)[::2] == (DONE, "")
+    assert type_in(["diagnose", path], capsys)[2] == ""
+
+
+def test_a_made_text_is_made_again_from_its_seed(tmp_path, capsys):
+    path = tmp_path / "model.safetensors"
+    assert type_in(["train", "--save", path, "--epochs", 1, "--text", "patterns", "--seed", 5, *TINY], capsys)[0] == DONE
+    code, out, err = type_in(["resume", path, "--epochs", 1, "--quiet"], capsys)
+    assert (code, err) == (DONE, "")
+    assert "steps on patterns" in out
+
+
+def test_a_text_without_spaces_is_trained_by_its_characters_resumed_read_aloud_and_diagnosed(tmp_path, capsys):
+    path, text = tmp_path / "model.safetensors", tmp_path / "chinese.txt"
+    text.write_text("天空是蓝色的，因为空气散射蓝光。\n" * 30, encoding="utf-8")
+    words = ["train", "--text", text, "--save", path, "--epochs", 1, *TINY]
+    code, _, err = type_in(words, capsys)
+    assert (code, err.count("\n")) == (TO_CHANGE, 1)
+    assert "has no spaces between its words" in err
+    assert "--unit character" in err
+    code, out, _ = type_in([*words, "--unit", "character", "--normalization", "NFKC"], capsys)
+    assert code == DONE
+    assert "chinese.txt: 510 characters, 16 different" in out
+    assert "how often characters occur" in out
+    assert load_checkpoint(path)[1].text == {"source": [str(text)], "unit": "character", "normalization": "NFKC", "seed": 0}
+    assert type_in(["resume", path, "--epochs", 1, "--quiet"], capsys)[::2] == (DONE, "")
+    assert type_in(["diagnose", path], capsys)[2] == ""
+    code, out, err = type_in(["generate", path, "--prompt", "天空很，", "--tokens", 5], capsys)
+    assert (code, err) == (DONE, "(unknown to this model: 很)\n")
+    assert out.startswith("天空很，")
+    assert len(out.replace("<unk>", "x")) == 4 + 5 + len("\n")
+
+
+def test_a_model_goes_on_with_another_text_by_the_same_words(saved, tmp_path, capsys):
+    path, text = tmp_path / "more.safetensors", tmp_path / "more.txt"
+    text.write_text("the blue xyzzy is the sky because the sea is blue, and the sky is blue " * 30, encoding="utf-8")
+    words = ["train", "--init-from", saved, "--text", text, "--save", path, "--epochs", 2, "--quiet"]
+    code, out, err = type_in(words, capsys)
+    assert (code, err) == (DONE, "")
+    assert "more.txt: read by the model's own vocabulary, to which 30 of its 480 words are unknown" in out
+    (before, old), (after, new) = load_checkpoint(saved), load_checkpoint(path)
+    assert new.vocabulary == old.vocabulary
+    assert after.config == before.config
+    assert (after.flat_parameters != before.flat_parameters).any()
+    corpus = load_corpus(text, vocabulary=old.vocabulary)
+    tokens, targets = next(corpus.batches(4, before.config.seq_len, np.random.default_rng(0)))
+    assert after.loss(tokens, targets) < before.loss(tokens, targets)
+    straight = tmp_path / "straight.safetensors"
+    assert type_in([*words[:-5], "--save", straight, "--epochs", 3, "--quiet"], capsys)[0] == DONE
+    assert type_in(["resume", path, "--epochs", 1, "--quiet"], capsys)[::2] == (DONE, "")
+    np.testing.assert_array_equal(load_checkpoint(path)[0].flat_parameters, load_checkpoint(straight)[0].flat_parameters)
+
+
+def test_diagnose_reads_another_text_by_the_vocabulary_of_the_model(saved, tmp_path, capsys):
+    code, out, _ = type_in(["diagnose", saved, "--text", "prose"], capsys)
+    assert code == DONE
+    assert re.search(r"prose: read by the model's own vocabulary, to which [\d,]+ of its 5,777 words are unknown", out)
+    assert "own vocabulary" not in type_in(["diagnose", saved], capsys)[1]
+
+
 def test_generate_speaks_and_says_what_it_does_not_know(saved, capsys):
     words = ["generate", saved, "--prompt", "The sky, is xyzzy", "--tokens", 7, "--temperature", 0.8, "--top-k", 5, "--top-p", 0.9]
     code, out, err = type_in(words, capsys)
@@ -142,7 +208,13 @@ def test_diagnose_finds_nothing_in_a_healthy_model_and_zeros_in_the_incident(sav
             "the loss is nan in step",
         ),
         (["resume", "{new}"], "there is no checkpoint at"),
-        (["resume", "{saved}", "--text", "prose"], "they part at id"),
+        (["train", "--save", "{new}", "--init-from", "{new}"], "there is no checkpoint at"),
+        (["train", "--save", "{new}", "--init-from", "{saved}", "--d-model", "64"], "--d-model is for a new model.*: leave it out"),
+        (["train", "--save", "{new}", "--init-from", "{saved}", "--unit", "character"], "--unit is for a new model.*: leave it out"),
+        (["train", "--save", "{new}", "--init-from", "{saved}", "--text", "{chinese}"], "no word of the vocabulary that was given"),
+        (["diagnose", "{saved}", "--text", "{chinese}"], "no word of the vocabulary that was given"),
+        (["train", "--save", "{new}", "--text", "{wide}"], "wide.txt is UTF-16 text, by the mark"),
+        (["resume", "{saved}", "--text", "prose"], "another text than 'prose'.* train --init-from"),
         (["generate", "{saved}", "--prompt", "  "], "the prompt is empty"),
         (["generate", "{saved}", "--prompt", "the", "--tokens", "0"], "max_new_tokens is 0"),
         (["generate", "{folder}", "--prompt", "the"], "is a folder"),
@@ -152,7 +224,10 @@ def test_diagnose_finds_nothing_in_a_healthy_model_and_zeros_in_the_incident(sav
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
 def test_what_cannot_be_done_is_said_in_one_sentence(saved, tmp_path, capsys, words, complaint):
     (tmp_path / "text.txt").write_text("the sky is blue, and so is the sea", encoding="utf-8")
-    places = {"saved": saved, "new": tmp_path / "new.safetensors", "folder": tmp_path, "text": tmp_path / "text.txt"}
+    (tmp_path / "chinese.txt").write_text("天 空 是 蓝 色 的 " * 40, encoding="utf-8")
+    (tmp_path / "wide.txt").write_text("the sky is blue " * 40, encoding="utf-16")
+    places = {"saved": saved, "new": tmp_path / "new.safetensors", "folder": tmp_path}
+    places |= {name: tmp_path / f"{name}.txt" for name in ("text", "chinese", "wide")}
     before = saved.read_bytes()
     code, _, err = type_in([word.format(**places) for word in words], capsys)
     assert code == TO_CHANGE

@@ -39,7 +39,7 @@ make test-elsewhere      on an old processor with all exercises solved, in a bro
 make test-ci             both, as CI does
 make test-all            everything, the slow tests too: PyTorch and JAX, other processors, claims over seeds (an hour and a half)
 make setup               build the reader's environment in .venv, and nothing else
-make bench               time training, lattices and the real model beside their peers (10 minutes, on an idle machine)
+make bench               time training, lattices, the real model and large texts beside their peers (12 minutes, on an idle machine)
 make evidence            run every experiment behind the verdicts on the claims anew (15 minutes; stop it as you like, it goes on)
 make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)
 make notebooks           execute all notebooks anew and store their outputs
@@ -396,10 +396,10 @@ def pytest(*arguments, **options):
 
 
 def bench():
-    """Time training, lattice reduction and the real model beside their peers."""
+    """Time training, lattice reduction, the real model and large texts beside their peers."""
     set_up_peers()
     pretrained()
-    for name in ("run", "busy", "reduction", "encoder"):
+    for name in ("run", "busy", "reduction", "encoder", "texts"):
         run(environment_python(), "-m", f"benchmarks.{name}")
 
 

@@ -9,7 +9,7 @@ anything. It holds
 """
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from cllm_lib.files import digest, write_atomically
 from cllm_lib.model.attention import ROTARY_BASE
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text.corpora import load_corpus
+from cllm_lib.text.corpora import Corpus, load_corpus
 from cllm_lib.training.history import Best, History
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.safetensors_file import (
@@ -34,6 +34,7 @@ from cllm_lib.training.schedules import Schedule, make_schedule
 
 FORMAT = 1
 LATER = {"rotary_base": ROTARY_BASE}  # what older files do not say of a configuration, and what it was
+CUT = {"unit": "word", "normalization": "NFC", "seed": 0}  # likewise, of how a text was read
 PARTS = ("layer", "attention", "embedding")
 
 
@@ -60,6 +61,9 @@ class TrainingState:
     vocabulary : tuple of str
     corpus_name, fingerprint : str
         The text it was trained on.
+    text : dict
+        How to read that again: `source`, a list of names and paths, `unit`, `normalization` and `seed`, as for
+        :func:`~cllm_lib.text.corpora.load_corpus`.
     n_validation : int
         How many of its tokens were held out.
     library_version : str
@@ -79,6 +83,12 @@ class TrainingState:
     fingerprint: str
     n_validation: int
     library_version: str
+    text: dict
+
+    def encoder(self):
+        """A corpus without text, which encodes and decodes as the one it was trained on."""
+        cut = {name: self.text[name] for name in ("unit", "normalization")}
+        return Corpus(self.corpus_name, np.array([], dtype=np.int64), self.vocabulary, **cut)
 
 
 def save_checkpoint(path, trainer):
@@ -191,12 +201,9 @@ def corpus_of(state, sources=None):
     FileNotFoundError, ValueError
         As :func:`~cllm_lib.text.corpora.load_corpus`.
     """
-    sources, vocab_size = sources or state.corpus_name.split(" + "), len(state.vocabulary)
-    n_words = len(load_corpus(sources, vocab_size).tokens)
-    held_out = (state.n_validation + 0.5) / n_words
-    return load_corpus(
-        sources, vocab_size, validation_fraction=min(held_out, 0.9)
-    )  # a text too short is refused for its words, not for this
+    reading = state.text | ({"source": sources} if sources else {})
+    corpus = load_corpus(**reading, vocabulary=state.vocabulary)
+    return replace(corpus, n_validation=min(state.n_validation, int(0.9 * len(corpus.tokens))))  # of a shorter text some is left
 
 
 # Writing
@@ -249,7 +256,13 @@ def _description_of(trainer):
         "corpus_name": trainer.corpus.name,
         "fingerprint": trainer.corpus.fingerprint,
         "n_validation": getattr(trainer.corpus, "n_validation", 0),
+        "text": _text_description(trainer.corpus),
     }
+
+
+def _text_description(corpus):
+    source = list(getattr(corpus, "sources", ())) or [corpus.name]
+    return {"source": source} | {name: getattr(corpus, name, default) for name, default in CUT.items()}
 
 
 def _part_names(model):
@@ -332,7 +345,13 @@ def _unpack(path, description, arrays, parts):
         fingerprint=str(description["fingerprint"]),
         n_validation=int(description["n_validation"]),
         library_version=str(description["library_version"]),
+        text=_how_to_read(description),
     )
+
+
+def _how_to_read(description):
+    told = {"source": str(description["corpus_name"]).split(" + ")} | CUT
+    return {name: description.get("text", {}).get(name, older) for name, older in told.items()}
 
 
 def _known_fields(path, kind, values):
@@ -417,8 +436,9 @@ def _compare_texts(path, state, corpus):
         )
     if state.fingerprint != corpus.fingerprint:
         raise CheckpointError(
-            f"{path} was trained on {state.corpus_name!r} with the same words, but not on this text in this order (or with another part "
-            "held out): resuming would be no continuation. For a new run with its weights: Trainer(load_checkpoint(path)[0], corpus)"
+            f"{path} was trained on another text than {corpus.name!r}, or with another part held out: resuming would be no continuation. "
+            f"Resume with the text it was trained on ({state.corpus_name!r}); for a new run with its weights: "
+            f"Trainer(load_checkpoint(path)[0], corpus), or train --init-from {path}"
         )
 
 

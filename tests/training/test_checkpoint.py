@@ -192,6 +192,26 @@ def test_the_text_is_found_again_by_the_names_in_the_file(tmp_path):
         Trainer.resume(tmp_path / "run.safetensors", "prose")
 
 
+def test_an_older_file_that_says_nothing_of_how_its_text_was_read_is_resumed(tmp_path):
+    both = load_corpus(["sayings", "patterns"], vocab_size=50)
+    trainer = Trainer(small(both), both)
+    trainer.save(tmp_path / "run.safetensors")
+    rewritten(tmp_path / "run.safetensors", lambda description: description.pop("text"))
+    resumed = Trainer.resume(tmp_path / "run.safetensors")
+    assert_same_run(trainer, resumed)
+    assert resumed.corpus.sources == ("sayings", "patterns")
+
+
+@pytest.mark.parametrize(
+    "told", [[], "sayings", {"source": 5}, {"source": [5]}, {"unit": "letter"}, {"seed": "x"}, {"normalization": None}]
+)
+def test_a_file_that_tells_nonsense_of_its_text_gets_a_sentence(tmp_path, corpus, told):
+    Trainer(small(corpus), corpus).save(tmp_path / "run.safetensors")
+    rewritten(tmp_path / "run.safetensors", lambda description: description.update(text=told))
+    with pytest.raises(ValueError, match="."):  # a CheckpointError is one
+        Trainer.resume(tmp_path / "run.safetensors")
+
+
 def test_a_task_without_a_text_is_resumed_too(tmp_path):
     task = AssociativeRecall(3, batches_in_epoch=10)
     config = CLLMConfig(len(task.vocabulary), d_model=8, n_layers=1, n_heads=2, d_ff=8, seq_len=task.seq_len, positions="learned")
@@ -204,7 +224,9 @@ def test_a_task_without_a_text_is_resumed_too(tmp_path):
     assert_same_run(straight, resumed)
 
 
-@pytest.mark.parametrize("text", ["sky " * 40, 'the\0sky is blue\0 \U0001f30c "quoted" \\n ' * 20], ids=["one word", "odd words"])
+@pytest.mark.parametrize(
+    "text", ["sky " * 40, 'the\x07sky is blue\x1b \U0001f30c "quoted" \\n “’” <unk> ' * 20], ids=["one word", "odd words"]
+)
 def test_odd_texts_go_through_a_file(tmp_path, text):
     (tmp_path / "text ä.txt").write_text(text, encoding="utf-8")
     odd = load_corpus(tmp_path / "text ä.txt")
@@ -277,7 +299,7 @@ def test_another_text_is_told_from_another_vocabulary(corpus, tmp_path):
     Trainer(small(corpus), corpus).save(path)
     with pytest.raises(CheckpointError, match="part at id 2: .* there, .* here"):
         Trainer.resume(path, load_corpus("prose", vocab_size=280))
-    with pytest.raises(CheckpointError, match="the same words, but not on this text"):
+    with pytest.raises(CheckpointError, match="another text than 'sayings', or with another part held out"):
         Trainer.resume(path, load_corpus("sayings", validation_fraction=0.2))
     with pytest.raises(CheckpointError, match="knows 280 words, 'sayings' has 100, and they part at id 100: .* there, no word here"):
         Trainer.resume(path, load_corpus("sayings", vocab_size=100))
@@ -393,6 +415,13 @@ def put_together(arrays, description, sign=True):
     if sign:
         description = description | {"sha256": digest(arrays, description)}
     return save(arrays, {"cllm": json.dumps(description)})
+
+
+def rewritten(path, change):
+    """Change the description in a file, and sign it anew."""
+    arrays, description = taken_apart(path.read_bytes())
+    change(description)
+    path.write_bytes(put_together(arrays, description))
 
 
 def changed_header(data, change):
