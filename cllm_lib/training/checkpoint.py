@@ -8,13 +8,14 @@ anything. It holds
 * in it the SHA-256 of all that: safetensors itself would load a flipped bit without a word.
 """
 
+import io
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 
-from cllm_lib.files import digest, write_atomically
+from cllm_lib.files import digest, no_place_for_a_file, write_atomically
 from cllm_lib.model.attention import ROTARY_BASE
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
@@ -27,14 +28,18 @@ from cllm_lib.training.safetensors_file import (
     loads,
     read_arrays,
     read_bytes,
-    read_texts,
+    read_header,
     safetensors_for_numpy,
+    texts_of,
+    types_of,
 )
 from cllm_lib.training.schedules import Schedule, make_schedule
 
 FORMAT = 1
 LATER = {"rotary_base": ROTARY_BASE}  # what older files do not say of a configuration, and what it was
 PARTS = ("layer", "attention", "embedding")
+STORED = {"float32": "F32", "float64": "F64"}  # what the format calls the two types of a model
+IN_WORDS = {"F16": " (float16)", "BF16": " (bfloat16)", "F32": " (float32)", "F64": " (float64)"}
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ def save_checkpoint(path, trainer):
     Parameters
     ----------
     path : str or path
+        Of a symbolic link, the file that it leads to is written, and the link stays.
     trainer : Trainer
 
     Raises
@@ -99,10 +105,9 @@ def save_checkpoint(path, trainer):
     arrays, description = _arrays_of(trainer), _description_of(trainer)
     _refuse_spoilt(arrays, "this model is not saved, and the checkpoint that was there stays: resume from that one")
     description["sha256"] = digest(arrays, description)
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder: name a file, such as {path / 'model.safetensors'}")
-    if not path.parent.is_dir():
-        raise CheckpointError(f"there is no folder {path.parent}: make it first, or name another")
+    complaint = no_place_for_a_file(path)
+    if complaint:
+        raise CheckpointError(complaint)
     try:
         write_atomically(path, safetensors_for_numpy().save(arrays, {"cllm": json.dumps(description)}), keep=previous(path))
     except OSError as error:
@@ -139,7 +144,9 @@ def load_checkpoint(path, **parts):
     path = Path(path)
     try:
         data = read_bytes(path)
-        description = _checked_description(path, read_texts(path, data))
+        header = read_header(path, io.BytesIO(data), len(data))
+        description = _checked_description(path, texts_of(header))
+        _refuse_other_numbers(path, description, types_of(header))
         arrays = read_arrays(path, data)
     except DamagedFile as error:
         raise CheckpointError(f"{error} {_advice(path)}") from None
@@ -297,6 +304,21 @@ def _checked_description(path, texts):
             f"{path} has format {description['format']}, this library reads format {FORMAT}: take the library that wrote it"
         )
     return description
+
+
+def _refuse_other_numbers(path, description, types):
+    """Say so where another program stored the weights in other numbers: the checksum is of those before, and would call it damage."""
+    config = description.get("config")
+    saved = config.get("dtype") if isinstance(config, dict) else None
+    if saved not in STORED:
+        return
+    odd = [name for name, kind in types.items() if name.startswith("model.") and kind != STORED[saved]]
+    if odd:
+        kind = types[odd[0]]
+        raise CheckpointError(
+            f"{path} was converted by another program, and its checksum is of the numbers before: take the file as it was saved. "
+            f"{_advice(path)} {odd[0]}, saved as {saved}, is stored as {kind}{IN_WORDS.get(kind, '')}"
+        )
 
 
 def _unpack(path, description, arrays, parts):
