@@ -10,7 +10,7 @@ import json
 import stat
 import struct
 
-from cllm_lib.kinds import FIRST, other_kind
+from cllm_lib.kinds import ANEW, FIRST, other_kind
 from cllm_lib.terminal import harmless
 
 LARGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
@@ -78,12 +78,12 @@ def _check_beginning(path, first, size):
     if kind:
         raise DamagedFile(f"{path} is {kind}.")
     if size < 8:
-        raise DamagedFile(f"{path} has {size} bytes and is no safetensors file: the length of its header alone takes 8.")
+        raise DamagedFile(f"{path} has {size} bytes and is no safetensors file: the length of its header alone takes 8; {ANEW}.")
     (length,) = struct.unpack("<Q", first[:8])
     if length > LARGEST_HEADER:
-        raise DamagedFile(f"{path} is no safetensors file: its first 8 bytes announce a header of {length:,} bytes.")
+        raise DamagedFile(f"{path} is no safetensors file: its first 8 bytes announce a header of {length:,} bytes; {ANEW}.")
     if 8 + length > size:
-        raise DamagedFile(f"{path} was cut off: its header should end at byte {8 + length:,}, the file at {size:,}.")
+        raise DamagedFile(f"{path} was cut off: its header should end at byte {8 + length:,}, the file at {size:,}; {ANEW}.")
 
 
 def read_header(path, file, size):
@@ -114,11 +114,11 @@ def read_header(path, file, size):
     except DuplicateName as error:
         raise DamagedFile(f"{path} names {error} twice: one of the two would be lost.") from None
     except (ValueError, RecursionError) as error:  # no UTF-8, no JSON, or a number of thousands of digits
-        raise DamagedFile(f"{path} is no safetensors file: its header is no JSON text ({error}).") from None
+        raise DamagedFile(f"{path} is no safetensors file: its header is no JSON text ({error}); {ANEW}.") from None
     header = header if isinstance(header, dict) else {}
     expected = 8 + length + max((_end(entry) for entry in header.values()), default=0)
     if size < expected:
-        raise DamagedFile(f"{path} was cut off: it has {size:,} bytes of {expected:,}, so download or copy it again.")
+        raise DamagedFile(f"{path} was cut off: it has {size:,} bytes of {expected:,}, so {ANEW}.")
     return header
 
 
@@ -164,7 +164,7 @@ def read_arrays(path, data):
     try:
         return library.load(data)
     except Exception as error:  # safetensors raises an error of its own for files that contradict themselves
-        raise DamagedFile(f"{path} contradicts itself: {error}; download or copy it again.") from None
+        raise DamagedFile(f"{path} contradicts itself: {error}; {ANEW}.") from None
 
 
 def loads(text):
