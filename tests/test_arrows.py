@@ -17,7 +17,7 @@ FLOORS = [  # from the ground up; a room may use its own floor and those below
     {"quantization"},  # of whole models
     {"defects", "experiments"},
     {"claims", "casebook"},
-    {"workbook", "cli", "__main__"},
+    {"workbook", "cli", "cli_options", "__main__"},
 ]
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
 LISTS_OF_OPTIONS = {("cli.py", "parser")}  # one line an option

@@ -69,8 +69,8 @@ def _modules(folder):
             raise ValueError(
                 f"{listed} names the module {module!r:.200}: this encoder knows those of sentence_transformers, with type and path"
             )
-        if Path(path).is_absolute() or ".." in Path(path).parts or "\0" in path:
-            raise ValueError(f"{listed} names the path {path!r}, which leads out of the folder: copy the folder anew")
+        if Path(path).is_absolute() or ".." in Path(path).parts or not path.isprintable():
+            raise ValueError(f"{listed} names the path {path!r:.200}, which is none within the folder: copy the folder anew")
         found.append((kind.rpartition(".")[2], path))
     return found
 

@@ -58,6 +58,8 @@ class TrainingState:
         Its name; it is not held.
     steps, position : int
         Steps taken; of them, batches of the epoch under way.
+    run_ends : int or None
+        At which step the run was to end.
     generator : dict
         State of the random generator when that epoch began.
     history : History
@@ -76,6 +78,7 @@ class TrainingState:
     regularizer: str | None
     steps: int
     position: int
+    run_ends: int | None
     generator: dict
     history: History
     best: Best | None
@@ -175,7 +178,7 @@ def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, r
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} holds settings that make no trainer here ({error}). {_advice(path)}") from None
-    trainer.history, trainer.best, trainer.steps = state.history, state.best, state.steps
+    trainer.history, trainer.best, trainer.steps, trainer.run_ends = state.history, state.best, state.steps, state.run_ends
     trainer.last_checkpoint = path
     return trainer
 
@@ -250,6 +253,7 @@ def _description_of(trainer):
         "schedule": _schedule_description(schedule),
         "regularizer": _regularizer_name(trainer.regularizer),
         "steps": trainer.steps,
+        "run_ends": trainer.run_ends,
         **dict(zip(("generator", "position"), trainer.place, strict=True)),
         "best": None if trainer.best is None else {"step": trainer.best.step, "loss": trainer.best.loss},
         "vocabulary": list(trainer.corpus.vocabulary),
@@ -346,6 +350,7 @@ def _unpack(path, description, arrays, parts):
         regularizer=description.get("regularizer"),  # older files say nothing of it, and had none
         steps=int(description["steps"]),
         position=int(description["position"]),
+        run_ends=None if description.get("run_ends") is None else int(description["run_ends"]),  # older files say nothing of it
         generator=dict(description["generator"]),
         history=_history_of(arrays),
         best=best,

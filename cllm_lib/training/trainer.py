@@ -81,6 +81,8 @@ class Trainer:
         Of the last step, with the schedule's factor; NaN before it, or if the optimiser has none.
     penalty : float
         Of the regulariser, before the last step; 0 without one.
+    run_ends : int or None
+        At which step the training under way is to end, or was before it was broken off; a checkpoint keeps it.
 
     Raises
     ------
@@ -127,7 +129,7 @@ class Trainer:
         self.best = None
         self.last_checkpoint = None
         self._stop_asked = False
-        self._stood_still, self._run_ends = False, None
+        self._stood_still, self.run_ends = False, None
         self._epoch, self._epoch_start, self._position = None, None, 0
         self._check_settings()
         self.batches_per_epoch = corpus.batches_per_epoch(self.batch_size, model.config.seq_len)
@@ -196,7 +198,7 @@ class Trainer:
             return
         factor = checked_factor(self.schedule, self.steps)
         if factor == 0.0 and self._stood_still:
-            stands_still(self.schedule, self.steps, self._run_ends)
+            stands_still(self.schedule, self.steps, self.run_ends)
         self._stood_still = factor == 0.0
         base = self.base_rate
         self.base_rate = self.learning_rate = base * factor
@@ -270,7 +272,7 @@ class Trainer:
         if callable(callbacks):
             raise ValueError("callbacks is one function: give a list of them, callbacks=[...]")
         warn_of_a_long_rise(self.schedule, self.steps + total)
-        self._stop_asked, self._stood_still, self._run_ends = False, False, self.steps + total
+        self._stop_asked, self._stood_still, self.run_ends = False, False, self.steps + total
         for _ in range(total):
             loss = self._one_step()
             for callback in callbacks:
