@@ -23,7 +23,7 @@ from cllm_lib.terminal import say
 from cllm_lib.text.corpora import Corpus, corpus_names, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
-from cllm_lib.training.trainer import WINDOWS, Trainer, TrainingDiverged
+from cllm_lib.training.trainer import WINDOWS, BrokenOff, Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
 MORE_EPOCHS = 10  # of a run that is over
@@ -161,11 +161,17 @@ def _run(trainer, options, length):
     each_epoch = every(trainer.batches_per_epoch, save_to(options.save))
     try:
         trainer.fit(**length, callbacks=[each_epoch], progress=not options.quiet)
+    except BrokenOff:
+        kept = trainer.last_checkpoint
+        advice = f"go on from what was saved before, with: {_again(options, kept)}" if kept else "nothing was saved"
+        say("", error=True)
+        say(f"Stopped at once, within step {1 + len(trainer.history.losses):,}; {advice}", error=True)
+        return INTERRUPTED
     except KeyboardInterrupt:
         trainer.save(options.save)
         if trainer.steps < trainer.run_ends:
             say("", error=True)
-            say(f"Stopped after step {trainer.steps:,} and saved. Go on with: {_again(options)}", error=True)
+            say(f"Stopped after step {trainer.steps:,} and saved. Go on with: {_again(options, options.save)}", error=True)
             return INTERRUPTED
     if trainer.steps % trainer.batches_per_epoch:  # stopped early, within an epoch; whole ones are saved already
         trainer.save(options.save)
@@ -180,11 +186,11 @@ def _run(trainer, options, length):
     return DONE
 
 
-def _again(options):
+def _again(options, checkpoint):
     """What to type so that a run that was broken off reaches its planned end."""
     text = ["--text", *options.text] if options.name == "resume" and options.text else []
     curves = ["--csv", options.csv] if options.csv else []
-    return typed("resume", options.save, *text, *curves, *(["--quiet"] if options.quiet else []))
+    return typed("resume", checkpoint, *text, *curves, *(["--quiet"] if options.quiet else []))
 
 
 def _last(values):

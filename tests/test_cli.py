@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from cllm_lib import __version__, load_corpus
+from cllm_lib import Trainer, __version__, load_corpus
 from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
 from cllm_lib.training import checkpoint
 from cllm_lib.training.checkpoint import load_checkpoint, previous
@@ -245,6 +245,32 @@ def test_ctrl_c_saves_and_what_it_advises_reaches_the_planned_end(tmp_path, caps
     assert len(curves.read_text(encoding="utf-8").splitlines()) == 1 + 1_600
     code, out, _ = type_in(["resume", broken, "--quiet", "--epochs", 1], capsys)  # the cosine is at 0 then
     assert code == TO_CHANGE
+
+
+@CTRL_C
+@pytest.mark.parametrize(("step", "kept"), [(12, 9), (3, 0)], ids=["after an epoch", "before the first is over"])
+def test_a_second_ctrl_c_within_a_step_leaves_what_was_saved(tmp_path, capsys, monkeypatch, step, kept):
+    """Half of a step is done then: what would be saved could not go on as the run that was never broken off."""
+    path, sound = tmp_path / "new.safetensors", Trainer.step
+
+    def interrupted(trainer, *batch):
+        if trainer.steps == step:
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+        return sound(trainer, *batch)
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+    code, _, err = type_in(["train", "--save", path, "--epochs", 3, *TINY], capsys)
+    assert code == INTERRUPTED
+    assert f"Stopped at once, within step {step + 1}; " in err
+    if not kept:
+        assert "nothing was saved" in err
+        assert not path.exists()
+        return
+    assert load_checkpoint(path)[1].steps == kept
+    monkeypatch.undo()
+    assert type_in(shlex.split(re.search("with: python -m cllm_lib (.*)", err)[1]), capsys)[0] == DONE
+    assert load_checkpoint(path)[1].steps == 27
 
 
 def test_a_run_that_is_over_goes_on_for_ten_epochs_and_a_killed_one_to_its_end(saved, tmp_path, capsys):

@@ -23,6 +23,10 @@ NO_LIMIT = ", such as 1.0; a limit of 0 lets no gradient through, and None means
 WINDOWS = {"disjoint": "batches", "random": "random_batches"}  # the methods of a corpus that make them
 
 
+class BrokenOff(KeyboardInterrupt):
+    """A second interrupt while a step was under way: half of it is done, so this trainer is no good to save."""
+
+
 def _in_few_threads(method):
     """A method of a trainer, in as many threads of BLAS as its model is worth."""
 
@@ -224,7 +228,8 @@ class Trainer:
         """Train for `epochs` more epochs, or for `steps` more steps.
 
         Ctrl-C, or interrupting the kernel, lets the step under way end, so that the model and its optimiser fit
-        together, and then raises KeyboardInterrupt as usual; :meth:`save` still works. A second one breaks off at once.
+        together, and then raises KeyboardInterrupt as usual; :meth:`save` still works. A second one breaks off at once, by
+        :class:`BrokenOff`: go on from what was saved before.
 
         Parameters
         ----------
@@ -251,11 +256,14 @@ class Trainer:
             If the loss, or a number of its gradient, is infinite or NaN, unless `stop_when_not_finite` is False.
         """
         total = self._steps_ahead(epochs, steps)
-        with progress_bar(total=total, unit="batch", desc="training", visible=progress) as bar, _interrupts_after_the_step(self):
+        self.run_ends = self.steps + total
+        with progress_bar(total=total, unit="batch", desc="training", visible=progress) as bar, _interrupts_after_the_step() as interrupts:
             for _ in self.run(steps=total, callbacks=callbacks):
                 bar.update()
                 if progress and (self.steps % 10 == 0 or bar.n == total):
                     bar.set_postfix(loss=f"{self.history.losses[-1]:.2f}", refresh=False)
+                if interrupts:
+                    break
         return self.history
 
     def run(self, epochs=None, steps=None, callbacks=()):
@@ -454,22 +462,21 @@ def validation_loss(model, corpus, rows=32):
 
 
 @contextlib.contextmanager
-def _interrupts_after_the_step(trainer):
-    """Turn the first interrupt into a wish to stop; raise it when the step has ended."""
-    if threading.current_thread() is not threading.main_thread():  # only there do interrupts arrive
-        yield
-        return
+def _interrupts_after_the_step():
+    """Gather the first interrupt, for whoever looks after each step, and raise it at the end; a second one breaks off at once."""
     asked = []
+    if threading.current_thread() is not threading.main_thread():  # only there do interrupts arrive
+        yield asked
+        return
 
     def handler(number, frame):
         if asked:
-            raise KeyboardInterrupt
+            raise BrokenOff
         asked.append(number)
-        trainer.stop()
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        yield
+        yield asked
     finally:
         signal.signal(signal.SIGINT, before)
     if asked:
