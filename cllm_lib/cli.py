@@ -110,6 +110,11 @@ def resume(options):
     trainer = Trainer.resume(options.checkpoint, options.text)
     options.save, left = place, (trainer.run_ends or 0) - trainer.steps
     length = {"steps": left} if options.epochs is None and left > 0 else {"epochs": options.epochs or MORE_EPOCHS}
+    if trainer.schedule is not None and not any(map(trainer.schedule, range(trainer.steps, trainer.steps + trainer.batches_per_epoch))):
+        raise ValueError(
+            f"{options.checkpoint} is at the end of its schedule, {trainer.schedule.name}, after {trainer.steps:,} steps: the rate is 0 "
+            "from here on, so no weight would move; a longer run needs a longer schedule from its beginning, train --epochs"
+        )
     planned = f"; {left:,} of the {trainer.run_ends:,} planned are left" if "steps" in length else ""
     say(f"{options.checkpoint}: {trainer.steps:,} steps on {trainer.corpus.name}, last loss {_last(trainer.history.losses)}{planned}")
     return _run(trainer, options, length)

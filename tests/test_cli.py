@@ -243,8 +243,11 @@ def test_ctrl_c_saves_and_what_it_advises_reaches_the_planned_end(tmp_path, caps
         assert load_checkpoint(one)[1].history == load_checkpoint(other)[1].history
         np.testing.assert_array_equal(load_checkpoint(one)[0].flat_parameters, load_checkpoint(other)[0].flat_parameters)
     assert len(curves.read_text(encoding="utf-8").splitlines()) == 1 + 1_600
-    code, out, _ = type_in(["resume", broken, "--quiet", "--epochs", 1], capsys)  # the cosine is at 0 then
-    assert code == TO_CHANGE
+    before = broken.read_bytes()
+    code, out, err = type_in(["resume", broken, "--quiet", "--epochs", 1], capsys)
+    assert (code, out) == (TO_CHANGE, "")
+    assert "is at the end of its schedule, cosine, after 1,600 steps: the rate is 0" in err
+    assert broken.read_bytes() == before
 
 
 @CTRL_C
@@ -294,7 +297,7 @@ def test_ctrl_c_at_any_moment_leaves_no_traceback(saved, tmp_path, command, seco
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
-    if "cllm_lib" in err or "Traceback" not in err:  # before that the program is not there yet, and Python speaks for itself
+    if "__main__.py" in err or "Traceback" not in err:  # before that the program is not there yet, and Python speaks for itself
         assert process.returncode == INTERRUPTED, err
         assert "Traceback" not in err
     if path.exists():
