@@ -1,5 +1,6 @@
 """The command line as a user types it."""
 
+import json
 import os
 import re
 import shlex
@@ -10,11 +11,13 @@ import time
 
 import numpy as np
 import pytest
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from cllm_lib import Trainer, __version__, load_corpus
 from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
 from cllm_lib.training import checkpoint
-from cllm_lib.training.checkpoint import load_checkpoint, previous
+from cllm_lib.training.checkpoint import digest, load_checkpoint, previous
 
 TINY = ["--d-model", "12", "--layers", "1", "--heads", "2", "--d-ff", "8", "--dtype", "float64", "--quiet"]
 
@@ -318,16 +321,32 @@ def test_where_the_shell_turned_ctrl_c_off_it_stays_off(tmp_path):
     assert "saved to" in out
 
 
-def test_words_of_a_stranger_are_shown_and_not_obeyed(tmp_path, capsys):
-    path, text = tmp_path / "new.safetensors", tmp_path / "text.txt"
-    text.write_text("the \x1b[31msky is\x9b2J blue\u202e " * 40, encoding="utf-8")
-    assert type_in(["train", "--text", text, "--save", path, "--epochs", 1, *TINY], capsys)[0] == DONE
-    code, out, err = type_in(["generate", path, "--prompt", "the \x1b[31msky \x07bell", "--tokens", 40, "--temperature", 9], capsys)
+EVIL = "\x1b[31m\x9b2J\u202e\r\n"
+
+
+def with_evil_words(path):
+    """A stranger's checkpoint: every word of its vocabulary, and the name of its text, would steer the terminal."""
+    with safe_open(path, framework="numpy") as file:
+        arrays, description = {name: file.get_tensor(name) for name in file.keys()}, json.loads(file.metadata()["cllm"])  # noqa: SIM118
+    description["vocabulary"] = [word + EVIL for word in description["vocabulary"]]
+    description["corpus_name"] += EVIL
+    description["sha256"] = digest(arrays, description)
+    path.write_bytes(save(arrays, {"cllm": json.dumps(description)}))
+
+
+def test_words_of_a_stranger_are_shown_and_not_obeyed(saved, capsys):
+    with_evil_words(saved)
+    code, out, err = type_in(["generate", saved, "--prompt", "the \x1b[31msky \x07bell", "--tokens", 40], capsys)
     assert code == DONE
     assert out.endswith("\n")
     assert out[:-1].isprintable()
-    assert r"\x1b[31msky" in out
+    assert out.count(r"\x1b[31m\x9b2J\u202e\r\n") == 40
     assert err[:-1].isprintable()
+    for words in (["resume", saved], ["resume", saved, "--text", "prose"], ["diagnose", saved]):
+        code, out, err = type_in(words, capsys)
+        assert code == TO_CHANGE
+        assert err[:-1].isprintable()
+        assert "\x1b" not in out
 
 
 def test_a_refused_setting_prints_no_prompt(saved, capsys):
