@@ -25,6 +25,7 @@ from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.safetensors_file import (
     CheckpointError,
     DamagedFile,
+    compare_types,
     loads,
     read_arrays,
     read_bytes,
@@ -38,8 +39,6 @@ from cllm_lib.training.schedules import Schedule, make_schedule
 FORMAT = 1
 LATER = {"rotary_base": ROTARY_BASE}  # what older files do not say of a configuration, and what it was
 PARTS = ("layer", "attention", "embedding")
-STORED = {"float32": "F32", "float64": "F64"}  # what the format calls the two types of a model
-IN_WORDS = {"F16": " (float16)", "BF16": " (bfloat16)", "F32": " (float32)", "F64": " (float64)"}
 
 
 @dataclass(frozen=True)
@@ -149,7 +148,8 @@ def load_checkpoint(path, **parts):
         data = read_bytes(path)
         header = read_header(path, io.BytesIO(data), len(data))
         description = _checked_description(path, texts_of(header))
-        _refuse_other_numbers(path, description, types_of(header))
+        weights = {name: kind for name, kind in types_of(header).items() if name.startswith("model.")}
+        compare_types(path, weights, description.get("config"), _advice(path))
         arrays = read_arrays(path, data)
     except DamagedFile as error:
         raise CheckpointError(f"{error} {_advice(path)}") from None
@@ -308,21 +308,6 @@ def _checked_description(path, texts):
             f"{path} has format {description['format']}, this library reads format {FORMAT}: take the library that wrote it"
         )
     return description
-
-
-def _refuse_other_numbers(path, description, types):
-    """Say so where another program stored the weights in other numbers: the checksum is of those before, and would call it damage."""
-    config = description.get("config")
-    saved = config.get("dtype") if isinstance(config, dict) else None
-    if saved not in STORED:
-        return
-    odd = [name for name, kind in types.items() if name.startswith("model.") and kind != STORED[saved]]
-    if odd:
-        kind = types[odd[0]]
-        raise CheckpointError(
-            f"{path} was converted by another program, and its checksum is of the numbers before: take the file as it was saved. "
-            f"{_advice(path)} {odd[0]}, saved as {saved}, is stored as {kind}{IN_WORDS.get(kind, '')}"
-        )
 
 
 def _unpack(path, description, arrays, parts):

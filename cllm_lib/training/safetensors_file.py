@@ -14,6 +14,8 @@ from cllm_lib.kinds import ANEW, FIRST, other_kind
 from cllm_lib.terminal import harmless
 
 LARGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
+STORED = {"float32": "F32", "float64": "F64"}  # what the format calls the two types of a model
+IN_WORDS = {"F16": " (float16)", "BF16": " (bfloat16)", "F32": " (float32)", "F64": " (float64)"}
 
 
 class CheckpointError(ValueError):
@@ -139,6 +141,35 @@ def types_of(header):
     """How each array is stored, by name, in the words of such files: "F32", "BF16", and so on."""
     arrays = {name: entry for name, entry in header.items() if name != "__metadata__" and isinstance(entry, dict)}
     return {name: str(entry.get("dtype")) for name, entry in arrays.items()}
+
+
+def compare_types(path, types, config, advice):
+    """Say so where another program stored weights in other numbers: a checksum is of those before, and would call it damage.
+
+    Parameters
+    ----------
+    path : Path
+        For the error.
+    types : dict
+        From :func:`types_of`, of the weights.
+    config : object
+        A dictionary that says in "dtype" how they were saved; what says nothing is let through.
+    advice : str
+        What to do instead.
+
+    Raises
+    ------
+    CheckpointError
+        It names the first such array, and both types.
+    """
+    saved = config.get("dtype") if isinstance(config, dict) else None
+    odd = [name for name, kind in types.items() if isinstance(saved, str) and kind != STORED.get(saved, kind)]
+    if odd:
+        kind = types[odd[0]]
+        raise CheckpointError(
+            f"{path} was converted by another program, and its checksum is of the numbers before: take the file as it was saved. "
+            f"{advice} {odd[0]}, saved as {saved}, is stored as {kind}{IN_WORDS.get(kind, '')}"
+        )
 
 
 def read_arrays(path, data):

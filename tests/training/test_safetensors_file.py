@@ -17,6 +17,7 @@ from cllm_lib.training.safetensors_file import (
     CheckpointError,
     DamagedFile,
     DuplicateName,
+    compare_types,
     loads,
     read_arrays,
     read_bytes,
@@ -69,6 +70,17 @@ def test_a_header_without_texts_has_none(path, header):
 
 def test_the_header_says_how_each_array_is_stored(path):
     assert types_of(header_of(path, GOOD)) == {"a": "F64", "b": "I64"}
+
+
+def test_arrays_of_another_type_than_was_saved_are_named(path):
+    types = types_of(header_of(path, GOOD))
+    for config in ({"dtype": "int"}, {"dtype": ["float32"]}, {"dtype": 3}, {}, None, "float32"):
+        compare_types(path, types, config, "Take it.")
+    compare_types(path, {"a": "F64"}, {"dtype": "float64"}, "Take it.")
+    with pytest.raises(
+        CheckpointError, match=r"converted by another program.*Take it\. a, saved as float32, is stored as F64 \(float64\)$"
+    ):
+        compare_types(path, types, {"dtype": "float32"}, "Take it.")
 
 
 DAMAGED = {
