@@ -163,7 +163,7 @@ def compare_types(path, types, config, advice):
         It names the first such array, and both types.
     """
     saved = config.get("dtype") if isinstance(config, dict) else None
-    odd = [name for name, kind in types.items() if isinstance(saved, str) and kind != STORED.get(saved, kind)]
+    odd = sorted(name for name, kind in types.items() if isinstance(saved, str) and kind != STORED.get(saved, kind))
     if odd:
         kind = types[odd[0]]
         raise CheckpointError(
