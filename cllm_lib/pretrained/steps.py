@@ -12,6 +12,10 @@ from cllm_lib.kinds import FIRST, other_kind
 
 HOUSE = re.compile(r"sentence_transformers\.[A-Za-z_.]+")  # modules of other houses are code that comes with the folder
 MEAN = "takes the mean of the tokens only"
+INSTEAD = {  # what folders hold that were made for other programs
+    "model.safetensors": ("model.safetensors.index.json", "pytorch_model.bin", "tf_model.h5", "onnx", "openvino"),
+    "tokenizer.json": ("vocab.txt", "sentencepiece.bpe.model", "spiece.model"),
+}
 FORMER_MODES = re.compile(r"pooling_mode_(\w+?)(_tokens?)?")  # before sentence-transformers 5.4: one line for each, true or false
 
 
@@ -124,12 +128,6 @@ def file_in(path):
     if not path.is_file():
         raise ValueError(f"{path} is no ordinary file: put {path.name} itself there")
     return path
-
-
-INSTEAD = {  # what folders hold that were made for other programs
-    "model.safetensors": ("model.safetensors.index.json", "pytorch_model.bin", "tf_model.h5", "onnx", "openvino"),
-    "tokenizer.json": ("vocab.txt", "sentencepiece.bpe.model", "spiece.model"),
-}
 
 
 def read_json(path, kind=dict):
