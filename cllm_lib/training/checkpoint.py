@@ -8,13 +8,14 @@ anything. It holds
 * in it the SHA-256 of all that: safetensors itself would load a flipped bit without a word.
 """
 
+import io
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from cllm_lib.files import digest, write_atomically
+from cllm_lib.files import digest, no_place_for_a_file, write_atomically
 from cllm_lib.model.attention import ROTARY_BASE
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
@@ -24,11 +25,14 @@ from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.safetensors_file import (
     CheckpointError,
     DamagedFile,
+    compare_types,
     loads,
     read_arrays,
     read_bytes,
-    read_texts,
+    read_header,
     safetensors_for_numpy,
+    texts_of,
+    types_of,
 )
 from cllm_lib.training.schedules import Schedule, make_schedule
 
@@ -54,6 +58,8 @@ class TrainingState:
         Its name; it is not held.
     steps, position : int
         Steps taken; of them, batches of the epoch under way.
+    run_ends : int or None
+        At which step the run was to end.
     generator : dict
         State of the random generator when that epoch began.
     history : History
@@ -75,6 +81,7 @@ class TrainingState:
     regularizer: str | None
     steps: int
     position: int
+    run_ends: int | None
     generator: dict
     history: History
     best: Best | None
@@ -97,6 +104,7 @@ def save_checkpoint(path, trainer):
     Parameters
     ----------
     path : str or path
+        Of a symbolic link, the file that it leads to is written, and the link stays.
     trainer : Trainer
 
     Raises
@@ -109,10 +117,9 @@ def save_checkpoint(path, trainer):
     arrays, description = _arrays_of(trainer), _description_of(trainer)
     _refuse_spoilt(arrays, "this model is not saved, and the checkpoint that was there stays: resume from that one")
     description["sha256"] = digest(arrays, description)
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder: name a file, such as {path / 'model.safetensors'}")
-    if not path.parent.is_dir():
-        raise CheckpointError(f"there is no folder {path.parent}: make it first, or name another")
+    complaint = no_place_for_a_file(path)
+    if complaint:
+        raise CheckpointError(complaint)
     try:
         write_atomically(path, safetensors_for_numpy().save(arrays, {"cllm": json.dumps(description)}), keep=previous(path))
     except OSError as error:
@@ -149,7 +156,10 @@ def load_checkpoint(path, **parts):
     path = Path(path)
     try:
         data = read_bytes(path)
-        description = _checked_description(path, read_texts(path, data))
+        header = read_header(path, io.BytesIO(data), len(data))
+        description = _checked_description(path, texts_of(header))
+        weights = {name: kind for name, kind in types_of(header).items() if name.startswith("model.")}
+        compare_types(path, weights, description.get("config"), _advice(path))
         arrays = read_arrays(path, data)
     except DamagedFile as error:
         raise CheckpointError(f"{error} {_advice(path)}") from None
@@ -178,7 +188,7 @@ def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, r
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} holds settings that make no trainer here ({error}). {_advice(path)}") from None
-    trainer.history, trainer.best, trainer.steps = state.history, state.best, state.steps
+    trainer.history, trainer.best, trainer.steps, trainer.run_ends = state.history, state.best, state.steps, state.run_ends
     trainer.last_checkpoint = path
     return trainer
 
@@ -250,6 +260,7 @@ def _description_of(trainer):
         "schedule": _schedule_description(schedule),
         "regularizer": _regularizer_name(trainer.regularizer),
         "steps": trainer.steps,
+        "run_ends": trainer.run_ends,
         **dict(zip(("generator", "position"), trainer.place, strict=True)),
         "best": None if trainer.best is None else {"step": trainer.best.step, "loss": trainer.best.loss},
         "vocabulary": list(trainer.corpus.vocabulary),
@@ -337,6 +348,7 @@ def _unpack(path, description, arrays, parts):
         regularizer=description.get("regularizer"),  # older files say nothing of it, and had none
         steps=int(description["steps"]),
         position=int(description["position"]),
+        run_ends=None if description.get("run_ends") is None else int(description["run_ends"]),  # older files say nothing of it
         generator=dict(description["generator"]),
         history=_history_of(arrays),
         best=best,

@@ -1,6 +1,7 @@
 """Checkpoints: exact, whole, and distrustful of what they read."""
 
 import errno
+import gzip
 import json
 import os
 import signal
@@ -352,6 +353,43 @@ def test_a_place_where_no_file_can_be_is_an_error(corpus, tmp_path, name, words)
         Trainer(small(corpus), corpus).save(tmp_path / name)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
+@pytest.mark.parametrize("there", [True, False], ids=["a file at its end", "nothing yet at its end"])
+def test_a_link_stays_a_link_and_what_it_leads_to_is_written(corpus, tmp_path, there):
+    (tmp_path / "elsewhere").mkdir()
+    target, path, trainer = tmp_path / "elsewhere" / "real.safetensors", tmp_path / "run.safetensors", Trainer(small(corpus), corpus)
+    path.symlink_to(tmp_path / "between")
+    (tmp_path / "between").symlink_to("elsewhere/real.safetensors")
+    if there:
+        trainer.save(target)
+    trainer.fit(steps=3)
+    trainer.save(path)
+    assert path.is_symlink()
+    assert (tmp_path / "between").is_symlink()
+    assert not target.is_symlink()
+    assert load_checkpoint(target)[1].steps == load_checkpoint(path)[1].steps == 3
+    assert previous(path).exists() == there
+    if there:
+        assert load_checkpoint(previous(path))[1].steps == 0
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(CheckpointError, match="circle cannot be written .Too many levels of symbolic links"):
+        trainer.save(tmp_path / "circle")
+    path.unlink()
+    path.symlink_to("nowhere/real.safetensors")
+    with pytest.raises(CheckpointError, match="there is no folder .*nowhere"):
+        trainer.save(path)
+
+
+def test_words_of_a_stranger_reach_no_terminal_through_an_error(good, corpus, tmp_path):
+    path = tmp_path / "run.safetensors"
+    evil = "\x1b[2J\u202e"
+    path.write_bytes(with_description(lambda d: d.update(vocabulary=[*d["vocabulary"][:-1], evil], corpus_name=evil))(good))
+    with pytest.raises(CheckpointError, match="they part at id") as error:
+        Trainer.resume(path, corpus)
+    assert str(error.value).isprintable()
+    assert r"\x1b[2J\u202e" in str(error.value)
+
+
 def test_a_spoilt_model_does_not_replace_a_good_one(corpus, tmp_path):
     path, trainer = tmp_path / "run.safetensors", Trainer(small(corpus), corpus)
     trainer.save(path)
@@ -435,6 +473,29 @@ def unsigned(data, change):
     return put_together(arrays, description | change, sign=False)
 
 
+def converted(kind, n_bytes):
+    """What other programs make of it: the weights in other numbers, all else as it was."""
+
+    def spoil(data):
+        (length,) = struct.unpack("<Q", data[:8])
+        header, body, start = json.loads(data[8 : 8 + length]), b"", 8 + length
+        for name, entry in sorted(header.items(), key=lambda pair: pair[1].get("data_offsets", [-1])):
+            if name == "__metadata__":
+                continue
+            first, last = entry["data_offsets"]
+            piece = data[start + first : start + last]
+            if name.startswith("model."):
+                entry["dtype"] = kind
+                piece = np.frombuffer(piece, "<f8").astype("<f2").tobytes() if kind == "F16" else bytes(len(piece) // 8 * n_bytes)
+            entry["data_offsets"] = [len(body), len(body) + len(piece)]
+            body += piece
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        return struct.pack("<Q", len(text)) + text + body
+
+    return spoil
+
+
 def with_arrays(change):
     def spoil(data):
         arrays, description = taken_apart(data)
@@ -474,17 +535,17 @@ def other_shape(arrays):
 
 
 BAD = {
-    "empty": (lambda data: b"", "has 0 bytes"),
+    "empty": (lambda data: b"", "is empty"),
     "cut in the length": (lambda data: data[:5], "has 5 bytes"),
     "cut in the header": (lambda data: data[:200], "was cut off"),
-    "cut in the arrays": (lambda data: data[:-100], "contradicts itself"),
-    "cut by one byte": (lambda data: data[:-1], "contradicts itself"),
+    "cut in the arrays": (lambda data: data[:-100], r"was cut off: it has [\d,]+ bytes of [\d,]+"),
+    "cut by one byte": (lambda data: data[:-1], r"was cut off: it has [\d,]+ bytes of [\d,]+"),
     "one byte more": (lambda data: data + b"\0", "contradicts itself"),
     "a header said to be longer than the file": (lambda data: struct.pack("<Q", len(data)) + data[8:], "was cut off"),
     "a header said to be 2^40 bytes": (lambda data: struct.pack("<Q", 2**40) + data[8:], "announce a header"),
     "a header said to be shorter": (lambda data: struct.pack("<Q", 50) + data[8:], "no JSON text"),
     "a header of no length": (lambda data: struct.pack("<Q", 0) + data[8:], "no JSON text"),
-    "a text file": (lambda data: b"the sky is blue\n" * 100, "announce a header"),
+    "a text file": (lambda data: b"the sky is blue\n" * 100, "is a text: name the file"),
     "a picture": (lambda data: b"\x89PNG\r\n\x1a\n" + bytes(500), "announce a header"),
     "zeros": (lambda data: bytes(1000), "no JSON text"),
     "a header that is a list": (lambda data: changed_header(data, lambda text: "[1, 2]"), "of another program"),
@@ -513,7 +574,20 @@ BAD = {
     "NaN weights": (with_arrays(lambda arrays: arrays["model.embedding"].__setitem__((0, 0), np.nan)), "model.embedding holds NaN"),
     "infinite moments": (with_arrays(lambda a: a["optimizer.square_sum"].__setitem__(0, np.inf)), "optimizer.square_sum holds NaN or inf"),
     "a shape turned": (with_arrays(other_shape), r"model.embedding|embedding has shape \(4, 280\)"),
-    "another type": (with_arrays(lambda a: a.__setitem__("model.embedding", a["model.embedding"].astype("f4"))), "embedding is float32"),
+    "another type": (with_arrays(lambda a: a.__setitem__("model.embedding", a["model.embedding"].astype("f4"))), "stored as F32 .float32."),
+    "a pointer of git LFS": (
+        lambda data: b"version https://git-lfs.github.com/spec/v1\noid sha256:9\nsize 345678\n",
+        "pointer of git LFS.*345,678",
+    ),
+    "a page of the web": (lambda data: b"<html><body>Not found</body></html>", "is a page for a browser"),
+    "an index of parts": (lambda data: b'{"weight_map": {"a": "model-1.safetensors"}}', "is the index of a model in several files"),
+    "weights of PyTorch": (lambda data: b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "is a PyTorch file"),
+    "compressed": (gzip.compress, "is compressed by gzip: unpack it first"),
+    "every second byte lost": (lambda data: data[::2], "is no safetensors file"),
+    "weights halved to float16": (converted("F16", 2), r"converted by another program.*saved as float64, is stored as F16 \(float16\)"),
+    "weights in bfloat16": (converted("BF16", 2), r"converted by another program.*is stored as BF16 \(bfloat16\)"),
+    "weights in eight bits": (converted("F8_E4M3", 1), "converted by another program.*is stored as F8_E4M3"),
+    "weights as whole numbers": (converted("I8", 1), "converted by another program.*is stored as I8"),
     "a tensor missing": (with_arrays(lambda arrays: arrays.pop("model.layers.0.attention.query_bias")), "the file lacks 'layers.0.att"),
     "a tensor too many": (with_arrays(lambda arrays: arrays.__setitem__("model.extra", np.ones(2))), "the model has no 'extra'"),
     "moments too short": (with_arrays(lambda a: a.__setitem__("optimizer.square_sum", np.ones(3))), "square_sum has 3 numbers"),
