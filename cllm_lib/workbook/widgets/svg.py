@@ -24,7 +24,7 @@ def svg(label, width, height, *elements):
     """
     return (
         f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'fill="none" stroke="currentColor">{"".join(elements)}</svg>'
+        f'style="max-width:100%; height:auto" fill="none" stroke="currentColor">{"".join(elements)}</svg>'
     )
 
 
