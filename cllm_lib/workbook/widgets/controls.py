@@ -22,7 +22,7 @@ SLEEPING = """\
 <p class="cllm-sleeping"><em>Nothing to move here? The panel lives as long as its kernel: run this cell again.</em></p>
 <style>
 .jp-OutputArea:has(.widget-vbox) .cllm-sleeping { display: none; }
-.jp-OutputArea:has(.cllm-sleeping) .jupyter-widgets:not(:has(*)) { font-size: 0; }
+.jp-OutputArea:has(.cllm-sleeping):not(:has(.widget-vbox)) .jupyter-widgets { font-size: 0; }
 </style>"""
 
 
@@ -30,7 +30,7 @@ class Panel(ipywidgets.VBox):
     """What a chapter shows to be moved: widgets one below another, and a sentence for those who find them asleep."""
 
     def __init__(self, children):
-        super().__init__([*children, Watch()])
+        super().__init__([Watch(), *children])
         self.add_class("cllm-panel")
         hear_on_the_main_shell(self)
 

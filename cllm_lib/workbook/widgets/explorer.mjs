@@ -278,7 +278,7 @@ export function strips(plane, n, near) {
 
 /** The number and its neighbours: where each is, its prime factors, and how many rows of memory lie between, in both orders. */
 export function table(plane, n, near) {
-  const heads = ["number", "place", "factors", "rows apart<br>along the curve", "rows apart<br>row by row"];
+  const heads = ["number", "place", "factors", "by curve", "by row"];
   const digits = plane.curve in POINT ? 2 : 0;
   const lines = [n, ...near].map((m) => {
     const place = `(${plane.x[m - 1].toFixed(digits)}, ${plane.y[m - 1].toFixed(digits)})`;
@@ -286,7 +286,7 @@ export function table(plane, n, near) {
     return `<tr><th scope="row">${number(m)}</th><td>${place}</td><td>${factors(m)}</td><td>${apart[0]}</td><td>${apart[1]}</td></tr>`;
   });
   const head = heads.map((words) => `<th scope="col">${words}</th>`).join("");
-  return `<table><caption>${number(n)} and its neighbours on the plane</caption><tr>${head}</tr>${lines.join("")}</table>`;
+  return `<table><caption>${number(n)} and its neighbours on the plane, and how many rows apart they lie in memory</caption><tr>${head}</tr>${lines.join("")}</table>`;
 }
 
 // The panel

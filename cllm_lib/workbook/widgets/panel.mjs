@@ -10,7 +10,7 @@ const PATIENCE = 3000; // milliseconds; a kernel that trains answers within a te
 /** Give each handle the name of its slider, and in place of a stop's number the words beside it. */
 export function nameHandles(panel) {
   for (const handle of panel.querySelectorAll(".noUi-handle")) {
-    const slider = handle.closest(".jupyter-widgets");
+    const slider = handle.closest(".widget-inline-hbox");
     const [label, readout] = [".widget-label", ".widget-readout"].map((name) => slider?.querySelector(name)?.textContent);
     if (label) handle.setAttribute("aria-label", label);
     if (readout) handle.setAttribute("aria-valuetext", readout);
@@ -20,7 +20,7 @@ export function nameHandles(panel) {
 function render({ model, el }) {
   let asked = 0;
   let timer = null;
-  const sentence = document.createElement("p");
+  const sentence = document.createElement("div");
   sentence.setAttribute("role", "alert");
   sentence.style.fontWeight = "bold";
   sentence.hidden = true;
