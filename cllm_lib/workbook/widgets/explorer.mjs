@@ -302,13 +302,16 @@ const BUTTONS = {
   all: "show all numbers",
 };
 
+let panels = 0; // so far in the page: each has a name for its line of complaints
+
 function page(limit) {
+  const problem = `cllm-problem-${(panels += 1)}`;
   const button = (name, tip) => `<button type="button" class="jupyter-button widget-button" title="${tip}">${name}</button>`;
-  const field = (name) => `<label>${name} <input type="number" step="1" name="${name}" aria-describedby="cllm-problem"></label>`;
+  const field = (name) => `<label>${name} <input type="number" step="1" name="${name}" aria-describedby="${problem}"></label>`;
   return `
     <div class="row">${field("number")}<span>whole numbers from 1 to ${number(limit)}</span></div>
     <div class="row">${field("x")}${field("y")}${button("find", "choose the number nearest to x and y")}</div>
-    <div class="problem" id="cllm-problem" role="alert"></div>
+    <div class="problem" id="${problem}" role="alert"></div>
     <div class="row">${Object.entries(BUTTONS).map(([name, tip]) => button(name, tip)).join("")}</div>
     <p role="status"></p>
     <div class="row"><canvas role="img"></canvas><div class="beside"><div class="table"></div><div class="memory"></div></div></div>

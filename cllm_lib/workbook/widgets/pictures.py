@@ -5,13 +5,12 @@ import math
 import numpy as np
 
 from cllm_lib.instruments.diagnosis import HEALTHY_UPDATES
-from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
+from cllm_lib.workbook.widgets.svg import MARK, SHADE, labels, svg, text
 
 WIDTH, HEIGHT = 440, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 28, 34
 POINTS = 200  # of a curve: more cannot be told apart
 ROW = 26
-LINE = 14  # from one line of text to the next
 LOWEST, HIGHEST = -7, 0  # powers of ten of the update ratios shown
 
 
@@ -44,8 +43,8 @@ def loss_svg(history, batches_per_epoch, levels):
     )
     heights = [place(last, level)[1] for level in levels.values()]
     lines = [f'<path d="M{LEFT},{y:.1f} H{WIDTH - RIGHT}" stroke-dasharray="5 3" stroke-opacity="0.7"/>' for y in heights]
-    named = zip(apart([y - 4 for y in heights], LINE), levels.items(), strict=True)
-    names = [text(WIDTH - RIGHT, y, f"{name} {level:.2f}", "end") for y, (name, level) in named]
+    named = zip(heights, levels.items(), strict=True)
+    names = labels([(WIDTH - RIGHT, y - 4, f"{name} {level:.2f}", "end") for y, (name, level) in named])
     ticks = [text(LEFT - 5, place(0, tick)[1] + 4, f"{tick:g}", "end") for tick in _ticks(top)]
     return svg(
         _loss_label(history, losses, validation, levels),
@@ -61,27 +60,6 @@ def loss_svg(history, batches_per_epoch, levels):
         text(LEFT, HEIGHT - 8, "line: training; squares: validation"),
         text(WIDTH - RIGHT, HEIGHT - 8, f"step {len(history.losses):,}", "end"),
     )
-
-
-def apart(heights, least):
-    """Heights of labels, moved up where they would lie on the one below; which is above which stays.
-
-    Parameters
-    ----------
-    heights : list of float
-        Pixels from the top.
-    least : float
-        Between any two.
-
-    Returns
-    -------
-    list of float
-        In the order given.
-    """
-    moved, free = list(heights), math.inf
-    for i in sorted(range(len(heights)), key=lambda i: -heights[i]):
-        moved[i] = free = min(heights[i], free - least)
-    return moved
 
 
 def thinned(losses, window):
