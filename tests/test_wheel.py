@@ -58,8 +58,9 @@ def test_it_holds_the_library_and_its_texts_and_nothing_else(wheel):
         names
     )
     assert not any("__pycache__" in name or name.endswith(".ipynb") for name in names)
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cllm_lib").rglob("*.py")}
-    assert modules == {name for name in names if name.endswith(".py")}
+    kinds = (".py", ".mjs", ".css")  # the last two are what panels have in the page
+    modules = {path.relative_to(ROOT).as_posix() for kind in kinds for path in (ROOT / "cllm_lib").rglob(f"*{kind}")}
+    assert modules == {name for name in names if name.endswith(kinds)}
 
 
 def test_it_brings_few_packages(python, tmp_path):
