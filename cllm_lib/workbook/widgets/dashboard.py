@@ -215,7 +215,7 @@ class TrainingDashboard(Panel):
     def _show_what_will_run(self):
         """Let the fields say what the loaded run goes on with."""
         trainer, self._filling = self.trainer, True
-        names = trainer.corpus.name.split(" + ")
+        names = trainer.corpus.sources
         for name, box in self.texts.items():
             box.value = name in names
         self.files.value = ", ".join(name for name in names if name not in TEXTS)
