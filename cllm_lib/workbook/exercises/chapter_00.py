@@ -3,6 +3,9 @@
 import math
 import re
 
+import numpy as np
+
+from cllm_lib.workbook.exercises.forms import as_integer, as_number
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, shown
 
 
@@ -31,10 +34,15 @@ def first_guess(answer):
         raise NotYet(
             f"{shown(value)} is above 1, which would be surer than sure. If you meant 1 in {shown(value)}, write 1 / {shown(value)}."
         )
-    return "Noted. A few cells further down you will see it measured."
+    return "a few cells further down you will see it measured."
 
 
-def perplexity(answer):
+def perplexity(loss):
+    """Reference: exp."""
+    return math.exp(loss)
+
+
+def examine_perplexity(answer):
     """exp(loss), where loss is in nats."""
     for loss, options in ((math.log(10_000), 10_000), (math.log(2), 2), (0.0, 1), (1.3, math.exp(1.3))):
         value = number(call(answer, loss), f"perplexity({shown(loss)})")
@@ -75,8 +83,8 @@ def what_may_differ(answer):
 
 
 EXERCISES = {
-    "00.1": Exercise(128, tokens_per_step),
-    "00.2": Exercise(None, first_guess),
-    "00.3": Exercise(math.exp, perplexity),
+    "00.1": Exercise(np.int64(128), tokens_per_step, form=as_integer),
+    "00.2": Exercise(None, first_guess, bet=True),
+    "00.3": Exercise(perplexity, examine_perplexity, form=as_number),
     "00.4": Exercise(MAY_DIFFER, what_may_differ),
 }

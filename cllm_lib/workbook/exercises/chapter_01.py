@@ -6,6 +6,7 @@ import numpy as np
 
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.layers import cross_entropy_forward
+from cllm_lib.workbook.exercises.forms import as_number, by_name
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, run, same, shown
 
 SUSPECTS = {
@@ -23,7 +24,7 @@ def suspect(answer):
     value = number(by_name.get(answer.strip().lower(), answer) if isinstance(answer, str) else answer, "your suspect")
     if value != int(value) or not 0 <= value <= 5:
         raise NotYet(f"{shown(value)} is not on the list: write a number from 1 to 5, or 0 for none of them.")
-    return f"Noted: {SUSPECTS.get(int(value), 'none of the five')}. The experiments will decide."
+    return f"{SUSPECTS.get(int(value), 'none of the five')}. The experiments will decide."
 
 
 def uniform_loss(vocab_size):
@@ -237,10 +238,10 @@ def examine_verdicts(answer):
 
 
 EXERCISES = {
-    "01.1": Exercise(None, suspect),
-    "01.2": Exercise(uniform_loss, examine_uniform_loss),
-    "01.3": Exercise(weight_magnitudes, examine_weight_magnitudes),
-    "01.4": Exercise(amplification, examine_amplification),
+    "01.1": Exercise(None, suspect, bet=True),
+    "01.2": Exercise(uniform_loss, examine_uniform_loss, form=as_number),
+    "01.3": Exercise(weight_magnitudes, examine_weight_magnitudes, form=by_name(as_number)),
+    "01.4": Exercise(amplification, examine_amplification, form=as_number),
     "01.5": Exercise(scaled_normal, examine_initialise),
     "01.6": Exercise(VERDICTS, examine_verdicts, only_one=True),
 }

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from cllm_lib.casebook.patients import ATTENTION_FAULTS
+from cllm_lib.workbook.exercises.forms import as_array, as_number, as_positions
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
 
 # 02.1
@@ -19,7 +20,7 @@ def examine_bet(answer):
         raise NotYet(f"{shown(value)} is below 0: a loss is minus the logarithm of a probability, and those are at most 1.")
     if value > math.log(V_SAYINGS) + 0.005:
         raise NotYet(f"{shown(value)} is above ln 280 = 5.63: such a model would be worse than one that knows nothing.")
-    return f"Noted: {shown(value)}. The count below will tell, before any training."
+    return f"{shown(value)}. The count below will tell, before any training."
 
 
 # 02.2
@@ -314,10 +315,10 @@ def same_numbers(first, second, tolerance=1e-6):
 
 
 EXERCISES = {
-    "02.1": Exercise(None, examine_bet),
-    "02.2": Exercise(bigram_floor, examine_bigram_floor),
-    "02.3": Exercise(attention_weights, examine_attention_weights),
-    "02.4": Exercise(split_heads, examine_split_heads),
-    "02.5": Exercise(reach, examine_reach),
+    "02.1": Exercise(None, examine_bet, bet=True),
+    "02.2": Exercise(bigram_floor, examine_bigram_floor, form=as_number),
+    "02.3": Exercise(attention_weights, examine_attention_weights, form=as_array),
+    "02.4": Exercise(split_heads, examine_split_heads, form=as_array),
+    "02.5": Exercise(reach, examine_reach, form=as_positions),
     "02.6": Exercise(ATTENTION_FAULTS, examine_diagnosis, only_one=True),
 }

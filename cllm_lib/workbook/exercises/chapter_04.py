@@ -5,6 +5,7 @@ from collections import Counter
 
 import numpy as np
 
+from cllm_lib.workbook.exercises.forms import as_array, as_number, by_name
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, compared, number, run, shown
 
 
@@ -15,7 +16,7 @@ def rate_factor(answer):
     value = number(answer, "your factor")
     if value <= 0:
         raise NotYet(f"{shown(value)} would stop the descent or turn it round; write a factor above 0, such as 10.")
-    return f"Noted: {value:g} times 0.001 is {value / 1000:g}. The range test will show."
+    return f"{value:g} times 0.001 is {value / 1000:g}. The range test will show."
 
 
 # Steps that change their arrays in place
@@ -425,10 +426,10 @@ def examine_best_constant_loss(answer):
 
 
 EXERCISES = {
-    "04.1": Exercise(None, rate_factor),
+    "04.1": Exercise(None, rate_factor, bet=True),
     "04.2": Exercise(momentum_step, examine_momentum_step),
-    "04.3": Exercise(uncorrected, examine_uncorrected),
+    "04.3": Exercise(uncorrected, examine_uncorrected, form=as_number),
     "04.4": Exercise(adam_step, examine_adam_step),
-    "04.5": Exercise(clip_gradients, examine_clip_gradients),
-    "04.6": Exercise(best_constant_loss, examine_best_constant_loss),
+    "04.5": Exercise(clip_gradients, examine_clip_gradients, form=by_name(as_array)),
+    "04.6": Exercise(best_constant_loss, examine_best_constant_loss, form=as_number),
 }

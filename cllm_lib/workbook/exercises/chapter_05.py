@@ -3,6 +3,7 @@
 import math
 
 from cllm_lib.defects import REPAIRS
+from cllm_lib.workbook.exercises.forms import as_number
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, number, run, shown
 
 LETTERS = dict(zip("ENAFROSW", REPAIRS, strict=True))
@@ -22,7 +23,7 @@ def order_of_repairs(answer):
     missing = [letter for letter in LETTERS if letter not in letters]
     if missing:
         raise NotYet(f"still to be placed: {', '.join(missing)}. In the end everything is repaired.")
-    return f"Noted: {''.join(letters)}, beginning with {LETTERS[letters[0]]}. Its ladder will be drawn beside two others."
+    return f"{''.join(letters)}, beginning with {LETTERS[letters[0]]}. Its ladder will be drawn beside two others."
 
 
 # Reading a loss
@@ -57,6 +58,8 @@ _READINGS = [  # losses, levels, what a wrong answer here suggests
     ([5.6, 900.0, math.inf], _LEVELS, "An infinite loss has exploded."),
     ([5.6, 7.9, 8.1, 8.0], _LEVELS, "Somewhat above ln V is no explosion: the border is twice ln V."),
     ([2.0, 1.0, 0.95, 1.02], {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.3}, "Take the levels from the argument."),
+    ([5.6, 5.1, 5.0, 4.7, 4.7], _LEVELS, "Two of its last three lie near a level, and all three were to."),
+    ([9.0, 11.0, 11.2], _LEVELS, "Twice ln V is the border, and what stands at it has not exploded yet."),
 ]
 
 
@@ -264,9 +267,9 @@ def _mended(answer, findings):
 
 
 EXERCISES = {
-    "05.1": Exercise("EOWFRSNA", order_of_repairs),
+    "05.1": Exercise("EOWFRSNA", order_of_repairs, bet=True),
     "05.2": Exercise(reading, _examine_reading),
-    "05.3": Exercise(worth, _examine_worth),
+    "05.3": Exercise(worth, _examine_worth, form=as_number),
     "05.4": Exercise(first_wrong, _examine_first_wrong),
     "05.5": Exercise(triage, _examine_triage),
 }

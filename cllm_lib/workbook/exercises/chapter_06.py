@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from cllm_lib.casebook.patients import TEXT_FAULTS
+from cllm_lib.workbook.exercises.forms import as_array, as_ids, as_number, several
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
 from cllm_lib.workbook.scores import EPOCHS
 
@@ -23,7 +24,7 @@ def examine_numbers(answer):
             raise NotYet(f"{shown(value)} is below 0: a loss is minus the logarithm of a probability, and those are at most 1.")
         if value > 20:
             raise NotYet(f"{shown(value)} is more than twice ln 10,000 = 9.21, the loss of who knows nothing. Losses, in nats, please.")
-    return "Noted, before the run. The score stands below it."
+    return "before the run. The score stands below it."
 
 
 # 06.2
@@ -322,10 +323,10 @@ def _attend_slips(query, keys, values):
 
 
 EXERCISES = {
-    "06.1": Exercise(None, examine_numbers),
-    "06.2": Exercise(inputs_and_targets, examine_inputs_and_targets),
-    "06.3": Exercise(seen_before, examine_seen_before),
+    "06.1": Exercise(None, examine_numbers, bet=True),
+    "06.2": Exercise(inputs_and_targets, examine_inputs_and_targets, form=several(as_ids, as_ids)),
+    "06.3": Exercise(seen_before, examine_seen_before, form=as_number),
     "06.4": Exercise(TEXT_FAULTS, examine_diagnosis, only_one=True),
-    "06.5": Exercise(keep_best, examine_keep_best),
-    "06.6": Exercise(attend_one, examine_attend_one),
+    "06.5": Exercise(keep_best, examine_keep_best, form=as_array),
+    "06.6": Exercise(attend_one, examine_attend_one, form=as_array),
 }

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 
+from cllm_lib.workbook.exercises.forms import as_array, as_number, several
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
@@ -40,7 +41,7 @@ def examine_range(answer):
         )
     if high == low:
         raise NotYet(f"exactly {shown(low)}, nine to one? Widen it until you would bet so.")
-    return f"Noted: {shown(low)} to {shown(high)} of a hundred. *The table* will show."
+    return f"{shown(low)} to {shown(high)} of a hundred. *The table* will show."
 
 
 # Student's interval
@@ -256,9 +257,9 @@ def examine_claim(answer):
 
 
 EXERCISES = {
-    "10.1": Exercise(None, examine_range),
-    "10.2": Exercise(student_interval, examine_student_interval),
-    "10.3": Exercise(holm, examine_holm),
+    "10.1": Exercise(None, examine_range, bet=True),
+    "10.2": Exercise(student_interval, examine_student_interval, form=several(as_number, as_number)),
+    "10.3": Exercise(holm, examine_holm, form=as_array),
     "10.4": Exercise(FAULTS, examine_faults, only_one=True),
     "10.5": Exercise(REFERENCE_CLAIM, examine_claim),
 }

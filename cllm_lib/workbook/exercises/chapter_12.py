@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from cllm_lib.casebook.encoders import ENCODER_FAULTS
+from cllm_lib.workbook.exercises.forms import as_array
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, faults_by_letter, is_open, matches, shown
 
 PAIRS = {
@@ -35,7 +36,7 @@ def examine_bets(answer):
     if len(set(letters.values())) == 1:
         raise NotYet("one pair cannot be both the most and the least alike. Take two letters.")
     most, least = (" and ".join(PAIRS[letters[place]]) for place in PLACES)
-    return f"Noted: {most} most alike, {least} least. *What is alike?* will show."
+    return f"{most} most alike, {least} least. *What is alike?* will show."
 
 
 # GELU
@@ -246,9 +247,9 @@ def examine_suspects(answer):
 
 
 EXERCISES = {
-    "12.1": Exercise(None, examine_bets),
-    "12.2": Exercise(gelu, examine_gelu),
-    "12.3": Exercise(encoder_layer, examine_encoder_layer),
-    "12.4": Exercise(mean_of_words, examine_mean_of_words),
+    "12.1": Exercise(None, examine_bets, bet=True),
+    "12.2": Exercise(gelu, examine_gelu, form=as_array),
+    "12.3": Exercise(encoder_layer, examine_encoder_layer, form=as_array),
+    "12.4": Exercise(mean_of_words, examine_mean_of_words, form=as_array),
     "12.5": Exercise(ENCODER_FAULTS, examine_suspects, only_one=True),
 }
