@@ -1,10 +1,15 @@
+import contextlib
+import itertools
 import re
+import sys
 
+import numpy as np
 import pytest
+import sympy
 from words import words
 from workbook.answers import RIGHT, WRONG
 
-from cllm_lib.workbook.exercises import CHAPTERS, check, exercises_of
+from cllm_lib.workbook.exercises import CHAPTERS, check, exercises_of, machinery, patience
 
 EXERCISES = {number: exercise for chapter in CHAPTERS for number, exercise in exercises_of(chapter).items()}
 
@@ -121,3 +126,44 @@ def test_warnings_and_prints_of_a_readers_function_do_no_harm(capsys, recwarn):
 def test_an_unknown_number_is_named(number, words):
     with pytest.raises(ValueError, match=words):
         check(number, 1)
+
+
+def endless(size):
+    while True:
+        with contextlib.suppress(Exception):
+            size += 1
+
+
+def prints(size):
+    print(size)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (endless, "had not come back after"),
+        (prints, "it printed .* and returned None"),
+        (lambda size: itertools.count(), "where does it end"),
+    ],
+    ids=["a loop without end", "print for return", "an endless iterator"],
+)
+def test_what_does_not_end_or_only_prints_has_a_sentence(answer, words, capsys, monkeypatch):
+    monkeypatch.setattr(machinery._run, "__kwdefaults__", {"seconds": 0.2})
+    check("01.2", answer)
+    assert re.search(words, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("way", [patience._by_tracing, patience.within], ids=["by the clock at each line", "as this machine does it"])
+def test_a_time_limit_ends_what_does_not_end_and_leaves_the_rest_alone(way):
+    assert way(5.0, lambda a, b: a + b, 1, 2) == 3
+    with pytest.raises(patience.TooLong):
+        way(0.05, endless, 1) if way is patience.within else way(0.05, lambda: [None for _ in itertools.count()])
+    assert sys.gettrace() is None or way is patience.within
+
+
+def test_a_right_answer_of_another_form_comes_back_in_the_chapters_own(capsys):
+    assert check("01.2", lambda size: [sympy.log(size).evalf()])(8) == pytest.approx(2.0794415)
+    listed = check("03.3", lambda dw, w: EXERCISES["03.3"].reference(dw, w).tolist())
+    assert listed(np.ones(3), np.ones(3) / 3).shape == (3,)
+    assert check("00.1", "128") == 128
+    assert capsys.readouterr().out.count("passed") == 3

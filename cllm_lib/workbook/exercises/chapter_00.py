@@ -6,7 +6,7 @@ import re
 import numpy as np
 
 from cllm_lib.workbook.exercises.forms import as_integer, as_number
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, number, shown
 
 
 def tokens_per_step(answer):
@@ -22,7 +22,9 @@ def tokens_per_step(answer):
         raise NotYet("1,241 is the whole text. One step reads a part of it: 4 sequences of 32 tokens.")
     if close(value, 124):
         raise NotYet("124 gives each row 31 guesses. The last word of a row is asked for its next word too: 32 a row.")
-    raise NotYet(f"{shown(value)} is not it. Picture a table of 4 rows and 32 columns: how many boxes has it?")
+    if close(value, -128) or close(value, 127) or close(value, 129) or close(value, 256):
+        raise NotYet(f"{shown(value)} is near it, or its double or its negative: 4 sequences times 32 tokens, each counted once.")
+    raise Unexplained(f"{shown(value)} is not it. Picture a table of 4 rows and 32 columns: how many boxes has it?")
 
 
 def first_guess(answer):
@@ -57,7 +59,7 @@ def examine_perplexity(answer):
             raise NotYet(f"{seen} exp(-loss) is the probability of the right word; perplexity is one over it.")
         if loss > 0 and close(value, math.log(loss), 1e-5):
             raise NotYet(f"{seen} You took the logarithm once more. It has been taken already: undo it.")
-        raise NotYet(f"{seen} Which function undoes the natural logarithm?")
+        raise Unexplained(f"{seen} Which function undoes the natural logarithm?")
 
 
 MAY_DIFFER = frozenset("BD")

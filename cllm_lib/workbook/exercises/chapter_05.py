@@ -4,7 +4,7 @@ import math
 
 from cllm_lib.defects import REPAIRS
 from cllm_lib.workbook.exercises.forms import as_number
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, number, run, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown
 
 LETTERS = dict(zip("ENAFROSW", REPAIRS, strict=True))
 
@@ -132,7 +132,7 @@ def _examine_worth(answer):
         if all(close(a, slip(repair, set(company))) for a, (repair, company) in zip(seen, _COMPANIES, strict=True)):
             raise NotYet(reason)
     a, b, (repair, company) = next(row for row in zip(seen, wanted, _COMPANIES, strict=True) if not close(row[0], row[1]))
-    raise NotYet(f"for {repair!r} beside {sorted(company)} it is {shown(a)}; the loss without it, minus the loss with it, is {shown(b)}.")
+    raise Unexplained(f"for {repair!r} beside {sorted(company)} it is {shown(a)}; without it, minus with it, is {shown(b)}.")
 
 
 def _not_none(result):
@@ -188,7 +188,7 @@ def _examine_first_wrong(answer):
             )
         if said not in errors:
             raise NotYet(f"{brief(said)} is none of the names.")
-        raise NotYet(f"it names {said!r}, whose error is {errors[said]:g}; of the wrong ones {expected!r} is nearest to the output.")
+        raise Unexplained(f"it names {said!r}, whose error is {errors[said]:g}; of the wrong ones {expected!r} is nearest to the output.")
     if run(answer, {"embedding": 0.5, "layers.0.norm": 0.01}, 0.1) != "embedding":
         raise NotYet("with a tolerance of 0.1 an error of 0.01 is none. Use the argument tolerance.")
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from cllm_lib.casebook.patients import TEXT_FAULTS
 from cllm_lib.workbook.exercises.forms import as_array, as_ids, as_number, several
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, faults_by_letter, number, shown
 from cllm_lib.workbook.scores import EPOCHS
 
 # 06.1
@@ -64,7 +64,7 @@ def examine_inputs_and_targets(answer):
             )
         if inputs.ndim == 2 and len(inputs) == len(right_inputs) - 1:
             raise NotYet(f"{shapes} A full sequence was dropped: (length - 1) // seq_len of them fit.")
-        raise NotYet(f"{shapes} How many full sequences fit, if one word must be left for the last target?")
+        raise Unexplained(f"{shapes} How many full sequences fit, if one word must be left for the last target?")
 
 
 def _integers(part, name):
@@ -97,15 +97,18 @@ def _which_slip(inputs, targets, right_inputs, right_targets, tokens, given):
             raise NotYet(f"{where} The targets are the words before; the next ones were asked for.")
     if np.array_equal(np.sort(inputs, axis=None), np.sort(right_inputs, axis=None)):
         raise NotYet(f"{where} The right words, in another order. Rows run along the text: reshape(count, seq_len), with no transpose.")
-    raise NotYet(f"{where} Asked for were {right_inputs[0].tolist()} and {right_targets[0].tolist()}.")
+    raise Unexplained(f"{where} Asked for were {right_inputs[0].tolist()} and {right_targets[0].tolist()}.")
 
 
 # 06.3
 def seen_before(train, held_out, n):
     """Reference: share of the places in the held-out text whose next n words stand somewhere in the training text."""
-    known = set(_runs(train, n))
-    runs = _runs(held_out, n)
-    return sum(run in known for run in runs) / len(runs)
+
+    def runs(tokens):
+        return [tuple(tokens[i : i + n].tolist()) for i in range(len(tokens) - n + 1)]
+
+    known = set(runs(train))
+    return np.mean([run in known for run in runs(held_out)])
 
 
 def _runs(tokens, n):
@@ -136,7 +139,7 @@ def examine_seen_before(answer):
         for reason, slip in _seen_slips(train, held_out, n, places, seen_at).items():
             if close(value, slip):
                 raise NotYet(f"{told} {reason}")
-        raise NotYet(f"{told} At each place of the held-out text: do its next {n} words stand in the training text?")
+        raise Unexplained(f"{told} At each place of the held-out text: do its next {n} words stand in the training text?")
 
 
 def _line(tokens):
@@ -240,7 +243,7 @@ def examine_keep_best(answer):
         kept = int((result > 0).sum())
         if kept != min(k, len(given)):
             raise NotYet(f"{told} {kept} are kept; {min(k, len(given))} of {len(given)} were asked for.")
-        raise NotYet(f"{told} Asked for was {right.round(3).tolist()}: the best k, divided by their sum, at their own places.")
+        raise Unexplained(f"{told} Asked for was {right.round(3).tolist()}: the best k, divided by their sum, at their own places.")
 
 
 def _distribution(result, size, given):
@@ -296,7 +299,7 @@ def examine_attend_one(answer):
         for reason, slip in _attend_slips(query, keys, values).items():
             if slip is not None and np.allclose(array, slip):
                 raise NotYet(f"{told} {reason}")
-        raise NotYet(f"{told} Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
+        raise Unexplained(f"{told} Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
 
 
 def _attend_slips(query, keys, values):

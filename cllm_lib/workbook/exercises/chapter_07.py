@@ -12,7 +12,7 @@ from cllm_lib.defects import faulty_primes_below
 from cllm_lib.lattice.locality import curve_grid, memory_distances
 from cllm_lib.lattice.spirals import ulam_coordinates
 from cllm_lib.workbook.exercises.forms import as_ids, as_integer, as_number, several
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, number, run, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown
 
 PATIENCE = 3.0  # seconds after which threads that have not come back count as stuck
 SLOW = 0.1  # seconds for the primes below 20,000: a sieve takes a thousandth, the page goes on to 200,000
@@ -113,7 +113,7 @@ def examine_sieve(answer):
             m, d = strangers[0], _smallest_divisor(abs(strangers[0])) if abs(strangers[0]) > 1 else 1
             raise NotYet(f"sieve({n}) holds {m} = {d} x {m // d}: was everything struck that {d} divides?")
         missing = next(m for m in right if m not in set(seen))
-        raise NotYet(f"sieve({n}) lacks {missing}, which nothing divides. Strike from p * p on, or 2 * p, but never p itself.")
+        raise Unexplained(f"sieve({n}) lacks {missing}, which nothing divides. Strike from p * p on, or 2 * p, but never p itself.")
     if seconds > SLOW:
         return (
             f"But sieve({n:,}) took {seconds:.1f} s, and the next cell goes ten times as far: that may take a minute or more. "
@@ -169,7 +169,7 @@ def examine_program_primes(answer):
             raise NotYet(
                 f"{what} lacks {m} = {d} x {m // d}. The program would not notice: it divides by the 18 primes to 61 and no others."
             )
-        raise NotYet(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
+        raise Unexplained(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
 
 
 # A value that is built on first touch

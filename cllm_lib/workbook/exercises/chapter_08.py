@@ -7,7 +7,7 @@ import numpy as np
 
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.workbook.exercises.forms import as_array, as_number, as_word
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, call, close, compared, matches, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, array, call, close, compared, matches, number, shown
 
 LENGTHS = ("as trained", "four times as long")
 OTHER_NAMES = {"rope": "rotary", "alibi": "distance_bias"}  # under which the field knows them
@@ -409,7 +409,7 @@ def _array_reason(what, found, right, slips, otherwise):
         candidates = candidates if isinstance(candidates, list) else [candidates]
         if any(matches(found, candidate) and not matches(candidate, right) for candidate in candidates):
             raise NotYet(f"{seen} {reason}")
-    raise NotYet(f"{seen} {otherwise}")
+    raise Unexplained(f"{seen} {otherwise}")
 
 
 def _number_reason(what, value, right, slips, otherwise):
@@ -417,7 +417,7 @@ def _number_reason(what, value, right, slips, otherwise):
     for reason, candidate in slips.items():
         if close(value, candidate) and not close(candidate, right):
             raise NotYet(f"{seen} {reason}")
-    raise NotYet(f"{seen} {otherwise}")
+    raise Unexplained(f"{seen} {otherwise}")
 
 
 EXERCISES = {

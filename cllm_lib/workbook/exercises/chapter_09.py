@@ -16,6 +16,7 @@ from cllm_lib.workbook.exercises.forms import as_ids, as_integer, as_integers, a
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
+    Unexplained,
     array,
     brief,
     call,
@@ -462,7 +463,7 @@ def _explained(seen, found, right, slips, otherwise):
             candidate = np.asarray(candidate, dtype=float)
             if candidate.shape == found.shape and matches(found, candidate) and not matches(candidate, right):
                 raise NotYet(f"{seen} {reason}")
-    raise NotYet(f"{seen} {otherwise}")
+    raise Unexplained(f"{seen} {otherwise}")
 
 
 EXERCISES = {

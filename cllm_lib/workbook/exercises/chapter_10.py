@@ -8,6 +8,7 @@ from cllm_lib.workbook.exercises.forms import as_array, as_number, several
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
+    Unexplained,
     array,
     call,
     close,
@@ -78,7 +79,7 @@ def examine_student_interval(answer):
         for reason, other in _half_widths(half, n, confidence).items():
             if close((found[1] - found[0]) / 2, other) and not close(other, half):
                 raise NotYet(f"{seen} {reason}")
-        raise NotYet(f"{seen} Three things go into it: the quantile of t, s over n - 1, and the root of n.")
+        raise Unexplained(f"{seen} Three things go into it: the quantile of t, s over n - 1, and the root of n.")
 
 
 def _half_widths(half, n, confidence):
@@ -142,7 +143,7 @@ def examine_holm(answer):
         for reason, other in _other_corrections(p, right).items():
             if matches(found, other) and not matches(other, right):
                 raise NotYet(f"{seen} {reason}")
-        raise NotYet(f"{seen} Sort, times m, m - 1, ..., 1, let none fall below the one before, and put them back.")
+        raise Unexplained(f"{seen} Sort, times m, m - 1, ..., 1, let none fall below the one before, and put them back.")
 
 
 def _other_corrections(p, right):

@@ -7,7 +7,18 @@ import numpy as np
 
 from cllm_lib.casebook.encoders import ENCODER_FAULTS
 from cllm_lib.workbook.exercises.forms import as_array
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, faults_by_letter, is_open, matches, shown
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    Unexplained,
+    array,
+    by_letter,
+    call,
+    faults_by_letter,
+    is_open,
+    matches,
+    shown,
+)
 
 PAIRS = {
     "A": ("car", "automobile"),
@@ -225,7 +236,7 @@ def _say_which(found, expected, known, what, otherwise):
             raise NotYet(reason)
     where = np.unravel_index(np.abs(found - expected).argmax(), expected.shape)
     at = ", ".join(str(int(i)) for i in where)
-    raise NotYet(f"{what} at [{at}] is {shown(found[where])}; {shown(expected[where])} was asked for. {otherwise}")
+    raise Unexplained(f"{what} at [{at}] is {shown(found[where])}; {shown(expected[where])} was asked for. {otherwise}")
 
 
 # Four encoders, each with one fault
