@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from cllm_lib.defects import REPAIRS
 from cllm_lib.workbook.exercises.forms import as_number
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown
@@ -266,8 +268,8 @@ def _mended(answer, findings):
     return said
 
 
-EXERCISES = {
-    "05.1": Exercise("EOWFRSNA", order_of_repairs, bet=True),
+EXERCISES = {  # a text of NumPy's is an object of its own: no reader's text is taken for it
+    "05.1": Exercise(np.str_("EOWFRSNA"), order_of_repairs, bet=True),
     "05.2": Exercise(reading, _examine_reading),
     "05.3": Exercise(worth, _examine_worth, form=as_number),
     "05.4": Exercise(first_wrong, _examine_first_wrong),

@@ -14,8 +14,9 @@ def as_integer(value):
 
 
 def as_array(value):
-    """An array of floats."""
-    return np.asarray(value, dtype=float)
+    """An array of numbers; whole numbers stay whole."""
+    array = np.asarray(value)
+    return array if array.dtype.kind in "iuf" else np.asarray(value, dtype=float)
 
 
 def as_ids(value):
