@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from cllm_lib.claims.judging import effect, measured, verdict
+from cllm_lib.claims.judging import measured, verdict
+from cllm_lib.claims.questions import above
 from cllm_lib.claims.registry import experiment, runs, values
 from cllm_lib.claims.settings import BATCH, DOCUMENTED, SEEDS
 from cllm_lib.defects.whole_program import uniform_weights
@@ -54,6 +55,10 @@ def magnitudes(variant, seed):
 
 
 MOST = 0.9
+RANGES = {
+    (kind, low, high): above(f"printed {kind}s from {low:g} to {high:g}", MOST, 0.05, "share", "share of few")
+    for kind, low, high in (("weight", 0.01, 0.1), ("gradient", 1e-4, 1e-2), ("gradient", 1e-5, 1e-1), ("gradient", 1e-4, 1e-1))
+}
 
 
 def _in_range(kind, low, high):
@@ -61,11 +66,11 @@ def _in_range(kind, low, high):
     names = dict.fromkeys(run.measure for run in runs("magnitudes") if run.measure.startswith(kind))
     sizes = np.array([values("magnitudes", variant, name) for variant in INITIALISERS for name in names])  # (numbers, seeds)
     inside = ((sizes >= low) & (sizes <= high)).mean(axis=0)
-    one = effect(f"printed {kind}s from {low:g} to {high:g}", inside, "share")
+    one = RANGES[kind, low, high](inside)
     found = (
         f"a sound model of the documented size, its weights drawn in {len(INITIALISERS)} ways, at batches "
         f"{', '.join(map(str, MOMENTS))}: the {kind}s that document 002 prints go from {sizes.min():.1e} to {sizes.max():.1e}, "
-        f"and {one.interval:.2f} of them lie from {low:g} to {high:g}"
+        f"and {one:.2f} of them lie from {low:g} to {high:g}"
     )
     return found, one
 
@@ -80,12 +85,12 @@ PRINTED = "What document 002 prints, of a sound model of the documented size at 
     section="Test 1: Diagnostics",
     experiment=PRINTED,
     change_our_mind="A usual initialisation at this size whose printed weights lie elsewhere.",
-    comparisons=1,
+    asks=[RANGES["weight", 0.01, 0.1]],
 )
 def weight_range():
     """Means of the first hundred weights of three tensors."""
     found, one = _in_range("weight", 0.01, 0.1)
-    return found, verdict(one.corrected.low > MOST), [one]
+    return found, verdict(one.answer), [one]
 
 
 @measured(
@@ -95,14 +100,14 @@ def weight_range():
     section="Test 1: Diagnostics",
     experiment=PRINTED,
     change_our_mind="Other moments, or another usual initialisation, at which nine of ten printed gradients lie from 1e-4 to 1e-2.",
-    comparisons=2,
+    asks=[RANGES["gradient", 1e-4, 1e-2], RANGES["gradient", 1e-5, 1e-1]],
 )
 def gradient_range():
     """The narrow range; the wide one is :func:`wider_gradient_range`."""
     found, one = _in_range("gradient", 1e-4, 1e-2)
     _, wide = _in_range("gradient", 1e-5, 1e-1)
-    wider = "either end is moved by a power of ten" if wide.corrected.low > MOST else None
-    return found, verdict(one.corrected.low > MOST, wider), [one, wide]
+    wider = "either end is moved by a power of ten" if wide.answer else None
+    return found, verdict(one.answer, wider), [one, wide]
 
 
 @measured(
@@ -112,9 +117,9 @@ def gradient_range():
     section="Test 1: Gradient Magnitude",
     experiment=PRINTED,
     change_our_mind="Other moments, or another usual initialisation, at which nine of ten printed gradients lie from 1e-4 to 1e-1.",
-    comparisons=1,
+    asks=[RANGES["gradient", 1e-4, 1e-1]],
 )
 def wider_gradient_range():
     """As document 001 has it."""
     found, one = _in_range("gradient", 1e-4, 1e-1)
-    return found, verdict(one.corrected.low > MOST), [one]
+    return found, verdict(one.answer), [one]

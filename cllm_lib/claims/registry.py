@@ -73,6 +73,8 @@ class Experiment:
         `texts` is None where the experiment has none.
     fast : dict or None
         Some of `variants`, `seeds` and `texts`, few enough to run while one waits; None where no run is short.
+    on_demand : bool
+        Whether it takes so long that it is run only where it is asked for by name.
     """
 
     measure: object
@@ -80,9 +82,10 @@ class Experiment:
     seeds: tuple
     texts: tuple | None
     fast: dict | None
+    on_demand: bool = False
 
 
-def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS):
+def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS, on_demand=False):
     """Register a function as an experiment under its own name.
 
     Parameters
@@ -93,6 +96,8 @@ def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS):
     fast : dict or None, optional
         The part of it that takes seconds, such as `{"variants": ["none"], "seeds": [0]}`; what it leaves out is whole.
         By default the first two seeds; None if even one run takes long.
+    on_demand : bool
+        Whether all together take so long that they are run only where they are asked for by name.
 
     Returns
     -------
@@ -112,7 +117,7 @@ def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS):
         if name in _EXPERIMENTS and _EXPERIMENTS[name].measure.__module__ != measure.__module__:
             raise ValueError(f"there is an experiment {name!r} already, in {_EXPERIMENTS[name].measure.__module__}: take another name")
         chosen = {"seeds": tuple(seeds)[:2]} if fast == FIRST_SEEDS else fast
-        _EXPERIMENTS[name] = Experiment(measure, tuple(variants), tuple(seeds), None if texts is None else tuple(texts), chosen)
+        _EXPERIMENTS[name] = Experiment(measure, tuple(variants), tuple(seeds), None if texts is None else tuple(texts), chosen, on_demand)
         return measure
 
     return register

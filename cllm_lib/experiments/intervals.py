@@ -216,6 +216,127 @@ def exact_binomial_interval(successes, trials, confidence=CONFIDENCE):
     return Interval(successes / trials, low, high)
 
 
+def bounded_interval(values, least=0.0, most=1.0, confidence=CONFIDENCE):
+    """Anderson's interval of a mean of few values that cannot leave a range: it holds as often as it says, however they are spread.
+
+    For shares of few things, such as of the epochs of one run. Of ten values Student's interval may say less than it claims
+    there: where most are 1 it is too narrow, and passes 1.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        One for each seed.
+    least, most : float
+        The range that no value can leave.
+    confidence : float
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        If a value lies out of the range, and as :func:`interval`.
+
+    Notes
+    -----
+    Anderson 1969, "Confidence limits for the expected value of an arbitrary random variable with a continuous distribution
+    function": the true distribution lies nowhere further above the observed one than Smirnov's exact quantile d, so the mean is
+    at least that of the values with the largest d of them put to `least`; and likewise from above.
+
+    Examples
+    --------
+    >>> f"{bounded_interval([1.0, 1.0, 0.9, 1.0, 0.8]):.2f}"
+    '0.94 (0.40 to 0.99)'
+    """
+    smirnovi = needed("scipy.special", "Anderson's interval").smirnovi
+    values = _few_values(values, "an interval")
+    if not ((values >= least) & (values <= most)).all():
+        raise ValueError(f"values go from {values.min():g} to {values.max():g}: give values from {least:g} to {most:g}")
+    moved = float(smirnovi(len(values), (1.0 - _share(confidence)) / 2.0))
+    low, high = _without_the_largest(values, moved, least), -_without_the_largest(-values, moved, -most)
+    return Interval(float(values.mean()), low, high)
+
+
+def _without_the_largest(values, share, instead):
+    """The mean with that share of the values, the largest, put to another."""
+    levels = np.minimum(1.0, share + np.arange(len(values) + 1, dtype=np.int64) / len(values))
+    return float(share * instead + np.diff(levels) @ np.sort(values))
+
+
+def studentized_bootstrap_interval(values, confidence=CONFIDENCE, rounds=20_000, seed=0):
+    """Studentized bootstrap interval (bootstrap-t) of a mean of few values that are far from normal, such as with a long tail.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        One for each seed.
+    confidence : float
+    rounds : int
+        Samples drawn.
+    seed : int
+        Of the drawing.
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        As :func:`interval`, or if all values are the same.
+
+    Notes
+    -----
+    Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 12.5: the quantiles of Student's ratio are taken from
+    samples of the values themselves. Of ten values from an exponential distribution it holds the mean 94 times in a hundred where
+    Student's interval does 90 times, and the corrected percentile interval (BCa) 88 times.
+    """
+    values, tail = _few_values(values, "an interval"), (1.0 - _share(confidence)) / 2.0
+    mean, error = float(values.mean()), _error_of_mean(values)
+    if np.ptp(values) == 0.0:
+        raise ValueError(f"all {len(values)} values are {mean:g}: where nothing varies there is nothing to draw")
+    samples = values[np.random.default_rng(seed).integers(0, len(values), (positive_integer(rounds, "rounds"), len(values)))]
+    errors = samples.std(axis=1, ddof=1) / np.sqrt(len(values))
+    varied = errors > 1e-12 * error  # a sample of one value drawn again and again has none
+    low, high = np.quantile((samples.mean(axis=1)[varied] - mean) / errors[varied], [tail, 1.0 - tail])
+    return Interval(mean, mean - float(high) * error, mean - float(low) * error)
+
+
+def detectable_effect(spread, n, confidence=CONFIDENCE, power=0.8):
+    """The smallest true mean that n values would tell from 0 with the given power: what a comparison of that size could see at all.
+
+    Parameters
+    ----------
+    spread : float
+        Standard deviation of the values.
+    n : int
+    confidence : float
+        Of the interval that has to be clear of 0.
+    power : float
+        How often it would be.
+
+    Returns
+    -------
+    float
+        In the unit of `spread`.
+
+    Notes
+    -----
+    (t' + t'') s / sqrt(n), with the quantiles of Student's distribution for the interval and for the power: the usual
+    approximation to the noncentral distribution (Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2).
+
+    Examples
+    --------
+    >>> round(detectable_effect(1.0, 10), 2)
+    0.99
+    """
+    stdtrit = needed("scipy.special", "a power").stdtrit
+    quantiles = (float(stdtrit(n - 1, share)) for share in (0.5 + _share(confidence) / 2.0, _share(power)))
+    return float(spread) * sum(quantiles) / np.sqrt(n)
+
+
 def bootstrap_interval(statistic, n, generator, confidence=CONFIDENCE, rounds=2_000):
     """Percentile bootstrap interval, for a number that is no mean: draw the same observations again, with repeats.
 
