@@ -1,7 +1,7 @@
 """Questions that effects answer, each written before its runs: a threshold, the margin that would matter, the interval that fits.
 
-An answer is yes if the whole corrected interval lies beyond the threshold; no if none of it lies beyond the threshold by more
-than the margin, the least that would matter; else undecided: so many seeds cannot tell. "Not significant" is not "no".
+An answer is no if none of the corrected interval lies beyond the threshold by more than the margin, the least that would matter;
+else yes if all of it lies beyond the threshold; else undecided: so many seeds cannot tell. "Not significant" is not "no".
 
     faster = below("ours minus plain, epochs", 0.0, margin=0.5, unit="epochs")
     one = faster(differences)  # one value a seed
@@ -60,7 +60,7 @@ class Question:
         "below" or "above".
     threshold : float
     margin : float
-        In the same unit: the least that would matter beyond the threshold. The answer is no only where so much can be excluded.
+        In the same unit: the least that would matter beyond the threshold. The answer is no where so much can be excluded, and only there.
     kind : str
         What the value of one seed is, a key of :data:`INTERVALS`.
     """
@@ -172,9 +172,9 @@ class Effect:
             return None
         side = -1.0 if self.question.says == BELOW else 1.0
         least, most = sorted(side * (bound - self.question.threshold) for bound in (self.corrected.low, self.corrected.high))
-        if least > 0.0:
-            return True
-        return False if most <= self.question.margin else None
+        if most <= self.question.margin:
+            return False
+        return True if least > 0.0 else None
 
     @property
     def detectable(self):

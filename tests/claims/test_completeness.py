@@ -5,7 +5,7 @@ from cllm_lib.claims import completeness
 
 
 def test_percentages_with_the_right_mean_would_hold(monkeypatch):
-    assert completeness.components_complete()[1] == claims.FAILS
+    assert completeness.components_complete()[1].startswith(claims.UNTESTABLE)  # other weights than ours give it
     monkeypatch.setattr(completeness, "COMPONENTS", completeness.COMPONENTS | {"Lattice Integration": 90})
     assert completeness.components_complete()[1] == claims.HOLDS
 

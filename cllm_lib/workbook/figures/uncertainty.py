@@ -4,7 +4,7 @@ import textwrap
 
 import numpy as np
 
-from cllm_lib.experiments.intervals import kaplan_meier, restricted_mean
+from cllm_lib.experiments.survival import kaplan_meier, restricted_mean
 from cllm_lib.workbook.figures.style import BLUE, GREEN, GREY, LINE_STYLES, ORANGE, VERMILION, new_axes, several_axes
 
 KINDS = {"holds": (GREEN, "o"), "holds only if": (ORANGE, "^"), "does not hold": (VERMILION, "s")}
