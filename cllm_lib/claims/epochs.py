@@ -13,7 +13,6 @@ A run that does not get there within the horizon counts with the horizon, which 
 the study of survival. evidence/pages/MULTIVERSE.md shows what other choices at each of these steps would have made of it.
 """
 
-import functools
 import itertools
 from dataclasses import dataclass, field
 
@@ -21,7 +20,7 @@ import numpy as np
 
 from cllm_lib.claims.judging import measured, verdict
 from cllm_lib.claims.questions import below, every
-from cllm_lib.claims.registry import experiment, runs
+from cllm_lib.claims.registry import experiment, read_once, runs
 from cllm_lib.lattice.biases import ulam_distances
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities
 from cllm_lib.model.attention import DistanceBiasAttention
@@ -164,7 +163,7 @@ def epochs_to(target, epochs, losses):
     return float(np.interp(-target, [-losses[i - 1], -losses[i]], [epochs[i - 1], epochs[i]]))
 
 
-@functools.cache
+@read_once
 def curves(name):
     """The stored curves of :func:`tuning` or :func:`epochs_needed`.
 
@@ -185,7 +184,7 @@ def curves(name):
 REACHED = 0.8  # share of the plain model's tuning seeds that get to the target
 
 
-@functools.cache
+@read_once
 def targets():
     """The loss to reach on each text: the lowest that eight of ten tuning seeds of the plain model get to, at its best rate.
 
@@ -214,7 +213,7 @@ def restricted(name, variant, text):
     return np.minimum(epochs_of_arrival(name, variant, text), HORIZONS[text])
 
 
-@functools.cache
+@read_once
 def chosen_rates():
     """The rate of each side on each text: the least mean of restricted epochs over the tuning seeds, which is what judges.
 

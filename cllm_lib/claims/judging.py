@@ -9,7 +9,7 @@ on an interval widened for all questions of the table together (Bonferroni).
 import csv
 import functools
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cllm_lib.checks import one_of
 from cllm_lib.claims.questions import _ASKED, Effect
@@ -47,6 +47,8 @@ class Row:
     chapter : str
     asks : tuple of Question
         What the verdict rests on, where chance has a part.
+    fresh : str
+        The verdict by seeds that were drawn after the protocol was frozen, with these and its commit; "" where there are none.
     """
 
     claim: str
@@ -59,6 +61,7 @@ class Row:
     effects: tuple
     chapter: str
     asks: tuple = ()
+    fresh: str = ""
 
     @property
     def n_seeds(self):
@@ -199,6 +202,8 @@ def _agreed(first, second):
 def rows(chapter=None):
     """The claims a chapter tests, or all, each judged now: chapter by chapter, module by module, line by line.
 
+    Where the runs with fresh seeds gave another verdict than the first ones, it is undecided.
+
     Parameters
     ----------
     chapter : str, optional
@@ -213,6 +218,12 @@ def rows(chapter=None):
     ValueError
         If no claim is tested in that chapter, or a judge answers other questions than it was registered with.
     """
+    fresh = _fresh_verdicts()
+    return [_weighed(row, fresh.get((row.chapter, row.claim))) for row in judged(chapter)]
+
+
+def judged(chapter=None):
+    """As :func:`rows`, by the runs that are read now alone."""
     load_all()
     chapters = sorted(_CLAIMS) if chapter is None else [chapter]
     groups = {name: one_of(name, _CLAIMS, "chapter of claims") for name in chapters}
@@ -235,6 +246,29 @@ def _judged(chapter, one):
     seeds = [effect.n_seeds for effect in effects if effect.n_seeds is not None]
     told = f"{min(seeds)} seeds on {one.texts}: {found}" if seeds else found
     return Row(one.claim, one.source, told, words, one.section, one.experiment, one.change_our_mind, tuple(effects), chapter, one.asks)
+
+
+FRESH_COLUMNS = ("chapter", "claim", "verdict", "fresh_verdict", "seeds", "protocol", "measured")
+
+
+def _fresh_verdicts():
+    """The lines of evidence/fresh.csv, by chapter and claim; none before the first runs with fresh seeds."""
+    path = evidence_file("fresh.csv")
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {(line["chapter"], line["claim"]): line for line in csv.DictReader(file)}
+
+
+def _weighed(row, fresh):
+    """The row with what fresh seeds said of it."""
+    if fresh is None:
+        return row
+    said = fresh["fresh_verdict"]
+    words = row.verdict
+    if kind_of(said) != row.kind:
+        words = f"{UNDECIDED} (the first seeds: {row.verdict}; fresh ones: {said})"
+    return replace(row, verdict=words, fresh=f"{said} (seeds {fresh['seeds']}, protocol {fresh['protocol']})")
 
 
 def _name(question):
@@ -277,7 +311,19 @@ def _stored_places():
         return {(line["chapter"], line["claim"]): place for place, line in enumerate(csv.DictReader(file))}
 
 
-TABLE_COLUMNS = ("claim", "source", "section", "chapter", "experiment", "seeds", "effect", "measured", "verdict", "change_our_mind")
+TABLE_COLUMNS = (
+    "claim",
+    "source",
+    "section",
+    "chapter",
+    "experiment",
+    "seeds",
+    "effect",
+    "measured",
+    "verdict",
+    "fresh_seeds",
+    "change_our_mind",
+)
 EFFECT_COLUMNS = (
     *("claim", "effect", "unit", "seeds", "value", "low", "high"),
     *("asked", "margin", "interval", "corrected_low", "corrected_high", "answer", "detectable", "verdict"),
@@ -298,7 +344,7 @@ def write_table(path, rows=None):
     lines = [
         (
             *(row.claim, row.source, row.section, row.chapter, row.experiment, _or_nothing(row.n_seeds)),
-            *("; ".join(map(str, row.effects)), row.measured, row.verdict, row.change_our_mind),
+            *("; ".join(map(str, row.effects)), row.measured, row.verdict, row.fresh, row.change_our_mind),
         )
         for row in (table() if rows is None else rows)
     ]

@@ -6,6 +6,8 @@ writes every single number to `evidence/NAME.csv`; whoever judges reads it there
 Nobody keeps a list of them: :func:`load_all` imports what modules there are, and each registers what it holds.
 """
 
+import contextlib
+import contextvars
 import csv
 import functools
 import io
@@ -24,6 +26,7 @@ from cllm_lib.files import shipped
 FIRST_SEEDS = "the first two seeds"
 
 _EXPERIMENTS = {}
+_READ = []  # what else keeps numbers that it read
 _LOADING = threading.RLock()  # another thread waits until all is there
 _loaded = False
 
@@ -190,6 +193,28 @@ def evidence_file(name):
     return shipped("evidence", name)
 
 
+FRESH = "fresh"  # folder of runs with seeds that were drawn after the protocol was frozen
+_folder = contextvars.ContextVar("folder of runs", default="")
+
+
+@contextlib.contextmanager
+def reading(folder):
+    """Within this, runs and seeded measurements are those under `evidence/FOLDER/` where there are any: so a judge judges others."""
+    token = _folder.set(folder)
+    forget()
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+        forget()
+
+
+def _of_folder(name):
+    """A file of the folder that is read now, or the usual one if it has none of that name."""
+    there = evidence_file(f"{_folder.get()}/{name}") if _folder.get() else None
+    return there if there is not None and there.exists() else evidence_file(name)
+
+
 @functools.cache
 def runs(name):
     """The stored runs of an experiment.
@@ -240,6 +265,13 @@ def values(name, variant, measure, text=""):
     return np.array(found)
 
 
+def read_once(function):
+    """As `functools.cache`, for what is worked out of stored runs; :func:`forget` empties it."""
+    cached = functools.cache(function)
+    _READ.append(cached)
+    return cached
+
+
 def csv_of_runs(made):
     """Runs as the text of a CSV file: one number a line, each with all its digits.
 
@@ -281,7 +313,7 @@ def stored(name):
     FileNotFoundError
         If there is no such file; the error says where it was looked for.
     """
-    path = shipped("evidence", f"measured/{name}.json")
+    path = _of_folder(f"measured/{name}.json")
     if not path.exists():
         raise FileNotFoundError(f"no stored measurement {name!r}: {path} is missing; the script of that name in benchmarks/ writes it")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -351,13 +383,13 @@ def unflattened(leaves):
 
 
 def _opened(name):
-    path = evidence_file(name)
+    path = _of_folder(name)
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}: `make evidence` writes it")
     return path.open(encoding="utf-8", newline="")
 
 
 def forget():
-    """Read files anew: `make evidence` has written some."""
-    for read in (runs, stored, fresh):
+    """Read files anew: `make evidence` has written some, or another folder is read."""
+    for read in (*_READ, runs, stored, fresh):
         read.cache_clear()
