@@ -13,8 +13,9 @@ TOKENS = 1241  # from the output quoted in document 001
 
 @measured(
     "10",
-    "This is NOT attention! It's just output = 2 * input",
-    "000, 001, 002",
+    "This is NOT attention - it's just output = 2 * input",
+    "000, 002",
+    about="001 says the same with a mark of exclamation",
     section="Simplified Attention is Broken",
     experiment="The three lines of the document on random input, against twice the input; and an earlier token changed.",
     change_our_mind="An output that is not twice its input, or that changes with another token.",
@@ -33,7 +34,7 @@ def twice_the_input():
 
 @measured(
     "10",
-    "Loss computation: proper softmax with numerical stability, cross-entropy with log-sum-exp. No issues here",
+    "Loss Computation ... Proper softmax with numerical stability (max subtraction) ... Cross-entropy with log-sum-exp ... No issues here",
     "001",
     section="6. Loss Computation",
     experiment="The loss as described, and one clamped at 1e-10, against 50 digits, with logits up to 1000 either way.",
@@ -81,7 +82,7 @@ def clamped_cross_entropy(logits, targets, least=1e-10):
 
 @measured(
     "10",
-    "Batches per epoch: ~9-10. This is reasonable - Not the issue",
+    "Batches per epoch: ~9-10 ... This is reasonable - Not the issue",
     "001",
     section="5. Batch Size vs Dataset Size",
     experiment="A text of 1,241 words cut into sequences of 32 and batches of 4.",

@@ -54,8 +54,9 @@ def production_ready():
 
 @measured(
     "10",
-    "UI keeps becoming unresponsive; likely cause: training thread is blocking or consuming too much CPU",
+    "keeps becoming unresponsive for a minute before continuing ... Likely cause: Training thread is blocking or consuming too much CPU",
     "001",
+    about="the application's window",
     section="UI Unresponsiveness",
     experiment="None: the application is not part of this workbook.",
     change_our_mind="A trace of the application in which its window waits for the training thread.",

@@ -29,9 +29,9 @@ class Row:
     Attributes
     ----------
     claim : str
-        In the documents' words, or as near as one line allows.
+        In the document's words, " ... " where some are left out; a test finds it there (:mod:`~cllm_lib.claims.quotes`).
     source : str
-        The document.
+        The document, or documents, that say it.
     measured : str
         What was found; where chance has a part, with seeds, text and intervals.
     verdict : str
@@ -47,6 +47,8 @@ class Row:
     chapter : str
     asks : tuple of Question
         What the verdict rests on, where chance has a part.
+    about : str
+        What the words were said of, in ours, where they do not say it themselves; else "".
     """
 
     claim: str
@@ -59,6 +61,12 @@ class Row:
     effects: tuple
     chapter: str
     asks: tuple = ()
+    about: str = ""
+
+    @property
+    def quotation(self):
+        """The claim between its marks, and in brackets what it was said of."""
+        return f'"{self.claim}"' + (f" [{self.about}]" if self.about else "")
 
     @property
     def n_seeds(self):
@@ -80,17 +88,18 @@ class _Claim:
     change_our_mind: str
     asks: tuple
     texts: str
+    about: str
     judge: object
 
 
-def measured(chapter, claim, source, section, experiment, change_our_mind, asks=(), texts="one text, sayings"):
+def measured(chapter, claim, source, section, experiment, change_our_mind, asks=(), texts="one text, sayings", about=""):
     """Let a function be the judge of a claim.
 
     Parameters
     ----------
     chapter : str
         The notebook that tests the claim, such as "07".
-    claim, source, section, experiment, change_our_mind : str
+    claim, source, section, experiment, change_our_mind, about : str
         See :class:`Row`.
     asks : iterable of Question
         What the verdict rests on, where chance has a part. All of the table have to be known before anything is judged, for the
@@ -117,7 +126,7 @@ def measured(chapter, claim, source, section, experiment, change_our_mind, asks=
         there = group[name].judge.__module__ if name in group else here
         if there != here:
             raise ValueError(f"there is a judge {name!r} of chapter {chapter} already, in {there}: take another name in {here}")
-        group[name] = _Claim(claim, source, section, experiment, change_our_mind, tuple(asks), texts, judge)
+        group[name] = _Claim(claim, source, section, experiment, change_our_mind, tuple(asks), texts, about, judge)
         _ASKED[chapter, name] = tuple(asks)
         return judge
 
@@ -234,7 +243,8 @@ def _judged(chapter, one):
         )
     seeds = [effect.n_seeds for effect in effects if effect.n_seeds is not None]
     told = f"{min(seeds)} seeds on {one.texts}: {found}" if seeds else found
-    return Row(one.claim, one.source, told, words, one.section, one.experiment, one.change_our_mind, tuple(effects), chapter, one.asks)
+    said = (one.section, one.experiment, one.change_our_mind)
+    return Row(one.claim, one.source, told, words, *said, tuple(effects), chapter, one.asks, one.about)
 
 
 def _name(question):
@@ -248,7 +258,7 @@ def _names(questions):
 def show(chapter=None):
     """Print :func:`rows`, one claim under the other."""
     for row in rows(chapter):
-        print(f'"{row.claim}" ({row.source})\n    measured: {row.measured}\n    verdict:  {row.verdict}\n')
+        print(f"{row.quotation} ({row.source})\n    measured: {row.measured}\n    verdict:  {row.verdict}\n")
 
 
 def table():
@@ -277,7 +287,19 @@ def _stored_places():
         return {(line["chapter"], line["claim"]): place for place, line in enumerate(csv.DictReader(file))}
 
 
-TABLE_COLUMNS = ("claim", "source", "section", "chapter", "experiment", "seeds", "effect", "measured", "verdict", "change_our_mind")
+TABLE_COLUMNS = (
+    "claim",
+    "about",
+    "source",
+    "section",
+    "chapter",
+    "experiment",
+    "seeds",
+    "effect",
+    "measured",
+    "verdict",
+    "change_our_mind",
+)
 EFFECT_COLUMNS = (
     *("claim", "effect", "unit", "seeds", "value", "low", "high"),
     *("asked", "margin", "interval", "corrected_low", "corrected_high", "answer", "detectable", "verdict"),
@@ -297,7 +319,7 @@ def write_table(path, rows=None):
     """
     lines = [
         (
-            *(row.claim, row.source, row.section, row.chapter, row.experiment, _or_nothing(row.n_seeds)),
+            *(row.claim, row.about, row.source, row.section, row.chapter, row.experiment, _or_nothing(row.n_seeds)),
             *("; ".join(map(str, row.effects)), row.measured, row.verdict, row.change_our_mind),
         )
         for row in (table() if rows is None else rows)

@@ -80,7 +80,7 @@ PRINTED = "What document 002 prints, of a sound model of the documented size at 
 
 @measured(
     "10",
-    "Weight magnitudes should be non-zero, ~0.01-0.1",
+    "Weight magnitudes (should be non-zero, ~0.01-0.1)",
     "002",
     section="Test 1: Diagnostics",
     experiment=PRINTED,
@@ -95,7 +95,7 @@ def weight_range():
 
 @measured(
     "10",
-    "Gradient magnitudes should be non-zero, ~1e-4 to 1e-2",
+    "Gradient magnitudes (should be non-zero, ~1e-4 to 1e-2)",
     "002",
     section="Test 1: Diagnostics",
     experiment=PRINTED,
@@ -112,7 +112,7 @@ def gradient_range():
 
 @measured(
     "10",
-    "Gradients non-zero and reasonable (1e-4 to 1e-1)",
+    "Verify gradients are non-zero and reasonable (1e-4 to 1e-1)",
     "001",
     section="Test 1: Gradient Magnitude",
     experiment=PRINTED,

@@ -67,7 +67,8 @@ def right(attention, room):
 
 @measured(
     "10",
-    "The attention weights were frozen at their random initialization values: the model could only learn through the rest (limited)",
+    "the attention weights were frozen at their random initialization values ... The model could only learn through: ... "
+    "Embeddings (limited) ... FeedForward (limited) ... LayerNorm (very limited)",
     "003",
     section="Why Training Failed Before",
     experiment=ASSOCIATIONS,
@@ -92,8 +93,9 @@ def frozen_attention():
 
 @measured(
     "10",
-    "This approximation should be sufficient for training to work",
+    "this approximation should be sufficient for training to work",
     "003",
+    about="the outer product for attention's gradient",
     section="Attention Backward Implementation",
     experiment=f"{ASSOCIATIONS} And the text of the incident.",
     change_our_mind="Nine in ten queries answered when trained by the outer product.",
@@ -128,6 +130,7 @@ def outer_product():
     "10",
     "Model cannot learn relationships between tokens, only per-token transformations",
     "001",
+    about="with simplified attention",
     section="1. Forward Pass Issues",
     experiment=ASSOCIATIONS,
     change_our_mind="More queries answered with simplified attention than chance allows.",
