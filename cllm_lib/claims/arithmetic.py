@@ -3,8 +3,9 @@
 import numpy as np
 
 from cllm_lib.claims.judging import exact, measured, verdict
-from cllm_lib.claims.settings import BATCH, LENGTH
-from cllm_lib.defects import SimplifiedAttention
+from cllm_lib.claims.settings import BATCH, LENGTH, WORDS
+from cllm_lib.defects import SimplifiedAttention, incident
+from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.layers import cross_entropy_forward
 from cllm_lib.text.corpora import load_corpus
 
@@ -95,3 +96,43 @@ def batches_per_epoch():
     rest = (len(corpus.tokens) - 1) // LENGTH - full * BATCH
     found = f"{len(corpus.tokens):,} words make {full} full batches; {rest} more sequences do not fill another"
     return found, verdict(len(corpus.tokens) == TOKENS and 9 <= full <= 10), [exact("full batches in an epoch", full, "batches")]
+
+
+STUCK = 9.2103
+
+
+@measured(
+    "10",
+    "Training loss stays constant at 9.2103 across all epochs",
+    "000, 001",
+    section="000: Issues Identified, 1; 001: Executive Summary",
+    experiment="The incident's model with V = 10,000 and every weight zero: its loss to four digits, and its gradients.",
+    change_our_mind="A gradient that is not exactly 0, or another loss.",
+)
+def constant_loss():
+    """The loss is ln V, and every gradient exactly 0: nothing can move."""
+    config = CLLMConfig(WORDS, d_model=16, n_layers=2, n_heads=2, d_ff=32, seq_len=LENGTH)
+    model = incident(config)
+    loss, gradients = model.loss_and_gradients(*np.random.default_rng(0).integers(0, WORDS, (2, BATCH, LENGTH)))
+    largest = max(float(np.abs(gradient).max()) for gradient in gradients.values())
+    found = f"with every weight zero the loss is {loss:.4f}, which is ln {WORDS:,}, and the largest gradient {largest:g}: no step moves it"
+    return found, verdict(round(loss, 4) == STUCK and largest == 0.0), [exact("loss with every weight zero", loss, "nats")]
+
+
+HOURS = (0.5, 0.25, 2, 0.5, 1, 0.5)  # of the six steps of document 002
+
+
+@measured(
+    "10",
+    "Add diagnostics (30 min) ... Test and analyze output (15 min) ... Fix attention forward (2 hours) ... Test training (30 min) ... "
+    "Optimize startup (1 hour) ... Final testing (30 min) ... Total time: ~5 hours",
+    "002",
+    section="Implementation Order",
+    experiment="The sum of the six.",
+    change_our_mind="Another sum.",
+    about="as a sum; how long it took is not told",
+)
+def total_time():
+    """Rounded to whole hours."""
+    total = sum(HOURS)
+    return f"the six come to {total:g} hours", verdict(round(total) == 5), [exact("sum of the six", total, "hours")]

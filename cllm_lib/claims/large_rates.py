@@ -58,7 +58,7 @@ def too_large():
     seen = {name: {part: values("large_rates", name, part) for part in ("diverged", "rising")} for name in LARGE}
     found = {name: TROUBLE[name]((one["diverged"] > 0) | (one["rising"] > EITHER)) for name, one in seen.items()}
     told = "; ".join(
-        f"{name}: diverged in {seen[name]['diverged'].sum():.0f}, oscillating in {(one['rising'] > EITHER).sum()} of {len(one['rising'])} seeds"
+        f"{name}: diverged in {one['diverged'].sum():.0f}, oscillating in {(one['rising'] > EITHER).sum()} of {len(one['rising'])} seeds"
         for name, one in seen.items()
     )
     so = [name for name, one in found.items() if one.answer]
@@ -88,7 +88,7 @@ def moved(rate, dtype):
     "Too small: No weight updates",
     "001",
     section="4. Learning Rate",
-    experiment=f"One step of a sound model at rates from {SMALLEST[0]:g} to {SMALLEST[-1]:g}: which weights change at all, in float32 and float64.",
+    experiment=f"One step of a sound model, rates from {SMALLEST[0]:g} to {SMALLEST[-1]:g}: which weights change, in float32 and float64.",
     change_our_mind="The program's rate of 0.001, or one a thousand times smaller, at which no weight changes.",
     about="of a learning rate",
 )

@@ -52,8 +52,7 @@ OTHERS = below("share of the other faults that the losses name", 0.5, 0.05, "sha
     experiment=(
         f"The losses that {EPOCHS_PRINTED} epochs print, and nothing else, of {len(SUSPECTS) - 1} exhibits of the museum and a sound "
         "model; named: nearer to the mean losses of that fault, from nine other seeds, than to those of any other. It favours the "
-        "losses: whoever "
-        "looks for a fault has not seen its like nine times."
+        "losses: whoever looks for a fault has not seen its like nine times."
     ),
     change_our_mind="Losses that name half of the other faults; or, for the claim as it stands, losses that do not name the incident's.",
     asks=[OTHERS],
