@@ -1,8 +1,10 @@
 """Every claim of the table stands in every document its row names, word for word; and the documents are as they were written."""
 
 import hashlib
+import re
 
 import pytest
+from notebooks.books import ROOT
 
 from cllm_lib import claims
 from cllm_lib.claims import judging, quotes, registry
@@ -84,3 +86,17 @@ def test_words_of_ours_stand_in_brackets_behind_the_quotation(capsys):
     assert row.quotation == f'"{row.claim}" [{row.about}]'
     claims.show("08")
     assert f"{row.quotation} ({row.source})\n" in capsys.readouterr().out
+
+
+MUSEUM = sorted((ROOT / "cllm_lib" / "defects").glob("*.py"))
+
+
+def quoted_in(path):
+    """What stands in quotation marks below the headings "In the documents" of a module."""
+    below = re.findall(r"In the documents\n((?: {8,}.*\n)+)", path.read_text(encoding="utf-8"))
+    return [words.rstrip(",.") for text in below for words in re.findall(r'"([^"]+)"', " ".join(text.split()))]
+
+
+@pytest.mark.parametrize("words", sorted({words for path in MUSEUM for words in quoted_in(path)}))
+def test_the_museum_quotes_the_documents_word_for_word(words):
+    assert any(words in quotes.plain(quotes.document(number)) for number in quotes.DOCUMENTS)
