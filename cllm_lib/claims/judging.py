@@ -6,14 +6,15 @@ rests on. Where chance has a part, the verdict is made of answers to questions t
 on an interval widened for all questions of the table together (Bonferroni).
 """
 
-import csv
 import functools
+import math
 import re
 from dataclasses import dataclass
 
 from cllm_lib.checks import one_of
 from cllm_lib.claims.questions import _ASKED, Effect
-from cllm_lib.claims.registry import csv_text, evidence_file, fresh, load_all, stored
+from cllm_lib.claims.quotes import documents_of, places
+from cllm_lib.claims.registry import csv_text, fresh, load_all, stored
 from cllm_lib.experiments.intervals import Interval
 from cllm_lib.files import write_atomically
 
@@ -262,29 +263,22 @@ def show(chapter=None):
 
 
 def table():
-    """All rows, in order of the document that says it first; within a document as the stored table has them, then new ones.
+    """All rows, in the order in which the documents say them: by the first document that a row names, and the place in it.
 
     Returns
     -------
     list of Row
     """
-    places = _stored_places()
-    return sorted(rows(), key=lambda row: (re.search(r"\d{3}", row.source).group(), places.get((row.chapter, row.claim), len(places))))
+    return sorted(rows(), key=_where)
 
 
-def _stored_places():
-    """Where each claim stands in the stored table, by chapter and claim.
-
-    So files may be named, split and joined as one likes, and no line of the table moves; whoever words a claim anew finds it
-    among the new ones.
-    """
-    # No order of what rows say of themselves gives the one that readers know: most sections have no number, and the documents
-    # to count their lines in are not here.
-    path = evidence_file("table.csv")
-    if not path.exists():
-        return {}  # before the first `make evidence`
-    with path.open(encoding="utf-8", newline="") as file:
-        return {(line["chapter"], line["claim"]): place for place, line in enumerate(csv.DictReader(file))}
+def _where(row):
+    """The first document of a row, and where its quotation begins there: behind all others if it does not stand there."""
+    number = documents_of(row.source)[0]
+    try:
+        return number, places(row.claim, number)[0]
+    except ValueError:
+        return number, math.inf
 
 
 TABLE_COLUMNS = (
