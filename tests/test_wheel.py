@@ -55,6 +55,7 @@ def test_it_holds_the_library_and_its_texts_and_nothing_else(wheel):
         names = archive.namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"cllm_lib"}
     assert {"cllm_lib/data/sayings.txt", "cllm_lib/data/prose.txt", "cllm_lib/evidence/table.csv"} <= set(names)
+    assert {f"cllm_lib/evidence/documents/00{i}.txt" for i in range(5)} <= set(names)
     assert not any("__pycache__" in name or name.endswith(".ipynb") for name in names)
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cllm_lib").rglob("*.py")}
     assert modules == {name for name in names if name.endswith(".py")}

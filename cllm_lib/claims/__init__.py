@@ -8,8 +8,9 @@
 
 :mod:`~cllm_lib.claims.registry` registers experiments and reads the runs that `make evidence` stored;
 :mod:`~cllm_lib.claims.judging` turns them into rows, by the answers to questions that were written before the runs
-(:mod:`~cllm_lib.claims.questions`). The other modules hold the claims, mostly an experiment each with the judges that read its
-runs; they are found by being there. A verdict is never typed: each follows from its measurement.
+(:mod:`~cllm_lib.claims.questions`); :mod:`~cllm_lib.claims.quotes` finds each claim in its document, word for word. The other
+modules hold the claims, mostly an experiment each with the judges that read its runs; they are found by being there. A verdict
+is never typed: each follows from its measurement.
 """
 
 from cllm_lib.faces import face

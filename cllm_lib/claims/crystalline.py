@@ -62,6 +62,7 @@ def generated_primes():
     "07",
     "Pre-calculating lattice values",
     "001, the start-up log",
+    about="one of its own for each prime",
     section="Startup Slowness",
     experiment="All 23,094 powers as the program stores them; the same in logarithms.",
     change_our_mind="Powers that all differ, as they stand.",
@@ -82,7 +83,7 @@ def _logarithms_differ():
 
 @measured(
     "07",
-    "Memory: 1.41 MB",
+    "Lattice cache initialized: Memory: 1.41 MB",
     "001, the start-up log",
     section="Startup Slowness",
     experiment="Entries times bytes of an entry.",
@@ -121,6 +122,7 @@ def lattice_at_start(run):
     "07",
     "Reduces startup time from ~5s to ~1s",
     "000, the line that builds the cache commented out",
+    about="with the cache not built at the start",
     section="Fix 1: Deferred Lattice Cache Initialization",
     experiment="Time until a first answer with the entries built before it and without, timed twice.",
     change_our_mind="A profile of the program itself that finds the seconds there.",
@@ -137,8 +139,9 @@ def start_without_lattice(run):
 
 @measured(
     "07",
-    "Ulam spiral",
-    "000, 001, 003",
+    "Ulam spiral locality: Available but not integrated",
+    "000",
+    about="available in the program: is it Ulam's?",
     section="Crystalline Lattice Considerations",
     experiment="The first 10,000 places by the formula of the program against those of Ulam (1963).",
     change_our_mind="The same places, or a text of Ulam with this formula.",
@@ -160,6 +163,7 @@ def the_name_of_the_spiral():
     "07",
     "Ulam spiral locality (20-50% improvement)",
     "003",
+    about="a plan; of speed, as the two beside it are",
     section="Next Steps After Training Works",
     experiment="Look-ups and gradients with rows stored along the spiral and by id, in paired rounds, timed twice.",
     change_our_mind="A table, a text or a machine where rows along the spiral are 20 % faster in three rounds of four.",
@@ -203,8 +207,9 @@ GAIN = {
 
 @measured(
     "08",
-    "my geometric model ... should give a pretty solid relationship based on geometry",
+    "my geometric model based on the crystalline lattice should give a pretty solid relationship based on geometry",
     "000, 001",
+    about="between words, by their primes",
     section="Crystalline Lattice Considerations",
     experiment="Every pair of different words of a text: how many similarities there are.",
     change_our_mind="A similarity of primes that differs from pair to pair of different words.",
@@ -228,6 +233,7 @@ def similarity_of_primes():
     "08",
     "Prime-based similarity (10-100x speedup)",
     "003",
+    about="a plan",
     section="Next Steps After Training Works",
     experiment="Time of a pair by gcd of primes, and by equality of ids, against dot products, timed twice.",
     change_our_mind="A way to take the gcd of primes in a tenth of the time of a dot product.",
@@ -275,8 +281,9 @@ def epochs_needed():
 
 @measured(
     "08",
-    "Symmetry operations",
+    "Crystalline Integration (Medium Priority) ... Lattice-aware attention ... Symmetry operations",
     "004, a plan for attention",
+    about="to be added to attention, whose scores they should change",
     section="Phase 4: Crystalline Integration",
     experiment="Scores before and after one rotation of all; accuracy with a rotation that grows with the position against none.",
     change_our_mind="A score that one rotation of queries and keys changes.",
@@ -299,8 +306,9 @@ def symmetry_operations():
 
 @measured(
     "08",
-    "Lattice-aware attention: use lattice coordinates, prime-based distances",
+    "Lattice-aware attention ... Use lattice coordinates ... Prime-based distances",
     "004, a plan",
+    about="a better fit should get a higher score",
     section="Phase 4: Crystalline Integration",
     experiment="Order of scores under the map of the program; accuracy with a distance subtracted from scores against none.",
     change_our_mind="A map that keeps the order of scores.",
@@ -321,8 +329,9 @@ def lattice_aware_attention():
 
 @measured(
     "08",
-    "Lattice-aware loss: geometric constraints, symmetry preservation, prime structure",
+    "Lattice-aware loss ... Geometric constraints ... Symmetry preservation ... Prime structure",
     "004, a plan",
+    about="something to train by",
     section="Phase 4: Crystalline Integration",
     experiment="Slope, change under renumbering, and gap to log gcd / log lcm, of the loss of ids and of the pull by features.",
     change_our_mind="A loss of ids with a slope in any weight.",

@@ -27,7 +27,7 @@ BETTER = below("Adam minus plain gradient descent, best of four rates each", 0.0
 
 @measured(
     "10",
-    "Simple SGD, no momentum, no Adam: fine for testing, but suboptimal",
+    "Simple SGD ... No momentum, no Adam - This is fine for testing, but suboptimal",
     "001",
     section="8. Optimizer",
     experiment="A small sound model, ten epochs; four rates for each rule, and each seed's best of the four.",
@@ -69,7 +69,7 @@ def adam_of_the_paper(gradients, rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):  
 
 @measured(
     "10",
-    "Implements Adam optimizer (Kingma & Ba, 2014), with bias correction",
+    "Implements Adam optimizer (Kingma & Ba, 2014) ... Applies bias correction for moments",
     "004",
     section="Adam Optimizer with Parameter Updates",
     experiment="The document's lines against algorithm 1 of the paper: 100 random gradients, sizes 1 to 1e-6, with and without eps.",

@@ -251,7 +251,8 @@ SOONER = {
 @measured(
     "10",
     "May reduce epochs needed if implemented correctly",
-    "000, 001",
+    "000",
+    about='crystalline algorithms; 001 has the sentence too, with "indeed"',
     section="Crystalline Lattice Considerations",
     experiment=(
         f"Epochs until a held-out loss that the plain model's tuning fixed, on three texts; {len(SIDES)} sides, five learning rates each "

@@ -130,8 +130,9 @@ EPOCH_10 = expecting("the 5.0 expected, epoch 10")
 
 @measured(
     "10",
-    "Loss should decrease: 9.2 -> 7.5 -> 6.0 -> 5.0 over 10 epochs",
-    "000, 001, 002",
+    "Loss should decrease: 9.2 → 7.5 → 6.0 → 5.0 over 10 epochs",
+    "002",
+    about="000 has the same numbers, 001 the last of them",
     section="000: Expected Results; 001, 002: Expected Outcomes",
     experiment=f"{TWENTY} Judged by the tenth alone.",
     change_our_mind="A tenth epoch at 5.25 or below, as planned.",
@@ -151,8 +152,9 @@ WORST_BATCH = expecting("what was expected, the worst of batches 1, 5 and 9", ki
 
 @measured(
     "10",
-    "Epoch 1: Average Loss = 7.8234, Epoch 2: 7.2156, Epoch 3: 6.7891",
+    "Epoch 1 complete: Average Loss = 7.8234 ... Epoch 2 complete: Average Loss = 7.2156 ... Epoch 3 complete: Average Loss = 6.7891",
     "003",
+    about="a log of what was expected",
     section="Expected Results, Console output",
     experiment=TWENTY,
     change_our_mind="Means of three epochs at most a quarter of a nat above these, as planned.",
@@ -170,8 +172,9 @@ def first_three_epochs():
 
 @measured(
     "10",
-    "Batch 1: loss = 9.2103, Batch 5: 8.7543, Batch 10: 8.3421",
+    "Batch 1: loss = 9.2103 ... Batch 5: loss = 8.7543 ... Batch 10: loss = 8.3421",
     "003",
+    about="a log of what was expected",
     section="Expected Results, Console output",
     experiment=f"{ONE} The last batch, the ninth, for the tenth.",
     change_our_mind="No batch more than a quarter of a nat above these, as planned.",
@@ -194,6 +197,7 @@ def batches_of_the_log():
     "10",
     "Batch 10: loss = 8.3421 ... Epoch 1 complete: Average Loss = 7.8234",
     "003",
+    about="both in one log",
     section="Expected Results, Console output",
     experiment=(
         "Arithmetic: full batches in an epoch of the 1,241 words of document 001; the least mean of a loss that falls from batch to batch "

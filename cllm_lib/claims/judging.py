@@ -8,12 +8,14 @@ on an interval widened for all questions of the table together (Bonferroni).
 
 import csv
 import functools
+import math
 import re
 from dataclasses import dataclass, replace
 
 from cllm_lib.checks import one_of
 from cllm_lib.claims.questions import _ASKED, Effect
-from cllm_lib.claims.registry import csv_text, evidence_file, fresh, load_all, stored
+from cllm_lib.claims.quotes import documents_of, places
+from cllm_lib.claims.registry import csv_text, fresh, load_all, stored
 from cllm_lib.experiments.intervals import Interval
 from cllm_lib.files import write_atomically
 
@@ -29,9 +31,9 @@ class Row:
     Attributes
     ----------
     claim : str
-        In the documents' words, or as near as one line allows.
+        In the document's words, " ... " where some are left out; a test finds it there (:mod:`~cllm_lib.claims.quotes`).
     source : str
-        The document.
+        The document, or documents, that say it.
     measured : str
         What was found; where chance has a part, with seeds, text and intervals.
     verdict : str
@@ -47,6 +49,8 @@ class Row:
     chapter : str
     asks : tuple of Question
         What the verdict rests on, where chance has a part.
+    about : str
+        What the words were said of, in ours, where they do not say it themselves; else "".
     fresh : str
         The verdict by seeds that were drawn after the protocol was frozen, with these and its commit; "" where there are none.
     """
@@ -61,7 +65,13 @@ class Row:
     effects: tuple
     chapter: str
     asks: tuple = ()
+    about: str = ""
     fresh: str = ""
+
+    @property
+    def quotation(self):
+        """The claim between its marks, and in brackets what it was said of."""
+        return f'"{self.claim}"' + (f" [{self.about}]" if self.about else "")
 
     @property
     def n_seeds(self):
@@ -83,17 +93,18 @@ class _Claim:
     change_our_mind: str
     asks: tuple
     texts: str
+    about: str
     judge: object
 
 
-def measured(chapter, claim, source, section, experiment, change_our_mind, asks=(), texts="one text, sayings"):
+def measured(chapter, claim, source, section, experiment, change_our_mind, asks=(), texts="one text, sayings", about=""):
     """Let a function be the judge of a claim.
 
     Parameters
     ----------
     chapter : str
         The notebook that tests the claim, such as "07".
-    claim, source, section, experiment, change_our_mind : str
+    claim, source, section, experiment, change_our_mind, about : str
         See :class:`Row`.
     asks : iterable of Question
         What the verdict rests on, where chance has a part. All of the table have to be known before anything is judged, for the
@@ -120,7 +131,7 @@ def measured(chapter, claim, source, section, experiment, change_our_mind, asks=
         there = group[name].judge.__module__ if name in group else here
         if there != here:
             raise ValueError(f"there is a judge {name!r} of chapter {chapter} already, in {there}: take another name in {here}")
-        group[name] = _Claim(claim, source, section, experiment, change_our_mind, tuple(asks), texts, judge)
+        group[name] = _Claim(claim, source, section, experiment, change_our_mind, tuple(asks), texts, about, judge)
         _ASKED[chapter, name] = tuple(asks)
         return judge
 
@@ -245,7 +256,8 @@ def _judged(chapter, one):
         )
     seeds = [effect.n_seeds for effect in effects if effect.n_seeds is not None]
     told = f"{min(seeds)} seeds on {one.texts}: {found}" if seeds else found
-    return Row(one.claim, one.source, told, words, one.section, one.experiment, one.change_our_mind, tuple(effects), chapter, one.asks)
+    said = (one.section, one.experiment, one.change_our_mind)
+    return Row(one.claim, one.source, told, words, *said, tuple(effects), chapter, one.asks, one.about)
 
 
 FRESH_COLUMNS = ("chapter", "claim", "verdict", "fresh_verdict", "seeds", "protocol", "measured")
@@ -282,37 +294,31 @@ def _names(questions):
 def show(chapter=None):
     """Print :func:`rows`, one claim under the other."""
     for row in rows(chapter):
-        print(f'"{row.claim}" ({row.source})\n    measured: {row.measured}\n    verdict:  {row.verdict}\n')
+        print(f"{row.quotation} ({row.source})\n    measured: {row.measured}\n    verdict:  {row.verdict}\n")
 
 
 def table():
-    """All rows, in order of the document that says it first; within a document as the stored table has them, then new ones.
+    """All rows, in the order in which the documents say them: by the first document that a row names, and the place in it.
 
     Returns
     -------
     list of Row
     """
-    places = _stored_places()
-    return sorted(rows(), key=lambda row: (re.search(r"\d{3}", row.source).group(), places.get((row.chapter, row.claim), len(places))))
+    return sorted(rows(), key=_where)
 
 
-def _stored_places():
-    """Where each claim stands in the stored table, by chapter and claim.
-
-    So files may be named, split and joined as one likes, and no line of the table moves; whoever words a claim anew finds it
-    among the new ones.
-    """
-    # No order of what rows say of themselves gives the one that readers know: most sections have no number, and the documents
-    # to count their lines in are not here.
-    path = evidence_file("table.csv")
-    if not path.exists():
-        return {}  # before the first `make evidence`
-    with path.open(encoding="utf-8", newline="") as file:
-        return {(line["chapter"], line["claim"]): place for place, line in enumerate(csv.DictReader(file))}
+def _where(row):
+    """The first document of a row, and where its quotation begins there: behind all others if it does not stand there."""
+    number = documents_of(row.source)[0]
+    try:
+        return number, places(row.claim, number)[0]
+    except ValueError:
+        return number, math.inf
 
 
 TABLE_COLUMNS = (
     "claim",
+    "about",
     "source",
     "section",
     "chapter",
@@ -343,7 +349,7 @@ def write_table(path, rows=None):
     """
     lines = [
         (
-            *(row.claim, row.source, row.section, row.chapter, row.experiment, _or_nothing(row.n_seeds)),
+            *(row.claim, row.about, row.source, row.section, row.chapter, row.experiment, _or_nothing(row.n_seeds)),
             *("; ".join(map(str, row.effects)), row.measured, row.verdict, row.fresh, row.change_our_mind),
         )
         for row in (table() if rows is None else rows)

@@ -55,9 +55,22 @@ def magnitudes(variant, seed):
 
 
 MOST = 0.9
+
+
+def _span(low, high):
+    return f"from {low:g} to {high:g}" if high < np.inf else f"from {low:g} on"
+
+
 RANGES = {
-    (kind, low, high): above(f"printed {kind}s from {low:g} to {high:g}", MOST, 0.05, "share", "share of few")
-    for kind, low, high in (("weight", 0.01, 0.1), ("gradient", 1e-4, 1e-2), ("gradient", 1e-5, 1e-1), ("gradient", 1e-4, 1e-1))
+    (kind, low, high): above(f"printed {kind}s {_span(low, high)}", MOST, 0.05, "share", "share of few")
+    for kind, low, high in (
+        ("weight", 0.01, 0.1),
+        ("gradient", 1e-4, 1e-2),
+        ("gradient", 1e-5, 1e-1),
+        ("gradient", 1e-4, 1e-1),
+        ("weight", 1e-3, np.inf),
+        ("gradient", 1e-6, 100.0),
+    )
 }
 
 
@@ -70,7 +83,7 @@ def _in_range(kind, low, high):
     found = (
         f"a sound model of the documented size, its weights drawn in {len(INITIALISERS)} ways, at batches "
         f"{', '.join(map(str, MOMENTS))}: the {kind}s that document 002 prints go from {sizes.min():.1e} to {sizes.max():.1e}, "
-        f"and {one:.2f} of them lie from {low:g} to {high:g}"
+        f"and {one:.2f} of them lie {_span(low, high)}"
     )
     return found, one
 
@@ -80,7 +93,7 @@ PRINTED = "What document 002 prints, of a sound model of the documented size at 
 
 @measured(
     "10",
-    "Weight magnitudes should be non-zero, ~0.01-0.1",
+    "Weight magnitudes (should be non-zero, ~0.01-0.1)",
     "002",
     section="Test 1: Diagnostics",
     experiment=PRINTED,
@@ -95,7 +108,7 @@ def weight_range():
 
 @measured(
     "10",
-    "Gradient magnitudes should be non-zero, ~1e-4 to 1e-2",
+    "Gradient magnitudes (should be non-zero, ~1e-4 to 1e-2)",
     "002",
     section="Test 1: Diagnostics",
     experiment=PRINTED,
@@ -112,7 +125,7 @@ def gradient_range():
 
 @measured(
     "10",
-    "Gradients non-zero and reasonable (1e-4 to 1e-1)",
+    "Verify gradients are non-zero and reasonable (1e-4 to 1e-1)",
     "001",
     section="Test 1: Gradient Magnitude",
     experiment=PRINTED,
@@ -122,4 +135,36 @@ def gradient_range():
 def wider_gradient_range():
     """As document 001 has it."""
     found, one = _in_range("gradient", 1e-4, 1e-1)
+    return found, verdict(one.answer), [one]
+
+
+@measured(
+    "10",
+    "Weights are non-zero (> 0.001)",
+    "003",
+    section="Success criteria",
+    experiment=PRINTED,
+    change_our_mind="A usual initialisation at this size whose printed weights lie below 0.001.",
+    asks=[RANGES["weight", 1e-3, np.inf]],
+    about="as a sign of success",
+)
+def least_weight():
+    """A sound model meets it; so does one whose other hundred thousands of weights are zero, which the printout does not look at."""
+    found, one = _in_range("weight", 1e-3, np.inf)
+    return found, verdict(one.answer), [one]
+
+
+@measured(
+    "10",
+    "Are they too small (< 1e-6) or too large (> 100)?",
+    "001",
+    section="3. Gradient Magnitude",
+    experiment=PRINTED,
+    change_our_mind="Other moments, or another usual initialisation, at which nine of ten printed gradients lie from 1e-6 to 100.",
+    asks=[RANGES["gradient", 1e-6, 100.0]],
+    about="gradients; bounds that a sound model should keep. 002 calls them huge above 1",
+)
+def outer_bounds():
+    """Whether a sound model would be accused."""
+    found, one = _in_range("gradient", 1e-6, 100.0)
     return found, verdict(one.answer), [one]

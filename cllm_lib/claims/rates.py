@@ -46,8 +46,9 @@ INSIDE = {  # the rates tried stand half a power of ten apart, so half a step mo
 
 @measured(
     "10",
-    "Learning rate, typical for transformers: 1e-4 to 1e-3",
+    "Typical for transformers: 1e-4 to 1e-3",
     "001",
+    about="of learning rates",
     section="4. Learning Rate",
     experiment=f"Seven rates from 3e-5 to 0.03, Adam, two widths: which gives the lowest loss in epoch {RATE_EPOCHS}.",
     change_our_mind="A best rate on the other side of 1e-3, for the same widths, after a longer run or with a schedule.",

@@ -67,7 +67,8 @@ def right(attention, room):
 
 @measured(
     "10",
-    "The attention weights were frozen at their random initialization values: the model could only learn through the rest (limited)",
+    "the attention weights were frozen at their random initialization values ... The model could only learn through: ... "
+    "Embeddings (limited) ... FeedForward (limited) ... LayerNorm (very limited)",
     "003",
     section="Why Training Failed Before",
     experiment=ASSOCIATIONS,
@@ -92,8 +93,9 @@ def frozen_attention():
 
 @measured(
     "10",
-    "This approximation should be sufficient for training to work",
+    "this approximation should be sufficient for training to work",
     "003",
+    about="the outer product for attention's gradient",
     section="Attention Backward Implementation",
     experiment=f"{ASSOCIATIONS} And the text of the incident.",
     change_our_mind="Nine in ten queries answered when trained by the outer product.",
@@ -128,6 +130,7 @@ def outer_product():
     "10",
     "Model cannot learn relationships between tokens, only per-token transformations",
     "001",
+    about="with simplified attention",
     section="1. Forward Pass Issues",
     experiment=ASSOCIATIONS,
     change_our_mind="More queries answered with simplified attention than chance allows.",
@@ -140,3 +143,43 @@ def simplified_attention_sees_one_token():
     told = "; ".join(f"{room}: {a:.3f}, real {b:.3f}" for room, a, b in zip(ROOMS, simplified, real, strict=True))
     holds = every(one.answer for one in (*simplified, *real))
     return f"share right, by chance {CHANCE:.3f}: {told}", verdict(holds), [*simplified, *real]
+
+
+FORWARD_ONLY = {room: above(f"no backward pass, {room}", SOLVED, 0.02, **UNIT) for room in ROOMS}
+
+
+@measured(
+    "10",
+    "Model should learn relationships between words",
+    "002",
+    section="After Fixing Attention",
+    experiment=ASSOCIATIONS,
+    change_our_mind="Nine in ten queries answered with real attention forward and none backward, as it was after that fix.",
+    asks=[*FORWARD_ONLY.values(), *(SOLVED_BY["real", room] for room in ROOMS)],
+    about="with attention's forward pass mended, and no backward pass yet",
+)
+def forward_pass_alone():
+    """After the first fix attention had no backward pass; then, what a true one does."""
+    alone = [FORWARD_ONLY[room](right("no backward", room)) for room in ROOMS]
+    both = [SOLVED_BY["real", room](right("real", room)) for room in ROOMS]
+    told = "; ".join(f"{room}: {a:.2f}, with a true backward pass {b:.2f}" for room, a, b in zip(ROOMS, alone, both, strict=True))
+    only_if = "attention gets a true backward pass as well" if every(one.answer for one in both) else None
+    return f"share right, by chance {CHANCE:.2f}: {told}", verdict(every(one.answer for one in alone), only_if), [*alone, *both]
+
+
+@measured(
+    "10",
+    "Now attention weights are updated every step, allowing the model to learn token relationships",
+    "003",
+    section="What's Fixed Now",
+    experiment=f"{ASSOCIATIONS} Attention trained by the outer product.",
+    change_our_mind="Nine in ten queries answered when trained by the outer product.",
+    asks=[SOLVED_BY["outer product", room] for room in ROOMS],
+    about="weights that are not zero; as delivered they were, and no step changed them",
+)
+def updated_every_step():
+    """Updated, and along what; whether a relationship is learnt is the task's to say."""
+    shares = [SOLVED_BY["outer product", room](right("outer product", room)) for room in ROOMS]
+    true = [described(f"real attention, {room}", right("real", room), **UNIT) for room in ROOMS]
+    told = "; ".join(f"{room}: {a:.2f}, along the true gradient {b:.2f}" for room, a, b in zip(ROOMS, shares, true, strict=True))
+    return f"share right, by chance {CHANCE:.2f}: {told}", verdict(every(one.answer for one in shares)), [*shares, *true]

@@ -43,8 +43,9 @@ def sentences(variant, seed):
 
 @measured(
     "10",
-    "Generation quality: Repetitive -> Varied output",
-    "000, 001, 002",
+    "Generation quality: Repetitive → Varied output",
+    "000",
+    about="after the fix of attention; 001 and 002 expect it too",
     section="Expected Results",
     experiment=(
         f"Distinct triples of {WORDS_SAID} words after {PROMPTS} prompts, real against simplified attention; a small sound model else, "
@@ -66,8 +67,9 @@ def varied_output():
 
 @measured(
     "10",
-    f'Before: "is the blue is the blue is the blue". After: "{SENTENCE}"',
+    f'Before: "is the blue is the blue is the blue" ... After: "{SENTENCE}"',
     "003",
+    about="what will be generated",
     section="Generation Quality",
     experiment=f'What follows "{PROMPT}" after {SPEAKING_EPOCHS} epochs by Adam on a text of as many words, always the likeliest word.',
     change_our_mind="A text without the sentence from which a model of this size learns to say it.",

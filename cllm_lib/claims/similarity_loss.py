@@ -57,3 +57,25 @@ def similarity_as_loss():
     )
     as_coded, with_sign_turned = (one.answer for one in asked)
     return found, verdict(as_coded, "the sign is turned" if with_sign_turned else None), [*asked, *told]
+
+
+TRAINS = {name: below(f"change of cross-entropy in ten epochs, {name}", 0.0, 0.05, "nats") for name in ("as coded", "cross-entropy")}
+
+
+@measured(
+    "10",
+    "The model can now actually train",
+    "004",
+    section="Major Achievement: Training Infrastructure Complete",
+    experiment="Embeddings alone, by Adam, ten epochs: along the gradient as coded, and along the cross-entropy's own.",
+    change_our_mind="A cross-entropy that falls along the gradient as coded.",
+    asks=TRAINS.values(),
+    about="its embeddings, by the gradient of similarity",
+)
+def can_now_train():
+    """To train is to lower the loss that a language model is judged by."""
+    found = [asked(change_of("similarity_gradient", name)) for name, asked in TRAINS.items()]
+    coded, own = found
+    told = f"the cross-entropy changes by {coded:+.2f} nats in ten epochs as coded, by {own:+.2f} along its own gradient"
+    only_if = "embeddings follow the gradient of the cross-entropy" if own.answer else None
+    return told, verdict(coded.answer, only_if), found

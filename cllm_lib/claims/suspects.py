@@ -110,7 +110,8 @@ INSTEAD = below("real minus simplified attention, weights zero", 0.0, 0.01, "nat
 @measured(
     "10",
     "Root Cause: Simplified attention mechanism in training forward pass",
-    "000, 001",
+    "000",
+    about="of the loss that stays where it is; 001 has it as root cause 3 of 5",
     section="000: Issues Identified, 1; 001: root cause 3 of 5",
     experiment=INCIDENT,
     change_our_mind="A loss that falls when only attention is replaced, with the weights as they were.",
@@ -138,8 +139,9 @@ MOVES = {
 
 @measured(
     "10",
-    "Weights may not be initialized properly",
+    "Weights may not be initialized properly - Random initialization might be broken",
     "001",
+    about="a root cause",
     section="Root causes identified, 1",
     experiment=INCIDENT,
     change_our_mind="A loss that stays where it is with random weights, or one that falls with zeros.",
@@ -163,8 +165,9 @@ ANY_RATE = above(f"largest change of loss over {len(RATES)} rates, weights zero"
 
 @measured(
     "10",
-    "Gradients may be too small: learning rate or gradient magnitude issues",
+    "Gradients may be too small - Learning rate or gradient magnitude issues",
     "001",
+    about="a root cause",
     section="Root causes identified, 2",
     experiment=INCIDENT,
     change_our_mind="A rate at which the loss moves, with the weights as they were.",
@@ -188,8 +191,9 @@ CLIPPED = below("with minus without clipping, weights zero", 0.0, 0.001, "nats")
 
 @measured(
     "10",
-    "No gradient clipping: gradients might explode/vanish",
+    "No gradient clipping - Gradients might explode/vanish",
     "001",
+    about="a root cause",
     section="Root causes identified, 4",
     experiment=INCIDENT,
     change_our_mind="A loss that falls when only the clipping comes in.",
@@ -209,7 +213,7 @@ BACKWARD = below("with minus without backward pass, weights zero", 0.0, 0.01, "n
 
 @measured(
     "10",
-    "Missing Attention Backward Pass: attention weights were never updated, model couldn't learn",
+    "Missing Attention Backward Pass ... Attention weights (Q/K/V) were never updated, model couldn't learn",
     "003",
     section="Issue 2",
     experiment=f"{INCIDENT} And the recall of pairs, where the answer stands in the context only.",

@@ -57,14 +57,14 @@ def test_locality_holds_only_where_every_look_up_is_as_much_faster(highs, verdic
 @pytest.mark.parametrize(
     ("milliseconds", "five_seconds", "four_saved"),
     [
-        (80.0, "some 60 times as fast here)", "some 50 times as fast here)"),
+        (80.0, *["cannot be tested (it reports of the program's own start, which was not run: Python is some {} times as fast here)"] * 2),
         (4_000.0, claims.HOLDS, claims.HOLDS),
     ],
 )
 def test_the_start_is_judged_by_what_the_entries_take(milliseconds, five_seconds, four_saved):
     run = start_up(milliseconds, 3.0)
-    assert crystalline.lattice_at_start.__wrapped__(run)[1].endswith(five_seconds)
-    assert crystalline.start_without_lattice.__wrapped__(run)[1].endswith(four_saved)
+    assert crystalline.lattice_at_start.__wrapped__(run)[1] == five_seconds.format(60)
+    assert crystalline.start_without_lattice.__wrapped__(run)[1] == four_saved.format(50)
 
 
 def test_of_the_claims_of_chapter_07_none_holds_as_it_stands():

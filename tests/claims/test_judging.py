@@ -100,14 +100,12 @@ def test_a_chapters_rows_come_by_module_and_line_whichever_was_loaded_first(monk
     assert [row.claim for row in judging.rows("10")] == ["first", "second", "last"]
 
 
-def test_the_table_keeps_its_lines_where_they_were_and_puts_new_ones_after_those_of_their_document(monkeypatch, tmp_path):
+def test_the_table_has_its_lines_in_the_order_of_the_documents(monkeypatch):
     register(monkeypatch)
-    monkeypatch.setattr(judging, "evidence_file", lambda name: tmp_path / name)
-    for module, claim, source in (("a", "new", "001"), ("b", "known", "001"), ("c", "best known", "001"), ("d", "of another", "000")):
+    said = (("a", "of nobody", "001"), ("b", "Too large: Divergence", "001"), ("c", "PROBLEM", "001"), ("d", "Next Steps", "000"))
+    for module, claim, source in said:
         judging.measured("10", **(ALWAYS | {"claim": claim, "source": source}))(of_module(module, counted, claim))
-    assert [row.claim for row in judging.table()] == ["of another", "new", "known", "best known"]  # nothing is stored
-    (tmp_path / "table.csv").write_text("chapter,claim\n10,best known\n10,gone\n10,known\n")
-    assert [row.claim for row in judging.table()] == ["of another", "best known", "known", "new"]
+    assert [row.claim for row in judging.table()] == ["Next Steps", "PROBLEM", "Too large: Divergence", "of nobody"]
 
 
 def test_an_unknown_chapter_is_told_which_there_are():
