@@ -20,7 +20,7 @@ def accumulation(variant, seed):
     return trained(ACCUMULATIONS[variant], seed, "adam", 1e-3)
 
 
-LOST = {name: above(f"share of the fall lost, {name}", 0.5, 0.05, "share") for name in ACCUMULATIONS if name != "summed"}
+LOST = {name: above(f"share of the fall lost, {name}", 0.5, 0.0, "share") for name in ACCUMULATIONS if name != "summed"}
 WORSE = {name: above(f"share of the fall lost at all, {name}", 0.0, 0.02, "share") for name in LOST}
 
 

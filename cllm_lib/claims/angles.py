@@ -33,7 +33,7 @@ def shortcut_angles(variant, seed):
 
 
 NEAR = {  # half a right angle: more along the true gradient than across it
-    (moment, name): below(f"angle to the true gradient of {name}, {moment}", 45.0, 5.0, "degrees")
+    (moment, name): below(f"angle to the true gradient of {name}, {moment}", 45.0, 0.0, "degrees")
     for moment in MOMENTS
     for name in PROJECTIONS
 }

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from cllm_lib.checks import one_of
 from cllm_lib.claims.questions import _ASKED, Effect
 from cllm_lib.claims.quotes import documents_of, places
-from cllm_lib.claims.registry import csv_text, fresh, load_all, stored
+from cllm_lib.claims.registry import csv_text, evidence_file, fresh, load_all, stored
 from cllm_lib.experiments.intervals import Interval
 from cllm_lib.files import write_atomically
 

@@ -62,7 +62,7 @@ def _span(low, high):
 
 
 RANGES = {
-    (kind, low, high): above(f"printed {kind}s {_span(low, high)}", MOST, 0.05, "share", "share of few")
+    (kind, low, high): above(f"printed {kind}s {_span(low, high)}", MOST, 0.0, "share", "share of few")
     for kind, low, high in (
         ("weight", 0.01, 0.1),
         ("gradient", 1e-4, 1e-2),

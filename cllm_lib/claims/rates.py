@@ -40,7 +40,7 @@ def best_rates(variant):
 
 MIDDLE, HALF = -3.5, 0.5  # of the range, in powers of ten: from 1e-4 to 1e-3
 INSIDE = {  # the rates tried stand half a power of ten apart, so half a step more is still inside
-    width: below(f"best rate, {width} model, from the middle of 1e-4 to 1e-3", HALF + 0.25, 0.1, "powers of ten") for width in WIDTHS
+    width: below(f"best rate, {width} model, from the middle of 1e-4 to 1e-3", HALF + 0.25, 0.0, "powers of ten") for width in WIDTHS
 }
 
 

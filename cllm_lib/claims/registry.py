@@ -210,9 +210,9 @@ def reading(folder):
 
 
 def _of_folder(name):
-    """A file of the folder that is read now, or the usual one if it has none of that name."""
+    """A file of the folder that is read now; None if it has none of that name, or no other than the usual one is read."""
     there = evidence_file(f"{_folder.get()}/{name}") if _folder.get() else None
-    return there if there is not None and there.exists() else evidence_file(name)
+    return there if there is not None and there.exists() else None
 
 
 @functools.cache
@@ -313,7 +313,7 @@ def stored(name):
     FileNotFoundError
         If there is no such file; the error says where it was looked for.
     """
-    path = _of_folder(f"measured/{name}.json")
+    path = _of_folder(f"measured/{name}.json") or shipped("evidence", f"measured/{name}.json")
     if not path.exists():
         raise FileNotFoundError(f"no stored measurement {name!r}: {path} is missing; the script of that name in benchmarks/ writes it")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -383,7 +383,7 @@ def unflattened(leaves):
 
 
 def _opened(name):
-    path = _of_folder(name)
+    path = _of_folder(name) or evidence_file(name)
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}: `make evidence` writes it")
     return path.open(encoding="utf-8", newline="")

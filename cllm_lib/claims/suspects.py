@@ -86,7 +86,7 @@ def suspects(variant, seed):
 CLIPS = dict(clip=1.0), {}  # with, and without
 SOLVED = 0.9  # share of queries
 UNLEARNT = {  # answered from the runs of `recall`
-    room: below(f"pairs recalled without a backward pass, {room}", SOLVED, 0.02, "share right", "share of many") for room in ROOMS
+    room: below(f"pairs recalled without a backward pass, {room}", SOLVED, 0.0, "share right", "share of many") for room in ROOMS
 }
 INCIDENT = (
     "A small model with V = 10,000, five epochs of the text, one thing mended at a time, by Adam at 0.001 where nothing else is said; loss "
