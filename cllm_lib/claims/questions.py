@@ -60,7 +60,8 @@ class Question:
         "below" or "above".
     threshold : float
     margin : float
-        In the same unit: the least that would matter beyond the threshold. The answer is no where so much can be excluded, and only there. 0 where the threshold is a bar that the claim itself sets.
+        In the same unit: the least that would matter beyond the threshold; the answer is no where so much can be excluded, and
+        only there. 0 where the threshold is a bar that the claim itself sets.
     kind : str
         What the value of one seed is, a key of :data:`INTERVALS`.
     """
