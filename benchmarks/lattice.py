@@ -1,5 +1,6 @@
 """The contestants of primes, spirals and the lattice cache: each returns the same numbers as ours, found another way."""
 
+import itertools
 import math
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ from cllm_lib.lattice.primes import primes_below
 LIMIT, FAR_LIMIT = 200_000, 10**8
 SPIRAL_SIZE, PASSES = 10_000_000, 10
 TIME_LIMIT = 0.010  # seconds, for the lattice cache of LIMIT
-EXPLORED, REDRAW_LIMIT = 1_000_000, 0.100  # numbers, and seconds for drawing them anew
+EXPLORED, COLOUR_LIMIT = 1_000_000, 0.100  # numbers, and seconds for their colours
 
 
 class Call:
@@ -109,12 +110,12 @@ def square_roots():
     return Call(call)
 
 
-def explorer_redrawn():
-    """The explorer of all so many numbers, its picture drawn anew and encoded as a browser takes it."""
+def explorer_recoloured():
+    """The explorer of all so many numbers: of which kind each is, in one colour or the other, computed and handed to the page."""
     from cllm_lib.workbook.widgets import spiral_explorer
 
-    explorer = spiral_explorer(EXPLORED)
-    return Call(explorer.show_all)
+    explorer, colours = spiral_explorer(EXPLORED), itertools.cycle(("residue", "prime"))
+    return Call(lambda: setattr(explorer.colour, "value", next(colours)))
 
 
 def our_lattice():

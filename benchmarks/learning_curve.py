@@ -6,7 +6,6 @@ share of the rest. A quarter of an hour on two idle processors; writes evidence/
 """
 
 import statistics
-import sys
 import time
 from dataclasses import dataclass
 
@@ -171,11 +170,10 @@ def page(split, rows, minutes):
     """The whole of LEARNING_CURVE.md."""
     header = ["share", "words", "trigram", "model", "mixture", "model's weight", "3 models", "3 models and trigram"]
     size = CLLM(CLLMConfig(len(split.vocabulary), **SIZES), init=lambda parameters, generator: None).flat_parameters.size
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
     sizes = ", ".join(f"{name} {value}" for name, value in SIZES.items())
     how = (
-        f"Written by `python -m benchmarks.learning_curve`. Perplexity on the last {len(split.test):,} words of python-docs (Python "
-        f"{version}), {len(split.vocabulary):,} different words in all. Model: {size / 1e6:.1f} million parameters ({sizes}), AdamW at "
+        f"Written by `python -m benchmarks.learning_curve`. Perplexity on the last {len(split.test):,} words of python-docs, "
+        f"{len(split.vocabulary):,} different words in all. Model: {size / 1e6:.1f} million parameters ({sizes}), AdamW at "
         f"{RATE:g} with decay {DECAY:g}, warm-up and cosine, clipped at {CLIP:g}, batches of {BATCH}, stopped by its loss on the "
         f"{len(split.held_out):,} words before the test; {len(SEEDS)} seeds, mean and range. Trigram: interpolated Kneser-Ney from the "
         "same words. Mixture: a weighted mean of both chances, the weight found on the same held-out words. 3 models: the mean of the "

@@ -42,9 +42,9 @@ TOKEN_GROWTH = dict(rounds=20, steps=10)
 MEMORY_TO_REACH, SLOPE_TO_REACH, EXCESS_TO_REACH = 0.6, 0.15, 1.2
 OUR_PRIMES, PRIMERANGE, SYMPY_SIEVE, NUMBA = "primes", "SymPy, primerange, cold", "SymPy, its sieve, cold", "numba, a compiled sieve"
 OUR_SPIRAL, ROOTS = "places on Ulam's spiral", f"{lattice.PASSES} square roots of each"
-OUR_LATTICE, LATTICE_LOOP, OUR_EXPLORER = "lattice cache", "entry after entry", "spiral explorer, redrawn"
-TIME_LIMIT, REDRAW_LIMIT = (f"a limit of {1e3 * seconds:.0f} ms" for seconds in (lattice.TIME_LIMIT, lattice.REDRAW_LIMIT))
-LIMITS = {TIME_LIMIT: lattice.TIME_LIMIT, REDRAW_LIMIT: lattice.REDRAW_LIMIT}
+OUR_LATTICE, LATTICE_LOOP, OUR_EXPLORER = "lattice cache", "entry after entry", "spiral explorer, recoloured"
+TIME_LIMIT, COLOUR_LIMIT = (f"a limit of {1e3 * seconds:.0f} ms" for seconds in (lattice.TIME_LIMIT, lattice.COLOUR_LIMIT))
+LIMITS = {TIME_LIMIT: lattice.TIME_LIMIT, COLOUR_LIMIT: lattice.COLOUR_LIMIT}
 NUMBERS = {  # title: contestants, how often, and work, peer, the ratio to reach
     f"primes below {lattice.LIMIT:,}": (
         {
@@ -75,9 +75,9 @@ NUMBERS = {  # title: contestants, how often, and work, peer, the ratio to reach
         [(OUR_LATTICE, TIME_LIMIT, 1.0), (OUR_LATTICE, LATTICE_LOOP, None)],
     ),
     f"{lattice.EXPLORED:,} numbers on the plane": (
-        {OUR_EXPLORER: (lattice.explorer_redrawn,)},
+        {OUR_EXPLORER: (lattice.explorer_recoloured,)},
         dict(rounds=10, steps=3),
-        [(OUR_EXPLORER, REDRAW_LIMIT, 1.0)],
+        [(OUR_EXPLORER, COLOUR_LIMIT, 1.0)],
     ),
 }
 FAR_PRIMERANGE_TO_REACH, SIEVE_MEMORY_TO_REACH = 0.02, 64

@@ -6,22 +6,32 @@ or `diagnose` found something; 2, the command line makes no sense; 130, stopped 
 
 import argparse
 import math
+import os
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
 
 from cllm_lib import __version__
+from cllm_lib.cli_options import SIZES, check, check_size, is_same_file
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text.corpora import Corpus, corpus_names, load_corpus
+from cllm_lib.terminal import say
+from cllm_lib.text.corpora import corpus_names, load_corpus
+from cllm_lib.text.normalization import FORMS, SEPARATORS, UNITS, UNKNOWN, tokenize
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
-from cllm_lib.training.trainer import WINDOWS, Trainer, TrainingDiverged
+from cllm_lib.training.trainer import WINDOWS, BrokenOff, Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
+MORE_EPOCHS = 10  # of a run that is over
+OF_A_NEW_MODEL = (
+    *("unit", "normalization", "vocab_size", "keep_unused_ids", "d_model", "layers", "heads", "d_ff", "seq_len"),
+    *("dtype", "positions", "untied", "init"),
+)
 
 
 def main(words=None):
@@ -39,11 +49,22 @@ def main(words=None):
     """
     options = parser().parse_args(words)
     try:
-        return options.command(options)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # of numbers that overflow: what comes of it is said in a sentence
+            warnings.showwarning = lambda message, *where: say(f"{options.name}: {message}", error=True)
+            check(options)
+            return options.command(options)
+    except BrokenPipeError:  # whoever read what is printed has gone, as `| head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return TO_CHANGE
     except (ValueError, OSError, TrainingDiverged) as error:
-        print(f"{options.name}: {error}", file=sys.stderr)
+        say(f"{options.name}: {error}", error=True)
+        return TO_CHANGE
+    except MemoryError as error:
+        say(f"{options.name}: there is not enough memory ({error}): a smaller model, by {SIZES}, or a smaller --batch-size", error=True)
         return TO_CHANGE
     except KeyboardInterrupt:
+        say("", error=True)
         return INTERRUPTED
 
 
@@ -51,23 +72,15 @@ def train(options):
     """Make a model, train it, and save it after every epoch."""
     if Path(options.save).exists() and not options.overwrite:
         raise ValueError(f"{options.save} exists: `resume {options.save}` goes on with it, --overwrite replaces it, --save names another")
-    if not Path(options.save).absolute().parent.is_dir():  # before an epoch is trained for nothing
-        raise ValueError(f"there is no folder {Path(options.save).parent}: make it first, or name another")
-    corpus = load_corpus(options.text, options.vocab_size, options.validation_fraction, options.seed)
-    config = CLLMConfig(
-        options.vocab_size if options.keep_unused_ids else len(corpus.vocabulary),
-        d_model=options.d_model,
-        n_layers=options.layers,
-        n_heads=options.heads,
-        d_ff=options.d_ff or 4 * options.d_model,
-        seq_len=options.seq_len,
-        dtype=options.dtype,
-        tie_embeddings=not options.untied,
-        positions=options.positions,
-    )
-    total = options.epochs * corpus.batches_per_epoch(options.batch_size, config.seq_len)
+    if options.init_from:
+        model, corpus = _model_and_text_of(options)
+    else:
+        cut = dict(unit=options.unit, normalization=options.normalization)
+        corpus = load_corpus(options.text, options.vocab_size, options.validation_fraction, options.seed, **cut)
+        model = _new_model(options, corpus)
+    total = options.epochs * corpus.batches_per_epoch(options.batch_size, model.config.seq_len)
     trainer = Trainer(
-        CLLM(config, seed=options.seed, init=options.init),
+        model,
         corpus,
         optimizer=options.optimizer,
         learning_rate=options.learning_rate,
@@ -80,19 +93,66 @@ def train(options):
         patience=options.patience,
         windows=options.windows,
     )
-    size = trainer.model.flat_parameters.size
-    print(f"{corpus.name}: {len(corpus.tokens):,} words, {len(corpus.vocabulary):,} different; a model of {size:,} numbers")
-    print(f"A model that knows nothing starts near ln V = {math.log(config.vocab_size):.2f};", end=" ")
-    print(f"one that knows how often words occur reaches {corpus.unigram_entropy(config.seq_len):.2f}")
-    return _run(trainer, options)
+    size = model.flat_parameters.size
+    say(f"{corpus.name}: {len(corpus.tokens):,} {corpus.unit}s, {len(corpus.vocabulary):,} different; a model of {size:,} numbers")
+    if not options.init_from:
+        say(f"A model that knows nothing starts near ln V = {math.log(model.config.vocab_size):.2f};", end=" ")
+        say(f"one that knows how often {corpus.unit}s occur reaches {corpus.unigram_entropy(model.config.seq_len):.2f}")
+    return _run(trainer, options, {"epochs": options.epochs})
+
+
+def _new_model(options, corpus):
+    config = CLLMConfig(
+        options.vocab_size if options.keep_unused_ids else len(corpus.vocabulary),
+        d_model=options.d_model,
+        n_layers=options.layers,
+        n_heads=options.heads,
+        d_ff=options.d_ff or 4 * options.d_model,
+        seq_len=options.seq_len,
+        dtype=options.dtype,
+        tie_embeddings=not options.untied,
+        positions=options.positions,
+    )
+    check_size(config)
+    return CLLM(config, seed=options.seed, init=options.init)
+
+
+def _model_and_text_of(options):
+    """A saved model, and the new text numbered by its vocabulary."""
+    from cllm_lib.training.checkpoint import load_checkpoint
+
+    usual = vars(parser().parse_args(["train", "--save", options.save]))
+    for name in OF_A_NEW_MODEL:
+        if getattr(options, name) != usual[name]:
+            raise ValueError(f"--{name.replace('_', '-')} is for a new model; the one in {options.init_from} has its own: leave it out")
+    model, state = load_checkpoint(options.init_from)
+    reading = state.text | {"source": options.text, "seed": options.seed}
+    corpus = load_corpus(**reading, validation_fraction=options.validation_fraction, vocabulary=state.vocabulary)
+    _say_unknown(corpus)
+    return model, corpus
+
+
+def _say_unknown(corpus):
+    unknown = np.count_nonzero(corpus.tokens == 0)
+    say(f"{corpus.name}: read by the model's own vocabulary, to which {unknown:,} of its {len(corpus.tokens):,} {corpus.unit}s are unknown")
 
 
 def resume(options):
-    """Go on where a checkpoint stopped."""
+    """Go on where a checkpoint stopped: to the end that was planned, or for so many epochs."""
+    place = options.save or options.checkpoint
+    if Path(place).exists() and not is_same_file(place, options.checkpoint):
+        raise ValueError(f"{place} exists: `resume {place}` goes on with it, --save names another")
     trainer = Trainer.resume(options.checkpoint, options.text)
-    print(f"{options.checkpoint}: {trainer.steps:,} steps on {trainer.corpus.name}, last loss {_last(trainer.history.losses)}")
-    options.save = options.save or options.checkpoint
-    return _run(trainer, options)
+    options.save, left = place, (trainer.run_ends or 0) - trainer.steps
+    length = {"steps": left} if options.epochs is None and left > 0 else {"epochs": options.epochs or MORE_EPOCHS}
+    if trainer.schedule is not None and not any(map(trainer.schedule, range(trainer.steps, trainer.steps + trainer.batches_per_epoch))):
+        raise ValueError(
+            f"{options.checkpoint} is at the end of its schedule, {trainer.schedule.name}, after {trainer.steps:,} steps: the rate is 0 "
+            "from here on, so no weight would move; a longer run needs a longer schedule from its beginning, train --epochs"
+        )
+    planned = f"; {left:,} of the {trainer.run_ends:,} planned are left" if "steps" in length else ""
+    say(f"{options.checkpoint}: {trainer.steps:,} steps on {trainer.corpus.name}, last loss {_last(trainer.history.losses)}{planned}")
+    return _run(trainer, options, length)
 
 
 def generate(options):
@@ -101,61 +161,78 @@ def generate(options):
     from cllm_lib.training.checkpoint import load_checkpoint
 
     model, state = load_checkpoint(options.checkpoint)
-    words = Corpus("", np.array([], dtype=np.int64), state.vocabulary)
+    words = state.encoder()
     prompt = words.encode(options.prompt)
     if len(prompt) == 0:
         raise ValueError('the prompt is empty: give at least one word, --prompt "the sky"')
-    unknown = [word for word, token in zip(options.prompt.split(), prompt, strict=True) if token == 0]
-    if unknown:
-        print(f"(unknown to this model: {', '.join(unknown)})", file=sys.stderr)
-    print(options.prompt, end="", flush=True)
     settings = dict(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed)
-    for token, _ in stream(model, prompt, options.tokens, **settings):
-        print("", words.decode([token]), end="", flush=True)
-    print()
+    drawn = stream(model, prompt, options.tokens, **settings)  # looks at the settings: nothing is printed before they make sense
+    typed_words = tokenize(options.prompt, words.unit, words.normalization)
+    unknown = [word for word, token in zip(typed_words, prompt, strict=True) if token == 0 and word != UNKNOWN]
+    if unknown:
+        say(f"(unknown to this model: {', '.join(unknown)})", error=True)
+    say(options.prompt, end="")
+    for token, _ in drawn:
+        word = words.decode([token])
+        if word == "\n":  # of characters, the end of a line is one
+            say("")
+        else:
+            say(SEPARATORS[words.unit] + word, end="")
+    say("")
     return DONE
 
 
 def diagnose(options):
-    """Look at every tensor of a saved model on one batch of its text."""
+    """Look at every tensor of a saved model on one batch of its text, or of another one, numbered by its vocabulary."""
     from cllm_lib.instruments.diagnosis import diagnose as examine
     from cllm_lib.training.checkpoint import corpus_of, load_checkpoint
 
     model, state = load_checkpoint(options.checkpoint)
     corpus = corpus_of(state, options.text)
-    if list(corpus.vocabulary) != list(state.vocabulary):
-        unknown = len(set(corpus.vocabulary) - set(state.vocabulary))
-        raise ValueError(
-            f"{corpus.name} has another vocabulary than the model, so its ids mean other words ({unknown:,} of its "
-            f"{len(corpus.vocabulary):,} are unknown to it): give the text that the model was trained on"
-        )
+    if corpus.fingerprint != state.fingerprint:
+        _say_unknown(corpus)
     tokens, targets = next(corpus.batches(options.batch_size, model.config.seq_len, np.random.default_rng(options.seed)))
     diagnosis = examine(model, tokens, targets, options.learning_rate, vocabulary=corpus.vocabulary)
     return DONE if diagnosis.is_healthy else TO_CHANGE
 
 
-def _run(trainer, options):
+def _run(trainer, options, length):
     """Train with a bar, save after every epoch and at the end, also when Ctrl-C brings the end early."""
     from cllm_lib.training.callbacks import every, save_to
 
     each_epoch = every(trainer.batches_per_epoch, save_to(options.save))
     try:
-        trainer.fit(epochs=options.epochs, callbacks=[each_epoch], progress=not options.quiet)
+        trainer.fit(**length, callbacks=[each_epoch], progress=not options.quiet)
+    except BrokenOff:
+        kept = trainer.last_checkpoint
+        advice = f"go on from what was saved before, with: {_again(options, kept)}" if kept else "nothing was saved"
+        say("", error=True)
+        say(f"Stopped at once, within step {1 + len(trainer.history.losses):,}; {advice}", error=True)
+        return INTERRUPTED
     except KeyboardInterrupt:
         trainer.save(options.save)
-        print(f"\nStopped after step {trainer.steps:,} and saved. Go on with: {program()} resume {options.save}", file=sys.stderr)
-        return INTERRUPTED
+        if trainer.steps < trainer.run_ends:
+            say("", error=True)
+            say(f"Stopped after step {trainer.steps:,} and saved. Go on with: {_again(options, options.save)}", error=True)
+            return INTERRUPTED
     if trainer.steps % trainer.batches_per_epoch:  # stopped early, within an epoch; whole ones are saved already
         trainer.save(options.save)
     history = trainer.history
-    print(f"loss of the last epoch {_last(history.epoch_losses)}, of the last batch {_last(history.losses)}")
+    say(f"loss of the last epoch {_last(history.epoch_losses)}, of the last batch {_last(history.losses)}")
     if trainer.best is not None:
         best = trainer.best
-        print(f"lowest validation loss {best.loss:.4f}, perplexity {math.exp(best.loss):.1f}, after step {best.step:,}")
+        say(f"lowest validation loss {best.loss:.4f}, perplexity {math.exp(best.loss):.1f}, after step {best.step:,}")
     if options.csv:
         history.to_csv(options.csv)
-    print(f'saved to {options.save}; let it speak: {program()} generate {options.save} --prompt "the sky is"')
+    say(f'saved to {options.save}; let it speak: {typed("generate", options.save)} --prompt "the sky is"')
     return DONE
+
+
+def _again(options, checkpoint):
+    """What to type so that a run that was broken off reaches its planned end."""
+    text = ["--text", *options.text] if options.name == "resume" and options.text else []
+    curves = ["--csv", options.csv] if options.csv else []
+    return typed("resume", checkpoint, *text, *curves, *(["--quiet"] if options.quiet else []))
 
 
 def _last(values):
@@ -165,6 +242,14 @@ def _last(values):
 def program():
     """What was typed to start this: advice is given in the same words."""
     return "cllm" if Path(sys.argv[0]).stem == "cllm" else "python -m cllm_lib"
+
+
+def typed(*words):
+    """A command line of this program, as the shell wants it: a name with a blank in it stands in quotes."""
+    import shlex
+    import subprocess
+
+    return f"{program()} {subprocess.list2cmdline(words) if os.name == 'nt' else shlex.join(map(str, words))}"
 
 
 def parser():
@@ -188,8 +273,11 @@ def parser():
     one.add_argument("--text", nargs="+", default=["sayings"], help=f"one or more of {corpus_names()} or UTF-8 text files")
     one.add_argument("--save", required=True, metavar="FILE", help="where the model goes after every epoch, such as model.safetensors")
     one.add_argument("--overwrite", action="store_true", help="replace a file that is there (it stays as NAME.previous)")
+    one.add_argument("--init-from", metavar="FILE", help="begin with this saved model instead of a new one, and go on by its vocabulary")
     model = one.add_argument_group("the model")
-    model.add_argument("--vocab-size", type=int, default=10_000, help="most words to know; rarer ones share one id")
+    model.add_argument("--unit", choices=list(UNITS), default="word", help="what gets an id; characters where words have no spaces between")
+    model.add_argument("--normalization", choices=list(FORMS), default="NFC", help="Unicode form of the text; NFKC unites more spellings")
+    model.add_argument("--vocab-size", type=int, default=10_000, help="most words (or characters) to know; rarer ones share one id")
     model.add_argument(
         "--keep-unused-ids", action="store_true", help="give the model all ids of --vocab-size, as in the case of chapter 01"
     )
@@ -197,7 +285,7 @@ def parser():
     model.add_argument("--layers", type=int, default=2, help="layers")
     model.add_argument("--heads", type=int, default=4, help="attention heads in each; must divide the width")
     model.add_argument("--d-ff", type=int, help="width inside the feed-forward part; four times the hidden state's if not given")
-    model.add_argument("--seq-len", type=int, default=32, help="words it reads at a time")
+    model.add_argument("--seq-len", type=int, default=32, help="words (or characters) it reads at a time")
     model.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="float64 gives the same digits everywhere")
     model.add_argument("--positions", choices=list(POSITIONS), default="none", help="how it learns where a word stands")
     model.add_argument("--untied", action="store_true", help="an output matrix of its own instead of the embedding")
@@ -221,14 +309,21 @@ def parser():
     two.add_argument("--text", nargs="+", help="the text it was trained on, if the file's name for it is no path")
     two.add_argument("--save", metavar="FILE", help="where to save; over the file itself if not given")
     for each in (one, two):
-        each.add_argument("--epochs", type=int, default=20 if each is one else 10, help="how many" + ("" if each is one else " more"))
+        each.add_argument(
+            "--epochs",
+            type=int,
+            default=20 if each is one else None,
+            help="how many"
+            if each is one
+            else f"how many more; if not given, the run ends where it was planned to, or after {MORE_EPOCHS} more",
+        )
         each.add_argument("--csv", metavar="FILE", help="write the curves there, too")
         each.add_argument("--quiet", action="store_true", help="no progress bar")
 
     three = command(generate, "Let a saved model continue a prompt.")
     three.add_argument("checkpoint", metavar="FILE")
     three.add_argument("--prompt", required=True, help="the words it goes on from")
-    three.add_argument("--tokens", type=int, default=20, help="words to add")
+    three.add_argument("--tokens", type=int, default=20, help="words (or characters) to add")
     three.add_argument(
         "--temperature", type=float, default=1.0, help="0 takes the likeliest word, 1 draws as the model says, more is wilder"
     )
@@ -238,7 +333,7 @@ def parser():
 
     four = command(diagnose, "Measure every tensor of a saved model, and name the suspect.", "Exit code 1 if something is wrong.")
     four.add_argument("checkpoint", metavar="FILE")
-    four.add_argument("--text", nargs="+", help="the text it was trained on, if the file's name for it is no path")
+    four.add_argument("--text", nargs="+", help="another text than the one it was trained on, numbered by the model's vocabulary")
     four.add_argument("--batch-size", type=int, default=4, help="sequences to measure on")
     four.add_argument("--learning-rate", type=float, default=1e-3, help="turns gradients into sizes of updates")
     four.add_argument("--seed", type=int, default=0, help="of the choice of sequences")

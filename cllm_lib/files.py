@@ -1,6 +1,7 @@
 """Files: written atomically, that is whole or not at all; and where those are that come with the workbook."""
 
 import contextlib
+import errno
 import os
 from pathlib import Path
 
@@ -35,7 +36,7 @@ def write_atomically(path, data, keep=None):
     Parameters
     ----------
     path : str or path
-        Its folder must exist.
+        Its folder must exist. Where it is a symbolic link, the file that it leads to is written, and the link stays.
     data : bytes
     keep : str or path, optional
         Where the old file stays, if there was one.
@@ -43,11 +44,12 @@ def write_atomically(path, data, keep=None):
     Raises
     ------
     OSError
-        If the disk is full, or the folder may not be written. The old file is as it was, and nothing half-written stays.
+        If the disk is full, the folder may not be written, or links lead in a circle. The old file is as it was, and nothing
+        half-written stays.
     """
     import tempfile  # here, not above: with what it brings along it would be a third of the library's own import time
 
-    path = Path(path)
+    path = target_of(path)
     handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -56,12 +58,59 @@ def write_atomically(path, data, keep=None):
             os.fsync(file.fileno())
         os.chmod(beside, 0o666 & ~_umask())
         if keep is not None and path.exists():
-            _second_name(path, Path(keep))
+            _second_name(path, target_of(keep))
         os.replace(beside, path)
     except BaseException:
         _remove(beside)
         raise
     _sync_folder(path.parent)
+
+
+def target_of(path):
+    """The file that is meant: the path itself, or where symbolic links lead to, whether it is there yet or not.
+
+    Raises
+    ------
+    OSError
+        If the links lead in a circle.
+    """
+    path = Path(path)
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return target
+
+
+def no_place_for_a_file(path):
+    """Why no file can be written at a path, in a sentence; None where nothing speaks against it.
+
+    Parameters
+    ----------
+    path : str or path
+
+    Returns
+    -------
+    str or None
+    """
+    if not str(path):
+        return "its name is empty: name a file, such as model.safetensors"
+    try:
+        target = target_of(path)
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            os.stat(target)
+    except (OSError, ValueError) as error:  # a circle of links, or a character that no name has
+        return f"{path} cannot be written ({getattr(error, 'strerror', None) or error}): name another file"
+    if target.is_dir():
+        return f"{path} is a folder: name a file in it, such as {Path(path) / 'model.safetensors'}"
+    if target.exists() and not target.is_file():
+        return f"{path} is no ordinary file: name another"
+    if not target.parent.is_dir():
+        return f"there is no folder {target.parent}: make it first, or name another"
+    if not os.access(target.parent, os.W_OK | os.X_OK):
+        return f"nothing may be written into {target.parent.absolute()}: name another folder, or ask for the right to write"
+    return None
 
 
 def digest(arrays, description):

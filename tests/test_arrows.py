@@ -9,7 +9,7 @@ from notebooks.books import ROOT, code_blocks, programs
 
 LIBRARY = ROOT / "cllm_lib"
 FLOORS = [  # from the ground up; a room may use its own floor and those below
-    {"checks", "files", "faces", "progress"},
+    {"checks", "files", "faces", "kinds", "progress", "terminal"},
     {"text", "lattice", "quantization.matrices", "quantization.packing"},
     {"model"},
     {"instruments"},
@@ -17,7 +17,7 @@ FLOORS = [  # from the ground up; a room may use its own floor and those below
     {"quantization"},  # of whole models
     {"defects", "experiments"},
     {"claims", "casebook"},
-    {"workbook", "cli", "__main__"},
+    {"workbook", "cli", "cli_options", "__main__"},
 ]
 LONGEST_FILE, LONGEST_FUNCTION = 500, 60
 LISTS_OF_OPTIONS = {("cli.py", "parser")}  # one line an option

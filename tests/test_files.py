@@ -1,11 +1,12 @@
 import errno
 import os
+import re
 import stat
 
 import pytest
 
 from cllm_lib import files
-from cllm_lib.files import write_atomically
+from cllm_lib.files import no_place_for_a_file, target_of, write_atomically
 
 
 def names(folder):
@@ -73,3 +74,63 @@ def test_permissions_are_those_of_any_new_file(tmp_path):
 def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         write_atomically(tmp_path / "nowhere" / "file", b"")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
+def test_links_are_followed_to_the_end_and_stay(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to(tmp_path / "c")
+    write_atomically(tmp_path / "a", b"1")  # what is at the end is not there yet
+    write_atomically(tmp_path / "a", b"2", keep=tmp_path / "old")
+    assert [(tmp_path / name).is_symlink() for name in "abc"] == [True, True, False]
+    assert ((tmp_path / "c").read_bytes(), (tmp_path / "old").read_bytes()) == (b"2", b"1")
+    assert names(tmp_path) == ["a", "b", "c", "old"]
+    assert target_of(tmp_path / "a") == tmp_path / "c"
+    assert target_of(tmp_path / "c") == tmp_path / "c"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
+def test_a_circle_of_links_is_an_error_and_stays(tmp_path):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(OSError, match="symbolic links.*a'$") as error:
+        write_atomically(tmp_path / "a", b"1")
+    assert error.value.errno == errno.ELOOP
+    assert names(tmp_path) == ["a", "b"]
+
+
+def test_a_place_for_a_file_has_nothing_against_it(tmp_path):
+    (tmp_path / "old").write_bytes(b"")
+    for place in (tmp_path / "new", str(tmp_path / "old"), "beside"):
+        assert no_place_for_a_file(place) is None
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [
+        ("", "its name is empty: name a file"),
+        ("{folder}", "is a folder: name a file in it, such as .*model.safetensors"),
+        ("{folder}/nowhere/new", "there is no folder .*nowhere: make it first"),
+        ("{folder}/file/new", "there is no folder .*file: make it first"),
+        ("{folder}/a\0b", "cannot be written .embedded null byte.: name another file"),
+        ("{folder}/" + "n" * 300, "cannot be written .File name too long"),
+    ],
+    ids=["no name", "a folder", "no folder", "a file as a folder", "a NUL", "too long"],
+)
+def test_where_no_file_can_be_there_is_a_sentence(tmp_path, place, words):
+    (tmp_path / "file").write_bytes(b"")
+    said = no_place_for_a_file(place.format(folder=tmp_path))
+    assert said
+    assert re.search(words, said), said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such files")
+def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", os.devnull):
+        assert "is no ordinary file" in no_place_for_a_file(place)
+
+
+def test_a_folder_that_may_not_be_written_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may always write
+    assert no_place_for_a_file(tmp_path / "new").startswith(f"nothing may be written into {tmp_path}")

@@ -54,11 +54,14 @@ def test_it_holds_the_library_and_its_texts_and_nothing_else(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"cllm_lib"}
-    assert {"cllm_lib/data/sayings.txt", "cllm_lib/data/prose.txt", "cllm_lib/evidence/table.csv"} <= set(names)
+    assert {"cllm_lib/data/sayings.txt", "cllm_lib/data/prose.txt", "cllm_lib/data/python-docs.txt", "cllm_lib/evidence/table.csv"} <= set(
+        names
+    )
     assert {f"cllm_lib/evidence/documents/00{i}.txt" for i in range(5)} <= set(names)
     assert not any("__pycache__" in name or name.endswith(".ipynb") for name in names)
-    modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "cllm_lib").rglob("*.py")}
-    assert modules == {name for name in names if name.endswith(".py")}
+    kinds = (".py", ".mjs", ".css")  # the last two are what panels have in the page
+    modules = {path.relative_to(ROOT).as_posix() for kind in kinds for path in (ROOT / "cllm_lib").rglob(f"*{kind}")}
+    assert modules == {name for name in names if name.endswith(kinds)}
 
 
 def test_it_brings_few_packages(python, tmp_path):
@@ -69,7 +72,7 @@ def test_it_brings_few_packages(python, tmp_path):
 
 
 def test_it_is_the_one_that_is_imported_and_brings_its_texts(python, tmp_path):
-    sizes = ", ".join(f"len(cllm_lib.load_corpus({name!r}).tokens)" for name in ("sayings", "prose"))
+    sizes = ", ".join(f"len(cllm_lib.load_corpus({name!r}).tokens)" for name in ("sayings", "prose", "python-docs"))
     file, *sizes = run(python, tmp_path, "-c", f"import cllm_lib; print(cllm_lib.__file__, {sizes})").split()
     assert file.startswith(str(python.parents[1]))
     assert all(int(size) > 100 for size in sizes)

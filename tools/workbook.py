@@ -39,7 +39,7 @@ make test-elsewhere      on an old processor with all exercises solved, in a bro
 make test-ci             both, as CI does
 make test-all            everything, the slow tests too: PyTorch and JAX, other processors, claims over seeds (an hour and a half)
 make setup               build the reader's environment in .venv, and nothing else
-make bench               time training, lattices and the real model beside their peers (10 minutes, on an idle machine)
+make bench               time training, lattices, the real model and large texts beside their peers (12 minutes, on an idle machine)
 make evidence            run every experiment behind the verdicts on the claims anew (half an hour; stop it as you like, it goes on)
 make evidence SEEDS=a..b judge by the frozen rules with seeds that nobody has seen, such as 200..219 (two hours)
 make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)
@@ -397,10 +397,10 @@ def pytest(*arguments, **options):
 
 
 def bench():
-    """Time training, lattice reduction and the real model beside their peers."""
+    """Time training, lattice reduction, the real model and large texts beside their peers."""
     set_up_peers()
     pretrained()
-    for name in ("run", "busy", "reduction", "encoder"):
+    for name in ("run", "busy", "reduction", "encoder", "texts"):
         run(environment_python(), "-m", f"benchmarks.{name}")
 
 

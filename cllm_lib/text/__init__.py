@@ -5,9 +5,10 @@ from cllm_lib.faces import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "corpora": "Corpus UNKNOWN corpus_names data_file load_corpus patterns read_text tokenize windows",
+        "corpora": "Corpus corpus_names data_file load_corpus patterns read_text windows",
         "counts": "conditional_entropy entropy",
         "ngrams": "KneserNeyTrigram",
+        "normalization": "UNKNOWN normalize_text tokenize",
         "tasks": "AssociativeRecall LastFollower LetterTask StepsBack",
     },
 )

@@ -1,30 +1,19 @@
 """Text in, token ids and batches out; and what can be counted from a text before any training."""
 
 import math
-import string
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from cllm_lib.checks import positive_integer
+from cllm_lib.checks import non_negative_integer, one_of, positive_integer
 from cllm_lib.files import shipped
 from cllm_lib.text.counts import conditional_entropy, entropy
+from cllm_lib.text.normalization import FORMS, SEPARATORS, UNKNOWN, lacks_spaces, normalize_text, tokenize
+from cllm_lib.text.numbering import COUNTED
+from cllm_lib.text.reading import checked_path, checked_sources, text_chunks
 
-UNKNOWN = "<unk>"
 PATTERN_LETTERS = "abcdefgh"
-
-
-def tokenize(text):
-    """Word tokeniser: split at white space, lower case, punctuation stripped from both ends.
-
-    A word of nothing but punctuation stays as it is, so there are as many tokens as `text.split()` has words.
-
-    >>> tokenize("The sky, it's said, is blue = true.")
-    ['the', 'sky', "it's", 'said', 'is', 'blue', '=', 'true']
-    """
-    return [word.strip(string.punctuation) or word for word in text.lower().split()]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +30,12 @@ class Corpus:
     n_validation : int
     best_loss : float or None
         The lowest loss any model can reach on unseen text, in nats per token, where it is known exactly.
+    unit, normalization : str
+        How the text was cut, as for :func:`~cllm_lib.text.normalization.tokenize`.
+    sources : tuple of str
+        The names and paths it was read from, to read it again; empty for a text that was made otherwise.
+    seed : int
+        It was made from, if it is made.
     """
 
     name: str
@@ -48,6 +43,10 @@ class Corpus:
     vocabulary: tuple
     n_validation: int = 0
     best_loss: float | None = None
+    unit: str = "word"
+    normalization: str = "NFC"
+    sources: tuple = ()
+    seed: int = 0
 
     @property
     def train_tokens(self):
@@ -68,14 +67,14 @@ class Corpus:
         return hashlib.sha256(content).hexdigest()
 
     def encode(self, text):
-        """Ids of the words of `text`; a word that the corpus does not know becomes id 0."""
+        """Ids of the words (or characters) of `text`; what the corpus does not know becomes id 0."""
         id_of = {word: i for i, word in enumerate(self.vocabulary)}
-        return np.array([id_of.get(word, 0) for word in tokenize(text)], dtype=np.int64)
+        return np.array([id_of.get(word, 0) for word in tokenize(text, self.unit, self.normalization)], dtype=np.int64)
 
     def decode(self, ids):
-        """The words of `ids`, with spaces between. Ids beyond the vocabulary, which no text has, show as <id 9999>."""
+        """The words of `ids`, with spaces between, or the characters. Ids beyond the vocabulary, which no text has, show as <id 9999>."""
         known = len(self.vocabulary)
-        return " ".join(self.vocabulary[i] if 0 <= i < known else f"<id {i}>" for i in np.asarray(ids).ravel().tolist())
+        return SEPARATORS[self.unit].join(self.vocabulary[i] if 0 <= i < known else f"<id {i}>" for i in np.asarray(ids).ravel().tolist())
 
     def batches(self, batch_size, seq_len, generator):
         """One epoch: all training sequences in random order, `batch_size` at a time.
@@ -174,7 +173,7 @@ def windows(tokens, seq_len):  # (n,) -> 2 x (m, T)
     return tokens[:used].reshape(count, seq_len), tokens[1 : used + 1].reshape(count, seq_len)
 
 
-def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
+def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0, unit="word", normalization="NFC", vocabulary=None):
     """Load a corpus: read a text, or several, and give every word an id.
 
     Parameters
@@ -183,11 +182,18 @@ def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
         "sayings", "prose", "patterns", "python-docs", or a UTF-8 text file. Several are added, in the order given.
     vocab_size : int
         The most ids to use. Of a richer text the most frequent `vocab_size` - 1 words keep an id of their own, and
-        the rest share id 0, "<unk>".
+        the rest share id 0, "<unk>". "<unk>" in a text has this id, too.
     validation_fraction : float
         Share of the tokens, from the end, held out of training; at least 0 and below 1.
     seed : int
         Of "patterns"; the others are read, not made.
+    unit : {"word", "character"}
+        What gets an id. Characters serve languages that are written without spaces, such as Chinese, Japanese and Thai.
+    normalization : {"NFC", "NFKC"}
+        The form into which :func:`~cllm_lib.text.normalization.normalize_text` brings the text.
+    vocabulary : sequence of str, optional
+        Of another corpus, or of a checkpoint: words get the ids that they have there, and words that are not there are
+        "<unk>". So a model can go on with a new text. `vocab_size` counts for nothing then.
 
     Returns
     -------
@@ -198,27 +204,60 @@ def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0):
     FileNotFoundError
         If a path leads to no file.
     ValueError
-        If a name is unknown, a text is empty or not UTF-8, or a number makes no sense.
+        If a name is unknown, a text is empty, not UTF-8, or without spaces where words are asked for, or a number makes
+        no sense.
     """
     vocab_size = positive_integer(vocab_size, "vocab_size")
     if not 0.0 <= validation_fraction < 1.0:
         raise ValueError(f"validation_fraction is {validation_fraction!r}: give a share from 0 to below 1")
-    sources = [source] if isinstance(source, str | Path) else list(source)
-    if not sources:
-        raise ValueError(f"no text was named: give one of {corpus_names()}, a path, or several")
+    seed = non_negative_integer(seed, "seed")
+    count = one_of(unit, COUNTED, "unit")
+    known = None if vocabulary is None else checked_vocabulary(vocabulary)
+    sources = checked_sources(source, corpus_names())
+    name = " + ".join(str(one) for one in sources)
 
-    words = [word for one in sources for word in tokenize(read_text(one, seed))]
-    counts = Counter(words)
-    by_frequency = sorted(counts, key=lambda word: (-counts[word], word))
-    vocabulary = (UNKNOWN, *by_frequency[: vocab_size - 1])
-    id_of = {word: i for i, word in enumerate(vocabulary)}
+    counts, encode = count((chunk for one in sources for chunk in chunks_of(one, seed)), one_of(normalization, FORMS, "normalization"))
+    if unit == "word" and lacks_spaces(counts):
+        raise ValueError(
+            f"{name} has no spaces between its words, as Chinese, Japanese and Thai have none, so whole sentences would be words: "
+            'take its characters, unit="character" (--unit character), or put spaces between the words'
+        )
+    if known is None:
+        known = (UNKNOWN, *by_frequency(counts)[: vocab_size - 1])
+    elif not any(word in counts for word in known):
+        raise ValueError(
+            f"{name} has no {unit} of the vocabulary that was given: take one of a text in the same language, cut the same way"
+        )
+    tokens = encode({word: i for i, word in enumerate(known)})
     return Corpus(
-        name=" + ".join(str(one) for one in sources),
-        tokens=np.array([id_of.get(word, 0) for word in words], dtype=np.int64),
-        vocabulary=vocabulary,
-        n_validation=int(len(words) * validation_fraction),
-        best_loss=PATTERNS_BEST_LOSS if sources == ["patterns"] else None,
+        name=name,
+        tokens=tokens,
+        vocabulary=known,
+        n_validation=int(len(tokens) * validation_fraction),
+        best_loss=PATTERNS_BEST_LOSS if sources == ["patterns"] and unit == "word" and vocabulary is None else None,
+        unit=unit,
+        normalization=normalization,
+        sources=tuple(str(one) for one in sources),
+        seed=seed,
     )
+
+
+def checked_vocabulary(vocabulary):
+    """A vocabulary as a tuple: different words, "<unk>" the first. Raises ValueError otherwise."""
+    words = () if isinstance(vocabulary, str) or not hasattr(vocabulary, "__iter__") else tuple(vocabulary)
+    if not words or words[0] != UNKNOWN or not all(isinstance(word, str) for word in words):
+        raise ValueError(f"vocabulary is a sequence of words, {UNKNOWN!r} the first, as corpus.vocabulary is; this is none")
+    if len(set(words)) != len(words):
+        twice = next(word for word, count in Counter(words).items() if count > 1)
+        raise ValueError(f"vocabulary has {twice!r} more than once: a word can have one id only")
+    return words
+
+
+def by_frequency(counts):
+    """The words of a text, the most frequent first, equally frequent ones by the alphabet; without "<unk>"."""
+    words = sorted(counts.keys() - {UNKNOWN})
+    order = np.argsort(np.array([-counts[word] for word in words], dtype=np.int64), kind="stable")
+    return [words[i] for i in order.tolist()]
 
 
 def corpus_names():
@@ -227,43 +266,26 @@ def corpus_names():
 
 
 def read_text(source, seed=0):
-    """The text behind a corpus name or a path. Raises as :func:`load_corpus` does."""
+    """The text behind a corpus name or a path, normalised. Raises as :func:`load_corpus` does."""
+    return normalize_text("".join(chunks_of(source, seed)))
+
+
+def chunks_of(source, seed=0):
+    """The text behind a corpus name or a path, as it stands there, piece by piece. Raises as :func:`load_corpus` does."""
     if isinstance(source, str) and source in TEXTS:
-        return TEXTS[source](seed)
-    path = Path(source)
-    if path.is_dir():
-        raise ValueError(f"{source!s} is a folder: name the text files in it, one by one")
-    if not path.exists():
-        if isinstance(source, str) and path.suffix == "" and path.name == source:
-            raise ValueError(f"unknown corpus {source!r}: choose one of {corpus_names()}, or give the path of a text file")
-        raise FileNotFoundError(f"no text file at {source!s}: check the path (relative paths start at {Path.cwd().name!r})")
-    return decoded(path.read_bytes(), path.name)
-
-
-def decoded(data, name):
-    """UTF-8 bytes as text, or an error that says where they stop being UTF-8, or that there is nothing."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{name} is not UTF-8 text (byte {error.start} is 0x{data[error.start]:02x}): save it as UTF-8") from None
-    if not text.strip():
-        raise ValueError(f"{name} is empty: a corpus needs at least one word")
-    return text
+        yield TEXTS[source](seed)
+        return
+    path, empty = checked_path(source, corpus_names()), True
+    for chunk in text_chunks(path):
+        empty = empty and not normalize_text(chunk).strip()
+        yield chunk
+    if empty:
+        raise ValueError(f"{path.name} is empty: a corpus needs at least one word")
 
 
 def data_file(name):
     """Path of a text that comes with the workbook, from a clone or from an installed wheel."""
     return shipped("data", name)
-
-
-def python_docs(seed=0):
-    """The language reference that ships with Python itself; `prose`, with a sentence saying so, where it does not."""
-    try:
-        from pydoc_data.topics import topics
-    except ImportError:
-        print("This Python ships without its documentation (pydoc_data.topics): using 'prose' instead of 'python-docs'.")
-        return TEXTS["prose"](seed)
-    return "\n".join(topics[name] for name in sorted(topics))
 
 
 def patterns(seed=0, blocks=4_000):
@@ -279,8 +301,8 @@ def patterns(seed=0, blocks=4_000):
 PATTERNS_BEST_LOSS = 2 * math.log(len(PATTERN_LETTERS)) / 5
 
 TEXTS = {
-    "sayings": lambda seed: decoded(data_file("sayings.txt").read_bytes(), "sayings.txt"),
-    "prose": lambda seed: decoded(data_file("prose.txt").read_bytes(), "prose.txt"),
+    "sayings": lambda seed: data_file("sayings.txt").read_text(encoding="utf-8"),
+    "prose": lambda seed: data_file("prose.txt").read_text(encoding="utf-8"),
     "patterns": patterns,
-    "python-docs": python_docs,
+    "python-docs": lambda seed: data_file("python-docs.txt").read_text(encoding="utf-8"),
 }

@@ -8,6 +8,7 @@ import numpy as np
 from cllm_lib.checks import positive_integer
 from cllm_lib.instruments.diagnosis import examine
 from cllm_lib.model.generation import generate
+from cllm_lib.terminal import harmless
 
 
 def every(steps, action):
@@ -75,4 +76,4 @@ def look_for_trouble(seed=0):
 def _print(words):
     from tqdm import tqdm  # here, not above: it would double the time `import cllm_lib` takes
 
-    tqdm.write(words)
+    tqdm.write(harmless(words))

@@ -8,32 +8,37 @@ anything. It holds
 * in it the SHA-256 of all that: safetensors itself would load a flipped bit without a word.
 """
 
+import io
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 
-from cllm_lib.files import digest, write_atomically
+from cllm_lib.files import digest, no_place_for_a_file, write_atomically
 from cllm_lib.model.attention import ROTARY_BASE
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text.corpora import load_corpus
+from cllm_lib.text.corpora import Corpus, load_corpus
 from cllm_lib.training.history import Best, History
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.safetensors_file import (
     CheckpointError,
     DamagedFile,
+    compare_types,
     loads,
     read_arrays,
     read_bytes,
-    read_texts,
+    read_header,
     safetensors_for_numpy,
+    texts_of,
+    types_of,
 )
 from cllm_lib.training.schedules import Schedule, make_schedule
 
 FORMAT = 1
 LATER = {"rotary_base": ROTARY_BASE}  # what older files do not say of a configuration, and what it was
+CUT = {"unit": "word", "normalization": "NFC", "seed": 0}  # likewise, of how a text was read
 PARTS = ("layer", "attention", "embedding")
 
 
@@ -53,6 +58,8 @@ class TrainingState:
         Its name; it is not held.
     steps, position : int
         Steps taken; of them, batches of the epoch under way.
+    run_ends : int or None
+        At which step the run was to end.
     generator : dict
         State of the random generator when that epoch began.
     history : History
@@ -60,6 +67,9 @@ class TrainingState:
     vocabulary : tuple of str
     corpus_name, fingerprint : str
         The text it was trained on.
+    text : dict
+        How to read that again: `source`, a list of names and paths, `unit`, `normalization` and `seed`, as for
+        :func:`~cllm_lib.text.corpora.load_corpus`.
     n_validation : int
         How many of its tokens were held out.
     library_version : str
@@ -71,6 +81,7 @@ class TrainingState:
     regularizer: str | None
     steps: int
     position: int
+    run_ends: int | None
     generator: dict
     history: History
     best: Best | None
@@ -79,6 +90,12 @@ class TrainingState:
     fingerprint: str
     n_validation: int
     library_version: str
+    text: dict
+
+    def encoder(self):
+        """A corpus without text, which encodes and decodes as the one it was trained on."""
+        cut = {name: self.text[name] for name in ("unit", "normalization")}
+        return Corpus(self.corpus_name, np.array([], dtype=np.int64), self.vocabulary, **cut)
 
 
 def save_checkpoint(path, trainer):
@@ -87,6 +104,7 @@ def save_checkpoint(path, trainer):
     Parameters
     ----------
     path : str or path
+        Of a symbolic link, the file that it leads to is written, and the link stays.
     trainer : Trainer
 
     Raises
@@ -99,10 +117,9 @@ def save_checkpoint(path, trainer):
     arrays, description = _arrays_of(trainer), _description_of(trainer)
     _refuse_spoilt(arrays, "this model is not saved, and the checkpoint that was there stays: resume from that one")
     description["sha256"] = digest(arrays, description)
-    if path.is_dir():
-        raise CheckpointError(f"{path} is a folder: name a file, such as {path / 'model.safetensors'}")
-    if not path.parent.is_dir():
-        raise CheckpointError(f"there is no folder {path.parent}: make it first, or name another")
+    complaint = no_place_for_a_file(path)
+    if complaint:
+        raise CheckpointError(complaint)
     try:
         write_atomically(path, safetensors_for_numpy().save(arrays, {"cllm": json.dumps(description)}), keep=previous(path))
     except OSError as error:
@@ -139,7 +156,10 @@ def load_checkpoint(path, **parts):
     path = Path(path)
     try:
         data = read_bytes(path)
-        description = _checked_description(path, read_texts(path, data))
+        header = read_header(path, io.BytesIO(data), len(data))
+        description = _checked_description(path, texts_of(header))
+        weights = {name: kind for name, kind in types_of(header).items() if name.startswith("model.")}
+        compare_types(path, weights, description.get("config"), _advice(path))
         arrays = read_arrays(path, data)
     except DamagedFile as error:
         raise CheckpointError(f"{error} {_advice(path)}") from None
@@ -168,7 +188,7 @@ def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, r
         raise
     except (TypeError, ValueError, KeyError) as error:
         raise CheckpointError(f"{path} holds settings that make no trainer here ({error}). {_advice(path)}") from None
-    trainer.history, trainer.best, trainer.steps = state.history, state.best, state.steps
+    trainer.history, trainer.best, trainer.steps, trainer.run_ends = state.history, state.best, state.steps, state.run_ends
     trainer.last_checkpoint = path
     return trainer
 
@@ -191,12 +211,9 @@ def corpus_of(state, sources=None):
     FileNotFoundError, ValueError
         As :func:`~cllm_lib.text.corpora.load_corpus`.
     """
-    sources, vocab_size = sources or state.corpus_name.split(" + "), len(state.vocabulary)
-    n_words = len(load_corpus(sources, vocab_size).tokens)
-    held_out = (state.n_validation + 0.5) / n_words
-    return load_corpus(
-        sources, vocab_size, validation_fraction=min(held_out, 0.9)
-    )  # a text too short is refused for its words, not for this
+    reading = state.text | ({"source": sources} if sources else {})
+    corpus = load_corpus(**reading, vocabulary=state.vocabulary)
+    return replace(corpus, n_validation=min(state.n_validation, int(0.9 * len(corpus.tokens))))  # of a shorter text some is left
 
 
 # Writing
@@ -243,13 +260,20 @@ def _description_of(trainer):
         "schedule": _schedule_description(schedule),
         "regularizer": _regularizer_name(trainer.regularizer),
         "steps": trainer.steps,
+        "run_ends": trainer.run_ends,
         **dict(zip(("generator", "position"), trainer.place, strict=True)),
         "best": None if trainer.best is None else {"step": trainer.best.step, "loss": trainer.best.loss},
         "vocabulary": list(trainer.corpus.vocabulary),
         "corpus_name": trainer.corpus.name,
         "fingerprint": trainer.corpus.fingerprint,
         "n_validation": getattr(trainer.corpus, "n_validation", 0),
+        "text": _text_description(trainer.corpus),
     }
+
+
+def _text_description(corpus):
+    source = list(getattr(corpus, "sources", ())) or [corpus.name]
+    return {"source": source} | {name: getattr(corpus, name, default) for name, default in CUT.items()}
 
 
 def _part_names(model):
@@ -324,6 +348,7 @@ def _unpack(path, description, arrays, parts):
         regularizer=description.get("regularizer"),  # older files say nothing of it, and had none
         steps=int(description["steps"]),
         position=int(description["position"]),
+        run_ends=None if description.get("run_ends") is None else int(description["run_ends"]),  # older files say nothing of it
         generator=dict(description["generator"]),
         history=_history_of(arrays),
         best=best,
@@ -332,7 +357,13 @@ def _unpack(path, description, arrays, parts):
         fingerprint=str(description["fingerprint"]),
         n_validation=int(description["n_validation"]),
         library_version=str(description["library_version"]),
+        text=_how_to_read(description),
     )
+
+
+def _how_to_read(description):
+    told = {"source": str(description["corpus_name"]).split(" + ")} | CUT
+    return {name: description.get("text", {}).get(name, older) for name, older in told.items()}
 
 
 def _known_fields(path, kind, values):
@@ -417,8 +448,9 @@ def _compare_texts(path, state, corpus):
         )
     if state.fingerprint != corpus.fingerprint:
         raise CheckpointError(
-            f"{path} was trained on {state.corpus_name!r} with the same words, but not on this text in this order (or with another part "
-            "held out): resuming would be no continuation. For a new run with its weights: Trainer(load_checkpoint(path)[0], corpus)"
+            f"{path} was trained on another text than {corpus.name!r}, or with another part held out: resuming would be no continuation. "
+            f"Resume with the text it was trained on ({state.corpus_name!r}); for a new run with its weights: "
+            f"Trainer(load_checkpoint(path)[0], corpus), or train --init-from {path}"
         )
 
 

@@ -23,6 +23,10 @@ NO_LIMIT = ", such as 1.0; a limit of 0 lets no gradient through, and None means
 WINDOWS = {"disjoint": "batches", "random": "random_batches"}  # the methods of a corpus that make them
 
 
+class BrokenOff(KeyboardInterrupt):
+    """A second interrupt while a step was under way: half of it is done, so this trainer is no good to save."""
+
+
 def _in_few_threads(method):
     """A method of a trainer, in as many threads of BLAS as its model is worth."""
 
@@ -81,6 +85,8 @@ class Trainer:
         Of the last step, with the schedule's factor; NaN before it, or if the optimiser has none.
     penalty : float
         Of the regulariser, before the last step; 0 without one.
+    run_ends : int or None
+        At which step the training under way is to end, or was before it was broken off; a checkpoint keeps it.
 
     Raises
     ------
@@ -127,7 +133,7 @@ class Trainer:
         self.best = None
         self.last_checkpoint = None
         self._stop_asked = False
-        self._stood_still, self._run_ends = False, None
+        self._stood_still, self.run_ends = False, None
         self._epoch, self._epoch_start, self._position = None, None, 0
         self._check_settings()
         self.batches_per_epoch = corpus.batches_per_epoch(self.batch_size, model.config.seq_len)
@@ -196,7 +202,7 @@ class Trainer:
             return
         factor = checked_factor(self.schedule, self.steps)
         if factor == 0.0 and self._stood_still:
-            stands_still(self.schedule, self.steps, self._run_ends)
+            stands_still(self.schedule, self.steps, self.run_ends)
         self._stood_still = factor == 0.0
         base = self.base_rate
         self.base_rate = self.learning_rate = base * factor
@@ -222,7 +228,8 @@ class Trainer:
         """Train for `epochs` more epochs, or for `steps` more steps.
 
         Ctrl-C, or interrupting the kernel, lets the step under way end, so that the model and its optimiser fit
-        together, and then raises KeyboardInterrupt as usual; :meth:`save` still works. A second one breaks off at once.
+        together, and then raises KeyboardInterrupt as usual; :meth:`save` still works. A second one breaks off at once, by
+        :class:`BrokenOff`: go on from what was saved before.
 
         Parameters
         ----------
@@ -249,11 +256,14 @@ class Trainer:
             If the loss, or a number of its gradient, is infinite or NaN, unless `stop_when_not_finite` is False.
         """
         total = self._steps_ahead(epochs, steps)
-        with progress_bar(total=total, unit="batch", desc="training", visible=progress) as bar, _interrupts_after_the_step(self):
+        self.run_ends = self.steps + total
+        with progress_bar(total=total, unit="batch", desc="training", visible=progress) as bar, _interrupts_after_the_step() as interrupts:
             for _ in self.run(steps=total, callbacks=callbacks):
                 bar.update()
                 if progress and (self.steps % 10 == 0 or bar.n == total):
                     bar.set_postfix(loss=f"{self.history.losses[-1]:.2f}", refresh=False)
+                if interrupts:
+                    break
         return self.history
 
     def run(self, epochs=None, steps=None, callbacks=()):
@@ -270,7 +280,7 @@ class Trainer:
         if callable(callbacks):
             raise ValueError("callbacks is one function: give a list of them, callbacks=[...]")
         warn_of_a_long_rise(self.schedule, self.steps + total)
-        self._stop_asked, self._stood_still, self._run_ends = False, False, self.steps + total
+        self._stop_asked, self._stood_still, self.run_ends = False, False, self.steps + total
         for _ in range(total):
             loss = self._one_step()
             for callback in callbacks:
@@ -452,22 +462,21 @@ def validation_loss(model, corpus, rows=32):
 
 
 @contextlib.contextmanager
-def _interrupts_after_the_step(trainer):
-    """Turn the first interrupt into a wish to stop; raise it when the step has ended."""
-    if threading.current_thread() is not threading.main_thread():  # only there do interrupts arrive
-        yield
-        return
+def _interrupts_after_the_step():
+    """Gather the first interrupt, for whoever looks after each step, and raise it at the end; a second one breaks off at once."""
     asked = []
+    if threading.current_thread() is not threading.main_thread():  # only there do interrupts arrive
+        yield asked
+        return
 
     def handler(number, frame):
         if asked:
-            raise KeyboardInterrupt
+            raise BrokenOff
         asked.append(number)
-        trainer.stop()
 
     before = signal.signal(signal.SIGINT, handler)
     try:
-        yield
+        yield asked
     finally:
         signal.signal(signal.SIGINT, before)
     if asked:

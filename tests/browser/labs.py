@@ -86,6 +86,14 @@ def kernel_is_idle(lab):
     return any(s["kernel"]["execution_state"] == "idle" and s["kernel"]["connections"] >= 1 for s in sessions)
 
 
+def from_the_kernel_menu(page, entry):
+    """Choose an entry of JupyterLab's menu Kernel, and say yes if it asks."""
+    page.get_by_role("menuitem", name="Kernel", exact=True).click()
+    page.locator(".lm-Menu").get_by_text(entry, exact=True).click()
+    if entry.endswith("…"):
+        page.locator(".jp-Dialog .jp-mod-accept").click()
+
+
 def open_chapter(page, lab, name):
     page.set_default_timeout(30_000)
     page.goto(f"{lab}/lab/tree/{name}?token={TOKEN}&reset")

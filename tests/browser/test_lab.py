@@ -77,6 +77,7 @@ def widget_follows_the_keyboard(page, stored_text, description, number, stored_n
         if slider.evaluate("slider => slider.closest('[disabled]') !== null"):
             continue
         before = picture.get_attribute("aria-label")
+        assert slider.get_attribute("aria-label"), f"slider {i} has no name"
         if focused:
             for _ in range(3):  # the number beside a slider may be a stop of its own
                 page.keyboard.press("Tab")

@@ -80,3 +80,10 @@ def test_all_its_controls_have_names(page):
     for name in ("next step", "undo"):
         assert page.get_by_role("button", name=name, exact=True).count() == 2, name
     assert page.get_by_role("slider").count() == 6
+    for name, count in {"first, x": 1, "first, y": 1, "second, x": 1, "second, y": 1, "step": 2}.items():
+        assert page.get_by_role("slider", name=name, exact=True).count() == count, name
+    slider = page.get_by_role("slider", name="first, x", exact=True)
+    assert slider.get_attribute("aria-valuetext") == "7"
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    wait_for(lambda: slider.get_attribute("aria-valuetext") == "6", 20)

@@ -1,9 +1,12 @@
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from cllm_lib import load_corpus
 from cllm_lib.text import conditional_entropy, entropy
 
 symbols = st.lists(st.integers(0, 5), min_size=1, max_size=40)
@@ -29,3 +32,36 @@ def test_the_mean_over_what_is_given_of_the_entropy_there(values, given_one):
     groups = [[v for v, g in zip(values, given_ones, strict=True) if g == known] for known in set(given_ones)]
     expected = sum(len(group) / len(values) * entropy(group) for group in groups)
     assert conditional_entropy(values, given_ones) == pytest.approx(expected, abs=1e-12)
+
+
+@given(
+    pairs=st.lists(st.tuples(*2 * [st.sampled_from([0, 1, 5, -3, 2**31, 2**40, -(2**62), 2**63 - 1])]), min_size=1, max_size=30),
+    kind=st.sampled_from([np.int64, np.float64, np.uint64, np.int8, bool, str]),
+)
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_far_numbers_and_other_kinds_are_told_apart_as_well(pairs, kind):
+    """By sets of Python's, which know no overflow."""
+    symbols, known = (np.array(column, dtype=np.int64).astype(kind) for column in zip(*pairs, strict=True))
+    of_pairs = Counter(zip(symbols.tolist(), known.tolist(), strict=True))
+    of_known = Counter(known.tolist())
+    expected = stats.entropy(list(of_pairs.values())) - stats.entropy(list(of_known.values()))
+    assert conditional_entropy(symbols, known) == pytest.approx(expected, abs=1e-12)
+
+
+def test_wide_numbers_do_not_wrap_around_onto_each_other():
+    """2**31 times 2**33 is 0 in 64 bits."""
+    known = np.array([0, 0, 2**31, 2**31], dtype=np.int64)
+    symbols = np.array([0, 2**33 - 1, 0, 2**33 - 1], dtype=np.int64)
+    assert conditional_entropy(symbols, known) == pytest.approx(np.log(2), abs=1e-12)
+
+
+def test_of_nothing_there_is_no_entropy():
+    assert entropy(np.array([], dtype=np.int64)) == conditional_entropy([], []) == 0.0
+
+
+def test_small_texts_keep_their_numbers_to_the_last_digit():
+    """As summed over the sorted rows of two, which is what a pair was before it was one integer."""
+    tokens = load_corpus("prose").tokens
+    _, counts = np.unique(np.stack([tokens[:-1], tokens[1:]], axis=1), axis=0, return_counts=True)
+    shares = counts / counts.sum()
+    assert conditional_entropy(tokens[1:], tokens[:-1]) == float(-(shares * np.log(shares)).sum()) - entropy(tokens[:-1])

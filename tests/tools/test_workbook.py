@@ -83,11 +83,12 @@ def test_fresh_sets_mine_aside_twice_and_gives_the_new_one(folders):
     assert workbook.update_workspace(*folders) == []
 
 
-def test_a_damaged_record_costs_no_work(folders):
+@pytest.mark.parametrize("record", ["{", "", "[]", "3", '"00"', "null"])
+def test_a_damaged_record_costs_no_work(folders, record):
     _, workspace = folders
     workbook.update_workspace(*folders)
     edit(workspace / "00_start_here.ipynb", "my work")
-    (workspace / ".versions.json").write_text("{", encoding="utf-8")
+    (workspace / ".versions.json").write_text(record, encoding="utf-8")
     workbook.update_workspace(*folders)
     assert "my work" in (workspace / "00_start_here.ipynb").read_text(encoding="utf-8")
 

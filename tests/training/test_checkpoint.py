@@ -1,6 +1,7 @@
 """Checkpoints: exact, whole, and distrustful of what they read."""
 
 import errno
+import gzip
 import json
 import os
 import signal
@@ -192,6 +193,26 @@ def test_the_text_is_found_again_by_the_names_in_the_file(tmp_path):
         Trainer.resume(tmp_path / "run.safetensors", "prose")
 
 
+def test_an_older_file_that_says_nothing_of_how_its_text_was_read_is_resumed(tmp_path):
+    both = load_corpus(["sayings", "patterns"], vocab_size=50)
+    trainer = Trainer(small(both), both)
+    trainer.save(tmp_path / "run.safetensors")
+    rewritten(tmp_path / "run.safetensors", lambda description: description.pop("text"))
+    resumed = Trainer.resume(tmp_path / "run.safetensors")
+    assert_same_run(trainer, resumed)
+    assert resumed.corpus.sources == ("sayings", "patterns")
+
+
+@pytest.mark.parametrize(
+    "told", [[], "sayings", {"source": 5}, {"source": [5]}, {"unit": "letter"}, {"seed": "x"}, {"normalization": None}]
+)
+def test_a_file_that_tells_nonsense_of_its_text_gets_a_sentence(tmp_path, corpus, told):
+    Trainer(small(corpus), corpus).save(tmp_path / "run.safetensors")
+    rewritten(tmp_path / "run.safetensors", lambda description: description.update(text=told))
+    with pytest.raises(ValueError, match="."):  # a CheckpointError is one
+        Trainer.resume(tmp_path / "run.safetensors")
+
+
 def test_a_task_without_a_text_is_resumed_too(tmp_path):
     task = AssociativeRecall(3, batches_in_epoch=10)
     config = CLLMConfig(len(task.vocabulary), d_model=8, n_layers=1, n_heads=2, d_ff=8, seq_len=task.seq_len, positions="learned")
@@ -204,7 +225,9 @@ def test_a_task_without_a_text_is_resumed_too(tmp_path):
     assert_same_run(straight, resumed)
 
 
-@pytest.mark.parametrize("text", ["sky " * 40, 'the\0sky is blue\0 \U0001f30c "quoted" \\n ' * 20], ids=["one word", "odd words"])
+@pytest.mark.parametrize(
+    "text", ["sky " * 40, 'the\x07sky is blue\x1b \U0001f30c "quoted" \\n “’” <unk> ' * 20], ids=["one word", "odd words"]
+)
 def test_odd_texts_go_through_a_file(tmp_path, text):
     (tmp_path / "text ä.txt").write_text(text, encoding="utf-8")
     odd = load_corpus(tmp_path / "text ä.txt")
@@ -277,7 +300,7 @@ def test_another_text_is_told_from_another_vocabulary(corpus, tmp_path):
     Trainer(small(corpus), corpus).save(path)
     with pytest.raises(CheckpointError, match="part at id 2: .* there, .* here"):
         Trainer.resume(path, load_corpus("prose", vocab_size=280))
-    with pytest.raises(CheckpointError, match="the same words, but not on this text"):
+    with pytest.raises(CheckpointError, match="another text than 'sayings', or with another part held out"):
         Trainer.resume(path, load_corpus("sayings", validation_fraction=0.2))
     with pytest.raises(CheckpointError, match="knows 280 words, 'sayings' has 100, and they part at id 100: .* there, no word here"):
         Trainer.resume(path, load_corpus("sayings", vocab_size=100))
@@ -328,6 +351,43 @@ def test_a_folder_that_may_not_be_written_loses_nothing_and_says_so(corpus, tmp_
 def test_a_place_where_no_file_can_be_is_an_error(corpus, tmp_path, name, words):
     with pytest.raises(CheckpointError, match=words):
         Trainer(small(corpus), corpus).save(tmp_path / name)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows lets few people make links")
+@pytest.mark.parametrize("there", [True, False], ids=["a file at its end", "nothing yet at its end"])
+def test_a_link_stays_a_link_and_what_it_leads_to_is_written(corpus, tmp_path, there):
+    (tmp_path / "elsewhere").mkdir()
+    target, path, trainer = tmp_path / "elsewhere" / "real.safetensors", tmp_path / "run.safetensors", Trainer(small(corpus), corpus)
+    path.symlink_to(tmp_path / "between")
+    (tmp_path / "between").symlink_to("elsewhere/real.safetensors")
+    if there:
+        trainer.save(target)
+    trainer.fit(steps=3)
+    trainer.save(path)
+    assert path.is_symlink()
+    assert (tmp_path / "between").is_symlink()
+    assert not target.is_symlink()
+    assert load_checkpoint(target)[1].steps == load_checkpoint(path)[1].steps == 3
+    assert previous(path).exists() == there
+    if there:
+        assert load_checkpoint(previous(path))[1].steps == 0
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(CheckpointError, match="circle cannot be written .Too many levels of symbolic links"):
+        trainer.save(tmp_path / "circle")
+    path.unlink()
+    path.symlink_to("nowhere/real.safetensors")
+    with pytest.raises(CheckpointError, match="there is no folder .*nowhere"):
+        trainer.save(path)
+
+
+def test_words_of_a_stranger_reach_no_terminal_through_an_error(good, corpus, tmp_path):
+    path = tmp_path / "run.safetensors"
+    evil = "\x1b[2J\u202e"
+    path.write_bytes(with_description(lambda d: d.update(vocabulary=[*d["vocabulary"][:-1], evil], corpus_name=evil))(good))
+    with pytest.raises(CheckpointError, match="they part at id") as error:
+        Trainer.resume(path, corpus)
+    assert str(error.value).isprintable()
+    assert r"\x1b[2J\u202e" in str(error.value)
 
 
 def test_a_spoilt_model_does_not_replace_a_good_one(corpus, tmp_path):
@@ -395,6 +455,13 @@ def put_together(arrays, description, sign=True):
     return save(arrays, {"cllm": json.dumps(description)})
 
 
+def rewritten(path, change):
+    """Change the description in a file, and sign it anew."""
+    arrays, description = taken_apart(path.read_bytes())
+    change(description)
+    path.write_bytes(put_together(arrays, description))
+
+
 def changed_header(data, change):
     (length,) = struct.unpack("<Q", data[:8])
     header = change(data[8 : 8 + length].decode()).encode()
@@ -404,6 +471,29 @@ def changed_header(data, change):
 def unsigned(data, change):
     arrays, description = taken_apart(data)
     return put_together(arrays, description | change, sign=False)
+
+
+def converted(kind, n_bytes):
+    """What other programs make of it: the weights in other numbers, all else as it was."""
+
+    def spoil(data):
+        (length,) = struct.unpack("<Q", data[:8])
+        header, body, start = json.loads(data[8 : 8 + length]), b"", 8 + length
+        for name, entry in sorted(header.items(), key=lambda pair: pair[1].get("data_offsets", [-1])):
+            if name == "__metadata__":
+                continue
+            first, last = entry["data_offsets"]
+            piece = data[start + first : start + last]
+            if name.startswith("model."):
+                entry["dtype"] = kind
+                piece = np.frombuffer(piece, "<f8").astype("<f2").tobytes() if kind == "F16" else bytes(len(piece) // 8 * n_bytes)
+            entry["data_offsets"] = [len(body), len(body) + len(piece)]
+            body += piece
+        text = json.dumps(header).encode()
+        text += b" " * (-len(text) % 8)
+        return struct.pack("<Q", len(text)) + text + body
+
+    return spoil
 
 
 def with_arrays(change):
@@ -445,17 +535,17 @@ def other_shape(arrays):
 
 
 BAD = {
-    "empty": (lambda data: b"", "has 0 bytes"),
+    "empty": (lambda data: b"", "is empty"),
     "cut in the length": (lambda data: data[:5], "has 5 bytes"),
     "cut in the header": (lambda data: data[:200], "was cut off"),
-    "cut in the arrays": (lambda data: data[:-100], "contradicts itself"),
-    "cut by one byte": (lambda data: data[:-1], "contradicts itself"),
+    "cut in the arrays": (lambda data: data[:-100], r"was cut off: it has [\d,]+ bytes of [\d,]+"),
+    "cut by one byte": (lambda data: data[:-1], r"was cut off: it has [\d,]+ bytes of [\d,]+"),
     "one byte more": (lambda data: data + b"\0", "contradicts itself"),
     "a header said to be longer than the file": (lambda data: struct.pack("<Q", len(data)) + data[8:], "was cut off"),
     "a header said to be 2^40 bytes": (lambda data: struct.pack("<Q", 2**40) + data[8:], "announce a header"),
     "a header said to be shorter": (lambda data: struct.pack("<Q", 50) + data[8:], "no JSON text"),
     "a header of no length": (lambda data: struct.pack("<Q", 0) + data[8:], "no JSON text"),
-    "a text file": (lambda data: b"the sky is blue\n" * 100, "announce a header"),
+    "a text file": (lambda data: b"the sky is blue\n" * 100, "is a text: name the file"),
     "a picture": (lambda data: b"\x89PNG\r\n\x1a\n" + bytes(500), "announce a header"),
     "zeros": (lambda data: bytes(1000), "no JSON text"),
     "a header that is a list": (lambda data: changed_header(data, lambda text: "[1, 2]"), "of another program"),
@@ -484,7 +574,20 @@ BAD = {
     "NaN weights": (with_arrays(lambda arrays: arrays["model.embedding"].__setitem__((0, 0), np.nan)), "model.embedding holds NaN"),
     "infinite moments": (with_arrays(lambda a: a["optimizer.square_sum"].__setitem__(0, np.inf)), "optimizer.square_sum holds NaN or inf"),
     "a shape turned": (with_arrays(other_shape), r"model.embedding|embedding has shape \(4, 280\)"),
-    "another type": (with_arrays(lambda a: a.__setitem__("model.embedding", a["model.embedding"].astype("f4"))), "embedding is float32"),
+    "another type": (with_arrays(lambda a: a.__setitem__("model.embedding", a["model.embedding"].astype("f4"))), "stored as F32 .float32."),
+    "a pointer of git LFS": (
+        lambda data: b"version https://git-lfs.github.com/spec/v1\noid sha256:9\nsize 345678\n",
+        "pointer of git LFS.*345,678",
+    ),
+    "a page of the web": (lambda data: b"<html><body>Not found</body></html>", "is a page for a browser"),
+    "an index of parts": (lambda data: b'{"weight_map": {"a": "model-1.safetensors"}}', "is the index of a model in several files"),
+    "weights of PyTorch": (lambda data: b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.", "is a PyTorch file"),
+    "compressed": (gzip.compress, "is compressed by gzip: unpack it first"),
+    "every second byte lost": (lambda data: data[::2], "is no safetensors file"),
+    "weights halved to float16": (converted("F16", 2), r"converted by another program.*saved as float64, is stored as F16 \(float16\)"),
+    "weights in bfloat16": (converted("BF16", 2), r"converted by another program.*is stored as BF16 \(bfloat16\)"),
+    "weights in eight bits": (converted("F8_E4M3", 1), "converted by another program.*is stored as F8_E4M3"),
+    "weights as whole numbers": (converted("I8", 1), "converted by another program.*is stored as I8"),
     "a tensor missing": (with_arrays(lambda arrays: arrays.pop("model.layers.0.attention.query_bias")), "the file lacks 'layers.0.att"),
     "a tensor too many": (with_arrays(lambda arrays: arrays.__setitem__("model.extra", np.ones(2))), "the model has no 'extra'"),
     "moments too short": (with_arrays(lambda a: a.__setitem__("optimizer.square_sum", np.ones(3))), "square_sum has 3 numbers"),

@@ -9,7 +9,7 @@ from cllm_lib.text.corpora import windows
 from cllm_lib.text.tasks import AssociativeRecall
 from cllm_lib.training.optimizers import SGD
 from cllm_lib.training.schedules import cosine, warmup
-from cllm_lib.training.trainer import TrainingDiverged, validation_loss
+from cllm_lib.training.trainer import BrokenOff, TrainingDiverged, validation_loss
 
 
 @pytest.fixture(scope="module")
@@ -232,7 +232,7 @@ def test_a_second_interrupt_breaks_off_at_once(corpus):
         signal.raise_signal(signal.SIGINT)
         raise AssertionError("not reached")
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(BrokenOff):
         trainer.fit(epochs=1, callbacks=[twice])
 
 

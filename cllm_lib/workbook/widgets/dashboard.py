@@ -23,14 +23,16 @@ from cllm_lib.text.corpora import TEXTS, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer
-from cllm_lib.workbook.widgets.controls import Panel, button, pick
+from cllm_lib.workbook.widgets.controls import NumberField, Panel, above_zero, button, pick, whole
+from cllm_lib.workbook.widgets.interrupts import Interrupts
+from cllm_lib.workbook.widgets.keeping import BASE, Kept, NotOurs, free_name, newest
 from cllm_lib.workbook.widgets.pictures import loss_svg, movements_svg
 
 SLICE = 0.05  # seconds of training between two looks at the buttons
 BREATH = 0.01  # seconds left to the kernel then; with none it stays some messages behind
 REDRAW, SPEAK, EXAMINE = 0.25, 3.0, 10.0  # seconds between pictures, sentences, examinations
 HELD_OUT = 2_000  # words at most: measuring on them must not take long either
-NARROW = {"width": "190px"}
+MOST_EPOCHS, MOST_SEQUENCES = 100_000, 4_096
 SIZES = {"d_model": 64, "n_layers": 2, "n_heads": 4, "d_ff": 256, "seq_len": 32, "dtype": "float32", "tie_embeddings": False}
 
 
@@ -66,7 +68,7 @@ class TrainingDashboard(Panel):
     optimizer, schedule, init : str
         What is chosen at the beginning.
     file : str
-        Where SAVE writes and LOAD reads.
+        Where SAVE writes and LOAD reads. Without one SAVE takes a name that is free, and LOAD the checkpoint that was written last.
     prompt : str
         What the sample sentences begin with.
     **sizes
@@ -77,7 +79,12 @@ class TrainingDashboard(Panel):
     trainer : Trainer or None
         Of the run on show: its model can be used in other cells while it trains, and after.
     task : asyncio.Task or None
-        The training under way.
+        The training under way. Interrupt Kernel pauses it.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, or a number makes no sense.
     """
 
     def __init__(
@@ -89,14 +96,15 @@ class TrainingDashboard(Panel):
         optimizer="adam",
         schedule="constant",
         init="scaled_normal",
-        file="dashboard.safetensors",
+        file="",
         prompt="the sky is",
         **sizes,
     ):
         self.sizes, self.prompt = SIZES | sizes, prompt
         self.trainer, self.task, self._paused, self._loaded = None, None, False, False
+        self._kept, self._interrupts, self._filling = Kept(), Interrupts(), False
         self._make_controls(texts, epochs, batch_size, learning_rate, optimizer, schedule, init, file)
-        self.status = ipywidgets.HTML()
+        self.status, self.saved = ipywidgets.HTML(), ipywidgets.HTML()  # the second for what SAVE did: a run goes on talking in the first
         self.bar = ipywidgets.FloatProgress(min=0.0, max=1.0, layout={"width": "440px"})
         self.curves, self.parts, self.verdict, self.sample = (ipywidgets.HTML() for _ in range(4))
         self._say("Nothing has been made yet: no model, no thread, no cache. START makes the model.")
@@ -108,7 +116,7 @@ class TrainingDashboard(Panel):
         )
         pictures = ipywidgets.HBox([self.curves, self.parts], layout={"flex_flow": "row wrap"})
         numbers, picks = ipywidgets.HBox(self.settings[:3], layout={"flex_flow": "row wrap"}), self.settings[3:]
-        super().__init__([texts, numbers, *picks, buttons, keep, self.status, self.bar, pictures, self.verdict, self.sample])
+        super().__init__([texts, numbers, *picks, buttons, keep, self.saved, self.status, self.bar, pictures, self.verdict, self.sample])
 
     def __repr__(self):
         return "A training dashboard: text, settings, START, PAUSE, STOP, SAVE, LOAD (run this cell in JupyterLab to use it)"
@@ -123,14 +131,18 @@ class TrainingDashboard(Panel):
             placeholder="UTF-8 text files of yours, with commas between",
             layout={"width": "440px"},
         )
-        self.epochs = ipywidgets.BoundedIntText(epochs, min=1, max=100_000, description="epochs", layout=NARROW)
-        self.batch_size = ipywidgets.BoundedIntText(batch_size, min=1, max=4_096, description="batch size", layout=NARROW)
-        self.learning_rate = ipywidgets.FloatText(learning_rate, step=0.001, description="rate", layout=NARROW)
+        self.epochs = NumberField("epochs", epochs, whole(1, MOST_EPOCHS))
+        self.batch_size = NumberField("batch size", batch_size, whole(1, MOST_SEQUENCES))
+        self.learning_rate = NumberField("rate", learning_rate, above_zero)
         self.optimizer = pick("optimiser", OPTIMIZERS, optimizer)
         self.schedule = pick("schedule", SCHEDULES, schedule)
         self.init = pick("weights", INITIALIZERS, init)
         self.settings = [self.epochs, self.batch_size, self.learning_rate, self.optimizer, self.schedule, self.init]
-        self.file = ipywidgets.Text(value=file, description="file", layout={"width": "330px"})
+        for control in (self.batch_size, self.learning_rate):
+            control.when_changed(self._put_aside)
+        for control in (*self.texts.values(), self.files, self.optimizer, self.schedule):
+            control.observe(lambda change: self._put_aside(), names="value")
+        self.file = ipywidgets.Text(value=file, placeholder=BASE, description="file", layout={"width": "330px"})
         self.start = button("START", "make a model and train it", self._start, width="100px")
         self.pause = button("PAUSE", "hold the training, or go on", self._pause, width="100px")
         self.stop = button("STOP", "end the training; the model stays usable", self._stop, width="100px")
@@ -142,20 +154,22 @@ class TrainingDashboard(Panel):
     def _start(self):
         """Make a trainer, unless one was loaded, and let it work as a task of the running loop."""
         try:
+            epochs = self.epochs.value
             if not self._loaded:
-                self.trainer = self._new_trainer()
-            steps = self.epochs.value * self.trainer.batches_per_epoch - self.trainer.place[1]
+                self.trainer, self._kept = self._new_trainer(epochs), Kept()
+            steps = epochs * self.trainer.batches_per_epoch - self.trainer.place[1]
         except (ValueError, OSError) as error:
             self._say(str(error), wrong=True)
             return
         self._loaded, self._paused = False, False
+        self._forget_what_was_found()
         self.task = asyncio.get_running_loop().create_task(self._work(steps))
         self._set_buttons()
 
-    def _pause(self):
+    def _pause(self, why=""):
         self._paused = not self._paused
         self._set_buttons()
-        self._say(f"{'Paused' if self._paused else 'Going on'} after step {self.trainer.steps:,}.")
+        self._say(f"{'Paused' if self._paused else 'Going on'} after step {self.trainer.steps:,}{why}.")
 
     def _stop(self):
         self._paused = False
@@ -163,32 +177,72 @@ class TrainingDashboard(Panel):
             self.trainer.stop()
 
     def _save(self):
+        self.file.value = path = self.file.value.strip() or str(free_name())
         try:
-            self.trainer.save(self.file.value)
+            self._kept.check(path)
+            self.trainer.save(path)
+        except NotOurs as error:
+            self.file.value = str(free_name(path))
+            self._say(f"{error} SAVE once more writes {self.file.value}, or give another name.", wrong=True, line=self.saved)
         except (ValueError, OSError) as error:
-            self._say(str(error), wrong=True)
+            self._say(str(error), wrong=True, line=self.saved)
         else:
-            self._say(f"Saved after step {self.trainer.steps:,}.")
+            self._kept.note(path)
+            self._say(f"Saved after step {self.trainer.steps:,}, in {path}.", line=self.saved)
 
     def _load(self):
+        path = self.file.value.strip() or newest()
+        if path is None:
+            self._say("no checkpoint of a dashboard is in this folder: name a file", wrong=True)
+            return
         try:
-            self.trainer = Trainer.resume(self.file.value)
+            self.trainer = Trainer.resume(path)
         except (ValueError, OSError) as error:
             self._say(str(error), wrong=True)
             return
-        self._loaded = True
+        self.file.value, self._loaded, self._kept = str(path), True, Kept()
+        self._kept.note(path)
+        self._show_what_will_run()
+        self._forget_what_was_found()
         self._set_buttons()
         self._draw_curves()
         self._speak()
-        self._say(f"Loaded: {self.trainer.steps:,} steps on {self.trainer.corpus.name}. START goes on for {self.epochs.value} epochs more.")
+        self._say(
+            f"Loaded: {self.trainer.steps:,} steps on {self.trainer.corpus.name}, from {path}. START goes on for so many epochs more; "
+            "another text, size, rate, optimiser or schedule begins anew."
+        )
+
+    def _show_what_will_run(self):
+        """Let the fields say what the loaded run goes on with."""
+        trainer, self._filling = self.trainer, True
+        names = trainer.corpus.sources
+        for name, box in self.texts.items():
+            box.value = name in names
+        self.files.value = ", ".join(name for name in names if name not in TEXTS)
+        self.batch_size.value, self.learning_rate.value = trainer.batch_size, trainer.base_rate
+        self.optimizer.value = next(name for name, kind in OPTIMIZERS.items() if type(trainer.optimizer) is kind)
+        self.schedule.value = "constant" if trainer.schedule is None else trainer.schedule.name
+        self._filling = False
+
+    def _put_aside(self):
+        """What was loaded does not run any more once a field says something else."""
+        if self._loaded and not self._filling:
+            self._loaded = False
+            self._set_buttons()
+            self._say("The loaded run is put aside: START makes a new model, with these settings. LOAD brings it back.")
+
+    def _forget_what_was_found(self):
+        """A finding is of the run it was made in."""
+        self.verdict.value = self.parts.value = self.saved.value = ""
+        self.bar.value = 0.0
 
     # The run
 
-    def _new_trainer(self):
+    def _new_trainer(self, epochs):
         corpus = self._corpus(self._chosen_texts())
         model = CLLM(CLLMConfig(len(corpus.vocabulary), **self.sizes), init=self.init.value)
         every = corpus.batches_per_epoch(self.batch_size.value, model.config.seq_len)
-        total = self.epochs.value * every
+        total = epochs * every
         return Trainer(
             model,
             corpus,
@@ -219,6 +273,7 @@ class TrainingDashboard(Panel):
             training = trainer.run(steps=steps)
             running = True
             while running:
+                self._interrupts.listen()
                 before = trainer.model.flat_parameters.copy() if redraw.due(time.monotonic()) else None
                 running = next(training, None) is not None
                 if running and before is not None:
@@ -229,14 +284,18 @@ class TrainingDashboard(Panel):
                 self._show_progress(first, steps, began)
                 self._look(speak, check)
                 await asyncio.sleep(BREATH)
+                if self._interrupts.heard() and not self._paused:
+                    self._pause(", by Interrupt Kernel")
                 while self._paused:
                     await asyncio.sleep(SLICE)
+                    self._interrupts.heard()  # once paused, another one changes nothing
             done = trainer.steps - first
             ended = f"Done: {done:,} steps" if done == steps else f"Stopped after {done:,} of {steps:,} steps"
             self._say(f"{ended}. The model is yours: dashboard.trainer.model.")
         except Exception as error:  # shown where the reader looks; a task would keep it to itself
             self._say(f"{type(error).__name__}: {error}", wrong=True)
         finally:
+            self._interrupts.end()
             self.task = None
             self._set_buttons()
             self._draw_curves()
@@ -257,8 +316,11 @@ class TrainingDashboard(Panel):
         self.bar.value = done / steps
         left = seconds * (steps - done) / max(done, 1)
         epoch, loss = trainer.history.epochs[-1], trainer.history.losses[-1]
+        last = math.ceil((first + steps) / trainer.batches_per_epoch)
         if not self._paused:
-            self._say(f"Epoch {epoch}, step {trainer.steps:,}: loss <b>{loss:.4f}</b>. About {_duration(left)} left.", plain=False)
+            self._say(
+                f"Epoch {epoch} of {last}, step {trainer.steps:,}: loss <b>{loss:.4f}</b>. About {_duration(left)} left.", plain=False
+            )
 
     def _draw_curves(self):
         corpus, config = self.trainer.corpus, self.trainer.model.config
@@ -280,14 +342,14 @@ class TrainingDashboard(Panel):
     def _examine(self):
         trainer = self.trainer
         batch = next(trainer.corpus.batches(trainer.batch_size, trainer.model.config.seq_len, np.random.default_rng(0)))
-        verdict = examine(trainer.model, *batch, learning_rate=self.learning_rate.value).verdict
+        verdict = examine(trainer.model, *batch, learning_rate=trainer.base_rate).verdict
         self.verdict.value = f'<p role="status">Examined at step {trainer.steps:,}: <b>{escape(verdict)}</b></p>'
 
     # What is shown
 
-    def _say(self, words, wrong=False, plain=True):
+    def _say(self, words, wrong=False, plain=True, line=None):
         words = escape(words) if plain else words
-        self.status.value = f'<p role="{"alert" if wrong else "status"}">{"<b>Not done.</b> " if wrong else ""}{words}</p>'
+        (line or self.status).value = f'<p role="{"alert" if wrong else "status"}">{"<b>Not done.</b> " if wrong else ""}{words}</p>'
 
     def _set_buttons(self):
         running = self.task is not None
@@ -298,6 +360,7 @@ class TrainingDashboard(Panel):
         self.load.disabled = running
         for control in [*self.settings, *self.texts.values(), self.files]:
             control.disabled = running
+        self.init.disabled = running or self._loaded  # a loaded run has its weights
 
 
 def _for_a_slice(training):

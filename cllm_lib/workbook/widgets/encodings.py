@@ -9,7 +9,7 @@ import numpy as np
 
 from cllm_lib.lattice.encodings import clock_positions, prime_positions, rotate, sinusoidal_positions, spiral_positions
 from cllm_lib.workbook.widgets.controls import Panel, choice, pick
-from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
+from cllm_lib.workbook.widgets.svg import MARK, SHADE, labels, svg, text
 
 TABLES = {"sinusoidal": sinusoidal_positions, "spiral": spiral_positions, "clock": clock_positions, "prime": prime_positions}
 LENGTHS, WIDTHS = (8, 16, 24, 32, 48, 64, 96, 128), (2, 4, 8, 16, 32, 64)
@@ -234,7 +234,7 @@ def arrows_svg(query, key, query_position, key_position):
     str
     """
     across, down = RADIUS + 90, RADIUS + 24  # the centre; the names stand at the sides
-    drawn = []
+    drawn, names = [], []
     for arrow, name, colour, dash in (
         (query, f"query, {query_position}", MARK, ""),
         (key, f"key, {key_position}", SHADE, ' stroke-dasharray="7 4"'),
@@ -243,7 +243,7 @@ def arrows_svg(query, key, query_position, key_position):
         drawn.append(f'<path d="M{across},{down} L{x:.1f},{y:.1f}" stroke="{colour}" stroke-width="3"{dash}/>')
         drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}" stroke="none"/>')
         x, y = across + (RADIUS + 14) * arrow[0], down - (RADIUS + 14) * arrow[1]
-        drawn.append(text(x, y + 4, name, "start" if arrow[0] >= 0 else "end"))
+        names.append((x, y + 4, name, "start" if arrow[0] >= 0 else "end"))
     return svg(
         f"A circle with two arrows: the query at position {query_position} and the key at position {key_position}; from key to query "
         f"{angle(query, key):.1f} degrees, product {query @ key:.3f}",
@@ -251,6 +251,7 @@ def arrows_svg(query, key, query_position, key_position):
         2 * down,
         f'<circle cx="{across}" cy="{down}" r="{RADIUS}" stroke-opacity="0.4"/>',
         *drawn,
+        *labels(names),
     )
 
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from cllm_lib.instruments.diagnosis import HEALTHY_UPDATES
-from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
+from cllm_lib.workbook.widgets.svg import MARK, SHADE, labels, svg, text
 
 WIDTH, HEIGHT = 440, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 28, 34
@@ -41,11 +41,10 @@ def loss_svg(history, batches_per_epoch, levels):
     dots = "".join(
         '<rect x="{:.1f}" y="{:.1f}" width="6" height="6"/>'.format(*np.subtract(place(*point), 3)) for point in validation.items()
     )
-    lines, names = [], []
-    for name, level in levels.items():
-        x, y = place(last, level)
-        lines.append(f'<path d="M{LEFT},{y:.1f} H{x:.1f}" stroke-dasharray="5 3" stroke-opacity="0.7"/>')
-        names.append(text(x, y - 4, f"{name} {level:.2f}", "end"))
+    heights = [place(last, level)[1] for level in levels.values()]
+    lines = [f'<path d="M{LEFT},{y:.1f} H{WIDTH - RIGHT}" stroke-dasharray="5 3" stroke-opacity="0.7"/>' for y in heights]
+    named = zip(heights, levels.items(), strict=True)
+    names = labels([(WIDTH - RIGHT, y - 4, f"{name} {level:.2f}", "end") for y, (name, level) in named])
     ticks = [text(LEFT - 5, place(0, tick)[1] + 4, f"{tick:g}", "end") for tick in _ticks(top)]
     return svg(
         _loss_label(history, losses, validation, levels),

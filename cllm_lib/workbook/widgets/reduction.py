@@ -9,7 +9,7 @@ from cllm_lib.checks import one_of
 from cllm_lib.lattice.gauss import gauss_steps
 from cllm_lib.lattice.lll import lll_steps
 from cllm_lib.workbook.widgets.controls import Panel, button, choice, pick
-from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
+from cllm_lib.workbook.widgets.svg import MARK, SHADE, labels, svg, text
 
 COORDINATES = range(-12, 13)
 REACH, SCALE = 14, 13  # of the plane: whole numbers on each side of 0, and pixels for each
@@ -222,11 +222,12 @@ def lattice_svg(given, basis):
     dots = "".join('<circle cx="{:.1f}" cy="{:.1f}" r="2.2"/>'.format(*place(point)) for point in lattice_points(basis, REACH))
     corners = " ".join("{:.1f},{:.1f}".format(*place(corner)) for corner in (basis[0] * 0, basis[0], basis[0] + basis[1], basis[1]))
     lines = [f'<path d="M{middle},{middle} L{x:.1f},{y:.1f}" stroke-opacity="0.6"/>' for x, y in map(place, given)]
+    names = []
     for name, vector, colour, dash in (("first", basis[0], MARK, ""), ("second", basis[1], SHADE, ' stroke-dasharray="7 4"')):
         x, y = place(vector)
         lines.append(f'<path d="M{middle},{middle} L{x:.1f},{y:.1f}" stroke="{colour}" stroke-width="3"{dash}/>')
         lines.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="{colour}" stroke="none"/>')
-        lines.append(text(x + (8 if vector[0] >= 0 else -8), y - 6, name, "start" if vector[0] >= 0 else "end"))
+        names.append((x + (8 if vector[0] >= 0 else -8), y - 6, name, "start" if vector[0] >= 0 else "end"))
     return svg(
         f"A lattice in the plane; its basis now: {shape_in_words(basis)}",
         side,
@@ -234,6 +235,7 @@ def lattice_svg(given, basis):
         f'<polygon points="{corners}" fill="{SHADE}" fill-opacity="0.15" stroke="none"/>',
         f'<g fill="currentColor" stroke="none">{dots}</g>',
         *lines,
+        *labels(names),
     )
 
 

@@ -3,6 +3,7 @@
 from html import escape
 
 SHADE = "var(--jp-brand-color1, #0072B2)"  # JupyterLab's own blue, brighter in its dark theme; elsewhere the figures' blue
+LINE, LETTER = 14, 7  # pixels: from one line of text to the next, and a letter's width at most
 MARK = "#D55E00"  # stands out from white and from a dark page by more than 3 to 1 (WCAG 2.1, 1.4.11)
 
 
@@ -24,8 +25,33 @@ def svg(label, width, height, *elements):
     """
     return (
         f'<svg role="img" aria-label="{escape(label)}" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
-        f'fill="none" stroke="currentColor">{"".join(elements)}</svg>'
+        f'style="max-width:100%; height:auto" fill="none" stroke="currentColor">{"".join(elements)}</svg>'
     )
+
+
+def labels(places):
+    """Words at several places, moved up where they would lie on others.
+
+    Parameters
+    ----------
+    places : list of (float, float, str, str)
+        As :func:`text` takes them: x, y, words, anchor.
+
+    Returns
+    -------
+    list of str
+        The lowest first.
+    """
+    taken, drawn = [], []
+    for x, y, words, anchor in sorted(places, key=lambda place: -place[1]):
+        width = LETTER * len(words)
+        left = x - width * {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor]
+        for other_left, other_right, other in taken:  # from the lowest up
+            if left < other_right and other_left < left + width and abs(y - other) < LINE:
+                y = other - LINE
+        taken = sorted([*taken, (left, left + width, y)], key=lambda each: -each[2])
+        drawn.append(text(x, y, words, anchor))
+    return drawn
 
 
 def text(x, y, words, anchor="start", size=12):

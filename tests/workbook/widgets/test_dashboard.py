@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import signal
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
@@ -144,7 +145,7 @@ def test_saved_and_loaded_it_goes_on_where_it_was(tmp_path):
         await until(lambda: first.task is None)
         first.save.click()
         stopped = first.trainer.steps
-        assert f"Saved after step {stopped}" in words(first.status)
+        assert f"Saved after step {stopped}, in {path}" in words(first.saved)
         second = training_dashboard(epochs=1, file=path)
         second.load.click()
         assert f"Loaded: {stopped} steps on sayings + patterns" in words(second.status)
@@ -217,8 +218,11 @@ def test_movements_are_measured_for_a_picture_and_not_in_between(monkeypatch):
         (lambda d: setattr(d.texts["sayings"], "value", False), "no text is chosen"),
         (lambda d: setattr(d.files, "value", "nowhere/at all.txt"), "no text file at nowhere/at all.txt"),
         (lambda d: d.sizes.update(n_heads=5), "not divisible"),
-        (lambda d: setattr(d.learning_rate, "value", -1.0), "learning_rate is -1.0"),
+        (lambda d: setattr(d.learning_rate, "value", -1.0), "rate is '-1.0': give a number above 0"),
         (lambda d: setattr(d.batch_size, "value", 4_000), "has only"),
+        (lambda d: setattr(d.batch_size, "value", 99_999), "batch size is '99999': give a whole number from 1 to 4,096"),
+        (lambda d: setattr(d.epochs.text, "value", "1e9"), "epochs is '1e9': give a whole number from 1 to 100,000"),
+        (lambda d: setattr(d.epochs.text, "value", ""), "epochs is empty"),
     ],
 )
 def test_what_keeps_it_from_starting_is_shown(prepare, complaint):
@@ -246,9 +250,18 @@ def test_what_goes_wrong_while_it_trains_is_shown():
     in_a_loop(action)
 
 
-def test_a_setting_that_does_not_exist_is_refused():
-    with pytest.raises(ValueError, match="unknown optimiser 'adma'"):
-        training_dashboard(optimizer="adma")
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"optimizer": "adma"}, "unknown optimiser 'adma'"),
+        ({"epochs": 0}, "epochs is '0': give a whole number from 1 to 100,000"),
+        ({"batch_size": 5_000}, "batch size is '5000'"),
+        ({"learning_rate": float("nan")}, "rate is 'nan': give a number above 0"),
+    ],
+)
+def test_a_setting_that_does_not_exist_is_refused(settings, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        training_dashboard(**settings)
 
 
 def test_files_of_ones_own_are_added(tmp_path):
@@ -271,7 +284,7 @@ def test_a_place_that_does_not_exist_is_an_answer(action, complaint):
         dashboard.start.click()
         await until(lambda: dashboard.task is None)
         getattr(dashboard, action).click()
-        assert complaint in words(dashboard.status)
+        assert complaint in words(dashboard.saved if action == "save" else dashboard.status)
 
     in_a_loop(act)
 
@@ -311,3 +324,194 @@ def test_any_curve_can_be_drawn(losses):
     steps, means = pictures.thinned(losses, 9)
     assert len(steps) == len(means) <= pictures.POINTS
     assert not losses or steps[-1] == len(losses)
+
+
+# Files: what SAVE may write over, and what LOAD shows
+
+
+async def trained(**settings):
+    """A dashboard whose run has ended."""
+    dashboard = training_dashboard(**{"epochs": 1, "batch_size": 32} | TINY | settings)
+    dashboard.start.click()
+    await until(lambda: dashboard.task is None)
+    return dashboard
+
+
+@pytest.mark.parametrize(("name", "offered"), [("chapter.ipynb", "chapter.safetensors"), ("other.safetensors", "other-2.safetensors")])
+def test_save_spares_what_is_not_its_own_and_offers_another_name(tmp_path, name, offered):
+    path = tmp_path / name
+    path.write_text("somebody's work", encoding="utf-8")
+
+    async def action():
+        dashboard = await trained(file=str(path))
+        dashboard.save.click()
+        assert path.read_text(encoding="utf-8") == "somebody's work"
+        assert f"{path} is there already, and is no checkpoint of this run" in words(dashboard.saved)
+        assert 'role="alert"' in dashboard.saved.value
+        assert dashboard.file.value == str(tmp_path / offered)
+        dashboard.save.click()
+        assert load_checkpoint(tmp_path / offered)[1].steps == dashboard.trainer.steps
+        dashboard.save.click()  # over its own
+        assert (tmp_path / offered).with_suffix(".previous.safetensors").exists()
+        assert path.read_text(encoding="utf-8") == "somebody's work"
+
+    in_a_loop(action)
+
+
+def test_two_dashboards_never_share_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def action():
+        first, second = await trained(), await trained(epochs=2)
+        for dashboard in (first, second, first, second):
+            dashboard.save.click()
+            assert "Saved" in words(dashboard.saved)
+        assert (first.file.value, second.file.value) == ("dashboard.safetensors", "dashboard-2.safetensors")
+        assert load_checkpoint(first.file.value)[1].steps == first.trainer.steps
+        second.file.value = first.file.value
+        second.save.click()
+        assert "is no checkpoint of this run" in words(second.saved)
+        assert load_checkpoint("dashboard.safetensors")[1].steps == first.trainer.steps
+
+    in_a_loop(action)
+
+
+def test_a_new_run_spares_the_checkpoint_of_the_run_before(tmp_path):
+    async def action():
+        dashboard = await trained(file=str(tmp_path / "run.safetensors"))
+        dashboard.save.click()
+        dashboard.epochs.value = 2
+        dashboard.start.click()
+        await until(lambda: dashboard.task is None)
+        dashboard.save.click()
+        assert "is no checkpoint of this run" in words(dashboard.saved)
+        assert load_checkpoint(tmp_path / "run.safetensors")[1].steps < dashboard.trainer.steps
+
+    in_a_loop(action)
+
+
+def test_load_without_a_name_takes_the_newest_and_goes_on_writing_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    async def action():
+        first = await trained()
+        fresh = training_dashboard(**TINY)
+        fresh.load.click()
+        assert "no checkpoint of a dashboard is in this folder" in words(fresh.status)
+        first.save.click()
+        fresh.load.click()
+        assert fresh.file.value == "dashboard.safetensors"
+        assert "Loaded" in words(fresh.status)
+        fresh.epochs.value = 1
+        fresh.start.click()
+        await until(lambda: fresh.task is None)
+        fresh.save.click()
+        assert "Saved" in words(fresh.saved)
+
+    in_a_loop(action)
+
+
+def test_after_load_the_fields_show_what_will_run(tmp_path):
+    own = tmp_path / "own text.txt"
+    own.write_text("one two three four five six seven eight nine ten " * 50, encoding="utf-8")
+    settings = dict(texts=("patterns", str(own)), batch_size=16, learning_rate=0.02, optimizer="momentum", schedule="warmup")
+
+    async def action():
+        path = str(tmp_path / "run.safetensors")
+        saved = await trained(file=path, **settings)
+        saved.save.click()
+        dashboard = training_dashboard(file=path, epochs=1, **TINY)
+        dashboard.load.click()
+        shown = (dashboard.batch_size.value, dashboard.learning_rate.value, dashboard.optimizer.value, dashboard.schedule.value)
+        assert shown == (16, 0.02, "momentum", "warmup")
+        assert [name for name, box in dashboard.texts.items() if box.value] == ["patterns"]
+        assert dashboard.files.value == str(own)
+        assert dashboard.init.disabled
+        dashboard.start.click()
+        await until(lambda: dashboard.task is None)
+        assert dashboard.trainer.steps == 2 * saved.trainer.steps
+        assert dashboard.trainer.batch_size == 16
+
+    in_a_loop(action)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda d: setattr(d.learning_rate, "value", 0.5),
+        lambda d: setattr(d.batch_size, "value", 8),
+        lambda d: setattr(d.optimizer, "value", "sgd"),
+        lambda d: setattr(d.texts["patterns"], "value", True),
+    ],
+)
+def test_what_was_loaded_is_put_aside_once_a_field_says_something_else(tmp_path, change):
+    async def action():
+        path = str(tmp_path / "run.safetensors")
+        saved = await trained(file=path)
+        saved.save.click()
+        dashboard = training_dashboard(file=path, epochs=1, **TINY)
+        dashboard.load.click()
+        loaded = dashboard.trainer
+        change(dashboard)
+        assert "put aside" in words(dashboard.status)
+        assert not dashboard.init.disabled
+        dashboard.start.click()
+        await until(lambda: dashboard.task is None)
+        assert dashboard.trainer is not loaded
+        assert dashboard.trainer.base_rate == dashboard.learning_rate.value
+        assert dashboard.trainer.batch_size == dashboard.batch_size.value
+        dashboard.load.click()
+        assert (dashboard.trainer.steps, dashboard.batch_size.value) == (loaded.steps, 32)
+
+    in_a_loop(action)
+
+
+def test_a_finding_disappears_when_a_new_run_starts(tmp_path):
+    async def action():
+        dashboard = await trained(init="zeros")
+        assert "Every weight is exactly zero" in words(dashboard.verdict)
+        dashboard.init.value = "scaled_normal"
+        dashboard.start.click()
+        assert dashboard.verdict.value == dashboard.parts.value == ""
+        await until(lambda: dashboard.task is None)
+        assert "zero" not in words(dashboard.verdict)
+        dashboard.file.value = str(tmp_path / "run.safetensors")
+        dashboard.save.click()
+        dashboard.load.click()
+        assert dashboard.verdict.value == ""
+
+    in_a_loop(action)
+
+
+def test_interrupt_kernel_pauses_and_go_on_goes_on():
+    async def action():
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a kernel between cells
+        dashboard = training_dashboard(epochs=500, **TINY)
+        dashboard.start.click()
+        await until(lambda: dashboard.trainer.steps > 5)
+        signal.raise_signal(signal.SIGINT)
+        await until(lambda: dashboard.pause.description == "GO ON")
+        assert "by Interrupt Kernel" in words(dashboard.status)
+        held = dashboard.trainer.steps
+        signal.raise_signal(signal.SIGINT)  # once more changes nothing
+        await asyncio.sleep(0.2)
+        assert dashboard.trainer.steps == held
+        dashboard.pause.click()
+        await until(lambda: dashboard.trainer.steps > held)
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None)
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+        signal.signal(signal.SIGINT, before)
+
+    in_a_loop(action)
+
+
+def test_what_runs_is_said_in_epochs():
+    async def action():
+        dashboard = training_dashboard(epochs=500, **TINY)
+        dashboard.start.click()
+        await until(lambda: "of 500" in words(dashboard.status))
+        dashboard.stop.click()
+        await until(lambda: dashboard.task is None)
+
+    in_a_loop(action)

@@ -13,7 +13,7 @@ from cllm_lib.experiments.intervals import Interval
 from cllm_lib.workbook import figures
 from cllm_lib.workbook.figures import encodings as position_figures
 from cllm_lib.workbook.widgets import position_viewer, rotation_viewer
-from cllm_lib.workbook.widgets.encodings import LENGTHS, SPEEDS, TABLES, WIDTHS, alike
+from cllm_lib.workbook.widgets.encodings import LENGTHS, SPEEDS, TABLES, WIDTHS, alike, arrows_svg, turned_pair
 
 
 def tree(viewer):
@@ -167,3 +167,12 @@ def test_intervals_are_drawn_where_they_lie_and_said_in_words(capsys):
     assert [0.5 - 0.1, 0.5 + 0.2] in drawn
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["short", "long"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+
+
+@pytest.mark.parametrize("later", [0, 3, 30])
+def test_two_arrows_in_one_direction_have_names_that_do_not_lie_on_each_other(later):
+    arrow = turned_pair(later, 0, 0.5)[0]
+    picture = ElementTree.fromstring(arrows_svg(arrow, arrow, 5, 2))
+    heights = [float(element.get("y")) for element in picture.findall("text")]
+    assert len(heights) == 2
+    assert abs(heights[0] - heights[1]) >= 13.9

@@ -66,3 +66,14 @@ def test_an_axis_has_a_few_ticks_whatever_the_loss(top):
     assert 3 <= len(ticks) <= 8
     assert ticks[0] == 0.0
     assert ticks[-1] <= top
+
+
+@pytest.mark.parametrize("levels", [(5.63, 5.6), (5.63, 5.63), (9.21, 4.6), (1e-3, 1e-4)])
+@pytest.mark.parametrize("loss", [0.01, 5.6, 1e6])
+def test_the_names_of_known_losses_never_lie_on_each_other(levels, loss):
+    picture = ElementTree.fromstring(loss_svg(History(losses=[loss, loss]), 1, dict(zip(("ln V", "unigram entropy"), levels, strict=True))))
+    names = [element for element in picture.findall("text") if element.text.startswith(("ln V", "unigram"))]
+    heights = {name.text.split()[0]: float(name.get("y")) for name in names}
+    assert abs(heights["unigram"] - heights["ln"]) >= 13.9
+    assert (heights["unigram"] > heights["ln"]) or levels[0] == levels[1]  # the higher loss has the higher name
+    assert all(10 <= float(name.get("y")) <= 250 for name in names)

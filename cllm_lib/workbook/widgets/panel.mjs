@@ -1,0 +1,78 @@
+// What every panel of the workbook has in the page, beside its widgets: names for the handles of sliders, which have none of
+// their own for a screen reader, and a sentence when the kernel is gone, for nothing that is pressed then is heard.
+
+const DEAD = "This panel is dead: its kernel was restarted. Run this cell again.";
+const SILENT =
+  "No answer from the kernel: it is busy with another cell, or it was restarted. Busy, it hears you when that cell ends; " +
+  "restarted, this panel is dead: run this cell again.";
+const PATIENCE = 3000; // milliseconds; a kernel that trains answers within a tenth of a second
+
+/** Give each handle the name of its slider, and in place of a stop's number the words beside it. */
+export function nameHandles(panel) {
+  for (const handle of panel.querySelectorAll(".noUi-handle")) {
+    const slider = handle.closest(".widget-inline-hbox");
+    const [label, readout] = [".widget-label", ".widget-readout"].map((name) => slider?.querySelector(name)?.textContent);
+    if (label) handle.setAttribute("aria-label", label);
+    if (readout) handle.setAttribute("aria-valuetext", readout);
+  }
+}
+
+function render({ model, el }) {
+  let asked = 0;
+  let timer = null;
+  const sentence = document.createElement("div");
+  sentence.setAttribute("role", "alert");
+  sentence.style.fontWeight = "bold";
+  sentence.hidden = true;
+  el.append(sentence);
+
+  function say(words) {
+    if (sentence.textContent === words) return;
+    sentence.textContent = words;
+    sentence.hidden = !words;
+  }
+
+  function ask(event) {
+    if (!event.target.closest("button") || timer !== null) return;
+    asked += 1;
+    model.send({ asked });
+    timer = setTimeout(() => {
+      timer = null;
+      if (sentence.textContent !== DEAD) say(SILENT);
+    }, PATIENCE);
+  }
+
+  function hear() {
+    clearTimeout(timer);
+    timer = null;
+    say("");
+  }
+
+  const observer = new MutationObserver(() => {
+    const panel = el.closest(".cllm-panel");
+    if (panel === null) return;
+    nameHandles(panel);
+    if (panel.classList.contains("jupyter-widgets-disconnected")) say(DEAD);
+  });
+
+  let panel = null;
+  const waiting = setInterval(() => {
+    panel = el.closest(".cllm-panel"); // not before both are in the page
+    if (panel === null) return;
+    clearInterval(waiting);
+    nameHandles(panel);
+    observer.observe(panel, { attributes: true, attributeFilter: ["class"], subtree: true, childList: true, characterData: true });
+    panel.addEventListener("click", ask);
+  }, 100);
+
+  model.on("msg:custom", hear);
+  return () => {
+    clearInterval(waiting);
+    clearTimeout(timer);
+    observer.disconnect();
+    panel?.removeEventListener("click", ask);
+    model.off("msg:custom", hear);
+  };
+}
+
+export default { render };
