@@ -151,7 +151,7 @@ def test_the_bootstrap_is_scipys():
 def test_a_bounded_interval_is_that_of_the_distributions_smirnov_allows(values, confidence):
     """The least mean is what lies above the steps, raised by Smirnov's distance: an area, segment by segment."""
     found = bounded_interval(values, -3.0, 5.0, confidence)
-    raised = np.arange(len(values) + 1) / len(values) + stats.ksone.isf((1 - confidence) / 2, len(values))
+    raised = np.arange(len(values) + 1, dtype=np.int64) / len(values) + stats.ksone.isf((1 - confidence) / 2, len(values))
     area = (np.minimum(1.0, raised) * np.diff([-3.0, *np.sort(values), 5.0])).sum()
     assert found.low == pytest.approx(5.0 - area, abs=1e-9)
     mirrored = bounded_interval(-np.array(values), -5.0, 3.0, confidence)
