@@ -23,6 +23,6 @@ __getattr__, __dir__, __all__ = face(
         "questions": "Effect Question above below comparisons described every family some",
         "registry": "EXPERIMENTS Run evidence_file experiment fresh recompute runs stored values",
         "trial": "try_out",
-        "epochs": "HORIZONS RATES best_side epochs_of_arrival restricted",
+        "epochs": "HORIZONS RATES best_side curves epochs_of_arrival epochs_to",
     },
 )

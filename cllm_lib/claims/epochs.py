@@ -240,7 +240,7 @@ def best_side(text, crystalline):
 
 RIVALS = ("plain", "the best of the others")
 SOONER = {
-    (text, rival): below(f"{text}: the crystalline side that was best in tuning minus {rival}", 0.0, WORTH_IT * horizon, "epochs")
+    (text, rival): below(f"{text}: best crystalline side minus {rival}", 0.0, WORTH_IT * horizon, "epochs")
     for text, horizon in HORIZONS.items()
     for rival in RIVALS
 }
