@@ -10,7 +10,7 @@ The third text is patterns, the kind of test set that document 004 asks for: one
 last fifth of a text.
 
 A run that does not get there within the horizon counts with the horizon, which is then too little: a restricted mean, as in
-the study of survival. evidence/pages/MULTIVERSE.md shows what other choices at each of these steps would have made of it.
+the study of survival. Chapter 10 shows what another target, and rates chosen by a median, would have made of the same curves.
 """
 
 import itertools
