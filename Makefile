@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PORT ?= 8888
 CHAPTER ?=
+SEEDS ?=
 LAB_ARGS ?=
 RUN = $(PYTHON) tools/workbook.py
 
@@ -11,7 +12,7 @@ ifeq ($(firstword $(MAKECMDGOALS)),help) # in `make help lab` the words after it
 help $(wordlist 2,99,$(MAKECMDGOALS)):
 	@test $@ != help || $(RUN) help $(wordlist 2,99,$(MAKECMDGOALS))
 else
-help setup test test-elsewhere test-ci test-all bench evidence pretrained notebooks lint lock docs clean:
+help setup test test-elsewhere test-ci test-all bench pretrained notebooks lint lock docs clean:
 	@$(RUN) $@
 
 lab:
@@ -19,4 +20,7 @@ lab:
 
 fresh:
 	@$(RUN) fresh $(CHAPTER)
+
+evidence:
+	@$(RUN) evidence $(SEEDS)
 endif

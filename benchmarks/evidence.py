@@ -3,13 +3,16 @@
 Every experiment of `cllm_lib.claims` with all its seeds, every single number to evidence/NAME.csv; the seeded numbers under
 evidence/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; and from all that
 evidence/table.csv, evidence/effects.csv and a paragraph of README.md. Finished runs are kept in .cache/evidence: stop it as
-you like, it goes on where it was. `python -m benchmarks.evidence NAME` runs one experiment, such as a new one, and then
-writes the tables. `--tiny` tries the whole path in a minute, in a folder that is thrown away.
+you like, it goes on where it was. `python -m benchmarks.evidence NAME` runs one experiment, such as a new one or one that is
+run on demand only, and then writes the tables. `--freeze` writes the rules to evidence/protocol.json; once that is committed,
+`--seeds 200..219` judges by it anew, with seeds that nobody has seen. `--tiny` tries the whole path in a minute, in a folder
+that is thrown away.
 """
 
 import argparse
 import contextlib
 import functools
+import json
 import multiprocessing
 import os
 import tempfile
@@ -19,10 +22,11 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import lookup, positions, reduced, similarity, startup, threads
+from benchmarks import fresh, lookup, positions, reduced, similarity, startup, threads
 from benchmarks.run import describe_machine, say
 from cllm_lib import claims
-from cllm_lib.claims import judging, registry
+from cllm_lib.claims import protocol, registry
+from cllm_lib.claims.questions import LEAST_SEEDS
 from cllm_lib.experiments import runs as experiments
 from cllm_lib.files import write_atomically
 
@@ -43,11 +47,11 @@ def measure_experiments(folder, cache, tiny=False, n_jobs=-1, names=None, report
         Only the fast part of each that has one.
     n_jobs : int
     names : iterable of str, optional
-        Which; all by default.
+        Which; by default all but those that are run on demand only.
     report : callable
         Takes a line.
     """
-    for name in claims.EXPERIMENTS if names is None else names:
+    for name in [name for name, one in claims.EXPERIMENTS.items() if not one.on_demand] if names is None else names:
         started, one = time.monotonic(), claims.EXPERIMENTS[name]
         if tiny and one.fast is None:
             continue
@@ -150,13 +154,18 @@ def write_tables(folder):
 def summary(rows):
     """What came out, in the words of README.md."""
     kinds = [row.kind for row in rows]
-    holds, partly, fails, open_ = (kinds.count(kind) for kind in (claims.HOLDS, claims.PARTLY, claims.FAILS, claims.UNTESTABLE))
-    touched = sum(one.n_seeds is not None for row in rows for one in row.effects)
-    return (
-        f"Of {len(rows)} claims that were judged, {holds} hold as they stand, {partly} hold under a condition that was found, "
-        f"{fails} do not hold, and {open_} cannot be tested as they are said. Chance has a part in {touched} of the effects behind them; "
-        f"each has at least {judging.LEAST_SEEDS} seeds, and an interval wide enough for all {touched} to hold at once."
+    holds, partly, fails, unsure, open_ = (
+        kinds.count(kind) for kind in (claims.HOLDS, claims.PARTLY, claims.FAILS, claims.UNDECIDED, claims.UNTESTABLE)
     )
+    asked = sum(len(row.asks) for row in rows)
+    said = (
+        f"Of {len(rows)} claims that were judged, {holds} hold as they stand, {partly} hold under a condition that was found, "
+        f"{fails} do not hold, {unsure} {'is' if unsure == 1 else 'are'} undecided, and {open_} cannot be tested as they are said. Where "
+        f"chance has a part the verdicts answer {asked} questions, each with at least {LEAST_SEEDS} seeds and an interval wide "
+        f"enough for all {asked} to hold at once."
+    )
+    again = fresh.stored(registry.evidence_file("fresh.csv"))
+    return f"{said} {fresh.summary(again)}" if again else said
 
 
 def say_in_readme(words, page=ROOT / "README.md"):
@@ -177,6 +186,19 @@ def tiny():
         say(summary(write_tables(folder)))
 
 
+def with_fresh_seeds(words, n_jobs, parser):
+    """Everything that chance has a part in once more, by the frozen protocol."""
+    try:
+        seeds = fresh.seeds_of(words)
+    except ValueError as error:
+        parser.error(str(error))
+    commit = fresh.check_protocol()
+    (FOLDER / registry.FRESH).mkdir(exist_ok=True)
+    fresh.measure(FOLDER / registry.FRESH, CACHE, seeds, n_jobs)
+    say(fresh.summary(fresh.judge(FOLDER / "fresh.csv", seeds, commit)))
+    say_in_readme(summary(write_tables(FOLDER)))
+
+
 def main(arguments=None):
     """Measure everything, judge, and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -184,10 +206,19 @@ def main(arguments=None):
         "names", nargs="*", help="experiments to run, such as a new one; then the tables, and nothing else (all by default)"
     )
     parser.add_argument("--tiny", action="store_true", help="a small part of everything; leaves nothing behind")
+    parser.add_argument("--freeze", action="store_true", help=f"write the rules to evidence/{protocol.FILE}, to be committed")
+    parser.add_argument("--seeds", default="", help="seeds that nobody has seen, such as 200..219: judge by the frozen rules anew")
     parser.add_argument("--jobs", type=int, default=-1, help="processes side by side; all processors by default")
     options = parser.parse_args(arguments)
     if options.tiny:
         tiny()
+        return
+    if options.freeze:
+        write_atomically(FOLDER / protocol.FILE, (json.dumps(protocol.protocol(), indent=1) + "\n").encode("utf-8"))
+        say(f"Written to evidence/{protocol.FILE}. Commit it, and then take fresh seeds: `make evidence SEEDS=200..219`.")
+        return
+    if options.seeds:
+        with_fresh_seeds(options.seeds, options.jobs, parser)
         return
     unknown = set(options.names) - set(claims.EXPERIMENTS)
     if unknown:

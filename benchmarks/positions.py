@@ -154,7 +154,8 @@ def page(rows, steps, counted, seeds, minutes):
         f"Mean over {len(seeds)} seeds and its 95 % interval, best at length "
         f"{LONG} first. Model: {sizes}, float64, output matrix of its own on the tasks and tied on the text; Adam at "
         f"{TRAINING['learning_rate']:g} down a cosine, batches of {TRAINING['batch_size']} sequences of {SHORT}. Fixed tables are added in "
-        f"rows of one length. Learned rows beyond {SHORT} are as they were drawn."
+        f"rows of one length. Learned rows beyond {SHORT} are as they were drawn. Each interval is for itself: what one reads out of many "
+        "of them is exploration; the comparisons that a verdict rests on are corrected, in evidence/table.csv."
     )
     sections = [section(name, rows[name], steps[name], counted) for name in rows]
     return "\n\n".join(["# Ways to tell a model where a token stands", how, *sections, f"{describe_machine()} {minutes}"]) + "\n"

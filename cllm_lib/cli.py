@@ -27,6 +27,7 @@ from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import WINDOWS, BrokenOff, Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
+PROMPT = "the sky is"
 MORE_EPOCHS = 10  # of a run that is over
 OF_A_NEW_MODEL = (
     *("unit", "normalization", "vocab_size", "keep_unused_ids", "d_model", "layers", "heads", "d_ff", "seq_len"),
@@ -224,8 +225,13 @@ def _run(trainer, options, length):
         say(f"lowest validation loss {best.loss:.4f}, perplexity {math.exp(best.loss):.1f}, after step {best.step:,}")
     if options.csv:
         history.to_csv(options.csv)
-    say(f'saved to {options.save}; let it speak: {typed("generate", options.save)} --prompt "the sky is"')
+    say(f"saved to {options.save}; let it speak: {typed('generate', options.save, '--prompt', _prompt(trainer.corpus))}")
     return DONE
+
+
+def _prompt(corpus):
+    """Words to begin with that the model knows: those of the book's own text, or else the first of the text."""
+    return PROMPT if corpus.encode(PROMPT).all() else corpus.decode(corpus.tokens[: len(PROMPT.split())])
 
 
 def _again(options, checkpoint):

@@ -499,3 +499,11 @@ def test_advice_is_given_in_the_words_that_were_typed(typed, named, tmp_path, ca
     with pytest.raises(SystemExit):
         main(["--help"])
     assert capsys.readouterr().out.startswith(f"usage: {named} [-h] [--version]")
+
+
+def test_the_advice_after_training_begins_with_words_of_the_text(tmp_path, capsys):
+    (tmp_path / "text.txt").write_text("今天天气很好我们去公园" * 20, encoding="utf-8")
+    path = tmp_path / "model.safetensors"
+    small = ["--d-model", "8", "--layers", "1", "--heads", "1", "--epochs", "1", "--quiet", "--seq-len", "8"]
+    assert main(["train", "--text", str(tmp_path / "text.txt"), "--unit", "character", "--save", str(path), *small]) == 0
+    assert "--prompt 今天天" in capsys.readouterr().out.replace("'", "")

@@ -57,6 +57,7 @@ def test_it_holds_the_library_and_its_texts_and_nothing_else(wheel):
     assert {"cllm_lib/data/sayings.txt", "cllm_lib/data/prose.txt", "cllm_lib/data/python-docs.txt", "cllm_lib/evidence/table.csv"} <= set(
         names
     )
+    assert {f"cllm_lib/evidence/documents/00{i}.txt" for i in range(5)} <= set(names)
     assert not any("__pycache__" in name or name.endswith(".ipynb") for name in names)
     kinds = (".py", ".mjs", ".css")  # the last two are what panels have in the page
     modules = {path.relative_to(ROOT).as_posix() for kind in kinds for path in (ROOT / "cllm_lib").rglob(f"*{kind}")}

@@ -7,8 +7,10 @@
     claims.try_out(...)           # a claim of your own
 
 :mod:`~cllm_lib.claims.registry` registers experiments and reads the runs that `make evidence` stored;
-:mod:`~cllm_lib.claims.judging` turns them into rows. The other modules hold the claims, mostly an experiment each with the
-judges that read its runs; they are found by being there. A verdict is never typed: each follows from its measurement.
+:mod:`~cllm_lib.claims.judging` turns them into rows, by the answers to questions that were written before the runs
+(:mod:`~cllm_lib.claims.questions`); :mod:`~cllm_lib.claims.quotes` finds each claim in its document, word for word. The other
+modules hold the claims, mostly an experiment each with the judges that read its runs; they are found by being there. A verdict
+is never typed: each follows from its measurement.
 """
 
 from cllm_lib.faces import face
@@ -16,10 +18,11 @@ from cllm_lib.faces import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "judging": "FAILS HOLDS PARTLY UNTESTABLE Effect Row adjusted_p_values comparisons effect exact measured rows share show table "
-        "timed untestable verdict write_effects write_table",
+        "judging": "FAILS HOLDS PARTLY UNDECIDED UNTESTABLE Row exact measured rows show table timed untestable verdict write_effects "
+        "write_table",
+        "questions": "Effect Question above below comparisons described every family some",
         "registry": "EXPERIMENTS Run evidence_file experiment fresh recompute runs stored values",
         "trial": "try_out",
-        "epochs": "HORIZONS RATES best_side epochs_of_arrival",
+        "epochs": "HORIZONS RATES best_side curves epochs_of_arrival epochs_to",
     },
 )

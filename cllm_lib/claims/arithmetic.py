@@ -3,8 +3,9 @@
 import numpy as np
 
 from cllm_lib.claims.judging import exact, measured, verdict
-from cllm_lib.claims.settings import BATCH, LENGTH
-from cllm_lib.defects import SimplifiedAttention
+from cllm_lib.claims.settings import BATCH, LENGTH, WORDS
+from cllm_lib.defects import SimplifiedAttention, incident
+from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.layers import cross_entropy_forward
 from cllm_lib.text.corpora import load_corpus
 
@@ -13,8 +14,9 @@ TOKENS = 1241  # from the output quoted in document 001
 
 @measured(
     "10",
-    "This is NOT attention! It's just output = 2 * input",
-    "000, 001, 002",
+    "This is NOT attention - it's just output = 2 * input",
+    "000, 002",
+    about="001 says the same with a mark of exclamation",
     section="Simplified Attention is Broken",
     experiment="The three lines of the document on random input, against twice the input; and an earlier token changed.",
     change_our_mind="An output that is not twice its input, or that changes with another token.",
@@ -33,7 +35,7 @@ def twice_the_input():
 
 @measured(
     "10",
-    "Loss computation: proper softmax with numerical stability, cross-entropy with log-sum-exp. No issues here",
+    "Loss Computation ... Proper softmax with numerical stability (max subtraction) ... Cross-entropy with log-sum-exp ... No issues here",
     "001",
     section="6. Loss Computation",
     experiment="The loss as described, and one clamped at 1e-10, against 50 digits, with logits up to 1000 either way.",
@@ -81,7 +83,7 @@ def clamped_cross_entropy(logits, targets, least=1e-10):
 
 @measured(
     "10",
-    "Batches per epoch: ~9-10. This is reasonable - Not the issue",
+    "Batches per epoch: ~9-10 ... This is reasonable - Not the issue",
     "001",
     section="5. Batch Size vs Dataset Size",
     experiment="A text of 1,241 words cut into sequences of 32 and batches of 4.",
@@ -94,3 +96,43 @@ def batches_per_epoch():
     rest = (len(corpus.tokens) - 1) // LENGTH - full * BATCH
     found = f"{len(corpus.tokens):,} words make {full} full batches; {rest} more sequences do not fill another"
     return found, verdict(len(corpus.tokens) == TOKENS and 9 <= full <= 10), [exact("full batches in an epoch", full, "batches")]
+
+
+STUCK = 9.2103
+
+
+@measured(
+    "10",
+    "Training loss stays constant at 9.2103 across all epochs",
+    "000, 001",
+    section="000: Issues Identified, 1; 001: Executive Summary",
+    experiment="The incident's model with V = 10,000 and every weight zero: its loss to four digits, and its gradients.",
+    change_our_mind="A gradient that is not exactly 0, or another loss.",
+)
+def constant_loss():
+    """The loss is ln V, and every gradient exactly 0: nothing can move."""
+    config = CLLMConfig(WORDS, d_model=16, n_layers=2, n_heads=2, d_ff=32, seq_len=LENGTH)
+    model = incident(config)
+    loss, gradients = model.loss_and_gradients(*np.random.default_rng(0).integers(0, WORDS, (2, BATCH, LENGTH)))
+    largest = max(float(np.abs(gradient).max()) for gradient in gradients.values())
+    found = f"with every weight zero the loss is {loss:.4f}, which is ln {WORDS:,}, and the largest gradient {largest:g}: no step moves it"
+    return found, verdict(round(loss, 4) == STUCK and largest == 0.0), [exact("loss with every weight zero", loss, "nats")]
+
+
+HOURS = (0.5, 0.25, 2, 0.5, 1, 0.5)  # of the six steps of document 002
+
+
+@measured(
+    "10",
+    "Add diagnostics (30 min) ... Test and analyze output (15 min) ... Fix attention forward (2 hours) ... Test training (30 min) ... "
+    "Optimize startup (1 hour) ... Final testing (30 min) ... Total time: ~5 hours",
+    "002",
+    section="Implementation Order",
+    experiment="The sum of the six.",
+    change_our_mind="Another sum.",
+    about="as a sum; how long it took is not told",
+)
+def total_time():
+    """Rounded to whole hours."""
+    total = sum(HOURS)
+    return f"the six come to {total:g} hours", verdict(round(total) == 5), [exact("sum of the six", total, "hours")]

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from cllm_lib.claims.judging import effect, exact, measured, verdict
+from cllm_lib.claims.judging import exact, measured, verdict
+from cllm_lib.claims.questions import below, every
 from cllm_lib.claims.registry import experiment, values
 from cllm_lib.claims.settings import SEEDS, change_of, trained
 from cllm_lib.model.transformer import CLLM
@@ -20,25 +21,29 @@ def optimizers(variant, seed):
     return trained(CLLM, seed, name, rate)
 
 
+FALLS = below("change at rate 0.001", 0.0, 0.01, "nats")
+BETTER = below("Adam minus plain gradient descent, best of four rates each", 0.0, 0.05, "nats")
+
+
 @measured(
     "10",
-    "Simple SGD, no momentum, no Adam: fine for testing, but suboptimal",
+    "Simple SGD ... No momentum, no Adam - This is fine for testing, but suboptimal",
     "001",
     section="8. Optimizer",
     experiment="A small sound model, ten epochs; four rates for each rule, and each seed's best of the four.",
     change_our_mind="A loss that does not fall at the program's rate, or Adam's best no lower than plain gradient descent's.",
-    comparisons=2,
+    asks=[FALLS, BETTER],
 )
 def plain_descent():
     """Both halves of the sentence."""
-    falls = effect("change at rate 0.001", change_of("optimizers", "sgd 0.001"), "nats")
+    falls = FALLS(change_of("optimizers", "sgd 0.001"))
     best = {rule: np.min([values("optimizers", f"{rule} {rate:g}", "after") for rate in rates], axis=0) for rule, rates in RATES_OF.items()}
-    better = effect("Adam minus plain gradient descent, best of four rates each", best["adam"] - best["sgd"], "nats")
+    better = BETTER(best["adam"] - best["sgd"])
     found = (
-        f"at the program's rate of 0.001 the loss changes by {falls.interval:.2f} nats; with the best of four rates each, Adam's end minus "
-        f"that of plain gradient descent is {better.interval:.2f}"
+        f"at the program's rate of 0.001 the loss changes by {falls:.2f} nats; with the best of four rates each, Adam's end minus "
+        f"that of plain gradient descent is {better:.2f}"
     )
-    return found, verdict(falls.corrected.high < 0 and better.corrected.high < 0), [falls, better]
+    return found, verdict(every([falls.answer, better.answer])), [falls, better]
 
 
 def adam_of_the_document(gradients, rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):  # (T, n) -> (n,)
@@ -64,7 +69,7 @@ def adam_of_the_paper(gradients, rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):  
 
 @measured(
     "10",
-    "Implements Adam optimizer (Kingma & Ba, 2014), with bias correction",
+    "Implements Adam optimizer (Kingma & Ba, 2014) ... Applies bias correction for moments",
     "004",
     section="Adam Optimizer with Parameter Updates",
     experiment="The document's lines against algorithm 1 of the paper: 100 random gradients, sizes 1 to 1e-6, with and without eps.",

@@ -1,24 +1,26 @@
 """The fairest test we know of "may indeed reduce epochs needed": epochs until a fixed held-out loss, both sides tuned alike.
 
-1. Every side gets the same five learning rates on three seeds (:func:`tuning`), which are not used again.
-2. The plain model's tuning fixes the loss to reach, once for each text and the same for all (:func:`targets`).
-3. Each side takes the rate that reached it soonest (:func:`chosen_rates`) and runs with ten new seeds (:func:`epochs_needed`).
+1. Every side gets the same five learning rates on ten seeds (:func:`tuning`), which are not used again.
+2. The plain model's tuning fixes the loss to reach, once for each text and the same for all: one that it does reach
+   (:func:`targets`).
+3. Each side takes the rate that reached it soonest in the mean (:func:`chosen_rates`): what chooses is what judges.
+4. With it each side runs with ten new seeds (:func:`epochs_needed`).
 
-The third text is patterns, the kind of test set that document 004 asks for: made from a seed, so the same everywhere, which
-the documentation of an installed Python is not; and one in which positions matter. All is judged on the last fifth of a text.
+The third text is patterns, the kind of test set that document 004 asks for: one in which positions matter. All is judged on the
+last fifth of a text.
 
 A run that does not get there within the horizon counts with the horizon, which is then too little: a restricted mean, as in
-the study of survival.
+the study of survival. Chapter 10 shows what another target, and rates chosen by a median, would have made of the same curves.
 """
 
-import functools
 import itertools
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from cllm_lib.claims.judging import effect, measured, verdict
-from cllm_lib.claims.registry import experiment, runs
+from cllm_lib.claims.judging import measured, verdict
+from cllm_lib.claims.questions import below, every
+from cllm_lib.claims.registry import experiment, read_once, runs
 from cllm_lib.lattice.biases import ulam_distances
 from cllm_lib.lattice.similarity import feature_matrix, feature_similarities
 from cllm_lib.model.attention import DistanceBiasAttention
@@ -32,16 +34,23 @@ MODEL = dict(d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=16)
 BATCH = 8
 HELD_OUT = 0.2
 RATES = (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)
-TUNING_SEEDS, SEEDS = range(3), range(3, 13)
+TUNING_SEEDS, SEEDS = range(100, 110), range(3, 13)
 HORIZONS = {"sayings": 20, "prose": 10, "patterns": 6}  # epochs
 STEPS_BETWEEN = {"sayings": 3, "prose": 12, "patterns": 25}  # evaluations: two to five an epoch
-STRENGTH = 1_000.0  # of both pulls, chosen in chapter 08 and not tuned here
+STRENGTH = 1_000.0  # of all pulls, chosen in chapter 08, on texts that judge here, and not tuned here: it favours the pulls
+WORTH_IT = 0.05  # of the horizon: fewer epochs saved are not worth a word
 
 
 def alike(vocabulary):  # -> (V, V)
     """One similarity for all pairs, the mean of those by features: a pull that knows nothing of words."""
     found = feature_similarities(feature_matrix(vocabulary))
     return np.full_like(found, found[np.triu_indices(len(found), 1)].mean())
+
+
+def of_another_word(vocabulary):  # -> (V, V)
+    """The similarities by features, dealt out to other words: as many pulls, as strong, between words that are not alike."""
+    order = np.random.default_rng(0).permutation(len(vocabulary))
+    return feature_similarities(feature_matrix(vocabulary))[np.ix_(order, order)]
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,7 @@ SIDES = {
     "rotary": Side(False, {"positions": "rotary"}),
     "distance bias": Side(False, {"positions": "distance_bias"}),
     "pull, all alike": Side(False, similarities=alike),
+    "pull, of another word": Side(False, similarities=of_another_word),
     "spiral": Side(True, {"positions": "spiral"}),
     "clock": Side(True, {"positions": "clock"}),
     "prime": Side(True, {"positions": "prime"}),
@@ -82,7 +92,7 @@ SIDES = {
 TUNINGS = {f"{side}, {rate:g}": (side, rate) for side, rate in itertools.product(SIDES, RATES)}
 
 
-@experiment(variants=TUNINGS, seeds=TUNING_SEEDS, texts=HORIZONS, fast={"variants": ["plain, 0.01"], "seeds": [0], "texts": ["sayings"]})
+@experiment(variants=TUNINGS, seeds=TUNING_SEEDS, texts=HORIZONS, fast={"variants": ["plain, 0.01"], "seeds": [100], "texts": ["sayings"]})
 def tuning(variant, seed, text):
     """A side at one of the five rates; see :func:`curve`."""
     return curve(*TUNINGS[variant], seed, text)
@@ -153,7 +163,7 @@ def epochs_to(target, epochs, losses):
     return float(np.interp(-target, [-losses[i - 1], -losses[i]], [epochs[i - 1], epochs[i]]))
 
 
-@functools.cache
+@read_once
 def curves(name):
     """The stored curves of :func:`tuning` or :func:`epochs_needed`.
 
@@ -171,26 +181,26 @@ def curves(name):
     return found
 
 
-WAY = 0.9
+REACHED = 0.8  # share of the plain model's tuning seeds that get to the target
 
 
-@functools.cache
+@read_once
 def targets():
-    """The loss to reach on each text: nine tenths of the way from the plain model's first loss to its best.
+    """The loss to reach on each text: the lowest that eight of ten tuning seeds of the plain model get to, at its best rate.
 
-    Both are medians over the tuning seeds, the best at the rate where it is lowest. Nothing else is asked.
+    The best rate is the one where that loss is lowest. Nothing else is asked, so the plain model is known to get there.
 
     Returns
     -------
     dict of str to float
     """
-    found = {}
-    for text in HORIZONS:
-        tuned = [list(curves("tuning")[f"plain, {rate:g}", text].values()) for rate in RATES]
-        best = min(float(np.median([np.nanmin(losses) for _, losses in seeds])) for seeds in tuned)
-        first = float(np.median([losses[0] for _, losses in tuned[0]]))
-        found[text] = first + WAY * (best - first)
-    return found
+    return {text: min(_lowest("plain", rate, text, REACHED) for rate in RATES) for text in HORIZONS}
+
+
+def _lowest(side, rate, text, share):
+    """The lowest loss that a share of the tuning seeds gets to within the horizon."""
+    lowest = [np.nanmin(losses) for _, losses in curves("tuning")[f"{side}, {rate:g}", text].values()]
+    return float(np.quantile(lowest, share, method="inverted_cdf"))
 
 
 def epochs_of_arrival(name, variant, text):
@@ -198,11 +208,16 @@ def epochs_of_arrival(name, variant, text):
     return np.array([epochs_to(targets()[text], *one) for one in curves(name)[variant, text].values()])
 
 
-@functools.cache
-def chosen_rates():
-    """The rate of each side on each text: the lowest median of epochs over the tuning seeds.
+def restricted(name, variant, text):
+    """Epochs until the target, one a seed, none counted longer than the horizon."""
+    return np.minimum(epochs_of_arrival(name, variant, text), HORIZONS[text])
 
-    Where the target is not reached by most seeds at any rate, the lowest median of the best losses.
+
+@read_once
+def chosen_rates():
+    """The rate of each side on each text: the least mean of restricted epochs over the tuning seeds, which is what judges.
+
+    Where no seed gets there at any rate, the lowest mean of the best losses.
 
     Returns
     -------
@@ -214,7 +229,7 @@ def chosen_rates():
 def _rank(side, rate, text):
     variant = f"{side}, {rate:g}"
     lowest = [np.nanmin(losses) for _, losses in curves("tuning")[variant, text].values()]
-    return float(np.median(epochs_of_arrival("tuning", variant, text))), float(np.median(lowest))
+    return float(restricted("tuning", variant, text).mean()), float(np.mean(lowest))
 
 
 def best_side(text, crystalline):
@@ -223,44 +238,47 @@ def best_side(text, crystalline):
     return min(camp, key=lambda side: _rank(side, chosen_rates()[side, text], text))
 
 
-def restricted(side, text):
-    """Epochs until the target of the ten seeds, none counted longer than the horizon."""
-    return np.minimum(epochs_of_arrival("epochs_needed", side, text), HORIZONS[text])
+RIVALS = ("plain", "the best of the others")
+SOONER = {
+    (text, rival): below(f"{text}: best crystalline side minus {rival}", 0.0, WORTH_IT * horizon, "epochs")
+    for text, horizon in HORIZONS.items()
+    for rival in RIVALS
+}
 
 
 @measured(
     "10",
     "May reduce epochs needed if implemented correctly",
-    "000, 001",
+    "000",
+    about='crystalline algorithms; 001 has the sentence too, with "indeed"',
     section="Crystalline Lattice Considerations",
     experiment=(
-        "Epochs until a held-out loss that the plain model's tuning fixed, on three texts; nine sides, five learning rates each on three "
-        "tuning seeds, ten new seeds at the rate chosen; the crystalline side that was best in tuning against the plain model and against "
-        "the best of the others."
+        f"Epochs until a held-out loss that the plain model's tuning fixed, on three texts; {len(SIDES)} sides, five learning rates each "
+        "on ten tuning seeds, ten new seeds at the rate chosen; the crystalline side that was best in tuning against the plain model and "
+        "against the best of the others."
     ),
     change_our_mind="On every text, fewer epochs than the best side that is not crystalline, by the corrected interval.",
-    comparisons=2 * len(HORIZONS),
+    asks=SOONER.values(),
+    texts="each of three texts",
 )
 def fewer_epochs():
     """Paired by seed; a side was picked by its tuning, never by the runs that judge."""
     check_rates()
-    effects, won, beaten, words = [], [], [], []
+    found, words = {}, []
     for text in HORIZONS:
         ours, other = best_side(text, True), best_side(text, False)
-        plain, best = (
-            effect(f"{text}: {ours} minus {rival}", restricted(ours, text) - restricted(rival, text), "epochs")
-            for rival in ("plain", other)
-        )
-        effects += [plain, best]
-        won += [text] if plain.corrected.high < 0 else []
-        beaten += [text] if best.corrected.high < 0 else []
+        for rival, side in zip(RIVALS, ("plain", other), strict=True):
+            differences = restricted("epochs_needed", ours, text) - restricted("epochs_needed", side, text)
+            found[text, rival] = SOONER[text, rival](differences)
         arrived = ", ".join(
             f"{np.isfinite(epochs_of_arrival('epochs_needed', side, text)).sum()} of {side!r}"
             for side in dict.fromkeys((ours, "plain", other))
         )
-        words.append(f"{text}: {ours} against plain {plain.interval:+.2f}, against {other} {best.interval:+.2f} (got there: {arrived})")
-    found = f"difference in epochs until the target, {effects[0].n_seeds} seeds (95 %): " + "; ".join(words)
-    return found, verdict(len(beaten) == len(HORIZONS), _condition(won, beaten)), effects
+        plain, best = (found[text, rival] for rival in RIVALS)
+        words.append(f"{text}: {ours} against plain {plain:+.2f}, against {other} {best:+.2f} (got there: {arrived})")
+    won, beaten = ([text for text in HORIZONS if found[text, rival].answer] for rival in RIVALS)
+    judged = verdict(every(found[text, RIVALS[1]].answer for text in HORIZONS), _condition(won, beaten))
+    return f"difference in epochs until the target (95 %): {'; '.join(words)}", judged, list(found.values())
 
 
 def _condition(won, beaten):

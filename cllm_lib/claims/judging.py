@@ -1,57 +1,27 @@
 """From measurements to rows: a claim, what was found, how sure that is, and the verdict that follows.
 
 A judge is a function under :func:`measured`. It returns what it found as a line, a verdict, and the effects the verdict
-rests on. Whoever looks at many claims at once finds something by chance alone; so every effect that chance touches has
-two intervals, its own and one widened for all such comparisons of the table together (Bonferroni). A verdict rests on the
-wide one.
+rests on. Where chance has a part, the verdict is made of answers to questions that were written before the runs
+(:mod:`~cllm_lib.claims.questions`). Whoever asks many questions at once finds something by chance alone; so each answer rests
+on an interval widened for all questions of the table together (Bonferroni).
 """
 
 import csv
 import functools
+import math
 import re
-from dataclasses import dataclass
-
-import numpy as np
+from dataclasses import dataclass, replace
 
 from cllm_lib.checks import one_of
+from cllm_lib.claims.questions import _ASKED, Effect
+from cllm_lib.claims.quotes import documents_of, places
 from cllm_lib.claims.registry import csv_text, evidence_file, fresh, load_all, stored
-from cllm_lib.experiments.intervals import CONFIDENCE, Interval, exact_binomial_interval, holm, interval, p_value
+from cllm_lib.experiments.intervals import Interval
 from cllm_lib.files import write_atomically
 
-HOLDS, PARTLY, FAILS, UNTESTABLE = "holds", "holds only if", "does not hold", "cannot be tested"
-LEAST_SEEDS = 10
+HOLDS, PARTLY, FAILS, UNTESTABLE, UNDECIDED = "holds", "holds only if", "does not hold", "cannot be tested", "undecided"
 
 _CLAIMS = {}
-
-
-@dataclass(frozen=True)
-class Effect:
-    """How large something is.
-
-    Attributes
-    ----------
-    name, unit : str
-        Such as "loss with real minus simplified attention" and "nats".
-    interval : Interval
-        At 95 %, where chance has a part; else the smallest and the largest that was seen, or the value itself.
-    corrected : Interval
-        The same, wide enough that all of them in the table hold at once, at 95 %.
-    n_seeds : int or None
-        None: chance has no part.
-    p : float or None
-        Two-sided, against no effect; None for a share, which is against nothing.
-    """
-
-    name: str
-    unit: str
-    interval: Interval
-    corrected: Interval
-    n_seeds: int | None = None
-    p: float | None = None
-
-    def __str__(self):
-        one_value = self.n_seeds is None and self.interval.low == self.interval.high
-        return f"{self.name}: {format(self.interval.mean if one_value else self.interval, '.3g')} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True)
@@ -61,13 +31,13 @@ class Row:
     Attributes
     ----------
     claim : str
-        In the documents' words, or as near as one line allows.
+        In the document's words, " ... " where some are left out; a test finds it there (:mod:`~cllm_lib.claims.quotes`).
     source : str
-        The document.
+        The document, or documents, that say it.
     measured : str
-        What was found, with seeds and interval where chance has a part.
+        What was found; where chance has a part, with seeds, text and intervals.
     verdict : str
-        "holds", "does not hold", "holds only if ..." with the condition, or "cannot be tested (why)".
+        "holds", "does not hold", "holds only if ..." with the condition, "undecided (...)", or "cannot be tested (why)".
     section : str
         The heading in the document under which the claim stands.
     experiment : str
@@ -77,6 +47,12 @@ class Row:
     effects : tuple of Effect
         The first is the one the claim is about.
     chapter : str
+    asks : tuple of Question
+        What the verdict rests on, where chance has a part.
+    about : str
+        What the words were said of, in ours, where they do not say it themselves; else "".
+    fresh : str
+        The verdict by seeds that were drawn after the protocol was frozen, with these and its commit; "" where there are none.
     """
 
     claim: str
@@ -88,6 +64,14 @@ class Row:
     change_our_mind: str
     effects: tuple
     chapter: str
+    asks: tuple = ()
+    about: str = ""
+    fresh: str = ""
+
+    @property
+    def quotation(self):
+        """The claim between its marks, and in brackets what it was said of."""
+        return f'"{self.claim}"' + (f" [{self.about}]" if self.about else "")
 
     @property
     def n_seeds(self):
@@ -107,22 +91,26 @@ class _Claim:
     section: str
     experiment: str
     change_our_mind: str
-    comparisons: int
+    asks: tuple
+    texts: str
+    about: str
     judge: object
 
 
-def measured(chapter, claim, source, section, experiment, change_our_mind, comparisons=0):
+def measured(chapter, claim, source, section, experiment, change_our_mind, asks=(), texts="one text, sayings", about=""):
     """Let a function be the judge of a claim.
 
     Parameters
     ----------
     chapter : str
         The notebook that tests the claim, such as "07".
-    claim, source, section, experiment, change_our_mind : str
+    claim, source, section, experiment, change_our_mind, about : str
         See :class:`Row`.
-    comparisons : int
-        How many of the effects the judge returns chance has a part in. It has to be known before anything is judged, for
-        the correction counts them all.
+    asks : iterable of Question
+        What the verdict rests on, where chance has a part. All of the table have to be known before anything is judged, for the
+        correction counts them.
+    texts : str
+        What the seeds were run on: they say how much chance does there, and nothing of other texts.
 
     Returns
     -------
@@ -143,74 +131,11 @@ def measured(chapter, claim, source, section, experiment, change_our_mind, compa
         there = group[name].judge.__module__ if name in group else here
         if there != here:
             raise ValueError(f"there is a judge {name!r} of chapter {chapter} already, in {there}: take another name in {here}")
-        group[name] = _Claim(claim, source, section, experiment, change_our_mind, comparisons, judge)
+        group[name] = _Claim(claim, source, section, experiment, change_our_mind, tuple(asks), texts, about, judge)
+        _ASKED[chapter, name] = tuple(asks)
         return judge
 
     return register
-
-
-def comparisons():
-    """How many effects of the table chance has a part in: the family that the correction is for."""
-    load_all()
-    return sum(one.comparisons for group in _CLAIMS.values() for one in group.values())
-
-
-def effect(name, values, unit):
-    """The mean of one value a seed, with its interval and the corrected one.
-
-    Parameters
-    ----------
-    name : str
-    values : array_like of float, shape (seeds,)
-        For a difference: paired, seed by seed.
-    unit : str
-
-    Returns
-    -------
-    Effect
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than ten.
-    """
-    values = np.asarray(values, dtype=np.float64)
-    _check_seeds(name, len(values))
-    return Effect(name, unit, interval(values), interval(values, corrected_confidence()), len(values), p_value(values))
-
-
-def share(name, hits, unit="share of seeds"):
-    """In how many seeds something happened, with the exact binomial interval and the corrected one.
-
-    Parameters
-    ----------
-    name : str
-    hits : array_like of bool, shape (seeds,)
-    unit : str
-
-    Returns
-    -------
-    Effect
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than ten.
-    """
-    hits = np.asarray(hits, dtype=bool)
-    _check_seeds(name, len(hits))
-    found, wide = (exact_binomial_interval(int(hits.sum()), len(hits), level) for level in (CONFIDENCE, corrected_confidence()))
-    return Effect(name, unit, found, wide, len(hits))
-
-
-def corrected_confidence():
-    """Of each interval, so that all that chance touches hold at once with 95 % (Bonferroni)."""
-    return 1 - (1 - CONFIDENCE) / max(1, comparisons())
-
-
-def _check_seeds(name, n_seeds):
-    if n_seeds < LEAST_SEEDS:
-        raise ValueError(f"{name!r} has {n_seeds} seeds: where chance has a part, no verdict without {LEAST_SEEDS} at least")
 
 
 def exact(name, value, unit, low=None, high=None):
@@ -220,19 +145,25 @@ def exact(name, value, unit, low=None, high=None):
     return Effect(name, unit, found, found)
 
 
-def verdict(holds, only_if=None):
+def verdict(holds, only_if=None, unsure=None):
     """The words of a verdict.
 
     Parameters
     ----------
-    holds : bool
-        Whether the claim holds as it stands.
+    holds : bool or None
+        Whether the claim holds as it stands; None if that is undecided.
     only_if : str, optional
         A condition under which it holds where it does not hold as it stands.
+    unsure : str, optional
+        A condition under which that is undecided; said where no other is known.
     """
     if holds:
         return HOLDS
-    return FAILS if only_if is None else f"{PARTLY} {only_if}"
+    if holds is None:
+        return UNDECIDED
+    if only_if:
+        return f"{PARTLY} {only_if}"
+    return f"{FAILS}; undecided if {unsure}" if unsure else FAILS
 
 
 def untestable(why):
@@ -241,8 +172,8 @@ def untestable(why):
 
 
 def kind_of(words):
-    """Which of the four a verdict is."""
-    return next(kind for kind in (PARTLY, HOLDS, FAILS, UNTESTABLE) if words.startswith(kind))
+    """Which of the five a verdict is."""
+    return next(kind for kind in (PARTLY, HOLDS, FAILS, UNDECIDED, UNTESTABLE) if words.startswith(kind))
 
 
 def timed(name):
@@ -274,11 +205,15 @@ def _agreed(first, second):
         return first
     if kinds == {PARTLY, FAILS}:
         return FAILS
+    if UNDECIDED in kinds:
+        return UNDECIDED
     return f"{PARTLY} the machine suits: where the stored times were taken it {first}, where they were last taken anew it {second}"
 
 
 def rows(chapter=None):
     """The claims a chapter tests, or all, each judged now: chapter by chapter, module by module, line by line.
+
+    Where the runs with fresh seeds gave another verdict than the first ones, it is undecided.
 
     Parameters
     ----------
@@ -292,8 +227,14 @@ def rows(chapter=None):
     Raises
     ------
     ValueError
-        If no claim is tested in that chapter, or a judge returns another number of comparisons than it was registered with.
+        If no claim is tested in that chapter, or a judge answers other questions than it was registered with.
     """
+    fresh = _fresh_verdicts()
+    return [_weighed(row, fresh.get((row.chapter, row.claim))) for row in judged(chapter)]
+
+
+def judged(chapter=None):
+    """As :func:`rows`, by the runs that are read now alone."""
     load_all()
     chapters = sorted(_CLAIMS) if chapter is None else [chapter]
     groups = {name: one_of(name, _CLAIMS, "chapter of claims") for name in chapters}
@@ -307,70 +248,93 @@ def _module(one):
 
 def _judged(chapter, one):
     found, words, effects = one.judge()
-    touched = sum(effect.n_seeds is not None for effect in effects)
-    if touched != one.comparisons:
+    answered = tuple(effect.question for effect in effects if effect.question is not None)
+    if sorted(answered, key=_name) != sorted(one.asks, key=_name):
         raise ValueError(
-            f"{one.judge.__name__} returned {touched} effects that chance has a part in, and was registered with "
-            f"comparisons={one.comparisons}: the correction counts on that number"
+            f"{one.judge.__name__} answers {_names(answered)}, and was registered with asks={_names(one.asks)}: the questions have to "
+            "be written before the answers"
         )
-    return Row(one.claim, one.source, found, words, one.section, one.experiment, one.change_our_mind, tuple(effects), chapter)
+    seeds = [effect.n_seeds for effect in effects if effect.n_seeds is not None]
+    told = f"{min(seeds)} seeds on {one.texts}: {found}" if seeds else found
+    said = (one.section, one.experiment, one.change_our_mind)
+    return Row(one.claim, one.source, told, words, *said, tuple(effects), chapter, one.asks, one.about)
+
+
+FRESH_COLUMNS = ("chapter", "claim", "verdict", "fresh_verdict", "seeds", "protocol", "measured")
+
+
+def _fresh_verdicts():
+    """The lines of evidence/fresh.csv, by chapter and claim; none before the first runs with fresh seeds."""
+    path = evidence_file("fresh.csv")
+    if not path.exists():
+        return {}
+    with path.open(encoding="utf-8", newline="") as file:
+        return {(line["chapter"], line["claim"]): line for line in csv.DictReader(file)}
+
+
+def _weighed(row, fresh):
+    """The row with what fresh seeds said of it."""
+    if fresh is None:
+        return row
+    said = fresh["fresh_verdict"]
+    words = row.verdict
+    if kind_of(said) != row.kind:
+        words = f"{UNDECIDED} (the first seeds: {row.verdict}; fresh ones: {said})"
+    return replace(row, verdict=words, fresh=f"{said} (seeds {fresh['seeds']}, protocol {fresh['protocol']})")
+
+
+def _name(question):
+    return question.name
+
+
+def _names(questions):
+    return ", ".join(map(repr, sorted(map(_name, questions)))) or "nothing"
 
 
 def show(chapter=None):
     """Print :func:`rows`, one claim under the other."""
     for row in rows(chapter):
-        print(f'"{row.claim}" ({row.source})\n    measured: {row.measured}\n    verdict:  {row.verdict}\n')
+        print(f"{row.quotation} ({row.source})\n    measured: {row.measured}\n    verdict:  {row.verdict}\n")
 
 
 def table():
-    """All rows, in order of the document that says it first; within a document as the stored table has them, then new ones.
+    """All rows, in the order in which the documents say them: by the first document that a row names, and the place in it.
 
     Returns
     -------
     list of Row
     """
-    places = _stored_places()
-    return sorted(rows(), key=lambda row: (re.search(r"\d{3}", row.source).group(), places.get((row.chapter, row.claim), len(places))))
+    return sorted(rows(), key=_where)
 
 
-def _stored_places():
-    """Where each claim stands in the stored table, by chapter and claim.
-
-    So files may be named, split and joined as one likes, and no line of the table moves; whoever words a claim anew finds it
-    among the new ones.
-    """
-    # No order of what rows say of themselves gives the one that readers know: most sections have no number, and the documents
-    # to count their lines in are not here.
-    path = evidence_file("table.csv")
-    if not path.exists():
-        return {}  # before the first `make evidence`
-    with path.open(encoding="utf-8", newline="") as file:
-        return {(line["chapter"], line["claim"]): place for place, line in enumerate(csv.DictReader(file))}
+def _where(row):
+    """The first document of a row, and where its quotation begins there: behind all others if it does not stand there."""
+    number = documents_of(row.source)[0]
+    try:
+        return number, places(row.claim, number)[0]
+    except ValueError:
+        return number, math.inf
 
 
-def adjusted_p_values(rows):
-    """Holm's p values of all effects that chance has a part in, None for the others, in order.
-
-    Parameters
-    ----------
-    rows : list of Row
-        The whole table: the adjustment is for looking at all of it.
-
-    Returns
-    -------
-    list of (float or None)
-    """
-    effects = [one for row in rows for one in row.effects]
-    known = [one.p for one in effects if one.p is not None]
-    adjusted = iter(holm(known) if known else ())
-    return [None if one.p is None else float(next(adjusted)) for one in effects]
-
-
-TABLE_COLUMNS = ("claim", "source", "section", "chapter", "experiment", "seeds", "effect", "measured", "verdict", "change_our_mind")
-EFFECT_COLUMNS = (
-    *("claim", "effect", "unit", "seeds", "value", "low", "high", "corrected_low", "corrected_high", "p", "p_holm"),
+TABLE_COLUMNS = (
+    "claim",
+    "about",
+    "source",
+    "section",
+    "chapter",
+    "experiment",
+    "seeds",
+    "effect",
+    "measured",
     "verdict",
+    "fresh_seeds",
+    "change_our_mind",
 )
+EFFECT_COLUMNS = (
+    *("claim", "effect", "unit", "seeds", "value", "low", "high"),
+    *("asked", "margin", "interval", "corrected_low", "corrected_high", "answer", "detectable", "verdict"),
+)
+ANSWERS = {True: "yes", False: "no", None: "undecided"}
 
 
 def write_table(path, rows=None):
@@ -385,8 +349,8 @@ def write_table(path, rows=None):
     """
     lines = [
         (
-            *(row.claim, row.source, row.section, row.chapter, row.experiment, _or_nothing(row.n_seeds)),
-            *("; ".join(map(str, row.effects)), row.measured, row.verdict, row.change_our_mind),
+            *(row.claim, row.about, row.source, row.section, row.chapter, row.experiment, _or_nothing(row.n_seeds)),
+            *("; ".join(map(str, row.effects)), row.measured, row.verdict, row.fresh, row.change_our_mind),
         )
         for row in (table() if rows is None else rows)
     ]
@@ -394,7 +358,7 @@ def write_table(path, rows=None):
 
 
 def write_effects(path, rows=None):
-    """Write the effects of the table as CSV, one line each, with both intervals and both p values.
+    """Write the effects of the table as CSV, one line each: its own interval, what was asked, and the corrected interval that answers.
 
     Parameters
     ----------
@@ -403,19 +367,32 @@ def write_effects(path, rows=None):
     rows : list of Row, optional
         By default :func:`table`.
     """
-    rows = table() if rows is None else rows
-    adjusted, lines = iter(adjusted_p_values(rows)), []
-    for row in rows:
+    lines = []
+    for row in table() if rows is None else rows:
         for one in row.effects:
-            bounds = (one.interval.mean, one.interval.low, one.interval.high, one.corrected.low, one.corrected.high)
-            numbers = [*(f"{bound:.6g}" for bound in bounds), *(_digits(p) for p in (one.p, next(adjusted)))]
-            lines.append([row.claim, one.name, one.unit, _or_nothing(one.n_seeds), *numbers, row.verdict])
+            bounds = [] if one.is_constant else [one.interval.low, one.interval.high]
+            told = [row.claim, one.name, one.unit, _or_nothing(one.n_seeds), *map(_digits, _padded([one.interval.mean, *bounds], 3))]
+            lines.append([*told, *_asked(one), row.verdict])
     write_atomically(path, csv_text(EFFECT_COLUMNS, lines).encode("utf-8"))
+
+
+def _asked(one):
+    """The question of an effect and its answer, as columns; nothing where nothing was asked."""
+    question = one.question
+    if question is None:
+        return [""] * 7
+    bounds = [] if one.is_constant else [one.corrected.low, one.corrected.high]
+    asked = [f"{question.says} {question.threshold:g}", f"{question.margin:g}", question.kind]
+    return [*asked, *map(_digits, _padded(bounds, 2)), ANSWERS[one.answer], _digits(one.detectable)]
+
+
+def _padded(numbers, size):
+    return [*numbers, *[None] * (size - len(numbers))]
 
 
 def _or_nothing(number):
     return "" if number is None else number
 
 
-def _digits(p):
-    return "" if p is None else f"{p:.3g}"
+def _digits(number):
+    return "" if number is None else f"{number:.6g}"

@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from cllm_lib.claims.judging import effect, measured, verdict
+from cllm_lib.claims.judging import measured, verdict
+from cllm_lib.claims.questions import below, every
 from cllm_lib.claims.registry import experiment, values
 from cllm_lib.claims.settings import BATCH, DOCUMENTED, LENGTH, SEEDS
 from cllm_lib.model.config import CLLMConfig
@@ -37,28 +38,35 @@ def best_rates(variant):
     return np.array([float(RATES[row]) for row in losses.argmin(axis=0)])
 
 
+MIDDLE, HALF = -3.5, 0.5  # of the range, in powers of ten: from 1e-4 to 1e-3
+INSIDE = {  # the rates tried stand half a power of ten apart, so half a step more is still inside
+    width: below(f"best rate, {width} model, from the middle of 1e-4 to 1e-3", HALF + 0.25, 0.0, "powers of ten") for width in WIDTHS
+}
+
+
 @measured(
     "10",
-    "Learning rate, typical for transformers: 1e-4 to 1e-3",
+    "Typical for transformers: 1e-4 to 1e-3",
     "001",
+    about="of learning rates",
     section="4. Learning Rate",
     experiment=f"Seven rates from 3e-5 to 0.03, Adam, two widths: which gives the lowest loss in epoch {RATE_EPOCHS}.",
     change_our_mind="A best rate on the other side of 1e-3, for the same widths, after a longer run or with a schedule.",
-    comparisons=2,
+    asks=INSIDE.values(),
 )
 def typical_learning_rate():
-    """Where the best of seven lies, in powers of ten above 1e-3: from -1 to 0 is the range."""
-    powers = {width: np.log10(best_rates(width)) + 3 for width in WIDTHS}
-    effects = [effect(f"best rate, {width} model, above 1e-3", powers[width], "powers of ten") for width in WIDTHS]
-    inside = [one.corrected.low >= -1 - 1e-9 and one.corrected.high <= 1e-9 for one in effects]
-    found = "; ".join(
-        f"width {sizes['d_model']}: the best of seven is {10 ** (one.interval.mean - 3):.2g} in the mean, in the range in "
-        f"{((powers[width] >= -1 - 1e-9) & (powers[width] <= 1e-9)).sum()} of {one.n_seeds} seeds"
-        for (width, sizes), one in zip(WIDTHS.items(), effects, strict=True)
+    """How far the best of seven lies from the middle of the range, in powers of ten."""
+    best = {width: best_rates(width) for width in WIDTHS}
+    found = {width: INSIDE[width](np.abs(np.log10(rates) - MIDDLE)) for width, rates in best.items()}
+    told = "; ".join(
+        f"width {sizes['d_model']}: the best of seven is {np.exp(np.log(best[width]).mean()):.2g} in the (geometric) mean, in the range in "
+        f"{(np.abs(np.log10(best[width]) - MIDDLE) <= HALF + 1e-9).sum()} of {len(best[width])} seeds"
+        for width, sizes in WIDTHS.items()
     )
     where = [
         f"the model is {width} ({WIDTHS[width]['d_model']} numbers a word; the documented one has {DOCUMENTED['d_model']})"
-        for width, yes in zip(WIDTHS, inside, strict=True)
-        if yes
+        for width, one in found.items()
+        if one.answer
     ]
-    return found, verdict(all(inside), where[0] if where else None), effects
+    judged = verdict(every(one.answer for one in found.values()), where[0] if where else None)
+    return told, judged, list(found.values())

@@ -6,6 +6,8 @@ writes every single number to `evidence/NAME.csv`; whoever judges reads it there
 Nobody keeps a list of them: :func:`load_all` imports what modules there are, and each registers what it holds.
 """
 
+import contextlib
+import contextvars
 import csv
 import functools
 import io
@@ -24,6 +26,7 @@ from cllm_lib.files import shipped
 FIRST_SEEDS = "the first two seeds"
 
 _EXPERIMENTS = {}
+_READ = []  # what else keeps numbers that it read
 _LOADING = threading.RLock()  # another thread waits until all is there
 _loaded = False
 
@@ -73,6 +76,8 @@ class Experiment:
         `texts` is None where the experiment has none.
     fast : dict or None
         Some of `variants`, `seeds` and `texts`, few enough to run while one waits; None where no run is short.
+    on_demand : bool
+        Whether it takes so long that it is run only where it is asked for by name.
     """
 
     measure: object
@@ -80,9 +85,10 @@ class Experiment:
     seeds: tuple
     texts: tuple | None
     fast: dict | None
+    on_demand: bool = False
 
 
-def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS):
+def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS, on_demand=False):
     """Register a function as an experiment under its own name.
 
     Parameters
@@ -93,6 +99,8 @@ def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS):
     fast : dict or None, optional
         The part of it that takes seconds, such as `{"variants": ["none"], "seeds": [0]}`; what it leaves out is whole.
         By default the first two seeds; None if even one run takes long.
+    on_demand : bool
+        Whether all together take so long that they are run only where they are asked for by name.
 
     Returns
     -------
@@ -112,7 +120,7 @@ def experiment(variants, seeds, texts=None, fast=FIRST_SEEDS):
         if name in _EXPERIMENTS and _EXPERIMENTS[name].measure.__module__ != measure.__module__:
             raise ValueError(f"there is an experiment {name!r} already, in {_EXPERIMENTS[name].measure.__module__}: take another name")
         chosen = {"seeds": tuple(seeds)[:2]} if fast == FIRST_SEEDS else fast
-        _EXPERIMENTS[name] = Experiment(measure, tuple(variants), tuple(seeds), None if texts is None else tuple(texts), chosen)
+        _EXPERIMENTS[name] = Experiment(measure, tuple(variants), tuple(seeds), None if texts is None else tuple(texts), chosen, on_demand)
         return measure
 
     return register
@@ -185,6 +193,28 @@ def evidence_file(name):
     return shipped("evidence", name)
 
 
+FRESH = "fresh"  # folder of runs with seeds that were drawn after the protocol was frozen
+_folder = contextvars.ContextVar("folder of runs", default="")
+
+
+@contextlib.contextmanager
+def reading(folder):
+    """Within this, runs and seeded measurements are those under `evidence/FOLDER/` where there are any: so a judge judges others."""
+    token = _folder.set(folder)
+    forget()
+    try:
+        yield
+    finally:
+        _folder.reset(token)
+        forget()
+
+
+def _of_folder(name):
+    """A file of the folder that is read now; None if it has none of that name, or no other than the usual one is read."""
+    there = evidence_file(f"{_folder.get()}/{name}") if _folder.get() else None
+    return there if there is not None and there.exists() else None
+
+
 @functools.cache
 def runs(name):
     """The stored runs of an experiment.
@@ -235,6 +265,13 @@ def values(name, variant, measure, text=""):
     return np.array(found)
 
 
+def read_once(function):
+    """As `functools.cache`, for what is worked out of stored runs; :func:`forget` empties it."""
+    cached = functools.cache(function)
+    _READ.append(cached)
+    return cached
+
+
 def csv_of_runs(made):
     """Runs as the text of a CSV file: one number a line, each with all its digits.
 
@@ -276,7 +313,7 @@ def stored(name):
     FileNotFoundError
         If there is no such file; the error says where it was looked for.
     """
-    path = shipped("evidence", f"measured/{name}.json")
+    path = _of_folder(f"measured/{name}.json") or shipped("evidence", f"measured/{name}.json")
     if not path.exists():
         raise FileNotFoundError(f"no stored measurement {name!r}: {path} is missing; the script of that name in benchmarks/ writes it")
     return json.loads(path.read_text(encoding="utf-8"))
@@ -346,13 +383,13 @@ def unflattened(leaves):
 
 
 def _opened(name):
-    path = evidence_file(name)
+    path = _of_folder(name) or evidence_file(name)
     if not path.exists():
         raise FileNotFoundError(f"there is no {path}: `make evidence` writes it")
     return path.open(encoding="utf-8", newline="")
 
 
 def forget():
-    """Read files anew: `make evidence` has written some."""
-    for read in (runs, stored, fresh):
+    """Read files anew: `make evidence` has written some, or another folder is read."""
+    for read in (*_READ, runs, stored, fresh):
         read.cache_clear()

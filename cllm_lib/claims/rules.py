@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from cllm_lib.claims.judging import effect, measured, share, verdict
+from cllm_lib.claims.judging import measured, verdict
 from cllm_lib.claims.magnitudes import COUNTED, MOMENTS, printed_magnitudes
+from cllm_lib.claims.questions import described
 from cllm_lib.claims.registry import experiment, values
 from cllm_lib.claims.settings import BATCH, LENGTH, SEEDS
 from cllm_lib.defects import ALL
@@ -84,7 +85,8 @@ def accused_parts(variant):
 
 @measured(
     "10",
-    "If weights are zeros: fix initialization; gradients zeros: fix backward pass; huge: clip; tiny: raise the learning rate",
+    "If weights are zeros: Need to fix initialization ... If gradients are zeros: Need to fix backward pass ... "
+    "If gradients are huge (>1.0): Need gradient clipping ... If gradients are tiny (<1e-6): Need to increase learning rate",
     "002",
     section="Expected Outcomes, After Diagnostics",
     experiment=(
@@ -92,7 +94,6 @@ def accused_parts(variant):
         "has a fault that clipping or a higher rate would mend: the last two rules can only be wrong here."
     ),
     change_our_mind="Other samples of the same size under which the rules name the faulty part of every exhibit.",
-    comparisons=3,
 )
 def diagnostic_rules():
     """Whether the faulty part is named, another, or none."""
@@ -102,9 +103,9 @@ def diagnostic_rules():
     alarms = [bool(parts) for parts in accused_parts(HEALTHY)]
     found_always = [name for name, row in zip(ALL, named, strict=True) if row.all()]
     effects = [
-        effect("exhibits whose faulty part a rule names", named.mean(axis=0), "share"),
-        effect("exhibits of which the rules say nothing", silent.mean(axis=0), "share"),
-        share("alarms over a sound model", alarms),
+        described("exhibits whose faulty part a rule names", named.mean(axis=0), "share", "share of few"),
+        described("exhibits of which the rules say nothing", silent.mean(axis=0), "share", "share of few"),
+        described("alarms over a sound model", alarms, "share of seeds", "yes or no"),
     ]
     right = {
         rule: [GUILTY.get(name) == part for name in ALL if values("rules", name, rule).any()] for rule, part in RULES.items()

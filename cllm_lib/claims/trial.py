@@ -1,15 +1,14 @@
 """A claim of the reader's own, judged as the others are."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from cllm_lib.claims.judging import FAILS, HOLDS, Row, comparisons, effect
+from cllm_lib.claims.judging import Row, verdict
+from cllm_lib.claims.questions import below, comparisons
 from cllm_lib.experiments import runs as experiments
-from cllm_lib.experiments.intervals import CONFIDENCE, interval
+from cllm_lib.experiments.intervals import CONFIDENCE
 
 
-def try_out(claim, measure, ours, others, change_our_mind, *, seeds=range(10), unit="nats", **options):
+def try_out(claim, measure, ours, others, change_our_mind, *, seeds=range(10), unit="nats", margin=0.0, **options):
     """Run an experiment and judge the claim that a number is lower with `ours` than with `others`.
 
     Parameters
@@ -24,6 +23,9 @@ def try_out(claim, measure, ours, others, change_our_mind, *, seeds=range(10), u
     seeds : iterable of int
         At least ten; both variants see the same.
     unit : str
+    margin : float
+        The least difference that would matter, in that unit. The claim does not hold only where so much can be excluded; where it
+        can neither be shown nor excluded, it is undecided.
     **options
         For :func:`~cllm_lib.experiments.runs.run`, such as `n_jobs`, `cache` or `backend`.
 
@@ -41,9 +43,9 @@ def try_out(claim, measure, ours, others, change_our_mind, *, seeds=range(10), u
     """
     made = experiments.run(measure, [ours, others], seeds, **options)
     differences = np.asarray(made[ours], dtype=np.float64) - np.asarray(made[others], dtype=np.float64)
-    found = effect(f"{ours} minus {others}", differences, unit)
-    found = replace(found, corrected=interval(differences, 1 - (1 - CONFIDENCE) / (comparisons() + 1)))
-    said = f"{ours} minus {others}, {found.n_seeds} seeds (95 %): {found.interval:+.3f} {unit}; corrected {found.corrected:+.3f}"
+    asked = below(f"{ours} minus {others}", 0.0, margin, unit)
+    found = asked.answered(differences, 1 - (1 - CONFIDENCE) / (comparisons() + 1))
+    said = f"{ours} minus {others}, {found.n_seeds} seeds (95 %): {found:+.3f} {unit}; corrected {found.corrected:+.3f}"
     experiment = f"{ours} against {others}, paired by seed."
-    words = HOLDS if found.corrected.high < 0 else FAILS
-    return Row(claim, "you", said, words, "your own", experiment, change_our_mind, (found,), "10")
+    words = verdict(found.answer)
+    return Row(claim, "you", said, words, "your own", experiment, change_our_mind, (found,), "10", (asked,))

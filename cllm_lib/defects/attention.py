@@ -188,8 +188,8 @@ class FrozenAttention(CausalSelfAttention):
     Exposed by
         Which weights ever get a gradient. The gradient check of everything else, below attention too, acquits it.
     In the documents
-        003, "the attention weights were frozen at their random initialization values: the model could only learn
-        through the rest (limited)".
+        003, "the attention weights were frozen at their random initialization values", and what then is left to learn
+        through: "Embeddings (limited)", "FeedForward (limited)", "LayerNorm (very limited)".
     """
 
     def backward(self, dy, cache):

@@ -42,7 +42,7 @@ def prime_similarity(i, j, different=SIMILARITY_OF_DIFFERENT_PRIMES):  # any sha
         Counting different values of all pairs, `np.unique`: two of them. Each pair of different tokens is as alike as any
         other, and ids that are a thousand apart are the same.
     In the documents
-        000 and 001, "prime-based similarity", not yet in use; 003 expects it to be 10 to 100 times faster.
+        000 and 001, "Prime-based similarity", not yet in use; 003 expects it to be 10 to 100 times faster.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def gcd_similarity(i, j):  # any shapes that fit each other -> their common shap
     Exposed by
         Numbering the vocabulary in another order: the same two words are alike now, or no longer.
     In the documents
-        None by name. 004 plans "prime-based distances".
+        None by name. 004 plans "Prime-based distances".
 
     Parameters
     ----------
@@ -115,7 +115,7 @@ def lattice_loss(tokens, targets):  # 2 x any shape -> a number
         The gradient check: every slope is exactly 0. And numbering the vocabulary in another order, which changes no model
         and no text, changes it.
     In the documents
-        004 wishes for a "lattice-aware loss". The number it stood at, 4.1855, is in none of them.
+        004 wishes for a "Lattice-aware loss". The number it stood at, 4.1855, is in none of them.
 
     Parameters
     ----------
@@ -147,7 +147,7 @@ class LatticeLoss(CLLM):
     Exposed by
         The gradient check: its gradient is right, and exactly 0, as every slope is.
     In the documents
-        004 wishes for a "lattice-aware loss".
+        004 wishes for a "Lattice-aware loss".
     """
 
     def loss(self, tokens, targets):
@@ -175,7 +175,7 @@ class LatticeAwareAttention(CausalSelfAttention):
         Scores against z: the map has a pole at z = -2. Right of it no score reaches 2, left of it every score is above 2: the
         keys that fit worst beat all others. And a factor below 1 lowers a score above 0 and *raises* one below.
     In the documents
-        004 plans it: "use lattice coordinates, prime-based distances, symmetry operations".
+        004 plans it: "Use lattice coordinates", "Prime-based distances", "Symmetry operations".
     """
 
     def attend(self, query, key, value):
@@ -234,7 +234,7 @@ def symmetry_rotation(x, prime):  # (..., T, d) -> (..., T, d)
         Comparing attention scores before and after: equal to rounding, for a rotation keeps the angle between what it turns
         alike. And counting groups: above 3, every prime is 1, 5, 7 or 11 mod 12.
     In the documents
-        004 plans "symmetry operations" in attention and training.
+        004 plans "Symmetry operations" in attention and training.
 
     Parameters
     ----------

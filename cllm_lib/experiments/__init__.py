@@ -7,8 +7,9 @@ __getattr__, __dir__, __all__ = face(
     {
         "runs": "run",
         "intervals": (
-            "CONFIDENCE Interval bootstrap_interval exact_binomial_interval holm interval kaplan_meier "
-            "p_value paired_difference restricted_mean"
+            "CONFIDENCE Interval bootstrap_interval bounded_interval detectable_effect exact_binomial_interval holm interval "
+            "p_value paired_difference studentized_bootstrap_interval"
         ),
+        "survival": "kaplan_meier restricted_mean",
     },
 )

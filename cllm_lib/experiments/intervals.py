@@ -1,4 +1,4 @@
-"""What a few values allow one to say: intervals, p-values, corrections for many questions, and times that were cut off.
+"""What a few values allow one to say: intervals, p-values, corrections for many questions.
 
 One run is an anecdote: another seed gives another number. So a comparison is run over several seeds and ends in an
 interval; where many comparisons are looked at together, in a wider one.
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from cllm_lib.checks import non_negative_integer, non_negative_number, positive_integer
+from cllm_lib.checks import non_negative_integer, positive_integer
 from cllm_lib.faces import needed
 
 CONFIDENCE = 0.95
@@ -216,6 +216,127 @@ def exact_binomial_interval(successes, trials, confidence=CONFIDENCE):
     return Interval(successes / trials, low, high)
 
 
+def bounded_interval(values, least=0.0, most=1.0, confidence=CONFIDENCE):
+    """Anderson's interval of a mean of few values that cannot leave a range: it holds as often as it says, however they are spread.
+
+    For shares of few things, such as of the epochs of one run. Of ten values Student's interval may say less than it claims
+    there: where most are 1 it is too narrow, and passes 1.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        One for each seed.
+    least, most : float
+        The range that no value can leave.
+    confidence : float
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        If a value lies out of the range, and as :func:`interval`.
+
+    Notes
+    -----
+    Anderson 1969, "Confidence limits for the expected value of an arbitrary random variable with a continuous distribution
+    function": the true distribution lies nowhere further above the observed one than Smirnov's exact quantile d, so the mean is
+    at least that of the values with the largest d of them put to `least`; and likewise from above.
+
+    Examples
+    --------
+    >>> f"{bounded_interval([1.0, 1.0, 0.9, 1.0, 0.8]):.2f}"
+    '0.94 (0.38 to 1.00)'
+    """
+    smirnovi = needed("scipy.special", "Anderson's interval").smirnovi
+    values = _few_values(values, "an interval")
+    if not ((values >= least) & (values <= most)).all():
+        raise ValueError(f"values go from {values.min():g} to {values.max():g}: give values from {least:g} to {most:g}")
+    moved = float(smirnovi(len(values), (1.0 - _share(confidence)) / 2.0))
+    low, high = _without_the_largest(values, moved, least), -_without_the_largest(-values, moved, -most)
+    return Interval(float(values.mean()), low, high)
+
+
+def _without_the_largest(values, share, instead):
+    """The mean with that share of the values, the largest, put to another."""
+    levels = np.minimum(1.0, share + np.arange(len(values) + 1, dtype=np.int64) / len(values))
+    return float(share * instead + np.diff(levels) @ np.sort(values))
+
+
+def studentized_bootstrap_interval(values, confidence=CONFIDENCE, rounds=20_000, seed=0):
+    """Studentized bootstrap interval (bootstrap-t) of a mean of few values that are far from normal, such as with a long tail.
+
+    Parameters
+    ----------
+    values : array_like of float, shape (n,)
+        One for each seed.
+    confidence : float
+    rounds : int
+        Samples drawn.
+    seed : int
+        Of the drawing.
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    ValueError
+        As :func:`interval`, or if all values are the same.
+
+    Notes
+    -----
+    Efron and Tibshirani 1993, "An Introduction to the Bootstrap", section 12.5: the quantiles of Student's ratio are taken from
+    samples of the values themselves. Of ten values from an exponential distribution it holds the mean 94 times in a hundred where
+    Student's interval does 90 times, and the corrected percentile interval (BCa) 88 times.
+    """
+    values, tail = _few_values(values, "an interval"), (1.0 - _share(confidence)) / 2.0
+    mean, error = float(values.mean()), _error_of_mean(values)
+    if np.ptp(values) == 0.0:
+        raise ValueError(f"all {len(values)} values are {mean:g}: where nothing varies there is nothing to draw")
+    samples = values[np.random.default_rng(seed).integers(0, len(values), (positive_integer(rounds, "rounds"), len(values)))]
+    errors = samples.std(axis=1, ddof=1) / np.sqrt(len(values))
+    varied = errors > 1e-12 * error  # a sample of one value drawn again and again has none
+    low, high = np.quantile((samples.mean(axis=1)[varied] - mean) / errors[varied], [tail, 1.0 - tail])
+    return Interval(mean, mean - float(high) * error, mean - float(low) * error)
+
+
+def detectable_effect(spread, n, confidence=CONFIDENCE, power=0.8):
+    """The smallest true mean that n values would tell from 0 with the given power: what a comparison of that size could see at all.
+
+    Parameters
+    ----------
+    spread : float
+        Standard deviation of the values.
+    n : int
+    confidence : float
+        Of the interval that has to be clear of 0.
+    power : float
+        How often it would be.
+
+    Returns
+    -------
+    float
+        In the unit of `spread`.
+
+    Notes
+    -----
+    (t' + t'') s / sqrt(n), with the quantiles of Student's distribution for the interval and for the power: the usual
+    approximation to the noncentral distribution (Cohen 1988, "Statistical Power Analysis for the Behavioral Sciences", chapter 2).
+
+    Examples
+    --------
+    >>> round(detectable_effect(1.0, 10), 2)
+    0.99
+    """
+    stdtrit = needed("scipy.special", "a power").stdtrit
+    quantiles = (float(stdtrit(n - 1, share)) for share in (0.5 + _share(confidence) / 2.0, _share(power)))
+    return float(spread) * sum(quantiles) / np.sqrt(n)
+
+
 def bootstrap_interval(statistic, n, generator, confidence=CONFIDENCE, rounds=2_000):
     """Percentile bootstrap interval, for a number that is no mean: draw the same observations again, with repeats.
 
@@ -252,81 +373,6 @@ def bootstrap_interval(statistic, n, generator, confidence=CONFIDENCE, rounds=2_
     return Interval(float(statistic(np.arange(n, dtype=np.int64))), float(low), float(high))
 
 
-def kaplan_meier(times, reached):
-    """Kaplan-Meier survival curve: the share of runs that have not reached their target yet, where some were stopped before.
-
-    Parameters
-    ----------
-    times : array_like of float, shape (n,)
-        When each run reached the target or was stopped, in any unit, such as epochs.
-    reached : array_like of bool, shape (n,)
-        False where a run was stopped before: all that is known of it is that it takes longer.
-
-    Returns
-    -------
-    moments, shares : ndarray of float64, shape (k,)
-        The curve falls at each of `moments` to the share beside it, and is 1 before the first. Empty if no run got there.
-
-    Raises
-    ------
-    ValueError
-        If the two differ in length, there is no run, or a time is negative or not finite.
-
-    Notes
-    -----
-    Kaplan and Meier 1958, "Nonparametric Estimation from Incomplete Observations": at each moment the share falls by
-    the part that gets there, of those still under way.
-
-    Examples
-    --------
-    >>> kaplan_meier([2.0, 3.0, 5.0, 5.0], [True, False, True, True])
-    (array([2., 5.]), array([0.75, 0.  ]))
-    """
-    times, reached = _times(times, reached)
-    moments, arrived = np.unique(times[reached], return_counts=True)
-    under_way = len(times) - np.searchsorted(np.sort(times), moments)
-    return moments, np.cumprod(1.0 - arrived / under_way)
-
-
-def restricted_mean(times, reached, horizon):
-    """Restricted mean survival time: the mean time to the target, where whoever is not there by `horizon` counts as `horizon`.
-
-    Parameters
-    ----------
-    times, reached
-        As in :func:`kaplan_meier`.
-    horizon : float
-        In the unit of `times`. Nobody may have been stopped before it; the same for all that are compared.
-
-    Returns
-    -------
-    float
-        The area under Kaplan and Meier's curve up to `horizon`. Without anyone stopped early this is the plain mean of
-        min(time, horizon), so differences can be paired by seed.
-
-    Raises
-    ------
-    ValueError
-        If a run was stopped before `horizon`, and as :func:`kaplan_meier`.
-
-    Notes
-    -----
-    Royston and Parmar 2013, "Restricted mean survival time: an alternative to the hazard ratio".
-
-    Examples
-    --------
-    >>> restricted_mean([2.0, 4.0, 10.0], [True, True, False], horizon=10.0)
-    5.333333333333333
-    """
-    (times, reached), horizon = _times(times, reached), non_negative_number(horizon, "horizon")
-    stopped = times[~reached]
-    if len(stopped) and stopped.min() < horizon:
-        raise ValueError(
-            f"a run was stopped at {stopped.min():g}, before the horizon of {horizon:g}: nobody knows when it would have arrived"
-        )
-    return float(np.minimum(times, horizon).mean())
-
-
 def _few_values(values, what):
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or len(values) < 2:
@@ -346,18 +392,3 @@ def _share(confidence):
     if not 0.0 < confidence < 1.0:
         raise ValueError(f"confidence is {confidence!r}: give a share between 0 and 1, such as 0.95")
     return confidence
-
-
-def _times(times, reached):
-    times, reached = np.asarray(times, dtype=np.float64), np.asarray(reached)
-    if times.ndim != 1 or len(times) == 0 or times.shape != reached.shape or reached.dtype != bool:
-        raise ValueError(
-            f"times have shape {times.shape}, reached {reached.shape} of {reached.dtype}: "
-            "give a list of both, as long as each other, with True where a run reached its target"
-        )
-    if not (np.isfinite(times) & (times >= 0.0)).all():
-        where = int(np.argmin(np.isfinite(times) & (times >= 0.0)))
-        raise ValueError(
-            f"times[{where}] is {times[where]}: give finite times of at least 0, and False in reached for a run that was stopped"
-        )
-    return times, reached

@@ -1,4 +1,5 @@
 import csv
+from dataclasses import replace
 
 import pytest
 
@@ -47,14 +48,15 @@ def a_time():
     return {"threads": evidence.os.environ["OPENBLAS_NUM_THREADS"], "measurements": [{"ratio": 0.25}]}
 
 
-def test_the_summary_counts_verdicts_and_what_chance_touches():
-    touched, counted = judging.Effect("e", "u", None, None, n_seeds=10), judging.Effect("e", "u", None, None)
-    row = judging.Row("c", "000", "m", "holds only if so", "s", "e", "m", (touched, counted), "10")
-    said = evidence.summary([row, row])
+def test_the_summary_counts_verdicts_and_questions(monkeypatch):
+    monkeypatch.setattr(evidence.fresh, "stored", lambda path: [])
+    asked = claims.above("e", 0.0, 0.1, "u")
+    row = judging.Row("c", "000", "m", "holds only if so", "s", "e", "m", (), "10", (asked,))
+    said = evidence.summary([row, row, replace(row, verdict="undecided (why)")])
     assert said.startswith(
-        "Of 2 claims that were judged, 0 hold as they stand, 2 hold under a condition that was found, 0 do not hold, and 0 "
+        "Of 3 claims that were judged, 0 hold as they stand, 2 hold under a condition that was found, 0 do not hold, 1 is undecided, and 0 "
     )
-    assert "Chance has a part in 2 of the effects" in said
+    assert "the verdicts answer 3 questions" in said
 
 
 def test_the_readme_says_what_came_out():

@@ -9,7 +9,7 @@ from cllm_lib.claims import Run, judging, registry, suspects
 SEEDS = range(10)
 
 
-def store(monkeypatch, name, numbers):
+def store(monkeypatch, name, numbers, seeds=SEEDS):
     """Put runs in place of those on disk.
 
     Parameters
@@ -18,11 +18,13 @@ def store(monkeypatch, name, numbers):
         Of the experiment; what others stored stays.
     numbers : dict of (str, str) to float or sequence of float
         By variant and measure, one for all seeds or one for each.
+    seeds : range
+        From 0 on.
     """
     made = {
-        Run(variant, "", seed, measure): float(np.broadcast_to(value, len(SEEDS))[seed])
+        Run(variant, "", seed, measure): float(np.broadcast_to(value, len(seeds))[seed])
         for (variant, measure), value in numbers.items()
-        for seed in SEEDS
+        for seed in seeds
     }
     kept = registry.runs
     monkeypatch.setattr(registry, "runs", lambda asked: made if asked == name else kept(asked))

@@ -47,3 +47,18 @@ def test_an_epoch_has_the_batches_of_the_log(monkeypatch):
     assert arithmetic.batches_per_epoch()[1] == claims.HOLDS
     monkeypatch.setattr(arithmetic, "BATCH", 5)
     assert arithmetic.batches_per_epoch()[1] == claims.FAILS
+
+
+def test_a_loss_stands_still_where_every_weight_is_zero(monkeypatch):
+    assert arithmetic.constant_loss()[1] == claims.HOLDS
+    monkeypatch.setattr(arithmetic, "incident", lambda config: defects.incident(config, init="scaled_normal"))
+    assert arithmetic.constant_loss()[1] == claims.FAILS
+    monkeypatch.setattr(arithmetic, "incident", defects.incident)
+    monkeypatch.setattr(arithmetic, "WORDS", 5_000)
+    assert arithmetic.constant_loss()[1] == claims.FAILS
+
+
+def test_hours_that_come_to_less_would_not_hold(monkeypatch):
+    assert arithmetic.total_time()[1] == claims.HOLDS
+    monkeypatch.setattr(arithmetic, "HOURS", (1, 1, 1))
+    assert arithmetic.total_time()[1] == claims.FAILS

@@ -57,14 +57,14 @@ def test_locality_holds_only_where_every_look_up_is_as_much_faster(highs, verdic
 @pytest.mark.parametrize(
     ("milliseconds", "five_seconds", "four_saved"),
     [
-        (80.0, "62 times as long for them as Python does here", "50 times as long to build them as Python does here"),
+        (80.0, *["cannot be tested (it reports of the program's own start, which was not run: Python is some {} times as fast here)"] * 2),
         (4_000.0, claims.HOLDS, claims.HOLDS),
     ],
 )
 def test_the_start_is_judged_by_what_the_entries_take(milliseconds, five_seconds, four_saved):
     run = start_up(milliseconds, 3.0)
-    assert crystalline.lattice_at_start.__wrapped__(run)[1].endswith(five_seconds)
-    assert crystalline.start_without_lattice.__wrapped__(run)[1].endswith(four_saved)
+    assert crystalline.lattice_at_start.__wrapped__(run)[1] == five_seconds.format(60)
+    assert crystalline.start_without_lattice.__wrapped__(run)[1] == four_saved.format(50)
 
 
 def test_of_the_claims_of_chapter_07_none_holds_as_it_stands():
@@ -101,12 +101,16 @@ def test_a_similarity_of_many_values_would_hold(monkeypatch):
 
 
 def test_epochs_would_be_saved_if_one_of_the_losses_were_clearly_lower(monkeypatch):
-    assert crystalline.epochs_needed()[1] == claims.FAILS
     positions, similarity = claims.stored("positions"), claims.stored("similarity")
     prose = positions["rows"]["prose"]
     better = positions | {"rows": {"prose": prose | {"spiral": [[short - 0.2, long] for short, long in prose["none"]]}}}
     monkeypatch.setattr(crystalline, "stored", {"positions": better, "similarity": similarity}.get)
     assert crystalline.epochs_needed()[1] == claims.HOLDS
+    same = positions | {"rows": {"prose": prose | dict.fromkeys(crystalline.CRYSTALLINE_POSITIONS, prose["none"])}}
+    text = next(one for one in similarity["losses"] if one["text"] == "prose")
+    alike = {"losses": [text | {"chosen": text["chosen"] | {"features": text["chosen"]["all alike"]}}]}
+    monkeypatch.setattr(crystalline, "stored", {"positions": same, "similarity": alike}.get)
+    assert crystalline.epochs_needed()[1] == claims.FAILS
 
 
 def test_an_operation_that_changes_scores_would_hold(monkeypatch):

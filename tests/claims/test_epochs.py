@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from cllm_lib import claims
 from cllm_lib.claims import Run, epochs, registry
-from cllm_lib.experiments.intervals import restricted_mean
+from cllm_lib.experiments.survival import restricted_mean
 
 TEXTS = tuple(epochs.HORIZONS)
 
@@ -32,7 +32,7 @@ def straight(speed, text, first=6.0, best=5.0):
 def stored(monkeypatch):
     """Made-up tuning and runs: speeds of the sides by name, text and, in tuning, rate; all others fall by 0.5 an epoch."""
 
-    def store(speed_of, rate_of=None, jitter=0.0, best_of=lambda side: 5.0):
+    def store(speed_of, rate_of=None, jitter=0.0, best_of=lambda side: 5.0 if side == "plain" else 4.0):
         generator = np.random.default_rng(0)
         made = {"tuning": {}, "epochs_needed": {}}
         for text in TEXTS:
@@ -42,7 +42,7 @@ def stored(monkeypatch):
                     made["tuning"] |= {Run(variant, text, seed, measure): loss for measure, loss in curve.items()}
             for side in epochs.SIDES:
                 for seed in epochs.SEEDS:
-                    curve = straight(speed_of(side, text) + jitter * generator.standard_normal(), text)
+                    curve = straight(speed_of(side, text) + jitter * generator.standard_normal(), text, best=best_of(side))
                     curve["rate"] = 0.01 if rate_of is None else rate_of(side)
                     made["epochs_needed"] |= {Run(side, text, seed, measure): value for measure, value in curve.items()}
         monkeypatch.setattr(epochs, "runs", made.__getitem__)
@@ -63,12 +63,26 @@ def test_a_run_that_blew_up_never_gets_there():
     assert epochs.epochs_to(1.0, [0, 1, 2], [3.0, np.nan, np.nan]) == np.inf
 
 
-def test_the_target_is_nine_tenths_of_the_plain_models_way_whatever_the_others_do(stored):
+def test_the_target_is_one_that_the_plain_model_reaches_whatever_the_others_do(stored):
     stored(lambda side, text: 0.5, best_of=lambda side: 5.0 if side == "plain" else 1.0)
-    assert epochs.targets() == pytest.approx(dict.fromkeys(TEXTS, 5.1))
+    assert epochs.targets() == pytest.approx(dict.fromkeys(TEXTS, 5.0))
 
 
-def test_each_side_takes_the_rate_that_got_there_first_on_its_own_tuning(stored):
+@given(st.lists(st.floats(4.0, 6.0), min_size=10, max_size=10))
+def test_eight_of_ten_tuning_seeds_of_the_plain_model_get_to_the_target(lowest):
+    with pytest.MonkeyPatch.context() as patch:
+        curves = {seed: ([0.0, 1.0], [6.5, loss]) for seed, loss in enumerate(lowest)}
+        others = {seed: ([0.0, 1.0], [6.5, 6.4]) for seed in range(10)}
+        patch.setattr(
+            epochs, "curves", lambda name: {(f"plain, {r:g}", t): curves if r == 0.01 else others for r in epochs.RATES for t in TEXTS}
+        )
+        epochs.targets.cache_clear()
+        for text in TEXTS:
+            assert sum(loss <= epochs.targets()[text] for loss in lowest) >= 8
+            assert sum(loss < epochs.targets()[text] for loss in lowest) < 8  # and no easier one
+
+
+def test_each_side_takes_the_rate_that_got_there_first_in_the_mean_of_its_own_tuning(stored):
     stored(lambda side, text: 0.1 if side == "prime" else 0.5)
     rates = epochs.chosen_rates()
     assert all(rate == (epochs.RATES[0] if side == "prime" else 0.01) for (side, _), rate in rates.items())  # the first of equals
@@ -86,7 +100,7 @@ def test_the_judged_mean_is_the_restricted_mean_of_survival(stored):
     found = epochs.epochs_of_arrival("epochs_needed", "clock", "prose")
     horizon = epochs.HORIZONS["prose"]
     assert np.isinf(found).any()
-    assert epochs.restricted("clock", "prose").mean() == pytest.approx(
+    assert epochs.restricted("epochs_needed", "clock", "prose").mean() == pytest.approx(
         restricted_mean(np.minimum(found, horizon), np.isfinite(found), horizon)
     )
 
@@ -116,6 +130,11 @@ def test_nothing_gained_nothing_held(stored):
     assert epochs.fewer_epochs()[1] == claims.FAILS
 
 
+def test_what_so_few_seeds_cannot_tell_is_undecided(stored):
+    stored(lambda side, text: 0.5, jitter=0.2)
+    assert epochs.fewer_epochs()[1] == claims.UNDECIDED
+
+
 def test_a_side_is_picked_by_its_tuning_not_by_the_runs_that_judge(stored, monkeypatch):
     stored(lambda side, text: 0.6 if side == "clock" else 0.5)
     made = {name: dict(epochs.runs(name)) for name in ("tuning", "epochs_needed")}
@@ -124,8 +143,9 @@ def test_a_side_is_picked_by_its_tuning_not_by_the_runs_that_judge(stored, monke
             made["epochs_needed"][run] = 0.0  # there at once
     monkeypatch.setattr(epochs, "runs", made.__getitem__)
     epochs.curves.cache_clear()
-    assert all(epochs.best_side(text, True) == "clock" for text in TEXTS)
-    assert all(one.name.split(": ")[1].startswith("clock") for one in epochs.fewer_epochs()[2])
+    assert [epochs.best_side(text, True) for text in TEXTS] == ["clock"] * 3
+    told = epochs.fewer_epochs()[0]
+    assert [text for text in TEXTS if f"{text}: clock against plain" not in told] == [], told
 
 
 def test_runs_at_another_rate_than_the_tuning_chose_are_refused(stored):
@@ -157,6 +177,14 @@ def test_the_pull_that_knows_nothing_is_as_strong_as_the_one_that_knows_features
     blind, sighted = epochs.alike(words)[pairs], epochs.SIDES["pull, by features"].similarities(words)[pairs]
     assert blind.mean() == pytest.approx(sighted.mean())
     assert np.ptp(blind) == 0.0 < np.ptp(sighted)
+
+
+def test_the_pull_of_another_word_has_the_same_similarities_between_others():
+    words = ("<unk>", "night", "light", "lights", "sky", "skies")
+    dealt, true = epochs.of_another_word(words), epochs.SIDES["pull, by features"].similarities(words)
+    np.testing.assert_allclose(np.sort(dealt, axis=None), np.sort(true, axis=None))
+    np.testing.assert_allclose(dealt, dealt.T)
+    assert not np.allclose(dealt, true)
 
 
 def test_distances_on_ulams_paper():

@@ -1,8 +1,5 @@
 """What was expected of the mended program holds as planned, or with what reaches it."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 from claims.made import SEEDS, store
@@ -13,16 +10,15 @@ from cllm_lib.text.corpora import load_corpus
 
 
 def logged(**ends):
-    """By program: all its losses, or its share of falls, the same number."""
-    measures = [*(f"batch {i}" for i in expected_losses.LOGGED_BATCHES), *(f"epoch {i}" for i in expected_losses.LOGGED_EPOCHS)]
+    """By program: all its losses, of batches the same number; those of epochs fall a little from there, unless it is 9."""
+    epochs = range(1, expected_losses.EPOCHS_EXPECTED + 1)
     names = dict(zip(expected_losses.PROGRAMS, (ends.get(key, 9.0) for key in ("planned", "adam", "mended")), strict=True))
-    return {(name, measure): end for name, end in names.items() for measure in measures} | {
-        (name, "falls"): 1.0 if end < 9.0 else 0.5 for name, end in names.items()
-    }
+    found = {(name, f"batch {i}"): end for name, end in names.items() for i in expected_losses.LOGGED_BATCHES}
+    return found | {(name, f"epoch {i}"): end - (0.01 * i if end < 9.0 else 0.0) for name, end in names.items() for i in epochs}
 
 
 def expect(monkeypatch, numbers):
-    """At both widths."""
+    """In both experiments."""
     for name in ("expected_losses", "first_epoch_at_full_width"):
         store(monkeypatch, name, numbers)
 
@@ -56,32 +52,37 @@ def test_about_is_a_quarter_of_a_nat_and_below_is_below(monkeypatch):
     assert expected_losses.first_epoch()[1] == claims.HOLDS
     expect(monkeypatch, logged(planned=7.76))
     assert expected_losses.first_epoch()[1] == claims.FAILS
-    expect(monkeypatch, logged(planned=6.01))
+    expect(monkeypatch, logged() | {("as planned", "epoch 20"): 6.01})
     assert expected_losses.below_six()[1] == claims.FAILS
 
 
 def test_a_mean_below_that_is_no_more_than_luck_is_not_enough(monkeypatch):
     numbers = logged()
     store(monkeypatch, "expected_losses", numbers | {("as planned", "epoch 20"): 5.9 + np.resize([-1.0, 1.0], len(SEEDS))})
-    assert expected_losses.below_six()[1] == claims.FAILS
+    assert expected_losses.below_six()[1] == claims.UNDECIDED
     store(monkeypatch, "expected_losses", numbers | {("as planned", "epoch 20"): 5.9 + np.resize([-0.01, 0.01], len(SEEDS))})
     assert expected_losses.below_six()[1] == claims.HOLDS
 
 
-def test_what_rows_say_of_one_seed_at_full_width_is_what_the_ladder_says():
-    lines = (Path(__file__).parents[2] / "evidence" / "pages" / "REPAIR_LADDER.md").read_text(encoding="utf-8").splitlines()
-    cells = next([cell.strip() for cell in line.split("|")] for line in lines if re.match(r"\| all right +\| Adam", line))
-    first, second, *_, twentieth = map(float, cells[3:-1])
-    assert first < expected_losses.LOGGED_MEANS[1]
-    assert second < expected_losses.LOGGED_MEANS[2]
-    assert twentieth > defects.hashed_corpus(load_corpus("sayings"), 10_000).unigram_entropy(32)
+def test_where_adam_can_neither_reach_nor_miss_it_that_is_said(monkeypatch):
+    wild = {("as planned, with Adam", "batch 9"): 7.5 + np.resize([-1.0, 1.0], len(SEEDS))}
+    expect(monkeypatch, logged() | wild)
+    assert expected_losses.first_epoch()[1] == "does not hold; undecided if Adam takes the place of plain gradient descent"
+
+
+def test_runs_of_twenty_epochs_begin_as_those_of_one():
+    """So the long ones, which are made on demand only, belong to the library that made the short ones."""
+    long, short = (claims.runs(name) for name in ("expected_losses", "first_epoch_at_full_width"))
+    common = [run for run in long if run in short]
+    assert len(common) == 4 * 10 * len(expected_losses.PROGRAMS)
+    assert all(long[run] == pytest.approx(short[run], rel=1e-6) for run in common)
 
 
 def test_learnt_means_more_than_how_often_words_occur(monkeypatch):
     entropy = defects.hashed_corpus(load_corpus("sayings"), 10_000).unigram_entropy(32)
-    store(monkeypatch, "expected_losses", logged(planned=entropy + 0.01))
+    store(monkeypatch, "expected_losses", logged() | {("as planned", "epoch 20"): entropy + 0.01})
     assert expected_losses.ten_to_fifty_epochs()[1] == claims.FAILS
-    store(monkeypatch, "expected_losses", logged(planned=entropy - 0.01))
+    store(monkeypatch, "expected_losses", logged() | {("as planned", "epoch 20"): entropy - 0.01})
     assert expected_losses.ten_to_fifty_epochs()[1] == claims.HOLDS
 
 

@@ -7,79 +7,74 @@ import numpy as np
 import pytest
 
 from cllm_lib import claims
-from cllm_lib.claims import judging, registry
+from cllm_lib.claims import judging, questions, registry
+from cllm_lib.claims.questions import above
 from cllm_lib.experiments import intervals as statistics
 
 VALUES = np.random.default_rng(0).normal(0.3, 0.2, 12)
 ALWAYS = dict(claim="c", source="003", section="s", experiment="e", change_our_mind="m")
 
 
+GAIN = above("gain", 0.0, 0.05, "nats")
+
+
 def register(monkeypatch, *judges):
+    """Judges, each with how many questions it asks."""
     registry.load_all()  # while the claims are the real ones
     monkeypatch.setattr(judging, "_CLAIMS", {})
-    for comparisons, judge in judges:
-        judging.measured("10", **ALWAYS, comparisons=comparisons)(judge)
+    monkeypatch.setattr(judging, "_ASKED", asked := {})
+    monkeypatch.setattr(questions, "_ASKED", asked)
+    for count, judge in judges:
+        judging.measured("10", **ALWAYS, asks=[GAIN] * count)(judge)
 
 
 def by_chance():
-    one = judging.effect("gain", VALUES, "nats")
-    return "found", judging.verdict(one.corrected.low > 0), [one]
+    one = GAIN(VALUES)
+    return "found", judging.verdict(one.answer), [one]
 
 
 def counted():
     return "counted", judging.HOLDS, [judging.exact("primes", 4, "numbers")]
 
 
-def test_the_corrected_interval_is_that_of_all_comparisons_together(monkeypatch):
+def test_the_corrected_interval_is_that_of_all_questions_together(monkeypatch):
     register(monkeypatch, (1, by_chance), (0, counted), (6, lambda: None))
-    assert judging.comparisons() == 7
-    one = by_chance()[2][0]
-    assert one.interval == statistics.interval(VALUES)
-    assert one.corrected == statistics.interval(VALUES, 1 - 0.05 / 7)
-    assert (one.n_seeds, one.p) == (12, statistics.p_value(VALUES))
+    assert questions.comparisons() == 7
+    assert by_chance()[2][0].corrected == statistics.interval(VALUES, 1 - 0.05 / 7)
 
 
-def test_more_claims_widen_the_interval_until_a_verdict_turns(monkeypatch):
+def test_more_questions_widen_the_interval_until_nothing_can_be_decided(monkeypatch):
     register(monkeypatch, (1, by_chance))
     assert judging.rows("10")[0].verdict == judging.HOLDS
     register(monkeypatch, (1, by_chance), (100_000, counted))
-    assert by_chance()[1] == judging.FAILS
+    assert by_chance()[1] == judging.UNDECIDED
 
 
 def test_all_intervals_hold_at_once_as_often_as_they_say(monkeypatch):
     """Twenty effects of nothing, 400 tables: one corrected interval of the twenty misses 0 in 5 % of the tables or fewer."""
     register(monkeypatch, (20, counted))
     generator = np.random.default_rng(1)
-    wrong = [any(judging.effect("", generator.normal(size=10), "").corrected.low > 0 for _ in range(20)) for _ in range(400)]
-    plain = np.mean([any(judging.effect("", generator.normal(size=10), "").interval.clear_of_zero for _ in range(20)) for _ in range(50)])
+    wrong = [any(GAIN(generator.normal(size=10)).corrected.low > 0 for _ in range(20)) for _ in range(400)]
+    plain = np.mean([any(GAIN(generator.normal(size=10)).interval.clear_of_zero for _ in range(20)) for _ in range(50)])
     assert 0.0 < np.mean(wrong) < 0.06  # one side only: half of 5 % is expected
     assert plain > 0.4
 
 
-def test_a_verdict_on_fewer_than_ten_seeds_is_refused():
-    for few in (lambda: judging.effect("gain", VALUES[:9], "nats"), lambda: judging.share("gain", [True] * 9)):
-        with pytest.raises(ValueError, match="'gain' has 9 seeds: where chance has a part, no verdict without 10"):
-            few()
-
-
-def test_a_share_has_the_exact_binomial_interval(monkeypatch):
-    register(monkeypatch, (5, counted))
-    one = judging.share("seeds", [True] * 9 + [False])
-    assert one.interval == statistics.exact_binomial_interval(9, 10)
-    assert one.corrected == statistics.exact_binomial_interval(9, 10, 0.99)
-    assert (one.n_seeds, one.p) == (10, None)
-
-
-def test_a_row_that_returns_other_comparisons_than_it_was_registered_with_is_refused(monkeypatch):
+def test_a_row_that_answers_other_questions_than_it_was_registered_with_is_refused(monkeypatch):
     register(monkeypatch, (2, by_chance))
-    with pytest.raises(ValueError, match="by_chance returned 1 effects that chance has a part in, and was registered with comparisons=2"):
+    with pytest.raises(ValueError, match="by_chance answers 'gain', and was registered with asks='gain', 'gain': the questions have to"):
         judging.rows("10")
+
+
+def test_a_row_says_how_many_seeds_and_on_what(monkeypatch):
+    register(monkeypatch, (1, by_chance))
+    assert judging.rows("10")[0].measured == "12 seeds on one text, sayings: found"
 
 
 def test_what_is_counted_has_no_seeds_and_no_interval(monkeypatch):
     register(monkeypatch, (0, counted))
     row = judging.rows("10")[0]
-    assert (row.n_seeds, row.effects[0].interval, row.effects[0].p) == (None, statistics.Interval(4.0, 4.0, 4.0), None)
+    assert (row.n_seeds, row.effects[0].interval, row.measured) == (None, statistics.Interval(4.0, 4.0, 4.0), "counted")
 
 
 def of_module(module, judge, name=None):
@@ -105,14 +100,12 @@ def test_a_chapters_rows_come_by_module_and_line_whichever_was_loaded_first(monk
     assert [row.claim for row in judging.rows("10")] == ["first", "second", "last"]
 
 
-def test_the_table_keeps_its_lines_where_they_were_and_puts_new_ones_after_those_of_their_document(monkeypatch, tmp_path):
+def test_the_table_has_its_lines_in_the_order_of_the_documents(monkeypatch):
     register(monkeypatch)
-    monkeypatch.setattr(judging, "evidence_file", lambda name: tmp_path / name)
-    for module, claim, source in (("a", "new", "001"), ("b", "known", "001"), ("c", "best known", "001"), ("d", "of another", "000")):
+    said = (("a", "of nobody", "001"), ("b", "Too large: Divergence", "001"), ("c", "PROBLEM", "001"), ("d", "Next Steps", "000"))
+    for module, claim, source in said:
         judging.measured("10", **(ALWAYS | {"claim": claim, "source": source}))(of_module(module, counted, claim))
-    assert [row.claim for row in judging.table()] == ["of another", "new", "known", "best known"]  # nothing is stored
-    (tmp_path / "table.csv").write_text("chapter,claim\n10,best known\n10,gone\n10,known\n")
-    assert [row.claim for row in judging.table()] == ["of another", "best known", "known", "new"]
+    assert [row.claim for row in judging.table()] == ["Next Steps", "PROBLEM", "Too large: Divergence", "of nobody"]
 
 
 def test_an_unknown_chapter_is_told_which_there_are():
@@ -145,13 +138,28 @@ def test_conditions_may_differ_where_the_verdict_is_of_one_kind(monkeypatch):
     assert judging.timed("t")(lambda run: ("", judging.verdict(False, f"{run} times"), []))()[1] == "holds only if 7 times"
 
 
-@pytest.mark.parametrize(
-    "words", [judging.HOLDS, judging.verdict(False), judging.verdict(False, "so"), judging.untestable("as it is said")]
-)
-def test_a_verdict_is_of_one_of_four_kinds(words):
-    assert words.startswith(judging.kind_of(words))
-    assert judging.kind_of(words) in (judging.HOLDS, judging.FAILS, judging.PARTLY, judging.UNTESTABLE)
+VERDICTS = {
+    judging.verdict(True, "so", "so"): judging.HOLDS,
+    judging.verdict(None, "so", "so"): judging.UNDECIDED,
+    judging.verdict(False): judging.FAILS,
+    judging.verdict(False, "so", "thus"): judging.PARTLY,
+    judging.verdict(False, None, "thus"): judging.FAILS,
+    judging.untestable("as it is said"): judging.UNTESTABLE,
+}
+
+
+@pytest.mark.parametrize("words", VERDICTS)
+def test_a_verdict_is_of_one_of_five_kinds(words):
+    assert words.startswith(VERDICTS[words])
+    assert judging.kind_of(words) == VERDICTS[words]
     assert (judging.kind_of(words) == judging.HOLDS) == (words == "holds")
+
+
+@pytest.mark.parametrize("once", [(True, None), (None, False)])
+def test_times_of_which_one_measurement_decides_nothing_are_undecided(once, monkeypatch):
+    for name, run in zip(("stored", "fresh"), once, strict=True):
+        monkeypatch.setattr(judging, name, {"t": run}.get)
+    assert judging.timed("t")(lambda run: ("", judging.verdict(run), []))()[1] == judging.UNDECIDED
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +172,7 @@ def test_every_row_says_where_it_comes_from_and_what_would_change_it(table):
         for words in (row.claim, row.source, row.section, row.experiment, row.measured, row.verdict, row.change_our_mind):
             assert words.strip() == words != ""
         assert re.match(r"00[0-4]", row.source)
-        assert row.kind in (claims.HOLDS, claims.PARTLY, claims.FAILS, claims.UNTESTABLE)
+        assert row.kind in (claims.HOLDS, claims.PARTLY, claims.FAILS, claims.UNDECIDED, claims.UNTESTABLE)
         assert row.effects or row.kind == claims.UNTESTABLE
         assert row.n_seeds is None or row.n_seeds >= 10
 
@@ -179,9 +187,16 @@ def test_the_sections_are_those_of_the_documents_in_order(table):
     assert set(numbers) == {"000", "001", "002", "003", "004"}
 
 
-def test_the_correction_counts_what_the_rows_return(table):
-    touched = sum(one.n_seeds is not None for row in table for one in row.effects)
-    assert touched == claims.comparisons() > 1
+def test_the_correction_counts_what_the_rows_answer(table):
+    asked = sum(one.question is not None for row in table for one in row.effects)
+    assert asked == sum(len(row.asks) for row in table) == claims.comparisons() > 1
+
+
+def test_no_interval_is_of_no_width_by_chance_nor_out_of_its_range(table):
+    for one in (one for row in table for one in row.effects if one.n_seeds is not None):
+        assert one.is_constant == (one.spread == 0.0) or one.question is None or one.question.kind == "yes or no", one.name
+        if one.unit.startswith("share right") or one.unit == "share of seeds":
+            assert -1.0 <= one.corrected.low <= one.corrected.high <= 1.0, one.name
 
 
 def test_every_corrected_interval_holds_the_plain_one(table):
@@ -201,7 +216,9 @@ def test_the_table_is_the_same_twice_and_can_be_read_back(table, tmp_path):
     with (tmp_path / "a_effects.csv").open(newline="", encoding="utf-8") as file:
         effects = list(csv.DictReader(file))
     assert len(effects) == sum(len(row.effects) for row in table)
-    assert all(float(line["p_holm"]) >= float(line["p"]) for line in effects if line["p"])
+    answers = [judging.ANSWERS[one.answer] if one.question else "" for row in table for one in row.effects]
+    assert [line["answer"] for line in effects] == answers
+    assert all(line["low"] and line["high"] for line in effects if line["detectable"])
 
 
 def test_the_stored_table_is_what_the_stored_runs_give(table, tmp_path):

@@ -44,3 +44,17 @@ def test_the_printout_is_that_of_document_002():
 @pytest.mark.slow
 def test_a_long_run_made_now_is_the_one_stored():
     assert_comes_back("magnitudes", rel=1e-3, variants=["scaled"], seeds=[4])
+
+
+@pytest.mark.parametrize(("weight", "verdict"), [(0.02, claims.HOLDS), (0.0005, claims.FAILS)])
+def test_the_least_weight_is_judged_by_what_is_printed(weight, verdict, monkeypatch):
+    store(monkeypatch, "magnitudes", printed("uniform", weight, 1e-3) | printed("scaled", weight, 1e-3))
+    monkeypatch.setattr(magnitudes, "runs", registry.runs)
+    assert magnitudes.least_weight()[1] == verdict
+
+
+@pytest.mark.parametrize(("gradient", "verdict"), [(5.0, claims.HOLDS), (1e-7, claims.FAILS), (500.0, claims.FAILS)])
+def test_the_outer_bounds_are_judged_by_what_is_printed(gradient, verdict, monkeypatch):
+    store(monkeypatch, "magnitudes", printed("uniform", 0.02, gradient) | printed("scaled", 0.02, gradient))
+    monkeypatch.setattr(magnitudes, "runs", registry.runs)
+    assert magnitudes.outer_bounds()[1] == verdict

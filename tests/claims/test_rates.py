@@ -6,7 +6,7 @@ import pytest
 from claims.made import assert_comes_back, store
 
 from cllm_lib import claims
-from cllm_lib.claims import judging, rates
+from cllm_lib.claims import rates
 
 
 def losses_by_rate(width, best):
@@ -23,7 +23,6 @@ def losses_by_rate(width, best):
 )
 def test_the_rate_is_typical_where_the_best_lies_in_the_range(narrow, wide, verdict, monkeypatch):
     store(monkeypatch, "learning_rates", losses_by_rate("narrow", narrow) | losses_by_rate("wide", wide))
-    monkeypatch.setattr(judging, "comparisons", lambda: 20)
     assert rates.best_rates("narrow") == pytest.approx([narrow] * 10)
     assert rates.typical_learning_rate()[1] == verdict
 

@@ -30,6 +30,11 @@ def right(**shares):
         (recall.outer_product, {}, claims.FAILS),
         (recall.outer_product, {"outer product": (0.2, 1.0)}, "holds only if there is room enough (2 layers of 48)"),
         (recall.outer_product, {"outer product": 1.0}, claims.HOLDS),
+        (recall.forward_pass_alone, {}, "holds only if attention gets a true backward pass as well"),
+        (recall.forward_pass_alone, {"no backward": 1.0}, claims.HOLDS),
+        (recall.forward_pass_alone, {"real": 0.5}, claims.FAILS),
+        (recall.updated_every_step, {}, claims.FAILS),
+        (recall.updated_every_step, {"outer product": 1.0}, claims.HOLDS),
     ],
 )
 def test_recall_decides(monkeypatch, judge, shares, verdict):

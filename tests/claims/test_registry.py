@@ -141,13 +141,15 @@ from cllm_lib import claims
 
 SEEN = "tuning" in claims.EXPERIMENTS, "suspects" in claims.EXPERIMENTS  # asks while all are being loaded
 
+ASKED = claims.above("e", 0.0, 0.1, "nats")
+
 @claims.experiment(["a"], range(3))
 def new_experiment(variant, seed):
     return {"seed": seed}
 
-@claims.measured("99", "a new claim", "001", section="s", experiment="e", change_our_mind="m", comparisons=1)
+@claims.measured("99", "a new claim", "001", section="s", experiment="e", change_our_mind="m", asks=[ASKED])
 def new_judge():
-    return "found", claims.verdict(True), [claims.effect("e", [0.0, 1.0] * 5, "nats")]
+    return "found", claims.verdict(True), [ASKED([0.0, 1.0] * 5)]
 """
 
 

@@ -20,6 +20,11 @@ def test_a_cause_of_a_slow_start_takes_a_tenth_of_it(pool, floats):
     assert times.loading_at_start.__wrapped__(run)[1] == floats
 
 
+def test_the_programs_own_start_is_not_judged_by_ours():
+    run = {"command": "somehow", "until the first answer": {"at once": 50.0, "on first touch": 1.0}}
+    assert times.start_after_the_fix.__wrapped__(run)[1].startswith(claims.UNTESTABLE)
+
+
 @pytest.mark.parametrize(("idle", "two", "verdict"), [(1.2, 1.1, claims.HOLDS), (1.0, 1.1, claims.FAILS), (1.2, 0.8, claims.FAILS)])
 def test_threads_are_overhead_if_they_cost_and_bring_nothing(idle, two, verdict):
     rows = [

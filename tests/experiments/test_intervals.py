@@ -10,18 +10,18 @@ from scipy import stats
 from cllm_lib.experiments.intervals import (
     Interval,
     bootstrap_interval,
+    bounded_interval,
+    detectable_effect,
     exact_binomial_interval,
     holm,
     interval,
-    kaplan_meier,
     p_value,
     paired_difference,
-    restricted_mean,
+    studentized_bootstrap_interval,
 )
 
 few_values = st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=12)
 few_shares = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=6)
-runs = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=15)
 
 
 @given(few_values, st.floats(0.5, 0.999))
@@ -147,45 +147,45 @@ def test_the_bootstrap_is_scipys():
     assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.02)
 
 
-@given(runs)
-def test_the_curve_of_those_under_way_is_scipys(pairs):
-    times, reached = (np.array(column) for column in zip(*pairs, strict=True))
-    moments, shares = kaplan_meier(times, reached)
-    if not reached.any():
-        assert len(moments) == 0
-        return
-    theirs = stats.ecdf(stats.CensoredData(uncensored=times[reached], right=times[~reached])).sf
-    np.testing.assert_allclose(shares, theirs.evaluate(moments), atol=1e-12)
-    assert moments.tolist() == sorted(set(times[reached].tolist()))
+@given(st.lists(st.floats(-3.0, 5.0), min_size=2, max_size=15), st.floats(0.5, 0.9999))
+def test_a_bounded_interval_is_that_of_the_distributions_smirnov_allows(values, confidence):
+    """The least mean is what lies above the steps, raised by Smirnov's distance: an area, segment by segment."""
+    found = bounded_interval(values, -3.0, 5.0, confidence)
+    raised = np.arange(len(values) + 1, dtype=np.int64) / len(values) + stats.ksone.isf((1 - confidence) / 2, len(values))
+    area = (np.minimum(1.0, raised) * np.diff([-3.0, *np.sort(values), 5.0])).sum()
+    assert found.low == pytest.approx(5.0 - area, abs=1e-9)
+    mirrored = bounded_interval(-np.array(values), -5.0, 3.0, confidence)
+    assert (found.mean, found.low, found.high) == pytest.approx((-mirrored.mean, -mirrored.high, -mirrored.low))
+    assert -3.0 <= found.low <= found.mean + 1e-9
+    assert found.mean <= found.high + 1e-9 <= 5.0 + 2e-9
 
 
-@given(runs, st.integers(1, 8))
-def test_the_restricted_mean_is_the_area_under_the_curve(pairs, horizon):
-    pairs = [(time, reached or time < horizon) for time, reached in pairs]
-    times, reached = (np.array(column) for column in zip(*pairs, strict=True))
-    moments, shares = kaplan_meier(times, reached)
-    edges = np.concatenate([[0.0], np.minimum(moments, horizon), [horizon]])
-    area = (np.diff(edges) * np.concatenate([[1.0], shares])).sum()
-    assert restricted_mean(times, reached, horizon) == pytest.approx(area)
+def test_a_value_out_of_its_range_is_refused():
+    with pytest.raises(ValueError, match="values go from 0 to 1.5: give values from 0 to 1"):
+        bounded_interval([0.0, 1.5])
 
 
-def test_a_run_stopped_before_the_horizon_allows_no_restricted_mean():
-    with pytest.raises(ValueError, match="stopped at 3, before the horizon of 5"):
-        restricted_mean([2.0, 3.0], [True, False], 5.0)
+def test_the_studentized_bootstrap_is_the_textbooks():
+    """Efron and Tibshirani's table, drawn once more by another path: the quantiles of t* over samples of the sample."""
+    values = np.random.default_rng(4).exponential(size=12)
+    found = studentized_bootstrap_interval(values, rounds=40_000)
+    generator, ratios = np.random.default_rng(99), []
+    for _ in range(20_000):
+        sample = generator.choice(values, len(values))
+        if np.ptp(sample) > 0:
+            ratios.append((sample.mean() - values.mean()) / stats.sem(sample))
+    low, high = (values.mean() - np.quantile(ratios, tail) * stats.sem(values) for tail in (0.975, 0.025))
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.1)
+    assert found.high - found.mean > found.mean - found.low  # the tail is on the right
+    assert studentized_bootstrap_interval(values) == studentized_bootstrap_interval(values)
 
 
-@pytest.mark.parametrize(
-    ("times", "reached", "message"),
-    [
-        ([], [], "as long as each other"),
-        (np.empty(0), np.empty(0, dtype=bool), r"times have shape \(0,\)"),
-        ([[1.0, 2.0]], [[True, False]], r"times have shape \(1, 2\)"),
-        ([1.0], [True, True], "as long as each other"),
-        ([1.0], [1], "as long as each other"),
-        ([1.0, -1.0], [True, True], r"times\[1\] is -1"),
-        ([math.inf], [False], r"times\[0\] is inf"),
-    ],
-)
-def test_what_are_no_times_is_refused(times, reached, message):
-    with pytest.raises(ValueError, match=message):
-        kaplan_meier(times, reached)
+def test_where_nothing_varies_there_is_nothing_to_draw():
+    with pytest.raises(ValueError, match="all 3 values are 2: where nothing varies"):
+        studentized_bootstrap_interval([2.0, 2.0, 2.0])
+
+
+@pytest.mark.parametrize("n", [10, 20])
+def test_an_effect_of_the_detectable_size_is_seen_four_times_in_five(n):
+    samples = np.random.default_rng(3).normal(detectable_effect(2.0, n), 2.0, (4_000, n))
+    assert np.mean([interval(sample).low > 0 for sample in samples]) == pytest.approx(0.8, abs=0.03)

@@ -171,10 +171,18 @@ def _other_corrections(p, right):
 # What is unfair
 
 
-FAULTS = {"A": "uneven tuning", "B": "chosen by its judge", "C": "failures left out", "D": "fair", "E": "many looks"}
+FAULTS = {
+    "A": "uneven tuning",
+    "B": "chosen by its judge",
+    "C": "failures left out",
+    "D": "fair",
+    "E": "many looks",
+    "F": "chosen by another rule",
+}
 WOULD_SHOW = {
     "uneven tuning": "one side would have had more tries at its settings than the other.",
     "chosen by its judge": "the runs that are reported would be the same that picked the settings.",
+    "chosen by another rule": "the settings would have been picked by one number, and the sides compared by another.",
     "failures left out": "some runs would be missing from the mean.",
     "many looks": "several comparisons would have been made, and the best one told.",
     "fair": "both sides would have had the same tries, new seeds, and all runs counted.",
@@ -182,9 +190,9 @@ WOULD_SHOW = {
 
 
 def examine_faults(answer):
-    """One fault for each of five reports."""
+    """One fault for each of six reports."""
     faults_by_letter(answer, FAULTS, WOULD_SHOW)
-    return "Four of the five are easily written in good faith."
+    return "Five of the six are easily written in good faith; F stood in this very chapter once."
 
 
 # A claim of one's own

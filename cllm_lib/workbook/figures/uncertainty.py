@@ -4,10 +4,10 @@ import textwrap
 
 import numpy as np
 
-from cllm_lib.experiments.intervals import kaplan_meier, restricted_mean
+from cllm_lib.experiments.survival import kaplan_meier, restricted_mean
 from cllm_lib.workbook.figures.style import BLUE, GREEN, GREY, LINE_STYLES, ORANGE, VERMILION, new_axes, several_axes
 
-KINDS = {"holds": (GREEN, "o"), "holds only if": (ORANGE, "^"), "does not hold": (VERMILION, "s")}
+KINDS = {"holds": (GREEN, "o"), "holds only if": (ORANGE, "^"), "does not hold": (VERMILION, "s"), "undecided": (BLUE, "D")}
 
 
 def coverage(intervals, truth, title):
@@ -38,6 +38,8 @@ def coverage(intervals, truth, title):
 def effects(rows, unit, title):
     """The first effect of each row that chance has a part in, largest fall first: 95 % thick, corrected thin.
 
+    Effects that were the same in all seeds have no interval, and are left out.
+
     Parameters
     ----------
     rows : sequence of Row
@@ -54,11 +56,12 @@ def effects(rows, unit, title):
     ValueError
         If no row has such an effect.
     """
-    drawn = [(row, row.effects[0]) for row in rows if row.effects and row.effects[0].n_seeds is not None and row.effects[0].unit == unit]
+    first = [(row, row.effects[0]) for row in rows if row.effects and row.effects[0].n_seeds is not None]
+    drawn = [(row, one) for row, one in first if one.unit == unit and not one.is_constant]
     if not drawn:
         raise ValueError(f"no row has a first effect in {unit!r} that chance has a part in")
     drawn.sort(key=lambda pair: pair[1].interval.mean)
-    axes = new_axes(title, f"effect ({unit})", "", width=10.0, height=1.5 + 0.5 * len(drawn))
+    axes = new_axes(title, f"effect ({unit})", "", width=10.0, height=1.5 + 0.45 * len(drawn))
     axes.axvline(0.0, color=GREY, linestyle=(0, (5, 3)), linewidth=1.2)
     for line, (row, effect) in enumerate(drawn):
         colour, marker = KINDS[row.kind]
@@ -72,7 +75,7 @@ def effects(rows, unit, title):
     first = {line.get_label().removeprefix("_"): line for line in axes.lines}
     handles = [first[kind] for kind in KINDS if kind in first]
     labels = [line.get_label().removeprefix("_") for line in handles]
-    axes.figure.legend(handles, labels, frameon=False, fontsize=10, loc="outside lower center", ncols=3)
+    axes.figure.legend(handles, labels, frameon=False, fontsize=10, loc="outside lower center", ncols=len(KINDS))
     return axes
 
 

@@ -176,7 +176,9 @@ WRONG = {
         (FAULTS | {"E": "bad luck"}, "'bad luck', which is not in the table"),
         (FAULTS | {"E": 3}, "not in the table"),
         (FAULTS | {"C": ...}, "still open: C"),
-        ({"A": "fair"}, "still open: B, C, D, E"),
+        (FAULTS | {"F": "fair"}, "F as 'fair': then both sides would have had the same tries"),
+        (FAULTS | {"B": "chosen by another rule"}, "B as 'chosen by another rule': then the settings would have been picked by one number"),
+        ({"A": "fair"}, "still open: B, C, D, E, F"),
         (["fair"] * 5, "of type list"),
         (None, "of type NoneType"),
     ],
@@ -228,7 +230,7 @@ TYPED_WRONG = {
         "    return np.mean(values) - half, np.mean(values) + half"
     ),
     "10.3": "def holm(p_values):\n    return np.minimum(1, p_values * len(p_values))",
-    "10.4": 'faults = dict.fromkeys("ABCDE", "fair")',
+    "10.4": 'faults = dict.fromkeys("ABCDEF", "fair")',
     "10.5": (
         'my_claim = {"claim": "mine is better than theirs", "measure": lambda variant, seed: 1.0,\n'
         '    "ours": "a", "others": "b", "change our mind": "nothing I can think of"}'

@@ -8,7 +8,7 @@ from cllm_lib.workbook.figures import uncertainty as evidence_figures
 
 
 def row(verdict, mean, unit="nats", n_seeds=10):
-    effect = Effect(f"of {mean}", unit, Interval(mean, mean - 1, mean + 1), Interval(mean, mean - 2, mean + 2), n_seeds, 0.01)
+    effect = Effect(f"of {mean}", unit, Interval(mean, mean - 1, mean + 1), Interval(mean, mean - 2, mean + 2), n_seeds)
     return Row("a claim", "000", "found", verdict, "section", "experiment", "nothing", (effect,), "10")
 
 
