@@ -31,7 +31,16 @@ def score(numbers, losses):
 def verdict(told, measured):
     """One kind sentence."""
     near = sum(abs(told[epoch] - measured[epoch]) <= NEAR for epoch in EPOCHS)
-    better = sum(abs(told[epoch] - measured[epoch]) < abs(PROMISED[epoch] - measured[epoch]) for epoch in PROMISED)
-    against = ("the documents were nearer at epochs 1 and 10", "you and the documents share epochs 1 and 10, one each")
-    beside = f"you were nearer than the documents at both of theirs{'' if near else ', and a picture to correct is worth having'}"
-    return f"Within {NEAR} at {near} of 3; {(*against, beside)[better]}."
+    ahead = {epoch: abs(PROMISED[epoch] - measured[epoch]) - abs(told[epoch] - measured[epoch]) for epoch in PROMISED}
+    yours, ties = [epoch for epoch in ahead if ahead[epoch] > 0], [epoch for epoch in ahead if ahead[epoch] == 0]
+    if len(ties) == 2:
+        beside = "you and the documents are equally near at epochs 1 and 10"
+    elif ties:
+        who = "you were" if yours else "the documents were"
+        beside = f"at epoch {ties[0]} you and the documents are equally near, at the other {who} nearer"
+    elif len(yours) == 2:
+        beside = f"you were nearer than the documents at both of theirs{'' if near else ', and a picture to correct is worth having'}"
+    else:
+        against = ("the documents were nearer at epochs 1 and 10", "you and the documents share epochs 1 and 10, one each")
+        beside = against[len(yours)]
+    return f"Within {NEAR} at {near} of 3; {beside}."

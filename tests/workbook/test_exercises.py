@@ -1,12 +1,21 @@
+import contextlib
+import itertools
 import re
+import sys
 
+import numpy as np
 import pytest
+import sympy
 from words import words
 from workbook.answers import RIGHT, WRONG
 
-from cllm_lib.workbook.exercises import CHAPTERS, check, exercises_of
+from cllm_lib.workbook.exercises import CHAPTERS, check, exercises_of, machinery, patience
 
 EXERCISES = {number: exercise for chapter in CHAPTERS for number, exercise in exercises_of(chapter).items()}
+
+
+def goes_on(number):
+    return "without it" if EXERCISES[number].reference is None else "with the reference"
 
 
 def cases(answers):
@@ -34,8 +43,18 @@ def test_a_wrong_answer_gets_a_message_of_its_own(number, case, capsys):
     assert said.startswith(f"{number} not yet: ")
     assert re.search(said_to_it, said), said
     assert said.count("\n") == 1
-    assert len(said) < 300
+    assert len(said) < 340
+    assert said.endswith(f" The notebook goes on {goes_on(number)}.\n")
     assert returned is EXERCISES[number].reference
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_a_check_of_what_it_returned_instead_does_not_pass(number, capsys):
+    went_on_with = check(number, ...)
+    assert check(number, went_on_with) is EXERCISES[number].reference
+    said = capsys.readouterr().out.splitlines()[1]
+    assert said.startswith(f"{number} not yet: ")
+    assert went_on_with is None or "and not your answer" in said
 
 
 @pytest.mark.parametrize("number", WRONG)
@@ -50,8 +69,15 @@ def test_the_misconceptions_are_told_apart(number, capsys):
 @pytest.mark.parametrize(("number", "case"), cases(RIGHT))
 def test_an_unusual_right_answer_passes_and_is_used(number, case, capsys):
     exercise = EXERCISES[number]
-    assert check(number, case) is (exercise.reference if exercise.only_one else case)
-    assert capsys.readouterr().out.startswith(f"{number} passed.")
+    used = check(number, case)
+    assert capsys.readouterr().out.startswith(f"{number} noted: " if exercise.bet else f"{number} passed.")
+    if exercise.only_one:
+        assert used == exercise.reference
+    elif exercise.form is None:
+        assert used is case
+    elif callable(case):
+        assert used.__wrapped__ is case
+    assert check(number, used) is not exercise.reference or used is None, "what was used passes once more"
 
 
 FUNCTIONS = [number for number, exercise in EXERCISES.items() if callable(exercise.reference)]
@@ -70,13 +96,12 @@ def only_dots(*arguments): ...
 )
 def test_a_stub_is_not_attempted_and_stops_nothing(number, stub, capsys):
     assert check(number, stub) is EXERCISES[number].reference
-    goes_on = "without it" if EXERCISES[number].reference is None else "with the reference"
-    assert capsys.readouterr().out == f"{number} not attempted yet: the notebook goes on {goes_on}.\n"
+    assert capsys.readouterr().out == f"{number} not attempted yet: the notebook goes on {goes_on(number)}.\n"
 
 
 @pytest.mark.parametrize("number", FUNCTIONS)
 def test_the_reference_passes_its_own_check(number, capsys):
-    check(number, EXERCISES[number].reference)
+    check(number, lambda *given, **named: EXERCISES[number].reference(*given, **named))
     assert capsys.readouterr().out.startswith(f"{number} passed.")
 
 
@@ -92,11 +117,53 @@ def test_warnings_and_prints_of_a_readers_function_do_no_harm(capsys, recwarn):
         warnings.warn("careful", stacklevel=1)
         return __import__("math").log(size)
 
-    assert check("01.2", noisy) is noisy
+    check("01.2", noisy)
     assert not recwarn.list
+    assert capsys.readouterr().out.startswith("01.2 passed.")
 
 
 @pytest.mark.parametrize(("number", "words"), [("01.99", "this chapter has 01.1"), ("77.1", "no chapter '77'"), ("x", "no chapter 'x'")])
 def test_an_unknown_number_is_named(number, words):
     with pytest.raises(ValueError, match=words):
         check(number, 1)
+
+
+def endless(size):
+    while True:
+        with contextlib.suppress(Exception):
+            size += 1
+
+
+def prints(size):
+    print(size)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (endless, "had not come back after"),
+        (prints, "it printed .* and returned None"),
+        (lambda size: itertools.count(), "where does it end"),
+    ],
+    ids=["a loop without end", "print for return", "an endless iterator"],
+)
+def test_what_does_not_end_or_only_prints_has_a_sentence(answer, words, capsys, monkeypatch):
+    monkeypatch.setattr(machinery._run, "__kwdefaults__", {"seconds": 0.2})
+    check("01.2", answer)
+    assert re.search(words, capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("way", [patience._by_tracing, patience.within], ids=["by the clock at each line", "as this machine does it"])
+def test_a_time_limit_ends_what_does_not_end_and_leaves_the_rest_alone(way):
+    assert way(5.0, lambda a, b: a + b, 1, 2) == 3
+    with pytest.raises(patience.TooLong):
+        way(0.05, endless, 1) if way is patience.within else way(0.05, lambda: [None for _ in itertools.count()])
+    assert sys.gettrace() is None or way is patience.within
+
+
+def test_a_right_answer_of_another_form_comes_back_in_the_chapters_own(capsys):
+    assert check("01.2", lambda size: [sympy.log(size).evalf()])(8) == pytest.approx(2.0794415)
+    listed = check("03.3", lambda dw, w: EXERCISES["03.3"].reference(dw, w).tolist())
+    assert listed(np.ones(3), np.ones(3) / 3).shape == (3,)
+    assert check("00.1", "128") == 128
+    assert capsys.readouterr().out.count("passed") == 3

@@ -12,6 +12,8 @@ LOSSES = [8.4, *[5.0] * 8, 1.3, *[0.5] * 19, 0.3]  # epochs 1, 10 and 30 are tho
         ([8.4, 1.3, 0.3], "Within 0.5 at 3 of 3; you were nearer than the documents at both of theirs."),
         ({"a": 8.0, "b": 3.0, "c": 0.5}, "Within 0.5 at 2 of 3; you were nearer than the documents at both of theirs."),
         (np.array([9.2, 6.0, 4.0]), "Within 0.5 at 0 of 3; you and the documents share epochs 1 and 10, one each."),
+        ([7.5, 5.0, 4.0], "Within 0.5 at 0 of 3; you and the documents are equally near at epochs 1 and 10."),
+        ([7.5, 1.3, 4.0], "Within 0.5 at 1 of 3; at epoch 1 you and the documents are equally near, at the other you were nearer."),
         (("5", "8", "4"), "Within 0.5 at 0 of 3; the documents were nearer at epochs 1 and 10."),
         (
             [9.2, 4.0, 2.0],

@@ -3,7 +3,10 @@
 import math
 import re
 
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, shown
+import numpy as np
+
+from cllm_lib.workbook.exercises.forms import as_integer, as_number
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, number, shown
 
 
 def tokens_per_step(answer):
@@ -19,7 +22,9 @@ def tokens_per_step(answer):
         raise NotYet("1,241 is the whole text. One step reads a part of it: 4 sequences of 32 tokens.")
     if close(value, 124):
         raise NotYet("124 gives each row 31 guesses. The last word of a row is asked for its next word too: 32 a row.")
-    raise NotYet(f"{shown(value)} is not it. Picture a table of 4 rows and 32 columns: how many boxes has it?")
+    if close(value, -128) or close(value, 127) or close(value, 129) or close(value, 256):
+        raise NotYet(f"{shown(value)} is near it, or its double or its negative: 4 sequences times 32 tokens, each counted once.")
+    raise Unexplained(f"{shown(value)} is not it. Picture a table of 4 rows and 32 columns: how many boxes has it?")
 
 
 def first_guess(answer):
@@ -31,10 +36,15 @@ def first_guess(answer):
         raise NotYet(
             f"{shown(value)} is above 1, which would be surer than sure. If you meant 1 in {shown(value)}, write 1 / {shown(value)}."
         )
-    return "Noted. A few cells further down you will see it measured."
+    return "a few cells further down you will see it measured."
 
 
-def perplexity(answer):
+def perplexity(loss):
+    """Reference: exp."""
+    return math.exp(loss)
+
+
+def examine_perplexity(answer):
     """exp(loss), where loss is in nats."""
     for loss, options in ((math.log(10_000), 10_000), (math.log(2), 2), (0.0, 1), (1.3, math.exp(1.3))):
         value = number(call(answer, loss), f"perplexity({shown(loss)})")
@@ -49,7 +59,7 @@ def perplexity(answer):
             raise NotYet(f"{seen} exp(-loss) is the probability of the right word; perplexity is one over it.")
         if loss > 0 and close(value, math.log(loss), 1e-5):
             raise NotYet(f"{seen} You took the logarithm once more. It has been taken already: undo it.")
-        raise NotYet(f"{seen} Which function undoes the natural logarithm?")
+        raise Unexplained(f"{seen} Which function undoes the natural logarithm?")
 
 
 MAY_DIFFER = frozenset("BD")
@@ -75,8 +85,8 @@ def what_may_differ(answer):
 
 
 EXERCISES = {
-    "00.1": Exercise(128, tokens_per_step),
-    "00.2": Exercise(None, first_guess),
-    "00.3": Exercise(math.exp, perplexity),
+    "00.1": Exercise(np.int64(128), tokens_per_step, form=as_integer),
+    "00.2": Exercise(None, first_guess, bet=True),
+    "00.3": Exercise(perplexity, examine_perplexity, form=as_number),
     "00.4": Exercise(MAY_DIFFER, what_may_differ),
 }

@@ -6,7 +6,8 @@ import numpy as np
 
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.layers import cross_entropy_forward
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, run, same, shown
+from cllm_lib.workbook.exercises.forms import as_number, by_name
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, number, run, same, shown
 
 SUSPECTS = {
     1: "initialisation",
@@ -23,7 +24,7 @@ def suspect(answer):
     value = number(by_name.get(answer.strip().lower(), answer) if isinstance(answer, str) else answer, "your suspect")
     if value != int(value) or not 0 <= value <= 5:
         raise NotYet(f"{shown(value)} is not on the list: write a number from 1 to 5, or 0 for none of them.")
-    return f"Noted: {SUSPECTS.get(int(value), 'none of the five')}. The experiments will decide."
+    return f"{SUSPECTS.get(int(value), 'none of the five')}. The experiments will decide."
 
 
 def uniform_loss(vocab_size):
@@ -51,7 +52,7 @@ def examine_uniform_loss(answer):
             raise NotYet(f"{seen} 1 / V is the probability itself. The loss is minus its logarithm.")
         if close(value, size):
             raise NotYet(f"{seen} V is the number of words to choose from, the perplexity. The loss is its logarithm.")
-        raise NotYet(f"{seen} What probability does each of V words get, and what is minus its natural logarithm?")
+        raise Unexplained(f"{seen} What probability does each of V words get, and what is minus its natural logarithm?")
 
 
 def weight_magnitudes(parameters):
@@ -96,7 +97,7 @@ def examine_weight_magnitudes(answer):
             raise NotYet(f"{seen} That is the mean of the first 100, document 002's sample. Look at all of them.")
         if close(value, np.sqrt((array**2).mean())):
             raise NotYet(f"{seen} That is the root mean square, a good measure too; here the mean of absolute values was asked for.")
-        raise NotYet(f"{seen} Absolute values first, then their mean.")
+        raise Unexplained(f"{seen} Absolute values first, then their mean.")
 
 
 def amplification(variance, n_layers, eps=1e-5):
@@ -125,7 +126,7 @@ def examine_amplification(answer):
             raise NotYet(f"{seen} The square root is missing: LayerNorm divides by the standard deviation.")
         if close(value, 1 / expected, 1e-3):
             raise NotYet(f"{seen} Upside down: the gradient is divided by a small number, so it grows.")
-        raise NotYet(f"{seen} One layer gives 1 / sqrt(variance + eps); the layers multiply.")
+        raise Unexplained(f"{seen} One layer gives 1 / sqrt(variance + eps); the layers multiply.")
     if not close(number(call(answer, 0.0, 2, 1e-4)), 1e4, 1e-3):
         raise NotYet("right for eps = 1e-5, wrong for eps = 1e-4. Use the argument eps; other libraries choose other values.")
 
@@ -201,7 +202,7 @@ def _examine_array(name, array):
     for reason, candidate in candidates.items():
         if abs(spread - candidate) <= 0.05 * candidate:
             raise NotYet(f"{seen} {reason}")
-    raise NotYet(seen)
+    raise Unexplained(seen)
 
 
 VERDICTS = {
@@ -237,10 +238,10 @@ def examine_verdicts(answer):
 
 
 EXERCISES = {
-    "01.1": Exercise(None, suspect),
-    "01.2": Exercise(uniform_loss, examine_uniform_loss),
-    "01.3": Exercise(weight_magnitudes, examine_weight_magnitudes),
-    "01.4": Exercise(amplification, examine_amplification),
+    "01.1": Exercise(None, suspect, bet=True),
+    "01.2": Exercise(uniform_loss, examine_uniform_loss, form=as_number),
+    "01.3": Exercise(weight_magnitudes, examine_weight_magnitudes, form=by_name(as_number)),
+    "01.4": Exercise(amplification, examine_amplification, form=as_number),
     "01.5": Exercise(scaled_normal, examine_initialise),
     "01.6": Exercise(VERDICTS, examine_verdicts, only_one=True),
 }

@@ -1,12 +1,14 @@
 """Exercises of 02_real_attention."""
 
 import math
+from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
 
 from cllm_lib.casebook.patients import ATTENTION_FAULTS
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
+from cllm_lib.workbook.exercises.forms import as_array, as_number, as_positions
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, faults_by_letter, number, shown
 
 # 02.1
 V_SAYINGS = 280
@@ -19,15 +21,15 @@ def examine_bet(answer):
         raise NotYet(f"{shown(value)} is below 0: a loss is minus the logarithm of a probability, and those are at most 1.")
     if value > math.log(V_SAYINGS) + 0.005:
         raise NotYet(f"{shown(value)} is above ln 280 = 5.63: such a model would be worse than one that knows nothing.")
-    return f"Noted: {shown(value)}. The count below will tell, before any training."
+    return f"{shown(value)}. The count below will tell, before any training."
 
 
 # 02.2
 def bigram_floor(inputs, targets):
-    """Reference: the mean of -ln(count of the pair / count of the first)."""
-    current, following = np.ravel(inputs), np.ravel(targets)
-    chances = [np.mean(following[current == a] == b) for a, b in zip(current, following, strict=True)]
-    return float(-np.mean(np.log(chances)))
+    """Reference: each kind of pair weighs its share and costs -ln(count of the pair / count of the first)."""
+    current, following = inputs.ravel().tolist(), targets.ravel().tolist()
+    singles, pairs = Counter(current), Counter(zip(current, following, strict=True))
+    return -sum(n / len(current) * np.log(n / singles[a]) for (a, _), n in pairs.items())
 
 
 def entropy_in_loops(symbols):
@@ -67,7 +69,7 @@ def examine_bigram_floor(answer):
         for reason, candidate in reasons.items():
             if close(value, candidate):
                 raise NotYet(f"{seen} {reason}")
-        raise NotYet(f"{seen} Each pair (a, b) weighs count(a, b) / all pairs and costs -ln(count(a, b) / count(a)).")
+        raise Unexplained(f"{seen} Each pair (a, b) weighs count(a, b) / all pairs and costs -ln(count(a, b) / count(a)).")
 
 
 # 02.3
@@ -157,7 +159,7 @@ def _explain_weights(weights, query, key, expected):
         raise NotYet(f"the rows sum to {', '.join(shown(s, 2) for s in weights.sum(axis=-1))}; each should sum to 1.")
     if np.abs(weights[~lower]).max() > 1e-9:
         raise NotYet("a word looks at a later word: above the diagonal every weight should be exactly 0.")
-    raise NotYet(
+    raise Unexplained(
         "rows sum to 1 and nothing looks ahead, but the numbers differ from the loops. Are scores query @ key.T / sqrt(d), and is the "
         "maximum that of each row?"
     )
@@ -199,7 +201,7 @@ def examine_split_heads(answer):
             )
         if (result == expected[:, ::-1]).all():
             raise NotYet("the heads come in reverse order: head 0 gets the first d columns.")
-        raise NotYet("the shape fits, the numbers do not: head 0 should hold columns 0 to d of every position.")
+        raise Unexplained("the shape fits, the numbers do not: head 0 should hold columns 0 to d of every position.")
 
 
 # 02.5
@@ -274,7 +276,7 @@ def examine_reach(answer):
                     f"{seen} Either the outputs of all positions are compared, or an earlier change was never undone: take a "
                     "fresh copy for each t, and compare outputs at `query` only."
                 )
-            raise NotYet(
+            raise Unexplained(
                 f"{seen} Is one token changed at a time, on a fresh copy, always to a new id? Does a decrease count, and a change of 1e-6?"
             )
 
@@ -314,10 +316,10 @@ def same_numbers(first, second, tolerance=1e-6):
 
 
 EXERCISES = {
-    "02.1": Exercise(None, examine_bet),
-    "02.2": Exercise(bigram_floor, examine_bigram_floor),
-    "02.3": Exercise(attention_weights, examine_attention_weights),
-    "02.4": Exercise(split_heads, examine_split_heads),
-    "02.5": Exercise(reach, examine_reach),
+    "02.1": Exercise(None, examine_bet, bet=True),
+    "02.2": Exercise(bigram_floor, examine_bigram_floor, form=as_number),
+    "02.3": Exercise(attention_weights, examine_attention_weights, form=as_array),
+    "02.4": Exercise(split_heads, examine_split_heads, form=as_array),
+    "02.5": Exercise(reach, examine_reach, form=as_positions),
     "02.6": Exercise(ATTENTION_FAULTS, examine_diagnosis, only_one=True),
 }

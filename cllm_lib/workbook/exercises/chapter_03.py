@@ -9,8 +9,8 @@ import numpy as np
 
 from cllm_lib.casebook.patients import GRADIENT_FAULTS
 from cllm_lib.model.layers import softmax
-from cllm_lib.model.layers import softmax_backward as softmax_backward_of_the_model
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, close, matches, number, shown
+from cllm_lib.workbook.exercises import forms
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, array, by_letter, call, close, matches, number, shown
 
 GRADIENT_SHAPE = "a gradient has the shape of what it belongs to."
 MODELS = {"A": "the true gradient", "B": "frozen", "C": "nothing handed down", "D": "the shortcut"}
@@ -30,8 +30,8 @@ def which_learn(answer):
     if unknown:
         raise NotYet(f"{', '.join(unknown)}: none of the four models. Give letters from A to D.")
     if not letters:
-        return "Noted: none of them. The experiment at the end will decide."
-    return f"Noted: {', '.join(f'{letter} ({MODELS[letter]})' for letter in sorted(letters))}. The experiment at the end will decide."
+        return "none of them. The experiment at the end will decide."
+    return f"{', '.join(f'{letter} ({MODELS[letter]})' for letter in sorted(letters))}. The experiment at the end will decide."
 
 
 def neuron_backward(x, w, b, target):
@@ -84,8 +84,9 @@ def _slope(function, at, step=1e-3):
 
 
 def softmax_backward(d_weights, weights):
-    """Reference: the model's own."""
-    return softmax_backward_of_the_model(d_weights, weights)
+    """Reference: the weights of a row share one total."""
+    shared = (d_weights * weights).sum(axis=-1, keepdims=True)
+    return weights * (d_weights - shared)
 
 
 def examine_softmax_backward(answer):
@@ -399,14 +400,16 @@ def _say_why(found, expected, slips, tolerance=1e-6):
         fits = [n for n, result in results.items() if result is not None and matches(np.asarray(found[n]), np.asarray(result), tolerance)]
         if name in fits and len(fits) == sum(result is not None for result in results.values()):
             raise NotYet(f"{seen} {reason}")
-    raise NotYet(f"{seen} Take the forward pass line by line, the last line first.")
+    raise Unexplained(f"{seen} Take the forward pass line by line, the last line first.")
 
 
 EXERCISES = {
-    "03.1": Exercise(None, which_learn),
-    "03.2": Exercise(neuron_backward, examine_neuron_backward),
-    "03.3": Exercise(softmax_backward, examine_softmax_backward),
-    "03.4": Exercise(gradient_error, examine_gradient_error),
-    "03.5": Exercise(scaled_dot_product_backward, examine_scaled_dot_product_backward),
+    "03.1": Exercise(None, which_learn, bet=True),
+    "03.2": Exercise(neuron_backward, examine_neuron_backward, form=forms.several(forms.as_number, forms.as_number, forms.as_number)),
+    "03.3": Exercise(softmax_backward, examine_softmax_backward, form=forms.as_array),
+    "03.4": Exercise(gradient_error, examine_gradient_error, form=forms.as_number),
+    "03.5": Exercise(
+        scaled_dot_product_backward, examine_scaled_dot_product_backward, form=forms.several(forms.as_array, forms.as_array, forms.as_array)
+    ),
     "03.6": Exercise(GRADIENT_FAULTS, examine_verdicts, only_one=True),
 }

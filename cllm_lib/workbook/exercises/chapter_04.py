@@ -5,7 +5,8 @@ from collections import Counter
 
 import numpy as np
 
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, compared, number, run, shown
+from cllm_lib.workbook.exercises.forms import as_array, as_number, by_name
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, compared, number, run, shown
 
 
 def rate_factor(answer):
@@ -15,7 +16,7 @@ def rate_factor(answer):
     value = number(answer, "your factor")
     if value <= 0:
         raise NotYet(f"{shown(value)} would stop the descent or turn it round; write a factor above 0, such as 10.")
-    return f"Noted: {value:g} times 0.001 is {value / 1000:g}. The range test will show."
+    return f"{value:g} times 0.001 is {value / 1000:g}. The range test will show."
 
 
 # Steps that change their arrays in place
@@ -76,7 +77,7 @@ def _examine_step(answer, right, slips, names, gradients, settings):
             raise NotYet(reason)
     for name, one, other in zip(names, seen, wanted, strict=True):
         if not _agree([one], [other]):
-            raise NotYet(
+            raise Unexplained(
                 f"after {len(gradients)} steps {compared(f'{name}[0]', float(one[0]), float(other[0]))} Go through it line by line."
             )
 
@@ -142,7 +143,7 @@ def examine_momentum_step(answer):
 
 def uncorrected(t, beta1=0.9, beta2=0.999):
     """Reference: m / sqrt(v) after t equal gradients, m and v having started at 0."""
-    return (1 - beta1**t) / math.sqrt(1 - beta2**t)
+    return (1 - beta1**t) / (1 - beta2**t) ** 0.5
 
 
 def _uncorrected_by_hand(t, beta1, beta2):
@@ -187,14 +188,18 @@ def examine_uncorrected(answer):
             raise NotYet(f"{seen} beta ** t is the share that is still missing; the share that has arrived is 1 - beta ** t.")
         if beta1 != 0.9 and close(value, _uncorrected_by_hand(t, 0.9, 0.999)):
             raise NotYet(f"{seen} Your function does not use its arguments beta1 and beta2.")
-        raise NotYet(f"{seen} After t equal gradients g, m is (1 - beta1 ** t) g. What is v, and what is m / sqrt(v)?")
+        raise Unexplained(f"{seen} After t equal gradients g, m is (1 - beta1 ** t) g. What is v, and what is m / sqrt(v)?")
 
 
 def adam_step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
     """Reference: Kingma and Ba's algorithm 1, in place."""
-    m += (1 - beta1) * (gradients - m)
-    v += (1 - beta2) * (gradients**2 - v)
-    parameters -= rate * (m / (1 - beta1**t)) / (np.sqrt(v / (1 - beta2**t)) + eps)
+    m *= beta1
+    m += (1 - beta1) * gradients
+    v *= beta2
+    v += (1 - beta2) * gradients**2
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    parameters -= rate * m_hat / (np.sqrt(v_hat) + eps)
 
 
 def _adam_by_hand(**slip):
@@ -350,7 +355,7 @@ def examine_clip_gradients(answer):
         for reason, slip in _clip_slips(gradients, limit).items():
             if _alike(seen, slip):
                 raise NotYet(reason)
-        raise NotYet(f"from length {shown(length)} to {shown(_length(seen))}; {limit} was the limit, by one factor for all numbers.")
+        raise Unexplained(f"from length {shown(length)} to {shown(_length(seen))}; {limit} was the limit, by one factor for all numbers.")
     if not _alike(_clipped(answer, gradients, 2 * length), gradients):
         raise NotYet("a gradient of half the allowed length was changed. What is within the limit stays as it is: clip, do not normalise.")
     nothing = _scaled(gradients, 0.0)
@@ -420,15 +425,15 @@ def examine_best_constant_loss(answer):
             raise NotYet(f"{seen} That is the sum over all positions; the loss is their mean.")
         if close(value, math.exp(expected)):
             raise NotYet(f"{seen} That is the perplexity; the loss is its logarithm.")
-        raise NotYet(f"{seen} Give each word its share of all positions, and average minus the logarithm over the positions.")
+        raise Unexplained(f"{seen} Give each word its share of all positions, and average minus the logarithm over the positions.")
     return "Here is its value for this text, beside the loss the deep model stands at."
 
 
 EXERCISES = {
-    "04.1": Exercise(None, rate_factor),
+    "04.1": Exercise(None, rate_factor, bet=True),
     "04.2": Exercise(momentum_step, examine_momentum_step),
-    "04.3": Exercise(uncorrected, examine_uncorrected),
+    "04.3": Exercise(uncorrected, examine_uncorrected, form=as_number),
     "04.4": Exercise(adam_step, examine_adam_step),
-    "04.5": Exercise(clip_gradients, examine_clip_gradients),
-    "04.6": Exercise(best_constant_loss, examine_best_constant_loss),
+    "04.5": Exercise(clip_gradients, examine_clip_gradients, form=by_name(as_array)),
+    "04.6": Exercise(best_constant_loss, examine_best_constant_loss, form=as_number),
 }

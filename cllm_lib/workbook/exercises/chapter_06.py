@@ -5,7 +5,8 @@ import math
 import numpy as np
 
 from cllm_lib.casebook.patients import TEXT_FAULTS
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, faults_by_letter, number, shown
+from cllm_lib.workbook.exercises.forms import as_array, as_ids, as_number, several
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, faults_by_letter, number, shown
 from cllm_lib.workbook.scores import EPOCHS
 
 # 06.1
@@ -23,7 +24,7 @@ def examine_numbers(answer):
             raise NotYet(f"{shown(value)} is below 0: a loss is minus the logarithm of a probability, and those are at most 1.")
         if value > 20:
             raise NotYet(f"{shown(value)} is more than twice ln 10,000 = 9.21, the loss of who knows nothing. Losses, in nats, please.")
-    return "Noted, before the run. The score stands below it."
+    return "before the run. The score stands below it."
 
 
 # 06.2
@@ -63,7 +64,7 @@ def examine_inputs_and_targets(answer):
             )
         if inputs.ndim == 2 and len(inputs) == len(right_inputs) - 1:
             raise NotYet(f"{shapes} A full sequence was dropped: (length - 1) // seq_len of them fit.")
-        raise NotYet(f"{shapes} How many full sequences fit, if one word must be left for the last target?")
+        raise Unexplained(f"{shapes} How many full sequences fit, if one word must be left for the last target?")
 
 
 def _integers(part, name):
@@ -96,15 +97,18 @@ def _which_slip(inputs, targets, right_inputs, right_targets, tokens, given):
             raise NotYet(f"{where} The targets are the words before; the next ones were asked for.")
     if np.array_equal(np.sort(inputs, axis=None), np.sort(right_inputs, axis=None)):
         raise NotYet(f"{where} The right words, in another order. Rows run along the text: reshape(count, seq_len), with no transpose.")
-    raise NotYet(f"{where} Asked for were {right_inputs[0].tolist()} and {right_targets[0].tolist()}.")
+    raise Unexplained(f"{where} Asked for were {right_inputs[0].tolist()} and {right_targets[0].tolist()}.")
 
 
 # 06.3
 def seen_before(train, held_out, n):
     """Reference: share of the places in the held-out text whose next n words stand somewhere in the training text."""
-    known = set(_runs(train, n))
-    runs = _runs(held_out, n)
-    return sum(run in known for run in runs) / len(runs)
+
+    def runs(tokens):
+        return [tuple(tokens[i : i + n].tolist()) for i in range(len(tokens) - n + 1)]
+
+    known = set(runs(train))
+    return np.mean([run in known for run in runs(held_out)])
 
 
 def _runs(tokens, n):
@@ -135,7 +139,7 @@ def examine_seen_before(answer):
         for reason, slip in _seen_slips(train, held_out, n, places, seen_at).items():
             if close(value, slip):
                 raise NotYet(f"{told} {reason}")
-        raise NotYet(f"{told} At each place of the held-out text: do its next {n} words stand in the training text?")
+        raise Unexplained(f"{told} At each place of the held-out text: do its next {n} words stand in the training text?")
 
 
 def _line(tokens):
@@ -239,7 +243,7 @@ def examine_keep_best(answer):
         kept = int((result > 0).sum())
         if kept != min(k, len(given)):
             raise NotYet(f"{told} {kept} are kept; {min(k, len(given))} of {len(given)} were asked for.")
-        raise NotYet(f"{told} Asked for was {right.round(3).tolist()}: the best k, divided by their sum, at their own places.")
+        raise Unexplained(f"{told} Asked for was {right.round(3).tolist()}: the best k, divided by their sum, at their own places.")
 
 
 def _distribution(result, size, given):
@@ -295,7 +299,7 @@ def examine_attend_one(answer):
         for reason, slip in _attend_slips(query, keys, values).items():
             if slip is not None and np.allclose(array, slip):
                 raise NotYet(f"{told} {reason}")
-        raise NotYet(f"{told} Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
+        raise Unexplained(f"{told} Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
 
 
 def _attend_slips(query, keys, values):
@@ -322,10 +326,10 @@ def _attend_slips(query, keys, values):
 
 
 EXERCISES = {
-    "06.1": Exercise(None, examine_numbers),
-    "06.2": Exercise(inputs_and_targets, examine_inputs_and_targets),
-    "06.3": Exercise(seen_before, examine_seen_before),
+    "06.1": Exercise(None, examine_numbers, bet=True),
+    "06.2": Exercise(inputs_and_targets, examine_inputs_and_targets, form=several(as_ids, as_ids)),
+    "06.3": Exercise(seen_before, examine_seen_before, form=as_number),
     "06.4": Exercise(TEXT_FAULTS, examine_diagnosis, only_one=True),
-    "06.5": Exercise(keep_best, examine_keep_best),
-    "06.6": Exercise(attend_one, examine_attend_one),
+    "06.5": Exercise(keep_best, examine_keep_best, form=as_array),
+    "06.6": Exercise(attend_one, examine_attend_one, form=as_array),
 }

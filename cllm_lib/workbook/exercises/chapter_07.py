@@ -4,14 +4,15 @@ import math
 import operator
 import threading
 import time
-from collections.abc import Iterator, KeysView
+from collections.abc import KeysView
 
 import numpy as np
 
 from cllm_lib.defects import faulty_primes_below
 from cllm_lib.lattice.locality import curve_grid, memory_distances
 from cllm_lib.lattice.spirals import ulam_coordinates
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, number, run, shown
+from cllm_lib.workbook.exercises.forms import as_ids, as_integer, as_number, several
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown
 
 PATIENCE = 3.0  # seconds after which threads that have not come back count as stuck
 SLOW = 0.1  # seconds for the primes below 20,000: a sieve takes a thousandth, the page goes on to 200,000
@@ -26,7 +27,7 @@ def count_bet(answer):
         raise NotYet(f"{value:,.0f} is no count of numbers below 200,000: write one from 0 to 199,999.")
     if value < 1:
         raise NotYet("that reads like a share. How many are they, of 200,000?")
-    return f"Noted: {value:,.0f}, or one number in {200_000 / value:.1f}. A sieve will count them."
+    return f"{value:,.0f}, or one number in {200_000 / value:.1f}. A sieve will count them."
 
 
 # Lists of numbers
@@ -36,12 +37,10 @@ def _numbers(result, what):
     """The whole numbers in what a reader's function returned, as a list; anything else is named."""
     if isinstance(result, (set, frozenset)):
         raise NotYet(f"{what} is a set, which has no order; they were asked for ascending: sorted(...) makes a list.")
-    if isinstance(result, (Iterator, KeysView)):
-        raise NotYet(f"{what} is a {type(result).__name__}; one row of numbers was asked for: list(...) makes one.")
     if isinstance(result, tuple) and len(result) == 1 and isinstance(result[0], np.ndarray):
         raise NotYet(f"{what} is a tuple with one array in it, as np.where and np.nonzero return it: take [0].")
     try:
-        array = np.asarray(list(result) if isinstance(result, (tuple, list, range)) else result)
+        array = np.asarray(list(result) if isinstance(result, (tuple, list, range, KeysView)) else result)
     except ValueError:
         raise NotYet(f"{what} is ragged; one row of numbers was asked for.") from None
     if array.dtype == bool:
@@ -114,7 +113,7 @@ def examine_sieve(answer):
             m, d = strangers[0], _smallest_divisor(abs(strangers[0])) if abs(strangers[0]) > 1 else 1
             raise NotYet(f"sieve({n}) holds {m} = {d} x {m // d}: was everything struck that {d} divides?")
         missing = next(m for m in right if m not in set(seen))
-        raise NotYet(f"sieve({n}) lacks {missing}, which nothing divides. Strike from p * p on, or 2 * p, but never p itself.")
+        raise Unexplained(f"sieve({n}) lacks {missing}, which nothing divides. Strike from p * p on, or 2 * p, but never p itself.")
     if seconds > SLOW:
         return (
             f"But sieve({n:,}) took {seconds:.1f} s, and the next cell goes ten times as far: that may take a minute or more. "
@@ -170,7 +169,7 @@ def examine_program_primes(answer):
             raise NotYet(
                 f"{what} lacks {m} = {d} x {m // d}. The program would not notice: it divides by the 18 primes to 61 and no others."
             )
-        raise NotYet(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
+        raise Unexplained(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
 
 
 # A value that is built on first touch
@@ -462,10 +461,10 @@ def _measure(answer, grid, what):
 
 
 EXERCISES = {
-    "07.1": Exercise(None, count_bet),
-    "07.2": Exercise(sieve, examine_sieve),
-    "07.3": Exercise(faulty_primes_below, examine_program_primes),
+    "07.1": Exercise(None, count_bet, bet=True),
+    "07.2": Exercise(sieve, examine_sieve, form=as_ids),
+    "07.3": Exercise(faulty_primes_below, examine_program_primes, form=as_ids),
     "07.4": Exercise(lazy, examine_lazy),
-    "07.5": Exercise(ulam, examine_ulam),
-    "07.6": Exercise(far_apart, examine_far_apart),
+    "07.5": Exercise(ulam, examine_ulam, form=several(as_integer, as_integer)),
+    "07.6": Exercise(far_apart, examine_far_apart, form=as_number),
 }

@@ -6,7 +6,8 @@ import math
 import numpy as np
 
 from cllm_lib.model.positions import POSITIONS
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, call, close, compared, matches, number, shown
+from cllm_lib.workbook.exercises.forms import as_array, as_number, as_word
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, array, call, close, compared, matches, number, shown
 
 LENGTHS = ("as trained", "four times as long")
 OTHER_NAMES = {"rope": "rotary", "alibi": "distance_bias"}  # under which the field knows them
@@ -29,7 +30,7 @@ def examine_bets(answer):
         bets[length] = OTHER_NAMES.get(name, name)
         if bets[length] not in POSITIONS:
             raise NotYet(f"{bets[length][:30]!r} is not in the table: take one of {', '.join(POSITIONS)}.")
-    return f"Noted: {bets[LENGTHS[0]]} at the length of training, {bets[LENGTHS[1]]} at four times that. *Design the experiment* will show."
+    return f"{bets[LENGTHS[0]]} at the length of training, {bets[LENGTHS[1]]} at four times that. *Design the experiment* will show."
 
 
 # Similarity of two products of primes
@@ -344,11 +345,12 @@ def _boxes():
         ("one that is told places from 10 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 10)),
         ("one whose first two places are alike", "places", lambda m, n: query @ key - 0.1 * max(0, n - 1)),
         ("a clock with faint hands", "places", lambda m, n: (query + 1e-7 * clock(m)) @ (key + 1e-7 * clock(n))),
+        ("one that is told places from 40 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 40)),
     )
 
 
 def examine_what_it_sees(answer):
-    """Fourteen boxes."""
+    """Fifteen boxes."""
     for name, sees, score in _boxes():
 
         def box(m, n, score=score):
@@ -377,12 +379,12 @@ _WHAT_WAS_MISSED = {
         "Moving *both* alike leaves its score as it is, but for rounding. Did you move one of them only, or compare with == ?"
     ),
     ("places", "nothing"): (
-        "Its score does change: move the query alone, then the key alone, then both, from many pairs. "
+        "Its score does change: move the query alone, then the key alone, then both, from many pairs, up to position 63. "
         "(np.allclose and np.isclose let 1e-5 of a number pass unless told rtol=0.)"
     ),
     ("places", "distance"): (
         "Moving both alike changes its score, for some pairs and some moves. A clock is itself again after 12: try moves of 1, 2, 3, "
-        "and more than one pair, early and late. (np.allclose needs rtol=0.)"
+        "and more than one pair, early and late, up to position 63. (np.allclose needs rtol=0.)"
     ),
 }
 
@@ -407,7 +409,7 @@ def _array_reason(what, found, right, slips, otherwise):
         candidates = candidates if isinstance(candidates, list) else [candidates]
         if any(matches(found, candidate) and not matches(candidate, right) for candidate in candidates):
             raise NotYet(f"{seen} {reason}")
-    raise NotYet(f"{seen} {otherwise}")
+    raise Unexplained(f"{seen} {otherwise}")
 
 
 def _number_reason(what, value, right, slips, otherwise):
@@ -415,14 +417,14 @@ def _number_reason(what, value, right, slips, otherwise):
     for reason, candidate in slips.items():
         if close(value, candidate) and not close(candidate, right):
             raise NotYet(f"{seen} {reason}")
-    raise NotYet(f"{seen} {otherwise}")
+    raise Unexplained(f"{seen} {otherwise}")
 
 
 EXERCISES = {
-    "08.1": Exercise(None, examine_bets),
-    "08.2": Exercise(feature_likeness, examine_feature_likeness),
-    "08.3": Exercise(pull_gradient, examine_pull_gradient),
-    "08.4": Exercise(turn, examine_turn),
-    "08.5": Exercise(distance_scores, examine_distance_scores),
-    "08.6": Exercise(what_it_sees, examine_what_it_sees),
+    "08.1": Exercise(None, examine_bets, bet=True),
+    "08.2": Exercise(feature_likeness, examine_feature_likeness, form=as_number),
+    "08.3": Exercise(pull_gradient, examine_pull_gradient, form=as_array),
+    "08.4": Exercise(turn, examine_turn, form=as_array),
+    "08.5": Exercise(distance_scores, examine_distance_scores, form=as_array),
+    "08.6": Exercise(what_it_sees, examine_what_it_sees, form=as_word),
 }

@@ -12,9 +12,11 @@ from cllm_lib.lattice.integers import is_unimodular
 from cllm_lib.lattice.knapsacks import knapsack
 from cllm_lib.lattice.lll import lll_reduce
 from cllm_lib.lattice.orthogonalization import gram_schmidt
+from cllm_lib.workbook.exercises.forms import as_ids, as_integer, as_integers, as_rows, several
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
+    Unexplained,
     array,
     brief,
     call,
@@ -103,6 +105,9 @@ _STEPS = (  # a basis and a row: the first k rows are reduced already
     (((2, 0, 0, 0), (0, 1, 1, 1), (0, 1, -1, 0), (0, 0, 1, -1)), 1, Fraction(3, 4)),  # in order, but only just
     (((7, 1, 0, 2), (1, 9, 1, 0), (2, -1, 8, 1), (20, 33, -17, 40)), 3, Fraction(3, 4)),
     (((20, 0, 0, 0), (0, 20, 0, 0), (0, 0, 20, 0), (9, 9, 9, 2)), 3, Fraction(3, 4)),
+    (((20, 0, 0), (0, 20, 0), (10, 0, 15)), 2, Fraction(3, 4)),  # three that wrong forms of Lovasz's condition get wrong
+    (((20, 0, 0), (0, 10, 0), (0, 0, 9)), 2, Fraction(3, 4)),
+    (((20, 0, 0), (10, 17, 0), (0, 0, 16)), 2, Fraction(3, 4)),
 )
 
 
@@ -458,14 +463,14 @@ def _explained(seen, found, right, slips, otherwise):
             candidate = np.asarray(candidate, dtype=float)
             if candidate.shape == found.shape and matches(found, candidate) and not matches(candidate, right):
                 raise NotYet(f"{seen} {reason}")
-    raise NotYet(f"{seen} {otherwise}")
+    raise Unexplained(f"{seen} {otherwise}")
 
 
 EXERCISES = {
     "09.1": Exercise(take_away, examine_take_away),
-    "09.2": Exercise(lll_step, examine_lll_step),
-    "09.3": Exercise(break_knapsack, examine_break_knapsack),
-    "09.4": Exercise(nearest_plane, examine_nearest_plane),
+    "09.2": Exercise(lll_step, examine_lll_step, form=several(as_rows, as_integer)),
+    "09.3": Exercise(break_knapsack, examine_break_knapsack, form=as_integers),
+    "09.4": Exercise(nearest_plane, examine_nearest_plane, form=as_ids),
     "09.5": Exercise(QUANTIZER_FAULTS, examine_faults, only_one=True),
-    "09.6": Exercise(fewest_bits, examine_fewest_bits),
+    "09.6": Exercise(fewest_bits, examine_fewest_bits, form=as_integer),
 }

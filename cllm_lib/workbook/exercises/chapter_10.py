@@ -4,9 +4,11 @@ import functools
 
 import numpy as np
 
+from cllm_lib.workbook.exercises.forms import as_array, as_number, several
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
+    Unexplained,
     array,
     call,
     close,
@@ -40,7 +42,7 @@ def examine_range(answer):
         )
     if high == low:
         raise NotYet(f"exactly {shown(low)}, nine to one? Widen it until you would bet so.")
-    return f"Noted: {shown(low)} to {shown(high)} of a hundred. *The table* will show."
+    return f"{shown(low)} to {shown(high)} of a hundred. *The table* will show."
 
 
 # Student's interval
@@ -77,7 +79,7 @@ def examine_student_interval(answer):
         for reason, other in _half_widths(half, n, confidence).items():
             if close((found[1] - found[0]) / 2, other) and not close(other, half):
                 raise NotYet(f"{seen} {reason}")
-        raise NotYet(f"{seen} Three things go into it: the quantile of t, s over n - 1, and the root of n.")
+        raise Unexplained(f"{seen} Three things go into it: the quantile of t, s over n - 1, and the root of n.")
 
 
 def _half_widths(half, n, confidence):
@@ -141,7 +143,7 @@ def examine_holm(answer):
         for reason, other in _other_corrections(p, right).items():
             if matches(found, other) and not matches(other, right):
                 raise NotYet(f"{seen} {reason}")
-        raise NotYet(f"{seen} Sort, times m, m - 1, ..., 1, let none fall below the one before, and put them back.")
+        raise Unexplained(f"{seen} Sort, times m, m - 1, ..., 1, let none fall below the one before, and put them back.")
 
 
 def _other_corrections(p, right):
@@ -264,9 +266,9 @@ def examine_claim(answer):
 
 
 EXERCISES = {
-    "10.1": Exercise(None, examine_range),
-    "10.2": Exercise(student_interval, examine_student_interval),
-    "10.3": Exercise(holm, examine_holm),
+    "10.1": Exercise(None, examine_range, bet=True),
+    "10.2": Exercise(student_interval, examine_student_interval, form=several(as_number, as_number)),
+    "10.3": Exercise(holm, examine_holm, form=as_array),
     "10.4": Exercise(FAULTS, examine_faults, only_one=True),
     "10.5": Exercise(REFERENCE_CLAIM, examine_claim),
 }

@@ -6,7 +6,19 @@ from functools import partial
 import numpy as np
 
 from cllm_lib.casebook.encoders import ENCODER_FAULTS
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, faults_by_letter, is_open, matches, shown
+from cllm_lib.workbook.exercises.forms import as_array
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    Unexplained,
+    array,
+    by_letter,
+    call,
+    faults_by_letter,
+    is_open,
+    matches,
+    shown,
+)
 
 PAIRS = {
     "A": ("car", "automobile"),
@@ -35,7 +47,7 @@ def examine_bets(answer):
     if len(set(letters.values())) == 1:
         raise NotYet("one pair cannot be both the most and the least alike. Take two letters.")
     most, least = (" and ".join(PAIRS[letters[place]]) for place in PLACES)
-    return f"Noted: {most} most alike, {least} least. *What is alike?* will show."
+    return f"{most} most alike, {least} least. *What is alike?* will show."
 
 
 # GELU
@@ -224,7 +236,7 @@ def _say_which(found, expected, known, what, otherwise):
             raise NotYet(reason)
     where = np.unravel_index(np.abs(found - expected).argmax(), expected.shape)
     at = ", ".join(str(int(i)) for i in where)
-    raise NotYet(f"{what} at [{at}] is {shown(found[where])}; {shown(expected[where])} was asked for. {otherwise}")
+    raise Unexplained(f"{what} at [{at}] is {shown(found[where])}; {shown(expected[where])} was asked for. {otherwise}")
 
 
 # Four encoders, each with one fault
@@ -246,9 +258,9 @@ def examine_suspects(answer):
 
 
 EXERCISES = {
-    "12.1": Exercise(None, examine_bets),
-    "12.2": Exercise(gelu, examine_gelu),
-    "12.3": Exercise(encoder_layer, examine_encoder_layer),
-    "12.4": Exercise(mean_of_words, examine_mean_of_words),
+    "12.1": Exercise(None, examine_bets, bet=True),
+    "12.2": Exercise(gelu, examine_gelu, form=as_array),
+    "12.3": Exercise(encoder_layer, examine_encoder_layer, form=as_array),
+    "12.4": Exercise(mean_of_words, examine_mean_of_words, form=as_array),
     "12.5": Exercise(ENCODER_FAULTS, examine_suspects, only_one=True),
 }

@@ -1,9 +1,14 @@
 """Look at an answer and say one thing about it."""
 
+import copy
+import functools
 import importlib
 from pathlib import Path
 
-from cllm_lib.workbook.exercises.machinery import NotAttempted, NotYet, answer_name, is_open
+from cllm_lib.workbook.exercises.arguments import TRIALS
+from cllm_lib.workbook.exercises.machinery import NotAttempted, NotYet, Unexplained, answer_name, is_open, listed
+from cllm_lib.workbook.exercises.patience import TooLong
+from cllm_lib.workbook.exercises.trials import explained, tried
 
 CHAPTERS = tuple(sorted(path.stem[-2:] for path in Path(__file__).parent.glob("chapter_[0-9][0-9].py")))  # found by name
 
@@ -28,7 +33,7 @@ def check(number, answer):
     Returns
     -------
     object
-        `answer` if it is right, the reference otherwise (and where only one answer can be right).
+        `answer` if it is right, in the form that the chapter uses; the reference otherwise.
 
     Raises
     ------
@@ -39,18 +44,63 @@ def check(number, answer):
     if number not in chapter:
         raise ValueError(f"no exercise {number!r}: this chapter has {', '.join(chapter)}")
     exercise = chapter[number]
+    goes_on = "without it" if exercise.reference is None else "with the reference"
     try:
-        if is_open(answer):
-            raise NotAttempted
-        comment = exercise.examine(answer)
+        comment = examined(exercise, TRIALS.get(number), answer)
     except NotAttempted:
-        goes_on = "without it" if exercise.reference is None else "with the reference"
         print(f"{number} not attempted yet: the notebook goes on {goes_on}.")
     except NotYet as reason:
-        print(f"{number} not yet: {reason}")
-    except Exception as error:  # an answer nobody thought of must not end in a traceback from in here
-        print(f"{number} not yet: the check cannot make sense of this answer ({type(error).__name__}: {error}).")
+        print(f"{number} not yet: {reason} The notebook goes on {goes_on}.")
     else:
-        print(f"{number} passed. {comment or f'From here on the notebook uses your {answer_name(answer)}.'}")
-        return exercise.reference if exercise.only_one else answer
+        if exercise.bet:
+            print(f"{number} noted: {comment}")
+        else:
+            print(f"{number} passed. {comment or f'From here on the notebook uses your {answer_name(answer)}.'}")
+        return _kept(exercise, answer)
     return exercise.reference
+
+
+def examined(exercise, trial, answer):
+    """What is said of an answer that holds; raises NotAttempted, or NotYet where it does not, Unexplained where nothing explains it."""
+    if is_open(answer):
+        raise NotAttempted
+    if answer is exercise.reference and answer is not None:
+        raise NotYet("this is the reference, with which the notebook went on, and not your answer. Run your own cell once more.")
+    try:
+        comment = exercise.examine(listed(answer))
+        if trial:
+            tried(exercise, trial, answer)
+    except Unexplained as reason:
+        slip = trial and explained(exercise, trial, answer)
+        if slip is None:
+            raise
+        raise NotYet(f"{reason} {_sentence(slip, len(str(reason)))}") from None
+    except (NotAttempted, NotYet):
+        raise
+    except TooLong:
+        raise NotYet("the check had not come to its end after some seconds. Does your answer hold something without end?") from None
+    except Exception as error:  # an answer nobody thought of must not end in a traceback from in here
+        raise Unexplained(f"the check cannot make sense of this {type(answer).__name__} ({type(error).__name__}: {error}).") from None
+    return comment
+
+
+def _sentence(slip, after):
+    """What the slip is, in full where the line has room for it."""
+    text = str(slip)
+    return text[0].upper() + text[1:] if len(text) + after < 260 else f"Look for the slip: {slip.kind}."
+
+
+def _kept(exercise, answer):
+    """An answer that holds, in the one form that the chapter uses."""
+    if exercise.only_one:
+        return copy.copy(exercise.reference)
+    if exercise.form is None:
+        return answer
+    if not callable(answer):
+        return exercise.form(answer)
+
+    @functools.wraps(answer)
+    def in_form(*arguments, **named):
+        return exercise.form(listed(answer(*arguments, **named)))
+
+    return in_form

@@ -1,15 +1,26 @@
 """What every check needs: calling a reader's function safely, and saying what was seen instead of just "wrong"."""
 
+import contextlib
 import copy
+import io
+import itertools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
 
 import numpy as np
 
+from cllm_lib.workbook.exercises.patience import SECONDS, TooLong, within
+
+MANY = 100_000  # things in an answer, after which it counts as one without end
+
 
 class NotYet(Exception):
     """The answer is not right yet; the message says what was seen and what it suggests."""
+
+
+class Unexplained(NotYet):
+    """The answer is not right, and no slip that the check knows explains it."""
 
 
 class NotAttempted(Exception):
@@ -30,11 +41,17 @@ class Exercise:
     only_one : bool
         Whether an answer that passes says just what the reference says, perhaps with other capitals or in another
         order. The notebook then goes on with the reference, whose form it knows.
+    form : callable, optional
+        Turns a right answer, or what a right function returns, into the one form that the chapter uses.
+    bet : bool
+        Whether it is a prediction, which is noted and not judged.
     """
 
     reference: object
     examine: Callable
     only_one: bool = False
+    form: Callable | None = None
+    bet: bool = False
 
 
 def _stub(): ...
@@ -71,11 +88,13 @@ def call(function, *arguments):
     NotAttempted
         If it returns `...`.
     NotYet
-        If it is no function, raises, returns None, or changes its arguments.
+        If it is no function, raises, does not come back, returns None, or changes its arguments.
     """
     given = copy.deepcopy(arguments)
-    result = run(function, *given)
+    result, printed = _run(function, *given)
     if result is None:
+        if printed:
+            raise NotYet(f"it printed {brief(printed.strip())} and returned None: print only shows a value, `return` hands it on.")
         raise NotYet("it returned None. Is there a `return` on every path?")
     for before, after in zip(arguments, given, strict=True):
         if not same(before, after):
@@ -83,23 +102,54 @@ def call(function, *arguments):
     return result
 
 
-def run(function, *arguments):
+def run(function, *arguments, seconds=SECONDS):
     """Call `function`, its warnings silenced, its exceptions turned into :class:`NotYet`, `...` into not attempted."""
+    return _run(function, *arguments, seconds=seconds)[0]
+
+
+def _run(function, *arguments, seconds=SECONDS):
+    """What `function` returns, and what it printed."""
     if not callable(function):
-        raise NotYet(
-            f"a function was asked for, and this is of type {type(function).__name__}. Hand over the function itself, without calling it."
-        )
+        raise NotYet(f"a function was asked for, and this is {_what_it_is(function)}. Hand over the function itself, without calling it.")
+    printed = io.StringIO()
     try:
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
+        with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(printed):
             warnings.simplefilter("ignore")
-            result = function(*arguments)
+            result = within(seconds, lambda: listed(function(*arguments)))
     except (NotYet, NotAttempted):
         raise
+    except TooLong:
+        raise NotYet(
+            f"it had not come back after {seconds:g} seconds. Does each loop end? The arguments were {', '.join(map(brief, arguments))}."
+        ) from None
     except (Exception, SystemExit) as error:
-        raise NotYet(f"it raised {type(error).__name__}: {error}. The arguments were {', '.join(map(brief, arguments))}.") from None
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        said = said if len(said) <= 120 else f"{said[:117]}..."
+        told = NotYet if isinstance(error, NameError) else Unexplained  # Python has named the mistake
+        raise told(f"it raised {said}. The arguments were {', '.join(map(brief, arguments))}.") from None
     if result is ...:
         raise NotAttempted
-    return result
+    return result, printed.getvalue()
+
+
+def _what_it_is(value):
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def listed(value):
+    """What can be read only once, or need not end, as a list; anything else as it is.
+
+    Raises
+    ------
+    NotYet
+        If it goes on and on.
+    """
+    if not isinstance(value, Iterable) or isinstance(value, Sized | type):
+        return value
+    several = list(itertools.islice(value, MANY + 1))
+    if len(several) > MANY:
+        raise NotYet(f"this is of type {type(value).__name__}, and after {MANY:,} things it goes on: where does it end?")
+    return several
 
 
 def by_letter(answer, letters, otherwise):
@@ -151,6 +201,8 @@ def number(value, what="it"):
     """Read one finite number out of what a reader returned: a float, a NumPy scalar, an array of one."""
     if is_open(value):
         raise NotYet(f"{what} is still open; a number was asked for.")
+    if value is None:
+        raise NotYet(f"{what} is None; a number was asked for. (print shows a value and hands on None.)")
     try:
         array = np.asarray(value, dtype=float)
     except (TypeError, ValueError):

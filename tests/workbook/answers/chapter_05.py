@@ -147,7 +147,7 @@ WRONG = {
         (lambda end, repair, company: end(set()) - end(company | {repair}), "compare with nothing repaired"),
         (lambda end, repair, company: end(company - {repair}) - end({repair}), "Add it to the company"),
         (lambda end, repair, company: end(company | {repair}), "only one end"),
-        (lambda end, repair, company: worth(end, repair, company) / 2, "the loss without it, minus the loss with it"),
+        (lambda end, repair, company: worth(end, repair, company) / 2, "without it, minus with it"),
         (worth_in_place, "changed the company"),
         (lambda end, repair, company: end(company) - end(company + repair), "it raised TypeError"),
         (lambda end, repair, company: end("".join(company)) - end("".join(company) + "ab"), "a text of several letters"),

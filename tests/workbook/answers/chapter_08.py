@@ -157,6 +157,8 @@ def distances_in_place(scores, slopes):
 
 # 08.6
 
+EVERYWHERE = tuple((m, n) for m in range(50) for n in range(m + 1))
+
 
 def experiment(pairs=tuple((m, n) for m in range(12) for n in range(m + 1)), moves=range(1, 15), room=1e-9, nothing=True):
     def what_it_sees(score):
@@ -355,7 +357,7 @@ RIGHT = {
         lambda scores, slopes: (scores - np.einsum("h,ij->hij", slopes, apart(scores))).astype(np.float32),
         lambda scores, slopes: np.stack([s - m * apart(scores) for s, m in zip(scores, slopes, strict=True)]),
     ],
-    "08.6": [experiment(), experiment(moves=[1]), experiment(moves=[1, 2], pairs=((5, 2), (5, 5), (9, 3), (30, 4))), sees_by_matrix],
+    "08.6": [experiment(EVERYWHERE), experiment(EVERYWHERE, moves=[1, 14]), sees_by_matrix],
 }
 
 TYPED_WRONG = {

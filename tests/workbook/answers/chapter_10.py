@@ -212,9 +212,9 @@ RIGHT = {
         lambda values, c: stats.t.interval(c, len(values) - 1, np.mean(values), stats.sem(values)),
     ],
     "10.3": [holm_of_the_library, closed, lambda p: np.float32(holm_with()(p))],
-    "10.4": [FAULTS, list(FAULTS.items()), {letter.lower(): f" {name.upper()}" for letter, name in FAULTS.items()}],
+    "10.4": [dict(FAULTS), list(FAULTS.items()), {letter.lower(): f" {name.upper()}" for letter, name in FAULTS.items()}],
     "10.5": [
-        REFERENCE_CLAIM,
+        dict(REFERENCE_CLAIM),
         claim(ours="none", others="rotary"),
         claim(measure=drawn, ours="with", others="without"),
         claim(measure=won, ours="with", others="without"),

@@ -1,0 +1,332 @@
+"""Random arguments on which an answer has to do what the reference does, by exercise.
+
+They are of odd and unequal sizes, of several scales, and at the borders now and then. An exercise that several functions
+solve has none: its own check is all there is.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+from cllm_lib.model.layers import softmax
+from cllm_lib.workbook.exercises.chapter_02 import _Reacher
+from cllm_lib.workbook.exercises.chapter_08 import N_PLACES
+from cllm_lib.workbook.exercises.chapter_12 import _mixing, random_layer
+from cllm_lib.workbook.exercises.trials import on, what_is_left
+
+
+def _sizes(generator, count, low=1, high=6):
+    return tuple(generator.integers(low, high, count).tolist())
+
+
+def _arrays(generator):
+    """A dictionary of arrays, as parameters and gradients are."""
+    shapes = {"embedding": _sizes(generator, 2, 2), "layers.0.norm.gain": _sizes(generator, 1, 2), "layers.0.norm.bias": (1,)}
+    return {name: generator.normal(generator.normal(), generator.uniform(0.1, 3), shape) for name, shape in shapes.items()}
+
+
+# 02
+
+
+def _tokens(generator):
+    inputs, targets = generator.integers(_sizes(generator, 1, 2, 14)[0], size=(2, 3, 7))
+    return inputs, targets
+
+
+def _query_and_key(generator):
+    *front, time, width = _sizes(generator, int(generator.integers(2, 5)))
+    return tuple(generator.choice([0.5, 2.0, 60.0]) * generator.standard_normal((2, *front, time, width)))
+
+
+def _heads(generator):
+    batch, time, n_heads, width = _sizes(generator, 4)
+    return generator.standard_normal((batch, time, n_heads * width)), n_heads
+
+
+def _reach(generator):
+    """A model with sources drawn at random, some of them faint or one-sided."""
+    sources = {t: set(np.flatnonzero(generator.random(6) < 0.5).tolist()) for t in range(6)}
+    model = _Reacher(lambda t, time: sources[t])
+    model.table = model.table * generator.choice([1e-8, 1e-6, 1.0, -1.0], (99, 1, 1))
+    return model, generator.integers(5, size=(1, 6)), int(generator.integers(6))
+
+
+# 03
+
+
+def _softmax_backward(generator):
+    shape = _sizes(generator, int(generator.integers(1, 4)))
+    return generator.standard_normal(shape), softmax(2 * generator.standard_normal(shape))
+
+
+def _passes(generator):
+    """A forward and a backward pass, sound, wrong in one entry, wrong in scale, or silent."""
+    scale, shape = 10.0 ** generator.integers(-6, 7), _sizes(generator, 2, 1, generator.choice([2, 4]))
+    fault = generator.choice(["none", "one entry", "scale", "silent", "sign"], p=[0.2, 0.2, 0.2, 0.3, 0.1])
+    spot = tuple(int(generator.integers(n)) for n in shape)
+
+    def forward(x):
+        return scale * np.tanh(x) * x[::-1]
+
+    def backward(dy, x):
+        gradient = scale * (dy * (1 - np.tanh(x) ** 2) * x[::-1] + (dy * np.tanh(x))[::-1])
+        if fault == "one entry":
+            gradient[spot] *= -1.0
+        return {"scale": 1.01, "silent": 0.0, "sign": -1.0}.get(fault, 1.0) * gradient
+
+    return forward, backward, generator.uniform(0.3, 1.5, shape) * generator.choice([-1, 1], shape)
+
+
+def _attention(generator):
+    *front, time, width = _sizes(generator, 4)
+    d_output, query, key, value = generator.standard_normal((4, *front, time, width))
+    scores = np.where(np.tri(time, dtype=bool), query @ key.swapaxes(-1, -2) / math.sqrt(width), -np.inf)
+    return d_output, query, key, value, softmax(scores)
+
+
+# 04
+
+
+def _step(generator, n_states, settings):
+    size = _sizes(generator, 1, 2)[0]
+    states = [generator.uniform(0.01, 1.0, size) for _ in range(n_states)]
+    return generator.standard_normal(size), generator.standard_normal(size), *states, *settings
+
+
+def _momentum(generator):
+    return _step(generator, 1, generator.uniform([0.001, 0.1], [0.3, 0.99]).tolist())
+
+
+def _adam(generator):
+    settings = [int(generator.integers(1, 6)), *generator.uniform([0.001, 0.3, 0.5], [0.3, 0.95, 0.999]).tolist()]
+    return _step(generator, 2, [*settings, float(generator.choice([1e-8, 0.3]))])
+
+
+def _clip(generator):
+    gradients = _arrays(generator)
+    length = math.sqrt(sum((array**2).sum() for array in gradients.values()))
+    return gradients, float(length * generator.choice([0.3, 0.9, 1.0, 1.1, 4.0]))
+
+
+# 05
+
+_LEVELS = {"ln V": 5.6, "unigram entropy": 4.7, "bigram entropy": 1.5}
+
+
+def _losses(generator):
+    """Losses that end near a level, at a border, or in an explosion."""
+    level = generator.choice([*_LEVELS.values(), 3.0], p=[0.3, 0.3, 0.3, 0.1])
+    end = level + generator.choice([0.0, 0.149, -0.149], 3)
+    end[generator.integers(3)] += generator.choice([0.0, 0.002, -0.002, 0.4])
+    if generator.random() < 0.3:
+        end[-1] = generator.choice([11.19, 11.2, 11.21, np.inf, np.nan])
+    before = generator.choice([*_LEVELS.values(), 30.0], int(generator.integers(0, 4)))
+    return [*before.tolist(), *end.tolist()], _LEVELS
+
+
+def _company(generator):
+    """A ladder in which each set of repairs has an end of its own, a repair, and a company."""
+    ends = {frozenset(some): float(generator.normal()) for n in range(5) for some in itertools.combinations("abcd", n)}
+    company = {repair for repair in "abcd" if generator.random() < 0.5}
+    return lambda repairs: ends[frozenset(repairs)], str(generator.choice(list("abcd"))), company
+
+
+def _errors(generator):
+    tolerance = float(generator.choice([1e-3, 0.1]))
+    names = generator.permutation([f"layers.{i}.{what}" for i in range(2) for what in ("query", "norm", "key")])[: generator.integers(1, 7)]
+    sizes = generator.choice(
+        [0.0, tolerance / 10, tolerance, 2 * tolerance, 30.0, np.nan, np.inf], len(names), p=[0.3, 0.3, 0.1, 0.1, 0.1, 0.05, 0.05]
+    )
+    return dict(zip(names.tolist(), sizes.tolist(), strict=True)), tolerance
+
+
+def _findings(generator):
+    def one(*values):
+        return values[0] if generator.random() < 0.75 else values[int(generator.integers(1, len(values)))]
+
+    arrays = ("embedding", "layers.1.attention.key_weight", "layers.1.attention_norm.gain", "layers.2.feed_forward_norm.bias")
+    sound = {"first wrong": None, "weights in [0, 1]": True, "reaches what it should": True, "word comes through": True}
+    wrong = str(generator.choice(["nothing", *sound]))  # one at most: which of two comes first is the reader's choice
+    fault = {wrong: str(generator.choice(arrays)) if wrong == "first wrong" else False} if wrong != "nothing" else {}
+    loss = {"optimiser": one("Adam", "SGD"), "reading": one("moving", "unigram entropy", "exploded", "ln V", "bigram entropy")}
+    return (sound | fault | loss,)
+
+
+# 06
+
+
+def _text(generator):
+    seq_len = int(generator.integers(1, 6))
+    return generator.integers(99, size=int(generator.integers(seq_len + 1, 30))), seq_len
+
+
+def _two_texts(generator):
+    n, words = int(generator.integers(1, 4)), int(generator.integers(2, 14))
+    return *(generator.integers(words, size=int(size)) for size in generator.integers(n + 1, 15, 2)), n
+
+
+def _shares(generator):
+    shares = generator.permutation(np.arange(1, int(generator.integers(3, 9)), dtype=np.int64) ** 1.5)
+    return shares / shares.sum(), int(generator.integers(1, len(shares) + 2))
+
+
+def _one_query(generator):
+    n, width, other = _sizes(generator, 3)
+    size = generator.choice([1.0, 3.0, 40.0])
+    return size * generator.standard_normal(width), size * generator.standard_normal((n, width)), generator.standard_normal((n, other))
+
+
+# 07
+
+
+def _grid(generator):
+    side = int(generator.integers(2, 7))
+    return (generator.permutation(side * side).reshape(side, side) + 1,)
+
+
+# 08
+
+
+def _two_products(generator):
+    a, b = (int(np.prod(generator.choice([2, 3, 5, 7, 11], int(generator.integers(1, 6))))) for _ in range(2))
+    return (a**90, b**90) if generator.random() < 0.2 else (a, b)
+
+
+def _embedding(generator):
+    n, width = _sizes(generator, 2, 2)
+    similarities = generator.uniform(0.0, 1.0, (n, n))
+    similarities = (similarities + similarities.T) / 2
+    np.fill_diagonal(similarities, 1.0)
+    return generator.standard_normal((n, width)), similarities
+
+
+def _turn(generator):
+    *front, time, pairs = _sizes(generator, int(generator.integers(2, 4)))
+    start = int(generator.integers(-9, 30))
+    x = generator.standard_normal((*front, time, 2 * pairs))
+    return x, np.arange(start, start + time, dtype=np.int64), generator.uniform(0.1, 2.0, pairs)
+
+
+def _scores(generator):
+    heads, time = _sizes(generator, 2)
+    return generator.standard_normal((heads, time, time)), generator.uniform(0.1, 2.0, heads)
+
+
+def _box(generator):
+    """A score that is the same everywhere, or differs from place to place or with the distance, perhaps only from one on."""
+    sees, faint = generator.integers(6), float(generator.choice([1.0, 1e-6]))
+    table, (one, other) = generator.standard_normal(N_PLACES), generator.integers(N_PLACES - 15, size=2).tolist()
+
+    def score(m, n):
+        noise = 1e-13 * math.sin(m + 7 * n)
+        of = (0.0, table[abs(m - n)], max(0, m - one), max(0, n - other), max(0, abs(m - n) - one), table[m] * table[n])
+        return 3.0 + noise + faint * of[sees]
+
+    return (score,)
+
+
+# 09
+
+
+def _two_vectors(generator):
+    width = int(generator.integers(2, 4))
+    short = generator.integers(1, 7, width) * generator.choice([-1, 1], width)
+    return short, generator.integers(-60, 61, width)
+
+
+def _knapsack(generator):
+    from cllm_lib.lattice.knapsacks import knapsack
+
+    weights, total, _ = knapsack(int(generator.integers(3, 9)), 40, int(generator.integers(10_000)))
+    return weights, total
+
+
+def _lattice(generator):
+    rows = int(generator.integers(1, 5))
+    width = rows + int(generator.integers(0, 2))
+    return generator.standard_normal((rows, width)) + 2.0 * np.eye(rows, width), 9 * generator.standard_normal(width)
+
+
+def _losses_by_bits(generator):
+    """Losses of ten seeds that lie far apart, with rises about what is allowed."""
+    allowed, base = float(generator.uniform(0.05, 0.5)), 4 + generator.standard_normal(10)
+    rise = 1 + generator.choice([0.02, 0.5, 2.0]) * generator.standard_normal(10)
+    falling = dict(zip((2, 3, 4, 8), allowed * generator.uniform(0.5, 3) * 2.0 ** -np.arange(4, dtype=np.int64), strict=True))
+
+    def loss(bits, seed):
+        return float(base[seed] + (0.0 if bits is None else falling[bits] * rise[seed]))
+
+    return loss, allowed
+
+
+# 10 and 12
+
+
+def _p_values(generator):
+    p = generator.random(int(generator.integers(1, 8))) ** int(generator.integers(1, 6))
+    return (np.append(p, p[0]) if generator.random() < 0.3 else p,)
+
+
+def _layer(generator):
+    width = int(generator.integers(3, 8))
+    size = float(generator.choice([1.0, 1e-4]))
+    return size * generator.normal(size=(2, int(generator.integers(1, 5)), width)), random_layer(generator, width=width), _mixing
+
+
+def _sentences(generator):
+    lengths = generator.integers(1, 7, int(generator.integers(1, 5)))
+    is_token = np.arange(lengths.max(), dtype=np.int64) < lengths[:, None]
+    return generator.normal(size=(*is_token.shape, int(generator.integers(1, 5)))), is_token
+
+
+TRIALS = {
+    "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
+    "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
+    "01.3": on(lambda generator: (_arrays(generator),)),
+    "01.4": on(
+        lambda generator: (
+            float(generator.choice([0.0, 1e-4, 0.3, 2.0])),
+            int(generator.integers(0, 5)),
+            float(generator.choice([1e-5, 0.1])),
+        )
+    ),
+    "02.2": on(_tokens),
+    "02.3": on(_query_and_key),
+    "02.4": on(_heads),
+    "02.5": on(_reach),
+    "03.2": on(lambda generator: tuple(generator.normal(size=4).tolist())),
+    "03.3": on(_softmax_backward),
+    "03.4": on(_passes, seen=lambda error, given: bool(error < 1e-4)),
+    "03.5": on(_attention),
+    "04.2": on(_momentum, seen=what_is_left),
+    "04.3": on(lambda generator: (int(generator.integers(1, 60)), *generator.uniform(0.2, 0.99, 2).tolist())),
+    "04.4": on(_adam, seen=what_is_left),
+    "04.5": on(_clip),
+    "04.6": on(lambda generator: (generator.integers(int(generator.integers(1, 12)), size=_sizes(generator, 2)) ** 2,)),
+    "05.2": on(_losses),
+    "05.3": on(_company),
+    "05.4": on(_errors),
+    "05.5": on(_findings),
+    "06.2": on(_text),
+    "06.3": on(_two_texts),
+    "06.5": on(_shares),
+    "06.6": on(_one_query),
+    "07.2": on(lambda generator: (int(generator.choice([0, 1, 2, 3, 4, 5, 9, 10, 25, 26, 49, 50, 121, 122, 169, 170, 400, 961, 962])),)),
+    "07.3": on(lambda generator: (int(generator.integers(0, 9_000)),)),
+    "07.5": on(lambda generator: (int(generator.integers(1, 200)),)),
+    "08.2": on(_two_products),
+    "08.3": on(_embedding),
+    "08.4": on(_turn),
+    "08.5": on(_scores),
+    "08.6": on(_box),
+    "09.1": on(_two_vectors),
+    "09.3": on(_knapsack),
+    "09.4": on(_lattice),
+    "09.6": on(_losses_by_bits),
+    "10.2": on(lambda generator: (generator.normal(3, 2, int(generator.integers(2, 30))), float(generator.uniform(0.5, 0.99)))),
+    "10.3": on(_p_values),
+    "12.2": on(lambda generator: (generator.normal(0, 2, _sizes(generator, 2)),)),
+    "12.3": on(_layer),
+    "12.4": on(_sentences),
+}

@@ -1,0 +1,136 @@
+"""What an answer does on random arguments, beside what the reference does there, and the slip that explains the difference."""
+
+import contextlib
+import copy
+import inspect
+import io
+import time
+import warnings
+from collections.abc import Mapping, Set
+
+import numpy as np
+
+from cllm_lib.workbook.exercises.machinery import NotYet, Unexplained, brief, listed
+from cllm_lib.workbook.exercises.patience import SECONDS, TooLong, within
+from cllm_lib.workbook.exercises.slips import slips
+
+N_TRIALS = 24
+TOLERANCE = 1e-6  # float32 answers are welcome
+
+
+def on(arguments, seen=lambda result, given: result):
+    """A trial: a function is called on what `arguments(generator)` gives, and `seen(result, arguments after it)` is compared."""
+
+    def trial(function, generator):
+        given = arguments(generator)
+        return seen(function(*given), given)
+
+    return trial
+
+
+def what_is_left(result, given):
+    """For functions that change their arguments: these are compared, and not what comes back."""
+    return given
+
+
+def alike(first, second):
+    """Whether two results agree: numbers nearly, lists and arrays entry by entry, whatever holds them."""
+    if isinstance(first, str | bool | None) or isinstance(second, str | bool | None):
+        return type(first) is type(second) and first == second if None in (first, second) else bool(first == second)
+    if isinstance(first, Mapping) or isinstance(second, Mapping):
+        both = isinstance(first, Mapping) and isinstance(second, Mapping)
+        return both and first.keys() == second.keys() and all(alike(first[name], second[name]) for name in first)
+    if isinstance(first, Set) or isinstance(second, Set):
+        return isinstance(first, Set) and isinstance(second, Set) and first == second
+    if isinstance(first, tuple | list) and isinstance(second, tuple | list):
+        return len(first) == len(second) and all(map(alike, first, second))
+    try:
+        first, second = np.asarray(first, dtype=float), np.asarray(second, dtype=float)
+    except (TypeError, ValueError):
+        return first is second
+    if first.shape != second.shape:
+        return first.size == second.size == 1 and alike(first.item(), second.item())
+    scale = max(1.0, np.abs(second[np.isfinite(second)]).max(initial=0.0))
+    return bool(np.allclose(first / scale, second / scale, rtol=0, atol=TOLERANCE, equal_nan=True))
+
+
+def done(trial, function, form, seed, seconds=SECONDS):
+    """What a function does in one trial: what it gives, in that form, or how it fails; and the arguments it was called with."""
+    last = []
+
+    def watched(*arguments):
+        last[:] = copy.deepcopy(arguments)
+        result = listed(function(*arguments))
+        return form(result) if form else result
+
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            seen = within(seconds, trial, watched, np.random.default_rng(seed))
+    except TooLong:
+        return ("does not come back",), last
+    except NotYet as reason:
+        return ("is refused", str(reason)), last
+    except Exception as error:
+        return ("raises", f"{type(error).__name__}: {error}"), last
+    return ("gives", seen), last
+
+
+def same_deed(first, second):
+    """Whether two functions did the same in a trial."""
+    return first[0] == second[0] and all(map(alike, first[1:], second[1:]))
+
+
+def tried(exercise, trial, answer):
+    """Hold an answer to the reference on random arguments.
+
+    Raises
+    ------
+    Unexplained
+        Where the two part.
+    """
+    for seed in range(N_TRIALS):
+        right, _ = done(trial, exercise.reference, exercise.form, seed)
+        found, arguments = done(trial, answer, exercise.form, seed)
+        if not same_deed(found, right):
+            given = ", ".join(map(brief, arguments))
+            raise Unexplained(f"given {given}, it {_told(found)}; the solution {_told(right)}.")
+
+
+def _told(deed):
+    what, *result = deed
+    return f"{what} {brief(*result)}" if what == "gives" else " ".join([what, *result])[:120]
+
+
+def explained(exercise, trial, answer, patience=2.0):
+    """The slip with which the reference does in all trials what the answer does, or None."""
+    if not callable(answer):
+        return None
+    seeds = range(N_TRIALS // 2)
+    deeds = [done(trial, answer, exercise.form, seed, seconds=1.0)[0] for seed in seeds[:1]]
+    if deeds[0][0] == "does not come back":
+        return None
+    deeds += [done(trial, answer, exercise.form, seed, seconds=1.0)[0] for seed in seeds[1:]]
+    right = [done(trial, exercise.reference, exercise.form, seed)[0] for seed in seeds]
+    until = time.monotonic() + patience
+    for slip in slips(source_of(exercise.reference)):
+        if time.monotonic() > until:
+            return None
+        function = made(slip.source, exercise.reference)
+        its = (done(trial, function, exercise.form, seed, seconds=0.5)[0] for seed in seeds)
+        if all(map(same_deed, deeds, its)) and not all(map(same_deed, deeds, right)):
+            return slip
+    return None
+
+
+def source_of(function):
+    """A function's source, its docstring left out."""
+    source = inspect.getsource(function)
+    return source.replace(f'    """{function.__doc__}"""\n', "", 1) if function.__doc__ else source
+
+
+def made(source, like):
+    """The function of that name which a source defines, among the names that `like` knows."""
+    names = dict(like.__globals__)
+    exec(compile(source, "<slip>", "exec"), names)
+    return names[like.__name__]
