@@ -298,6 +298,14 @@ def stopped(process, path):
     return process.communicate(timeout=60)
 
 
+@pytest.fixture(autouse=True)
+def hear_ctrl_c():
+    """Also where the tests run in the background of a script: there a shell lets Ctrl-C pass by, and every program under it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 CTRL_C = pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C another way")
 
 
