@@ -426,9 +426,12 @@ def test_ctrl_c_at_any_moment_leaves_no_traceback(saved, tmp_path, command, seco
 @CTRL_C
 def test_where_the_shell_turned_ctrl_c_off_it_stays_off(tmp_path):
     path = tmp_path / "new.safetensors"
-    ignore = "import signal, sys; signal.signal(signal.SIGINT, signal.SIG_IGN); from cllm_lib.__main__ import main; sys.exit(main())"
-    command = [sys.executable, "-c", ignore, "train", "--save", str(path), "--epochs", "1", *TINY]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does; the program inherits it
+    try:
+        command = [sys.executable, "-m", "cllm_lib", "train", "--save", str(path), "--epochs", "1", *TINY]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, heard)
     for _ in range(4):
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
