@@ -81,7 +81,8 @@ def test_all_its_controls_have_names(page):
         assert page.get_by_role("button", name=name, exact=True).count() == 2, name
     assert page.get_by_role("slider").count() == 6
     for name, count in {"first, x": 1, "first, y": 1, "second, x": 1, "second, y": 1, "step": 2}.items():
-        assert page.get_by_role("slider", name=name, exact=True).count() == count, name
+        sliders = page.get_by_role("slider", name=name, exact=True)
+        wait_for(lambda: sliders.count() == count, 20, lambda: f"{name}: {sliders.count()}")  # the panel names them once it is there
     slider = page.get_by_role("slider", name="first, x", exact=True)
     assert slider.get_attribute("aria-valuetext") == "7"
     slider.focus()
