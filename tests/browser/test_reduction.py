@@ -80,9 +80,12 @@ def test_all_its_controls_have_names(page):
     for name in ("next step", "undo"):
         assert page.get_by_role("button", name=name, exact=True).count() == 2, name
     assert page.get_by_role("slider").count() == 6
-    for name, count in {"first, x": 1, "first, y": 1, "second, x": 1, "second, y": 1, "step": 2}.items():
-        sliders = page.get_by_role("slider", name=name, exact=True)
-        wait_for(lambda: sliders.count() == count, 20, lambda: f"{name}: {sliders.count()}")  # the panel names them once it is there
+    named = {"first, x": 1, "first, y": 1, "second, x": 1, "second, y": 1, "step": 2}
+
+    def found():
+        return {name: page.get_by_role("slider", name=name, exact=True).count() for name in named}
+
+    wait_for(lambda: found() == named, 20, lambda: str(found()))  # the panel names them once it is there
     slider = page.get_by_role("slider", name="first, x", exact=True)
     assert slider.get_attribute("aria-valuetext") == "7"
     slider.focus()
