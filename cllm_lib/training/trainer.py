@@ -465,7 +465,8 @@ def validation_loss(model, corpus, rows=32):
 def _interrupts_after_the_step():
     """Gather the first interrupt, for whoever looks after each step, and raise it at the end; a second one breaks off at once."""
     asked = []
-    if threading.current_thread() is not threading.main_thread():  # only there do interrupts arrive
+    on_main_thread = threading.current_thread() is threading.main_thread()  # only there do interrupts arrive
+    if not on_main_thread or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
         yield asked
         return
 

@@ -453,3 +453,16 @@ def test_a_task_has_no_random_windows():
     model = CLLM(CLLMConfig(len(task.vocabulary), d_model=8, n_heads=2, d_ff=8, seq_len=task.seq_len))
     with pytest.raises(ValueError, match="windows is 'random', and .* is no text to cut at random places"):
         Trainer(model, task, windows="random")
+
+
+def test_where_interrupts_are_turned_off_they_stay_off():
+    """As for a program that a shell has put into the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        corpus = load_corpus("sayings")
+        trainer = Trainer(CLLM(CLLMConfig(len(corpus.vocabulary), d_model=8, n_layers=1, n_heads=2, d_ff=8)), corpus)
+        trainer.fit(steps=2, callbacks=[lambda trainer: signal.raise_signal(signal.SIGINT)])
+        assert trainer.steps == 2
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
