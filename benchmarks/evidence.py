@@ -25,7 +25,7 @@ import numpy as np
 from benchmarks import fresh, lookup, positions, reduced, similarity, startup, threads
 from benchmarks.run import describe_machine, say
 from cllm_lib import claims
-from cllm_lib.claims import protocol, registry
+from cllm_lib.claims import judging, protocol, registry
 from cllm_lib.claims.questions import LEAST_SEEDS
 from cllm_lib.experiments import runs as experiments
 from cllm_lib.files import write_atomically
@@ -164,7 +164,7 @@ def summary(rows):
         f"chance has a part the verdicts answer {asked} questions, each with at least {LEAST_SEEDS} seeds and an interval wide "
         f"enough for all {asked} to hold at once."
     )
-    again = fresh.stored(registry.evidence_file("fresh.csv"))
+    again = judging.fresh_lines()
     return f"{said} {fresh.summary(again)}" if again else said
 
 

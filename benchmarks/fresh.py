@@ -5,7 +5,6 @@ changed since, nothing is run. The runs go to evidence/fresh/, the verdicts to e
 table says undecided.
 """
 
-import csv
 import functools
 import json
 import re
@@ -118,11 +117,3 @@ def summary(lines):
     stayed = sum(one == other for one, other in kinds)
     how = f"With fresh seeds ({lines[0]['seeds']}), by the protocol of commit {lines[0]['protocol']}"
     return f"{how}, {stayed} of {len(lines)} verdicts stayed."
-
-
-def stored(path):
-    """The lines that were written last; none before the first."""
-    if not path.exists():
-        return []
-    with path.open(encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))

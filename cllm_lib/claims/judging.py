@@ -229,7 +229,7 @@ def rows(chapter=None):
     ValueError
         If no claim is tested in that chapter, or a judge answers other questions than it was registered with.
     """
-    fresh = _fresh_verdicts()
+    fresh = {(line["chapter"], line["claim"]): line for line in fresh_lines()}
     return [_weighed(row, fresh.get((row.chapter, row.claim))) for row in judged(chapter)]
 
 
@@ -263,13 +263,19 @@ def _judged(chapter, one):
 FRESH_COLUMNS = ("chapter", "claim", "verdict", "fresh_verdict", "seeds", "protocol", "measured")
 
 
-def _fresh_verdicts():
-    """The lines of evidence/fresh.csv, by chapter and claim; none before the first runs with fresh seeds."""
-    path = evidence_file("fresh.csv")
+def fresh_lines(path=None):
+    """The lines of evidence/fresh.csv, or of another such file; none before the first runs with fresh seeds.
+
+    Returns
+    -------
+    list of dict
+        By :data:`FRESH_COLUMNS`.
+    """
+    path = evidence_file("fresh.csv") if path is None else path
     if not path.exists():
-        return {}
+        return []
     with path.open(encoding="utf-8", newline="") as file:
-        return {(line["chapter"], line["claim"]): line for line in csv.DictReader(file)}
+        return list(csv.DictReader(file))
 
 
 def _weighed(row, fresh):

@@ -41,7 +41,7 @@ def _share_of_seeds(values, confidence):
 
 INTERVALS = {  # by what the value of one seed is
     "number": interval,
-    "number with a long tail": lambda values, confidence: studentized_bootstrap_interval(values, confidence),
+    "number with a long tail": studentized_bootstrap_interval,
     "share of many": _share_of_many,  # such as of thousands of queries: nearly normal
     "share of few": lambda values, confidence: bounded_interval(values, 0.0, 1.0, confidence),
     "yes or no": _share_of_seeds,

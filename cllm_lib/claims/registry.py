@@ -26,7 +26,7 @@ from cllm_lib.files import shipped
 FIRST_SEEDS = "the first two seeds"
 
 _EXPERIMENTS = {}
-_READ = []  # what else keeps numbers that it read
+_READ = []  # what keeps numbers that it read
 _LOADING = threading.RLock()  # another thread waits until all is there
 _loaded = False
 
@@ -215,7 +215,14 @@ def _of_folder(name):
     return there if there is not None and there.exists() else None
 
 
-@functools.cache
+def read_once(function):
+    """As `functools.cache`, for what is read from stored files or worked out of them; :func:`forget` empties it."""
+    cached = functools.cache(function)
+    _READ.append(cached)
+    return cached
+
+
+@read_once
 def runs(name):
     """The stored runs of an experiment.
 
@@ -265,13 +272,6 @@ def values(name, variant, measure, text=""):
     return np.array(found)
 
 
-def read_once(function):
-    """As `functools.cache`, for what is worked out of stored runs; :func:`forget` empties it."""
-    cached = functools.cache(function)
-    _READ.append(cached)
-    return cached
-
-
 def csv_of_runs(made):
     """Runs as the text of a CSV file: one number a line, each with all its digits.
 
@@ -295,7 +295,7 @@ def csv_text(header, lines):
     return written.getvalue()
 
 
-@functools.cache
+@read_once
 def stored(name):
     """The numbers that a script of `benchmarks/` left under `evidence/measured/`; the file names the script's command.
 
@@ -322,7 +322,7 @@ def stored(name):
 TIMINGS = "timings.csv"
 
 
-@functools.cache
+@read_once
 def fresh(name):
     """The same as :func:`stored`, as the last `make evidence` measured it; of timings only.
 
@@ -391,5 +391,5 @@ def _opened(name):
 
 def forget():
     """Read files anew: `make evidence` has written some, or another folder is read."""
-    for read in (*_READ, runs, stored, fresh):
+    for read in _READ:
         read.cache_clear()

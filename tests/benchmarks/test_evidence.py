@@ -49,7 +49,7 @@ def a_time():
 
 
 def test_the_summary_counts_verdicts_and_questions(monkeypatch):
-    monkeypatch.setattr(evidence.fresh, "stored", lambda path: [])
+    monkeypatch.setattr(judging, "fresh_lines", list)
     asked = claims.above("e", 0.0, 0.1, "u")
     row = judging.Row("c", "000", "m", "holds only if so", "s", "e", "m", (), "10", (asked,))
     said = evidence.summary([row, row, replace(row, verdict="undecided (why)")])

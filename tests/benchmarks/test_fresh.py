@@ -49,11 +49,11 @@ def row(verdict, **more):
 def test_both_verdicts_are_written_and_counted(tmp_path, monkeypatch):
     monkeypatch.setattr(judging, "judged", lambda: [row("does not hold")])
     lines = fresh.judge(tmp_path / "fresh.csv", range(200, 220), "abc1234", [row("holds only if so"), row("holds")][1:])
-    assert fresh.stored(tmp_path / "fresh.csv") == lines
+    assert judging.fresh_lines(tmp_path / "fresh.csv") == lines
     assert (lines[0]["verdict"], lines[0]["fresh_verdict"], lines[0]["seeds"]) == ("holds", "does not hold", "200 to 219")
     assert fresh.summary(lines).endswith("by the protocol of commit abc1234, 0 of 1 verdicts stayed.")
     assert fresh.summary([LINE]).endswith("1 of 1 verdicts stayed.")
-    assert fresh.stored(tmp_path / "none.csv") == []
+    assert judging.fresh_lines(tmp_path / "none.csv") == []
 
 
 def test_a_verdict_that_changes_with_fresh_seeds_is_undecided():
