@@ -69,6 +69,26 @@ def wait_for(condition, seconds, explain=lambda: ""):
         time.sleep(0.3)
 
 
+def write_notebook(path, sources):
+    """A notebook of these code cells, for the kernel that every environment has."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nbformat.write(notebook, path)
+
+
+def open_notebook(page, address, name):
+    """Go to a notebook of the workspace, and wait until its kernel has nothing to do."""
+    page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
+    page.locator(".jp-CodeCell").first.wait_for()
+    wait_for(lambda: kernel_is_idle(address), 60)
+
+
+def run_cell(page, i):
+    """Run the code cell of that number, counted from 0."""
+    page.locator(".jp-CodeCell .cm-content").nth(i).click()
+    page.keyboard.press("Control+Enter")
+
+
 @contextlib.contextmanager
 def open_page():
     """An empty page, 1,280 pixels wide."""

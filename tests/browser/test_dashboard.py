@@ -4,9 +4,20 @@ import os
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from browser.labs import TOKEN, ask, from_the_kernel_menu, kernel_is_idle, needs_a_browser, open_page, running_lab, wait_for
+from browser.labs import (
+    TOKEN,
+    ask,
+    from_the_kernel_menu,
+    kernel_is_idle,
+    needs_a_browser,
+    open_notebook,
+    open_page,
+    run_cell,
+    running_lab,
+    wait_for,
+    write_notebook,
+)
 
 pytestmark = needs_a_browser
 
@@ -24,9 +35,7 @@ DEAD = "This panel is dead: its kernel was restarted. Run this cell again."
 def lab(request, tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     with running_lab(home, theme=request.param) as address:
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in CELLS])
-        notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        nbformat.write(notebook, home / "workspace" / NAME)
+        write_notebook(home / "workspace" / NAME, CELLS)
         yield address, request.param.split()[-1].lower()
 
 
@@ -45,15 +54,12 @@ class Dashboard:
 
     def open(self):
         self.page.set_default_timeout(30_000)
-        self.page.goto(f"{self.lab}/lab/tree/{NAME}?token={TOKEN}&reset")
-        self.page.locator(".jp-CodeCell").first.wait_for()
-        wait_for(lambda: kernel_is_idle(self.lab), 60)
+        open_notebook(self.page, self.lab, NAME)
         self.run_cell(0)
         self.page.get_by_role("button", name="START", exact=True).wait_for()
 
     def run_cell(self, i):
-        self.page.locator(".jp-CodeCell .cm-content").nth(i).click()
-        self.page.keyboard.press("Control+Enter")
+        run_cell(self.page, i)
 
     def press(self, name):
         self.page.get_by_role("button", name=name, exact=True).click()

@@ -4,9 +4,8 @@ import os
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from browser.labs import TOKEN, kernel_is_idle, needs_a_browser, open_page, running_lab, wait_for
+from browser.labs import needs_a_browser, open_notebook, open_page, run_cell, running_lab, wait_for, write_notebook
 
 pytestmark = needs_a_browser
 
@@ -19,9 +18,7 @@ CELLS = [f"from cllm_lib.workbook.widgets import {name}\n\n{name}()" for name in
 def lab(request, tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     with running_lab(home, theme=request.param) as address:
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-        notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        nbformat.write(notebook, home / "workspace" / NAME)
+        write_notebook(home / "workspace" / NAME, CELLS)
         yield address, request.param.split()[-1].lower()
 
 
@@ -31,12 +28,9 @@ def page(lab):
     with open_page() as page:
         page.set_viewport_size({"width": 1280, "height": 1900})
         page.set_default_timeout(30_000)
-        page.goto(f"{address}/lab/tree/{NAME}?token={TOKEN}&reset")
-        page.locator(".jp-CodeCell").first.wait_for()
-        wait_for(lambda: kernel_is_idle(address), 60)
+        open_notebook(page, address, NAME)
         for i in range(len(CELLS)):
-            page.locator(".jp-CodeCell .cm-content").nth(i).click()
-            page.keyboard.press("Control+Enter")
+            run_cell(page, i)
         page.locator("svg[aria-label^='A lattice']").wait_for()
         page.locator("svg[aria-label^='LLL, step']").wait_for()
         yield page

@@ -3,9 +3,8 @@
 import os
 from pathlib import Path
 
-import nbformat
 import pytest
-from browser.labs import TOKEN, kernel_is_idle, needs_a_browser, open_page, running_lab, wait_for
+from browser.labs import TOKEN, needs_a_browser, open_notebook, open_page, run_cell, running_lab, wait_for, write_notebook
 from playwright.sync_api import expect
 
 pytestmark = needs_a_browser
@@ -22,21 +21,8 @@ AGAIN = "Nothing to move here? The panel lives as long as its kernel: run this c
 def lab(tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     with running_lab(home) as address:
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in (CELL, BAR)])
-        notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        nbformat.write(notebook, home / "workspace" / NAME)
+        write_notebook(home / "workspace" / NAME, (CELL, BAR))
         yield address, home / "workspace" / NAME
-
-
-def open_notebook(page, address):
-    page.goto(f"{address}/lab/tree/{NAME}?token={TOKEN}&reset")
-    page.locator(".jp-CodeCell").first.wait_for()
-    wait_for(lambda: kernel_is_idle(address), 60)
-
-
-def run_cell(page, i):
-    page.locator(".jp-CodeCell .cm-content").nth(i).click()
-    page.keyboard.press("Control+Enter")
 
 
 def test_a_panel_that_sleeps_says_how_it_wakes(lab, tmp_path):
@@ -44,7 +30,7 @@ def test_a_panel_that_sleeps_says_how_it_wakes(lab, tmp_path):
     expect.set_options(timeout=30_000)
     with open_page() as page:
         page.set_viewport_size({"width": 1100, "height": 900})
-        open_notebook(page, address)
+        open_notebook(page, address, NAME)
         run_cell(page, 0)
         run_cell(page, 1)
         panel, sentence = page.locator("svg[aria-label^='A lattice']"), page.get_by_text(AGAIN)
@@ -56,7 +42,7 @@ def test_a_panel_that_sleeps_says_how_it_wakes(lab, tmp_path):
     with open_page() as page:  # in a browser that knows nothing of the first one
         page.set_viewport_size({"width": 1100, "height": 900})
         page.request.delete(f"{address}/api/sessions/{sessions(page, address)[0]['id']}?token={TOKEN}")
-        open_notebook(page, address)
+        open_notebook(page, address, NAME)
         sentence = page.get_by_text(AGAIN)
         expect(sentence).to_be_visible()
         expect(page.get_by_text("training: 100%")).to_be_visible()

@@ -4,9 +4,8 @@ import os
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
-from browser.labs import TOKEN, kernel_is_idle, needs_a_browser, open_page, running_lab, wait_for
+from browser.labs import needs_a_browser, open_notebook, open_page, run_cell, running_lab, wait_for, write_notebook
 
 pytestmark = needs_a_browser
 
@@ -23,9 +22,7 @@ PLANE = "canvas[aria-label^='Numbers on the plane']"
 def lab(request, tmp_path_factory):
     home = tmp_path_factory.mktemp("lab")
     with running_lab(home, theme=request.param) as address:
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in CELLS])
-        notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
-        nbformat.write(notebook, home / "workspace" / NAME)
+        write_notebook(home / "workspace" / NAME, CELLS)
         yield address, request.param.split()[-1].lower()
 
 
@@ -35,17 +32,10 @@ def page(lab):
     with open_page() as page:
         page.set_viewport_size({"width": 1280, "height": 1100})
         page.set_default_timeout(30_000)
-        page.goto(f"{address}/lab/tree/{NAME}?token={TOKEN}&reset")
-        page.locator(".jp-CodeCell").first.wait_for()
-        wait_for(lambda: kernel_is_idle(address), 60)
+        open_notebook(page, address, NAME)
         run_cell(page, 0)
         page.locator(PLANE).wait_for()
         yield page
-
-
-def run_cell(page, i):
-    page.locator(".jp-CodeCell .cm-content").nth(i).click()
-    page.keyboard.press("Control+Enter")
 
 
 def label(page):
