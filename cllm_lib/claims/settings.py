@@ -30,15 +30,17 @@ def trained(build, seed, optimizer, rate):
     Returns
     -------
     dict of str to float
-        "before", "after": loss of the text in nats; "nearer", by which factor the mean squared distance of a word and the
-        next one changed.
+        "before", "after": loss of the text in nats, infinite where training overflows: no rate is worse; "nearer", by which
+        factor the mean squared distance of a word and the next one changed.
     """
     corpus = load_corpus("sayings")
     model = build(CLLMConfig(len(corpus.vocabulary), **SMALL), seed=seed)
     before, apart = loss_of_text(model, corpus), distance_to_next(model, corpus)
     rule, rate = (optimizer(model), None) if callable(optimizer) else (optimizer, rate)
-    Trainer(model, corpus, rule, rate, BATCH, seed).fit(EPOCHS_OF_SMALL)
-    return {"before": before, "after": loss_of_text(model, corpus), "nearer": distance_to_next(model, corpus) / apart}
+    with np.errstate(all="ignore"):
+        Trainer(model, corpus, rule, rate, BATCH, seed, stop_when_not_finite=False).fit(EPOCHS_OF_SMALL)
+        after, nearer = loss_of_text(model, corpus), distance_to_next(model, corpus) / apart
+    return {"before": before, "after": after if np.isfinite(after) else np.inf, "nearer": nearer}
 
 
 def distance_to_next(model, corpus):

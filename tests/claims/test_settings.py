@@ -23,6 +23,10 @@ def test_a_model_that_is_not_moved_is_measured_alike_before_and_after():
     assert still["nearer"] == 1.0
 
 
+def test_a_run_that_overflows_ends_infinitely_high_and_stops_no_other():
+    assert settings.trained(CLLM, 0, "sgd", 1e200)["after"] == np.inf
+
+
 def test_the_distance_is_that_from_each_word_to_the_next():
     model = SimpleNamespace(parameters={"embedding": np.array([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])})
     corpus = SimpleNamespace(tokens=np.array([0, 1, 2, 2], dtype=np.int64))
