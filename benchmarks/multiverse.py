@@ -89,8 +89,9 @@ def targets_of(plain):
 
 def arrivals(curves, targets, horizon):
     """Epochs of each run until each target, none counted longer than the horizon, and its lowest loss."""
-    found = {name: [round(min(epochs_to(target, *zip(*one, strict=True)), horizon), 4) for one in curves] for name, target in targets.items()}
-    return found | {"lowest": [float(np.nanmin([loss for _, loss in one])) for one in curves]}
+    turned = [tuple(zip(*one, strict=True)) for one in curves]
+    found = {name: [round(min(epochs_to(target, *one), horizon), 4) for one in turned] for name, target in targets.items()}
+    return found | {"lowest": [float(np.nanmin(losses)) for _, losses in turned]}
 
 
 def measure(text, arms=ARMS, rates=RATES, tuning=TUNING_SEEDS, judging=JUDGING_SEEDS, cache=CACHE, n_jobs=-1):
@@ -136,9 +137,10 @@ def page(ways, kept):
     )
     told = (
         f"Of {len(ways):,} ways, {(means < 0).mean():.0%} have the features sooner in the mean and {(means > 0).mean():.0%} the control; "
-        f"the means go from {means.min():+.2f} to {means.max():+.2f} of the horizon. A way favours a side where its whole interval is there."
+        f"the means go from {means.min():+.2f} to {means.max():+.2f} of it. A way favours a side where its whole interval is there."
     )
-    losses = [[text, *(f"{one['targets'][name]:.3f}" for name in TARGETS), f"{one['horizon']}"] for text, one in kept["texts"].items()]
+    texts = kept["texts"].items()
+    losses = [[text, *(f"{loss:.3f}" for loss in one["targets"].values()), f"{one['horizon']}"] for text, one in texts]
     parts = ["# The multiverse of fewer epochs", how, told, "\n".join(table(["choice", "option", "features", "neither", "control"], rows))]
     parts += ["## Targets, in nats", "\n".join(table(["text", *TARGETS, "horizon, epochs"], losses))]
     return "\n\n".join(parts) + "\n"

@@ -45,7 +45,7 @@ class Way:
 
     @property
     def favours(self):
-        """"features", "control" or "neither": which side the whole interval is on."""
+        """Which side the whole interval is on, as "features", "control" or "neither"."""
         if self.difference.high < 0:
             return "features"
         return "control" if self.difference.low > 0 else "neither"

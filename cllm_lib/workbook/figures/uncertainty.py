@@ -4,6 +4,7 @@ import textwrap
 
 import numpy as np
 
+from cllm_lib.claims import multiverse
 from cllm_lib.experiments.survival import kaplan_meier, restricted_mean
 from cllm_lib.workbook.figures.style import BLUE, GREEN, GREY, LINE_STYLES, ORANGE, VERMILION, new_axes, several_axes
 
@@ -77,6 +78,46 @@ def effects(rows, unit, title):
     labels = [line.get_label().removeprefix("_") for line in handles]
     axes.figure.legend(handles, labels, frameon=False, fontsize=10, loc="outside lower center", ncols=len(KINDS))
     return axes
+
+
+def specification_curve(ways, title, ylabel):
+    """Answers to one question that was asked in many ways, in order of size, and below each the choices that led to it.
+
+    Simonsohn, Simmons and Nelson, "Specification curve analysis", 2020.
+
+    Parameters
+    ----------
+    ways : sequence of Way
+        See :mod:`cllm_lib.claims.multiverse`.
+    title, ylabel : str
+
+    Returns
+    -------
+    list of matplotlib.axes.Axes
+        Of the curve, and of the choices below.
+    """
+    ordered, found = sorted(ways, key=lambda way: way.difference.mean), multiverse.shares(ways)
+    rows = [choice for choice in found if choice[0]]
+    above, below = several_axes([title, ""], "", ylabel, 1, 10.0, 3.6 + 0.24 * len(rows))
+    above.get_gridspec().set_height_ratios([3.0, 0.22 * len(rows)])
+    at, sides = np.arange(len(ordered)), np.array([way.favours for way in ordered])
+    means, lows, highs = np.transpose([(way.difference.mean, way.difference.low, way.difference.high) for way in ordered])
+    for side, (colour, marker) in {"features": (GREEN, "v"), "neither": (GREY, "."), "control": (VERMILION, "^")}.items():
+        mine = sides == side
+        above.vlines(at[mine], lows[mine], highs[mine], color=colour, linewidth=0.6, alpha=0.45, label=f"_{side}")
+        said = f"favours {side}: {mine.sum()} of {len(ordered)} ways"
+        above.plot(at[mine], means[mine], marker, color=colour, markersize=3.5, linestyle="none", label=said)
+    above.axhline(0.0, color="black", linewidth=1.0, label="_no difference")
+    above.legend(frameon=False, fontsize=10, loc="upper left", markerscale=2.5)
+    for line, (name, option) in enumerate(rows):
+        here = at[[way.choices[name] == option for way in ordered]]
+        said = ", ".join(f"{share:.0%} {side}" for side, share in found[name, option].items())
+        below.vlines(here, line - 0.38, line + 0.38, color=BLUE, linewidth=0.5, label=f"{name}: {option}: {said}")
+    below.set_yticks(range(len(rows)), [f"{name}: {option}" for name, option in rows], fontsize=8)
+    below.set(ylim=(len(rows) - 0.4, -0.6), ylabel="", xlabel=f"{len(ordered):,} ways, in order of their answers")
+    for axes in (above, below):
+        axes.set_xlim(-len(ordered) * 0.01, len(ordered) * 1.01)
+    return [above, below]
 
 
 def seed_by_seed(values, title, xlabel, levels=None):
