@@ -1,8 +1,10 @@
 """Notebooks with exercises solved, or answered wrongly: they run to the end, and back, and say the same as the stored ones."""
 
+import re
+
 import pytest
-from notebooks.books import NAMES, OLD_MACHINE, exercise_cells, load_tool, once_more, put_in, read, said_by_checks, solution, texts
-from workbook.answers import TYPED_WRONG, WRONG
+from notebooks.books import NAMES, OLD_MACHINE, ROOT, exercise_cells, load_tool, once_more, put_in, read, said_by_checks, solution, texts
+from workbook.answers import RIGHT, TYPED_WRONG, WRONG
 
 from cllm_lib.workbook.exercises import exercises_of
 
@@ -64,6 +66,26 @@ class TestSolvedUpToHere:
         words = [holds(number) if i < count else "not" for i, number in enumerate(NUMBERS[name])]
         assert [line.split()[1] for line in said_by_checks(executed)] == words
         assert texts(executed) == texts(read(name))
+
+
+def unusual(name, turn):
+    """Of each exercise an unusual right answer, another one each turn, taken from where the tests of the checks have them."""
+    found = {}
+    for number, (_, cell) in exercise_cells(read(name)).items():
+        variable = re.search(rf'^(\w+) = check\("{re.escape(number)}"', cell.source, re.MULTILINE)[1]
+        found[number] = f"from workbook.answers import RIGHT\n\n{variable} = RIGHT[{number!r}][{turn % len(RIGHT[number])}]"
+    return found
+
+
+TURNS = [(name, turn) for name in NAMES for turn in range(max((len(RIGHT[number]) for number in NUMBERS[name]), default=0))]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "turn"), TURNS)
+class TestUnusual:
+    def test_a_chapter_runs_to_its_end_on_each_unusual_right_answer(self, name, turn):
+        executed = run(name, unusual(name, turn), {"PYTHONPATH": str(ROOT / "tests")})
+        assert [line.split()[:2] for line in said_by_checks(executed)] == [[number, holds(number)] for number in NUMBERS[name]]
 
 
 @pytest.mark.slow
