@@ -34,6 +34,7 @@ HELP = """\
 make lab                 open the workbook in JupyterLab, in your own copy of it: workspace/, or the folder that CLLM_WORKSPACE names
 make lab PORT=8890       the same at another port
 make fresh CHAPTER=1     set your chapter 01 aside and get a new one
+make progress            which exercises you have solved, and how long the rest will take
 make test                check what a change may break: lint, unit tests, every notebook
 make test-elsewhere      on an old processor with all exercises solved, in a browser, on a cluster, as a wheel
 make test-ci             both, as CI does
@@ -287,6 +288,12 @@ def fresh(chapter, notebooks=NOTEBOOKS, workspace=WORKSPACE):
     return kept and kept.name
 
 
+def progress():
+    """Which exercises are solved in the reader's copies, and how long the rest will take."""
+    set_up()
+    run(environment_python(), "-m", "cllm_lib.workbook.progress", NOTEBOOKS, WORKSPACE)
+
+
 def lab(port="8888", *arguments):
     """Open JupyterLab on the first chapter."""
     number = port_number(port)
@@ -473,6 +480,7 @@ COMMANDS = {
     "setup": lambda: set_up(),  # without an argument of ours
     "lab": lab,
     "fresh": say_fresh,
+    "progress": progress,
     "test": test,
     "test-elsewhere": test_elsewhere,
     "test-ci": test_ci,
