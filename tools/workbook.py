@@ -30,6 +30,8 @@ LOCK = ROOT / "requirements.lock"
 TEST_LOCK = ROOT / "requirements-test.lock"  # what LOCK has, and the tools of the tests
 PRETRAINED_LOCK = ROOT / "requirements-pretrained.lock"
 
+GLOSSARY = ROOT / "docs" / "GLOSSARY.md"
+
 HELP = """\
 make lab                 open the workbook in JupyterLab, in your own copy of it: workspace/, or the folder that CLLM_WORKSPACE names
 make lab PORT=8890       the same at another port
@@ -215,10 +217,11 @@ def how_far(log, packages):
 
 
 def quiet_lab():
-    """Keep JupyterLab from asking, at its first start, whether it may fetch news."""
+    """Keep JupyterLab from asking, at its first start, whether it may fetch news; and let it show texts as they are to be read."""
     settings = VENV / "share" / "jupyter" / "lab" / "settings"
     settings.mkdir(parents=True, exist_ok=True)
     quiet = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}}
+    quiet["@jupyterlab/docmanager-extension:plugin"] = {"defaultViewers": {"markdown": "Markdown Preview"}}  # of the glossary
     write_atomically(settings / "overrides.json", json.dumps(quiet))
 
 
@@ -230,8 +233,8 @@ def write_atomically(path, text):
 
 
 def clean_copy(book):
-    """A notebook without outputs: the reader predicts before the answer is on the page."""
-    content = json.loads(book.read_text(encoding="utf-8"))
+    """A notebook without outputs: the reader predicts before the answer is on the page. The glossary stands beside it."""
+    content = json.loads(book.read_text(encoding="utf-8").replace(f"../docs/{GLOSSARY.name}", GLOSSARY.name))
     for cell in content["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
@@ -265,8 +268,16 @@ def update_workspace(notebooks=NOTEBOOKS, workspace=WORKSPACE):
             versions[book.name] = version
         elif versions.get(book.name) != version:
             newer.append(book.name)
+    if not (workspace / GLOSSARY.name).exists() or versions.get(GLOSSARY.name) == digest_of(workspace / GLOSSARY.name):
+        write_atomically(workspace / GLOSSARY.name, GLOSSARY.read_text(encoding="utf-8"))
+        versions[GLOSSARY.name] = digest_of(GLOSSARY)
     write_atomically(record, json.dumps(versions, indent=1))
     return newer
+
+
+def digest_of(path):
+    """By which one sees whether a file was changed."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def fresh(chapter, notebooks=NOTEBOOKS, workspace=WORKSPACE):

@@ -36,7 +36,8 @@ def test_the_workspace_gets_every_chapter_without_its_outputs(folders):
     for path in book.glob("*.ipynb"):
         copy = json.loads((workspace / path.name).read_text(encoding="utf-8"))
         original = json.loads(path.read_text(encoding="utf-8"))
-        assert [cell["source"] for cell in copy["cells"]] == [cell["source"] for cell in original["cells"]]
+        sources = ["".join(cell["source"]).replace("../docs/GLOSSARY.md", "GLOSSARY.md") for cell in original["cells"]]
+        assert ["".join(cell["source"]) for cell in copy["cells"]] == sources
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in copy["cells"])
 
 
@@ -48,6 +49,28 @@ def test_a_chapter_that_is_there_is_never_overwritten(folders):
     before = mine.read_bytes()
     assert workbook.update_workspace(*folders) == []  # the book has not changed, only the reader's copy
     assert mine.read_bytes() == before
+
+
+def test_the_glossary_stands_beside_the_chapters_and_their_links_lead_there(folders):
+    book, workspace = folders
+    edit(book / "00_start_here.ipynb", "[loss](../docs/GLOSSARY.md#loss)")
+    workbook.update_workspace(*folders)
+    assert "(GLOSSARY.md#loss)" in (workspace / "00_start_here.ipynb").read_text(encoding="utf-8")
+    assert (workspace / "GLOSSARY.md").read_text(encoding="utf-8") == (ROOT / "docs" / "GLOSSARY.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("mine", "then"), [(None, "new"), ("my notes", "my notes")], ids=["left as it was", "with notes in it"])
+def test_a_newer_glossary_comes_unless_the_reader_wrote_into_it(folders, tmp_path, monkeypatch, mine, then):
+    _, workspace = folders
+    monkeypatch.setattr(workbook, "GLOSSARY", tmp_path / "GLOSSARY.md")
+    workbook.GLOSSARY.write_text("old", encoding="utf-8")
+    workbook.update_workspace(*folders)
+    if mine:
+        (workspace / "GLOSSARY.md").write_text(mine, encoding="utf-8")
+    workbook.GLOSSARY.write_text("new", encoding="utf-8")
+    workbook.update_workspace(*folders)
+    workbook.update_workspace(*folders)
+    assert (workspace / "GLOSSARY.md").read_text(encoding="utf-8") == then
 
 
 def test_a_newer_version_of_the_book_is_reported_and_nothing_touched(folders):
