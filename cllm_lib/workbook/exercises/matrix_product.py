@@ -68,15 +68,14 @@ def _matmul_slips(dy, x, weight, right):
         "The factors of dx stand in the wrong order: dy first, then the weight, transposed.": [_if_fits(weight.T, dy), None],
         "dx is turned on its side: rows and columns are exchanged.": [right["dx"].swapaxes(-1, -2), None],
         "d_weight is turned on its side: its rows belong to x's last axis, its columns to y's.": [None, right["d_weight"].T],
-        "x is not transposed: the axes of the rows have to meet, for weight[d, e] collects over all rows.": [None, _if_fits(x, dy)],
+        "x is not transposed (reshape alone does not do it): the axes of the rows have to meet, for a weight collects over all rows.": [
+            None,
+            _if_fits(x, dy),
+        ],
         "d_weight takes dy first and does not transpose it: the axes of the rows have to meet.": [None, _if_fits(dy, x)],
         "d_weight is made of dy and the weight. weight[d, e] was multiplied with x, so x is what its slope holds.": [
             None,
             _if_fits(d_rows.T, weight),
-        ],
-        "x is reshaped where it should be transposed: reshape keeps the order of the numbers.": [
-            None,
-            rows.reshape(weight.shape[0], -1) @ d_rows,
         ],
         "You take the mean over the rows; a weight that is used many times collects the sum.": [None, right["d_weight"] / len(rows)],
     }
