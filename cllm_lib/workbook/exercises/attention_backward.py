@@ -156,11 +156,25 @@ def examine_attention_backward(answer):
     """Against slopes of loops over heads, queries and keys, at weights off zero."""
     for sizes in ((2, 4, 3, 2), (3, 2, 1, 3)):
         given = random_attention(np.random.default_rng(sum(sizes)), *sizes)
-        found = _nine(call(answer, *given), given)
+        found = _nine(_called(answer, given), given)
         expected = _part_slopes(sizes)
         wrong = [name for name in ON_THE_WAY_BACK if not matches(found[name], expected[name], 1e-5)]
         if wrong:
             _say_which_step(found, expected, wrong[0], given)
+
+
+def _called(answer, given):
+    """What the function returns; where shapes did not fit, that is said in terms of heads."""
+    try:
+        return call(answer, *given)
+    except Unexplained as reason:
+        raised, _, _ = str(reason).partition(" The arguments were")
+        if not raised.startswith("it raised ValueError"):
+            raise
+        raise NotYet(
+            f"{raised} Which shapes meet there? Those of heads are (B, H, T, d), all others (B, T, D): split_heads and merge_heads lead "
+            "there and back."
+        ) from None
 
 
 def _nine(result, given):
@@ -240,7 +254,7 @@ def _backward(d_output, cache, parameters, **changed):
     d_merged = step.through_output(d_output, parameters["output_weight"])
     gradients["output_bias"] = step.of_bias(step.reaches_output_bias(d_output, d_merged))
     d_attended = step.split(d_merged, query.shape[1])
-    d_scores = step.through_softmax(d_attended @ value.swapaxes(-1, -2), weights) / step.scale(query.shape[-1])
+    d_scores = step.through_softmax(d_attended @ value.swapaxes(-1, -2), weights) / step.scale(query.shape[-1], query.shape[1])
     d_heads = [d_scores @ key, d_scores.swapaxes(-1, -2) @ query, step.of_value(weights) @ d_attended]
     paths = {"": step.besides(d_output)}
     for name, place in zip(PROJECTIONS, step.order, strict=True):
@@ -265,7 +279,7 @@ _STEPS = {
     "reaches_output_bias": lambda d_output, d_merged: d_output,
     "split": split_heads,
     "through_softmax": softmax_backward,
-    "scale": math.sqrt,
+    "scale": lambda d, n_heads: math.sqrt(d),
     "of_value": lambda weights: weights.swapaxes(-1, -2),
     "order": (0, 1, 2),
     "merge": merge_heads,
@@ -283,6 +297,10 @@ def _split_alone(x, n_heads):
     return x.reshape(len(x), n_heads, x.shape[1], -1)
 
 
+def _split_by_turns(x, n_heads):
+    return x.reshape(*x.shape[:2], -1, n_heads).transpose(0, 3, 1, 2)
+
+
 def _merge_alone(x):
     return x.reshape(len(x), x.shape[2], -1)
 
@@ -293,6 +311,7 @@ _MISSTEPS = [
         (_RESHAPED, changed)
         for changed in ({"split": _split_alone}, {"merge": _merge_alone}, {"split": _split_alone, "merge": _merge_alone})
     ),
+    ("Head 0 has every H-th column; its columns stand side by side: reshape to (B, T, H, d), not (d, H).", {"split": _split_by_turns}),
     ("The way back through output_weight is missing: d_output is not yet the gradient of the heads.", {"through_output": lambda dy, w: dy}),
     ("output_weight is not transposed on the way back.", {"through_output": lambda dy, w: dy @ w}),
     ("output_weight met the merged heads in the forward pass, not x.", {"met_output": lambda x, merged: x}),
@@ -309,8 +328,12 @@ _MISSTEPS = [
     ("You take the mean over the positions; they collect.", {"of_bias": lambda dy: dy.mean(axis=1).sum(axis=0)}),
     ("You take the mean over sequences and positions; they collect.", {"of_bias": lambda dy: dy.mean(axis=(0, 1))}),
     ("That is one sequence alone; all of them used it.", {"of_bias": lambda dy: dy[0].sum(axis=0)}),
-    ("1 / sqrt(d) is missing: the scores were divided on the way there. d is the width of a head.", {"scale": lambda d: 1.0}),
-    ("You divide by d; the forward pass divided by its square root.", {"scale": lambda d: d}),
+    ("1 / sqrt(d) is missing: the scores were divided on the way there. d is the width of a head.", {"scale": lambda d, n_heads: 1.0}),
+    ("You divide by d; the forward pass divided by its square root.", {"scale": lambda d, n_heads: d}),
+    (
+        "You divide by the square root of the whole width D; each head divided by that of its own, d.",
+        {"scale": lambda d, n_heads: math.sqrt(d * n_heads)},
+    ),
     ("The step through softmax is missing: d_weights is taken for d_scores.", {"through_softmax": lambda dw, w: dw}),
     ("The step through softmax takes each weight on its own; a row shares one total.", {"through_softmax": lambda dw, w: w * (1 - w) * dw}),
     ("The attention weights are not transposed: value k collects over all queries.", {"of_value": lambda weights: weights}),
