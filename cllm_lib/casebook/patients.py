@@ -44,7 +44,7 @@ _GRADIENTS = {
 
 
 def gradient_patients(config, seed=0):
-    """Make four models whose backward pass has one fault each, and a sound one, S: exercise 03.6.
+    """Make four models whose backward pass has one fault each, and a sound one, S: exercise 03.8.
 
     Parameters
     ----------

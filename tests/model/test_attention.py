@@ -45,6 +45,23 @@ def test_weights_survive_huge_scores():
     np.testing.assert_array_equal(weights[0, 0], [[1.0, 0.0], [1.0, 0.0]])
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_key_bias_changes_no_output_and_gets_no_gradient_while_all_else_does(seed):
+    """Chapter 03 says so of any weights: all scores of a query are shifted alike, and softmax does not see that."""
+    generator = np.random.default_rng(seed)
+    config = CLLMConfig(vocab_size=9, d_model=6, n_heads=3)
+    shapes = attention.CausalSelfAttention().parameter_shapes(config)
+    parameters = {name: generator.standard_normal(shape) for name, shape in shapes.items()}
+    x, dy = generator.standard_normal((2, 2, 5, 6))
+    y, cache = attention.attention_forward(x, parameters, config.n_heads)
+    shifted, _ = attention.attention_forward(x, parameters | {"key_bias": parameters["key_bias"] + 100}, config.n_heads)
+    np.testing.assert_allclose(shifted, y, atol=1e-9)
+    dx, gradients = attention.attention_backward(dy, cache)
+    largest = {name: np.abs(gradient).max() for name, gradient in ({"x": dx} | gradients).items()}
+    assert largest.pop("key_bias") < 1e-12
+    assert min(largest.values()) > 0.1
+
+
 @pytest.mark.parametrize("time", [1, 4])
 def test_causal_mask_lets_each_query_see_itself_and_the_past(time):
     mask = attention.causal_mask(time)

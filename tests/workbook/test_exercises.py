@@ -163,7 +163,7 @@ def test_a_time_limit_ends_what_does_not_end_and_leaves_the_rest_alone(way):
 
 def test_a_right_answer_of_another_form_comes_back_in_the_chapters_own(capsys):
     assert check("01.2", lambda size: [sympy.log(size).evalf()])(8) == pytest.approx(2.0794415)
-    listed = check("03.3", lambda dw, w: EXERCISES["03.3"].reference(dw, w).tolist())
+    listed = check("03.4", lambda dw, w: EXERCISES["03.4"].reference(dw, w).tolist())
     assert listed(np.ones(3), np.ones(3) / 3).shape == (3,)
     assert check("00.1", "128") == 128
     assert capsys.readouterr().out.count("passed") == 3

@@ -10,6 +10,7 @@ import math
 import numpy as np
 
 from cllm_lib.model.layers import softmax
+from cllm_lib.workbook.exercises.attention_backward import random_attention
 from cllm_lib.workbook.exercises.chapter_02 import _Reacher
 from cllm_lib.workbook.exercises.chapter_08 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_12 import _mixing, random_layer
@@ -53,6 +54,12 @@ def _reach(generator):
 
 
 # 03
+
+
+def _matmul(generator):
+    *rows, width, columns = _sizes(generator, int(generator.integers(3, 6)))
+    arrays = (*rows, columns), (*rows, width), (width, columns)
+    return tuple(generator.standard_normal(shape) for shape in arrays)
 
 
 def _softmax_backward(generator):
@@ -296,9 +303,11 @@ TRIALS = {
     "02.4": on(_heads),
     "02.5": on(_reach),
     "03.2": on(lambda generator: tuple(generator.normal(size=4).tolist())),
-    "03.3": on(_softmax_backward),
-    "03.4": on(_passes, seen=lambda error, given: bool(error < 1e-4)),
-    "03.5": on(_attention),
+    "03.3": on(_matmul),
+    "03.4": on(_softmax_backward),
+    "03.5": on(_passes, seen=lambda error, given: bool(error < 1e-4)),
+    "03.6": on(_attention),
+    "03.7": on(lambda generator: random_attention(generator, *_sizes(generator, 4, 1, 5))),
     "04.2": on(_momentum, seen=what_is_left),
     "04.3": on(lambda generator: (int(generator.integers(1, 60)), *generator.uniform(0.2, 0.99, 2).tolist())),
     "04.4": on(_adam, seen=what_is_left),

@@ -10,9 +10,17 @@ import numpy as np
 from cllm_lib.casebook.patients import GRADIENT_FAULTS
 from cllm_lib.model.layers import softmax
 from cllm_lib.workbook.exercises import forms
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, array, by_letter, call, close, matches, number, shown
+from cllm_lib.workbook.exercises.attention_backward import (
+    as_gradients,
+    attention_backward,
+    examine_attention_backward,
+    examine_scaled_dot_product_backward,
+    scaled_dot_product_backward,
+)
+from cllm_lib.workbook.exercises.gradients import GRADIENT_SHAPE, measured_slope, say_why, several
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, close, matches, number, shown
+from cllm_lib.workbook.exercises.matrix_product import examine_matmul_backward, matmul_backward
 
-GRADIENT_SHAPE = "a gradient has the shape of what it belongs to."
 MODELS = {"A": "the true gradient", "B": "frozen", "C": "nothing handed down", "D": "the shortcut"}
 
 
@@ -47,13 +55,13 @@ def examine_neuron_backward(answer):
     for x, w, b, target in ((0.7, -1.3, 0.4, 0.9), (2.0, 0.5, -0.3, -1.0), (-1.5, 0.8, 0.1, 0.25)):
         values = several(call(answer, x, w, b, target), 3, ("dx", "dw", "db"))
         found = [number(value, name) for value, name in zip(values, ("dx", "dw", "db"), strict=True)]
-        expected = [_slope(partial(_neuron, [x, w, b], i, target), [x, w, b][i]) for i in range(3)]
+        expected = [measured_slope(partial(_neuron, [x, w, b], i, target), [x, w, b][i]) for i in range(3)]
         if all(close(f, e) for f, e in zip(found, expected, strict=True)):
             continue
         h = w * x + b
         y = math.tanh(h)
         dy, slope = y - target, 1 - y * y
-        _say_why(
+        say_why(
             dict(zip(("dx", "dw", "db"), found, strict=True)),
             dict(zip(("dx", "dw", "db"), expected, strict=True)),
             {
@@ -77,12 +85,6 @@ def _neuron(inputs, i, target, value):
     return (math.tanh(w * x + b) - target) ** 2 / 2
 
 
-def _slope(function, at, step=1e-3):
-    """Central difference of fourth order (Abramowitz and Stegun 1972, 25.3.6)."""
-    near, far = (function(at + k * step) - function(at - k * step) for k in (1, 2))
-    return (8 * near - far) / (12 * step)
-
-
 def softmax_backward(d_weights, weights):
     """Reference: the weights of a row share one total."""
     shared = (d_weights * weights).sum(axis=-1, keepdims=True)
@@ -104,7 +106,7 @@ def examine_softmax_backward(answer):
         if matches(found, expected):
             continue
         own = weights * (1 - weights) * dw
-        _say_why(
+        say_why(
             {"the result": found},
             {"the result": expected},
             {
@@ -253,108 +255,6 @@ def _examine_edges(answer, error):
         )
 
 
-def scaled_dot_product_backward(d_output, query, key, value, weights):
-    """Reference: the forward pass in reverse."""
-    d_value = weights.swapaxes(-1, -2) @ d_output
-    d_scores = softmax_backward(d_output @ value.swapaxes(-1, -2), weights) / math.sqrt(query.shape[-1])
-    return d_scores @ key, d_scores.swapaxes(-1, -2) @ query, d_value
-
-
-def examine_scaled_dot_product_backward(answer):
-    """Against slopes of a triple loop."""
-    names = ("d_query", "d_key", "d_value")
-    for shape in ((1, 2, 4, 3), (2, 1, 3, 5), (1, 1, 1, 2)):
-        generator = np.random.default_rng(sum(shape))
-        query, key, value, d_output = generator.standard_normal((4, *shape))
-        _, weights = _attend_by_loops(query, key, value)
-        found = several(call(answer, d_output, query, key, value, weights), 3, names)
-        found = {name: array(result, shape, name, GRADIENT_SHAPE) for name, result in zip(names, found, strict=True)}
-        expected = _attention_slopes(d_output, query, key, value)
-        if not all(matches(found[name], expected[name], 1e-5) for name in names):
-            _say_why(found, expected, _slips(d_output, query, key, value, weights), 1e-5)
-
-
-def _attention_slopes(d_output, query, key, value):
-    """The three gradients, by nudging each entry of what the loops read."""
-
-    def loss(wanted, index, nudged):
-        before, wanted[index] = wanted[index], nudged
-        output, _ = _attend_by_loops(query, key, value)
-        wanted[index] = before
-        return np.sum(output * d_output)
-
-    slopes = {}
-    for name, wanted in (("d_query", query), ("d_key", key), ("d_value", value)):
-        flat = [_slope(partial(loss, wanted, index), wanted[index], 1e-2) for index in np.ndindex(wanted.shape)]
-        slopes[name] = np.reshape(flat, wanted.shape)
-    return slopes
-
-
-def _slips(d_output, query, key, value, weights):
-    """What one gets by plausible mistakes: each a reason and the three results; None stands for "whatever it is"."""
-    d = query.shape[-1]
-
-    def turned(a):
-        return a.swapaxes(-1, -2)
-
-    dw = d_output @ turned(value)
-    true = softmax_backward(dw, weights)
-    right = (true @ key / math.sqrt(d), turned(true) @ query / math.sqrt(d), turned(weights) @ d_output)
-    plain = dw / math.sqrt(d)
-    over_queries = weights * (dw - (weights * dw).sum(axis=-2, keepdims=True)) / math.sqrt(d)
-    elementwise = weights * (1 - weights) * dw / math.sqrt(d)
-    return {
-        "You return zeros: did the work stay inside?": [np.zeros_like(query)] * 3,
-        "1 / sqrt(d) is missing: the scores were divided on the way there, so their gradient is on the way back.": [
-            right[0] * math.sqrt(d),
-            right[1] * math.sqrt(d),
-            None,
-        ],
-        "You divide by d; the forward pass divided by its square root.": [right[0] / math.sqrt(d), right[1] / math.sqrt(d), None],
-        "You multiply by sqrt(d); the scores were divided by it, so their gradient is too.": [right[0] * d, right[1] * d, None],
-        "The step through softmax is missing: d_weights is taken for d_scores.": [plain @ key, turned(plain) @ query, None],
-        "Each weight is taken on its own, w (1 - w) d_weights. Use your softmax_backward: a row shares one total.": [
-            elementwise @ key,
-            turned(elementwise) @ query,
-            None,
-        ],
-        "softmax_backward sums over the queries; a row shares its total over the keys, the last axis.": [
-            over_queries @ key,
-            turned(over_queries) @ query,
-            None,
-        ],
-        "Not transposed: query q took weight[q, k] of value k, so value k collects over all q: weights transposed @ d_output.": [
-            None,
-            None,
-            weights @ d_output,
-        ],
-        "d_key uses d_scores untransposed: key k was asked by all queries q, so it collects over them.": [
-            right[0],
-            true @ query / math.sqrt(d),
-            None,
-        ],
-        "d_query and d_key are exchanged: scores = query . key, so the query's slope holds the key, and the other way round.": [
-            right[1],
-            right[0],
-            None,
-        ],
-        "The three are in another order; return d_query, d_key, d_value.": [right[2], right[0], right[1]],
-        "The value path is missing: output = weights @ value, so value gets a gradient as well.": [None, None, np.zeros_like(value)],
-        "The value's gradient is d_output itself: as if each position looked only at itself.": [None, None, d_output],
-    }
-
-
-def _attend_by_loops(query, key, value):
-    """Scaled dot-product attention, causal, one query and one key at a time."""
-    output, weights = np.zeros(value.shape), np.zeros((*query.shape[:-1], key.shape[-2]))
-    for b, h, q in itertools.product(*map(range, query.shape[:-1])):
-        powers = [math.exp(query[b, h, q] @ key[b, h, k] / math.sqrt(query.shape[-1])) for k in range(q + 1)]
-        for k, power in enumerate(powers):
-            weights[b, h, q, k] = power / sum(powers)
-            output[b, h, q] += weights[b, h, q, k] * value[b, h, k]
-    return output, weights
-
-
 _CLUES = {
     "P": "P goes wrong at the very first step back, LayerNorm of the upper layer, where no attention has been met yet.",
     "Q": "Q is right everywhere except at one place, and that place is reached last.",
@@ -376,40 +276,15 @@ def examine_verdicts(answer):
     return "Four patients, four faults, told apart by where the gradient first goes wrong and how."
 
 
-def several(result, count, names):
-    """The `count` things a function was to return."""
-    if isinstance(result, dict):
-        raise NotYet(f"it returned a dictionary; the notebook unpacks {count} values, so end with `return {', '.join(names)}`.")
-    try:
-        results = list(result)
-    except TypeError:
-        raise NotYet(f"it returned one thing of type {type(result).__name__}; {', '.join(names)} were asked for.") from None
-    if len(results) != count:
-        raise NotYet(f"it returned {len(results)} things; {count} were asked for: {', '.join(names)}.")
-    return results
-
-
-def _say_why(found, expected, slips, tolerance=1e-6):
-    """Compare with what each slip would give, and raise with the reason of the first that fits."""
-    name = next(name for name in found if not matches(np.asarray(found[name]), np.asarray(expected[name]), tolerance))
-    worst = np.unravel_index(np.argmax(np.abs(np.asarray(found[name]) - expected[name])), np.shape(found[name]))
-    where = f"{name}{list(map(int, worst))}" if worst else name
-    seen = f"{where} is {shown(float(np.asarray(found[name])[worst]))}; {shown(float(np.asarray(expected[name])[worst]))} was asked for."
-    for reason, results in slips.items():
-        results = dict(zip(found, results, strict=True))
-        fits = [n for n, result in results.items() if result is not None and matches(np.asarray(found[n]), np.asarray(result), tolerance)]
-        if name in fits and len(fits) == sum(result is not None for result in results.values()):
-            raise NotYet(f"{seen} {reason}")
-    raise Unexplained(f"{seen} Take the forward pass line by line, the last line first.")
-
-
 EXERCISES = {
     "03.1": Exercise(None, which_learn, bet=True),
     "03.2": Exercise(neuron_backward, examine_neuron_backward, form=forms.several(forms.as_number, forms.as_number, forms.as_number)),
-    "03.3": Exercise(softmax_backward, examine_softmax_backward, form=forms.as_array),
-    "03.4": Exercise(gradient_error, examine_gradient_error, form=forms.as_number),
-    "03.5": Exercise(
+    "03.3": Exercise(matmul_backward, examine_matmul_backward, form=forms.several(forms.as_array, forms.as_array)),
+    "03.4": Exercise(softmax_backward, examine_softmax_backward, form=forms.as_array),
+    "03.5": Exercise(gradient_error, examine_gradient_error, form=forms.as_number),
+    "03.6": Exercise(
         scaled_dot_product_backward, examine_scaled_dot_product_backward, form=forms.several(forms.as_array, forms.as_array, forms.as_array)
     ),
-    "03.6": Exercise(GRADIENT_FAULTS, examine_verdicts, only_one=True),
+    "03.7": Exercise(attention_backward, examine_attention_backward, form=as_gradients),
+    "03.8": Exercise(GRADIENT_FAULTS, examine_verdicts, only_one=True),
 }
