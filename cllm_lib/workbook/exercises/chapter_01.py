@@ -371,7 +371,7 @@ VERDICTS = {
     "threads": "acquitted",
 }
 _WHY_ACQUITTED = {
-    "gradients too small": "Raising the rate a thousandfold changed nothing: 1,000 times 0 is 0. That it slows a repaired one is another charge.",
+    "gradients too small": "A rate 1,000 times higher changed nothing: 1,000 times 0 is 0. The crawl, once repaired, is another charge.",
     "attention": "Real attention in the patient: still 9.2103. And a healthy model learnt with simplified attention.",
     "no clipping": "Clipping makes long gradients shorter. These have length 0.",
     "threads": "The pool changed not one digit of the loss.",
