@@ -6,6 +6,6 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "encoders": "faulty_encoder",
-        "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts",
+        "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
     },
 )

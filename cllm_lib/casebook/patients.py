@@ -1,4 +1,4 @@
-"""The patients of the chapters: models, texts and quantisers with one hidden fault each, by letter, for the reader to tell apart.
+"""The patients of the chapters: trainings, models, texts and quantisers with one hidden fault each, by letter, to be told apart.
 
 Which letter has which fault stands here and nowhere in the notebooks.
 """
@@ -6,8 +6,58 @@ Which letter has which fault stands here and nowhere in the notebooks.
 import numpy as np
 
 from cllm_lib import defects
+from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.text.corpora import load_corpus
+from cllm_lib.training.optimizers import SGD
+from cllm_lib.training.schedules import warmup
+from cllm_lib.training.trainer import Trainer
+
+STUCK_FAULTS = {"A": "clip", "B": "zero embedding", "C": "copy", "D": "rate"}
+_RATE = 0.3
+
+
+class _OnACopy(SGD):
+    """It moves a copy of the weights, which the model never sees."""
+
+    def step(self, parameters, gradients):
+        super().step(parameters.copy(), gradients)
+
+
+def _embedding_left_out(parameters, generator):
+    scaled_normal(parameters, generator)
+    parameters["embedding"][...] = 0.0
+
+
+_STUCK = {  # another part of the model, or another argument of the trainer
+    "zero embedding": ({"init": _embedding_left_out}, {}),
+    "rate": ({}, {"schedule": warmup(10**9).factor}),  # the bare function: a trainer that knew of so long a rise would warn
+    "clip": ({}, {"clip_norm": 1e-9}),
+    "copy": ({}, {"optimizer": _OnACopy(_RATE)}),
+}
+
+
+def stuck_trainers(config, corpus, seed=0):
+    """Make four trainings whose loss stands still, for one reason each, and a sound one, S: exercise 01.8.
+
+    Parameters
+    ----------
+    config : CLLMConfig
+    corpus : Corpus
+    seed : int
+
+    Returns
+    -------
+    dict of str to Trainer
+        By plain gradient descent; none has begun.
+    """
+    trainers = {}
+    for letter, fault in (STUCK_FAULTS | {"S": None}).items():
+        parts, arguments = _STUCK.get(fault, ({}, {}))
+        arguments = {"optimizer": SGD(_RATE)} | arguments
+        trainers[letter] = Trainer(CLLM(config, seed, **parts), corpus, seed=seed, **arguments)
+    return trainers
+
 
 ATTENTION_FAULTS = {"A": "head stride", "B": "exponential", "C": "no residual", "D": "no mask", "E": "blocks"}
 _ATTENTIONS = {  # the words of the exercise, and the names of the museum

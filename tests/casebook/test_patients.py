@@ -2,10 +2,49 @@ import numpy as np
 import pytest
 
 from cllm_lib import CLLMConfig, casebook, load_corpus
-from cllm_lib.casebook.patients import ATTENTION_FAULTS, GRADIENT_FAULTS, QUANTIZER_FAULTS, TEXT_FAULTS
+from cllm_lib.casebook.patients import ATTENTION_FAULTS, GRADIENT_FAULTS, QUANTIZER_FAULTS, STUCK_FAULTS, TEXT_FAULTS
 from cllm_lib.text import Corpus
 
 CONFIG = CLLMConfig(vocab_size=30, d_model=16, n_layers=1, n_heads=2, d_ff=24, seq_len=8)
+
+
+def links(training, inputs, targets):
+    """The chain from a weight to its move: embedding, gradient as computed and as it arrived, rate, move, and what the loss did."""
+    model, old = training.model, training.model.flat_parameters.copy()
+    size = np.abs(model.parameters["embedding"]).max()
+    before, gradients = model.loss_and_gradients(inputs, targets)
+    computed = max(np.abs(gradient).max() for gradient in gradients.values())
+    rate = training.fit(epochs=1).learning_rates[-1]
+    arrived, moved = np.abs(model.flat_gradients).max(), np.abs(model.flat_parameters - old).max()
+    return size, computed, arrived, rate, moved, before - model.loss(inputs, targets)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_four_trainings_stand_still_each_by_another_broken_link_and_the_sound_one_learns(seed):
+    corpus = load_corpus("sayings")
+    inputs, targets = next(corpus.batches(4, 32, np.random.default_rng(seed)))
+    config = CLLMConfig(vocab_size=len(corpus.vocabulary), d_model=32, n_layers=1, n_heads=4, d_ff=64)
+    trainings = casebook.stuck_trainers(config, corpus, seed)
+    assert list(trainings) == [*STUCK_FAULTS, "S"]
+    found = {}
+    for letter, training in trainings.items():
+        size, computed, arrived, rate, moved, fell = links(training, inputs, targets)
+        if letter == "S":
+            assert fell > 0.3
+            continue
+        assert abs(fell) < 1e-6
+        if size == 0:
+            assert all(array.any() for name, array in training.model.parameters.items() if name.endswith(("gain", "_weight")))
+            assert computed == arrived == 0
+            found[letter] = "zero embedding"
+        elif arrived < 1e-6 * computed:
+            found[letter] = "clip"
+        elif rate < 1e-6:
+            assert moved > 0
+            found[letter] = "rate"
+        elif moved == 0:
+            found[letter] = "copy"
+    assert found == STUCK_FAULTS
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,20 @@ def _arrays(generator):
     return {name: generator.normal(generator.normal(), generator.uniform(0.1, 3), shape) for name, shape in shapes.items()}
 
 
+# 01
+
+
+def _stuck(generator):
+    """A patient in which each set of repairs has a fall of its own, seldom enough the fewer they are, and now and then just enough."""
+    suspects, enough = generator.permutation(list("abcd"))[: generator.integers(1, 5)].tolist(), float(generator.choice([0.25, 1.5]))
+    cured, falls = generator.random(), {}
+    for size in range(len(suspects) + 1):
+        for some in itertools.combinations(suspects, size):
+            much = size and generator.random() < cured * size / len(suspects)
+            falls[frozenset(some)] = float(generator.choice([enough, 2.0] if much else [0.0, 0.1, -3.0]))
+    return lambda repairs: falls[frozenset(repairs)], suspects, enough
+
+
 # 02
 
 
@@ -298,6 +312,7 @@ TRIALS = {
             float(generator.choice([1e-5, 0.1])),
         )
     ),
+    "01.6": on(_stuck),
     "02.2": on(_tokens),
     "02.3": on(_query_and_key),
     "02.4": on(_heads),

@@ -1,13 +1,28 @@
 """Exercises of 01_the_loss_that_never_moves."""
 
 import math
+from itertools import combinations
 
 import numpy as np
 
+from cllm_lib.casebook.patients import STUCK_FAULTS
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.layers import cross_entropy_forward
-from cllm_lib.workbook.exercises.forms import as_number, by_name
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, number, run, same, shown
+from cllm_lib.workbook.exercises.forms import as_number, as_sets, by_name
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    Unexplained,
+    brief,
+    call,
+    close,
+    compared,
+    faults_by_letter,
+    number,
+    run,
+    same,
+    shown,
+)
 
 SUSPECTS = {
     1: "initialisation",
@@ -205,6 +220,149 @@ def _examine_array(name, array):
     raise Unexplained(seen)
 
 
+def smallest_repairs(fall, suspects, enough):
+    """Reference: all sets of one repair, of two, and so on, until some are enough."""
+    for size in range(1, len(suspects) + 1):
+        freed = [set(some) for some in combinations(suspects, size) if fall(set(some)) >= enough]
+        if freed:
+            return freed
+    return []
+
+
+def _patient(*cures, spoilt_by=(), by=1.0):
+    """A made-up patient: its loss falls `by` so much where all of one of `cures` is repaired and nothing that spoils it, else by little."""
+
+    def fall(repairs):
+        if isinstance(repairs, str):
+            raise NotYet(f"fall was called with the text {repairs[:20]!r}. Give it a set of names, even of one: {{name}}.")
+        repairs = set(repairs)
+        unknown = sorted(map(str, repairs - set("abcd")))
+        if unknown:
+            raise NotYet(f"fall was called with {unknown[0][:30]!r}, which is none of the names in suspects. Give it a set of names.")
+        freed = any(set(cure) <= repairs for cure in cures) and not repairs & set(spoilt_by)
+        return by if freed else 0.01 * len(repairs) + 0.02 * ("c" in repairs)
+
+    return fall
+
+
+_PATIENTS = [  # fall, suspects, enough
+    (_patient("ab"), ["a", "b", "c"], 0.5),
+    (_patient("b"), ["a", "b", "c"], 0.5),
+    (_patient("a", "c"), ["a", "b", "c"], 0.5),
+    (_patient("a", "bc"), ["a", "b", "c"], 0.5),
+    (_patient("bd", "ac"), ["d", "c", "b", "a"], 0.5),
+    (_patient("abd"), ["a", "b", "c", "d"], 0.5),
+    (_patient("abcd"), ["a", "b", "c", "d"], 0.5),
+    (_patient("ab", spoilt_by="c"), ["a", "b", "c"], 0.5),
+    (_patient(), ["a", "b", "c"], 0.5),
+    (_patient("ab", by=0.5), ["a", "b", "c"], 0.5),
+    (_patient("ab", by=0.3), ["a", "b", "c"], 0.25),
+    (_patient("ab", by=0.7), ["a", "b"], 0.75),
+]
+
+
+def _freed(fall, suspects, enough, sizes=None):
+    """All sets that free the patient, of all sizes or of these."""
+    sizes = range(1, len(suspects) + 1) if sizes is None else sizes
+    return [set(some) for size in sizes for some in combinations(suspects, size) if fall(set(some)) >= enough]
+
+
+def _best_first(fall, suspects, enough):
+    """Whichever helps most is kept, and the next one added to it."""
+    mended = set()
+    while len(mended) < len(suspects) and not (mended and fall(mended) >= enough):
+        mended |= {max((name for name in suspects if name not in mended), key=lambda name: fall(mended | {name}))}
+    return [mended] if fall(mended) >= enough else []
+
+
+def _none_in_vain(fall, suspects, enough):
+    """Sets of any size that free it, and of which no part would."""
+    freed = _freed(fall, suspects, enough)
+    return [some for some in freed if not any(other < some for other in freed)]
+
+
+def _left_out(fall, suspects, enough):
+    """Those without whose repair all others together are not enough."""
+    return [name for name in suspects if not fall(set(suspects) - {name}) >= enough]
+
+
+_REPAIR_SLIPS = {
+    "you mend one at a time. Where two causes hold the loss still, neither repair moves it alone: go on to pairs, and to more.": (
+        lambda *given: _freed(*given, sizes=[1])
+    ),
+    "you go no further than pairs. It may take three, or all of them: sizes from 1 to len(suspects).": (
+        lambda *given: _freed(*given, sizes=[1]) or _freed(*given, sizes=[2])
+    ),
+    "your sizes end one short: range(1, n) stops before n, and all repairs together may be needed.": (
+        lambda fall, suspects, enough: (
+            smallest_repairs(fall, suspects, enough) if _freed(fall, suspects, enough, range(1, len(suspects))) else []
+        )
+    ),
+    "you begin with pairs. One repair alone may be enough.": (
+        lambda fall, suspects, enough: next(filter(None, (_freed(fall, suspects, enough, [n]) for n in range(2, len(suspects) + 1))), [])
+    ),
+    "you list every set that frees the patient. Whatever holds a smallest one frees it too: stop at the first size that does.": _freed,
+    "you stop at the first set that frees the patient. Another of the same size may free it too: list all of that size.": (
+        lambda *given: smallest_repairs(*given)[:1]
+    ),
+    "you keep sets of several sizes. One of a single repair is smaller than a pair: only the smallest size was asked for.": _none_in_vain,
+    "you keep the repair that helps most and add to it. Where no single one moves the loss, the best of them says nothing.": _best_first,
+    "you leave out one repair at a time. That misleads too: a repair may do harm, or two sets may each be enough.": (
+        lambda *given: [set(_left_out(*given))] if _left_out(*given) else []
+    ),
+    "you return the whole list of suspects as one set. Which of them are needed?": lambda fall, suspects, enough: [set(suspects)],
+    "a fall of exactly `enough` is enough: >=.": (
+        lambda fall, suspects, enough: smallest_repairs(fall, suspects, np.nextafter(enough, math.inf))
+    ),
+    "any fall at all passes for enough. A patient that crawls is not freed: compare with `enough`.": (
+        lambda fall, suspects, enough: smallest_repairs(fall, suspects, 1e-12)
+    ),
+    "the comparison is turned round: you keep the sets after which the loss falls too little.": (
+        lambda fall, suspects, enough: smallest_repairs(lambda repairs: -fall(repairs), suspects, -enough)
+    ),
+    "you compare with a number of your own. Use the argument `enough`.": (
+        lambda fall, suspects, enough: smallest_repairs(fall, suspects, 0.5)
+    ),
+}
+
+
+def examine_smallest_repairs(answer):
+    """On patients made up for it: one cause, two, three, two ways out, a repair that does harm, none that helps."""
+    seen = [_sets(call(answer, *given), given[1]) for given in _PATIENTS]
+    wanted = [as_sets(smallest_repairs(*given)) for given in _PATIENTS]
+    if seen == wanted:
+        return
+    for reason, slip in _REPAIR_SLIPS.items():
+        if seen == [as_sets(slip(*given)) for given in _PATIENTS]:
+            raise NotYet(reason)
+    found, right = next(pair for pair in zip(seen, wanted, strict=True) if pair[0] != pair[1])
+    raise Unexplained(
+        f"for a patient that {_listed(right)} would free, and no smaller or other set of that size, it gave {_listed(found)}."
+    )
+
+
+def _sets(result, suspects):
+    """The sets that a reader's function returned, in the one form."""
+    if isinstance(result, str | dict) or not hasattr(result, "__iter__"):
+        raise NotYet(f"it returned {brief(result)}; a list of sets was asked for, such as [{{'a', 'b'}}].")
+    result = list(result)
+    flat = [one for one in result if isinstance(one, str) or not hasattr(one, "__iter__")]
+    if flat:
+        raise NotYet(f"it returned a list with {brief(flat[0])} in it; a list of sets was asked for, such as [{{'a', 'b'}}].")
+    sets = as_sets(result)
+    if any(not one for one in sets):
+        raise NotYet("it lists the empty set: without any repair the patient stands still. Where nothing frees it, return [].")
+    if any(not one <= set(suspects) for one in sets):
+        raise NotYet("it lists something that is none of the names in suspects.")
+    if len(set(sets)) < len(sets):
+        raise NotYet("it lists a set twice. The order of two repairs does not matter: combinations(suspects, 2), not permutations.")
+    return sets
+
+
+def _listed(sets):
+    return "[" + ", ".join("{" + ", ".join(map(repr, sorted(one))) + "}" for one in sets) + "]"
+
+
 VERDICTS = {
     "initialisation": "convicted",
     "gradients too small": "acquitted",
@@ -213,7 +371,7 @@ VERDICTS = {
     "threads": "acquitted",
 }
 _WHY_ACQUITTED = {
-    "gradients too small": "Raising the rate a thousandfold changed nothing: 1,000 times 0 is 0. Zero gradients were the symptom.",
+    "gradients too small": "A rate 1,000 times higher changed nothing: 1,000 times 0 is 0. The crawl, once repaired, is another charge.",
     "attention": "Real attention in the patient: still 9.2103. And a healthy model learnt with simplified attention.",
     "no clipping": "Clipping makes long gradients shorter. These have length 0.",
     "threads": "The pool changed not one digit of the loss.",
@@ -237,11 +395,29 @@ def examine_verdicts(answer):
     return "One suspect convicted, four acquitted, each by an experiment."
 
 
+_WOULD_SHOW = {
+    "all zero": "every array would have mean |weight| 0, the gains too.",
+    "zero embedding": "the loss would be ln V at every batch, and the gradients exactly 0.",
+    "no backward": "loss_and_gradients would give zeros although the weights are sound and the loss is not ln V.",
+    "clip": "model.gradients, as the optimiser got them, would be far below those of loss_and_gradients.",
+    "rate": "the gradients would reach the optimiser whole, and history.learning_rates would be next to nothing.",
+    "copy": "a whole gradient would meet an ordinary rate, and no weight would differ afterwards, to the last bit.",
+}
+
+
+def examine_diagnosis(answer):
+    """One of six causes for each letter."""
+    faults_by_letter(answer, STUCK_FAULTS, _WOULD_SHOW)
+    return "Four that stand still, four causes, and none of them the one of this chapter."
+
+
 EXERCISES = {
     "01.1": Exercise(None, suspect, bet=True),
     "01.2": Exercise(uniform_loss, examine_uniform_loss, form=as_number),
     "01.3": Exercise(weight_magnitudes, examine_weight_magnitudes, form=by_name(as_number)),
     "01.4": Exercise(amplification, examine_amplification, form=as_number),
     "01.5": Exercise(scaled_normal, examine_initialise),
-    "01.6": Exercise(VERDICTS, examine_verdicts, only_one=True),
+    "01.6": Exercise(smallest_repairs, examine_smallest_repairs, form=as_sets),
+    "01.7": Exercise(VERDICTS, examine_verdicts, only_one=True),
+    "01.8": Exercise(STUCK_FAULTS, examine_diagnosis, only_one=True),
 }

@@ -40,6 +40,11 @@ def as_positions(value):
     return set(as_integers(list(value)))
 
 
+def as_sets(value):
+    """A list of sets, in the order of what they hold."""
+    return sorted((frozenset(one) for one in value), key=sorted)
+
+
 def several(*forms):
     """Several things, each in its form."""
     return lambda values: tuple(form(value) for form, value in zip(forms, values, strict=True))

@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from itertools import chain, combinations, permutations, product
 
 import numpy as np
 import sympy
@@ -137,6 +138,82 @@ def filled_through_out(parameters, generator):
             array *= 0.02 if name == "embedding" else 1 / math.sqrt(len(array))
 
 
+def _all_sets(suspects, smallest=1):
+    return [set(some) for some in chain(*(combinations(suspects, n) for n in range(smallest, len(suspects) + 1)))]
+
+
+def one_at_a_time(fall, suspects, enough):
+    return [{name} for name in suspects if fall({name}) >= enough]
+
+
+def singles_and_pairs(fall, suspects, enough):
+    return one_at_a_time(fall, suspects, enough) or [{a, b} for a, b in combinations(suspects, 2) if fall({a, b}) >= enough]
+
+
+def whatever_frees(fall, suspects, enough):
+    return [some for some in _all_sets(suspects) if fall(some) >= enough]
+
+
+def the_first_that_frees(fall, suspects, enough):
+    return whatever_frees(fall, suspects, enough)[:1]
+
+
+def no_part_would_do(fall, suspects, enough):
+    kept = []
+    for some in _all_sets(suspects):
+        if fall(some) >= enough and not any(smaller <= some for smaller in kept):
+            kept.append(some)
+    return kept
+
+
+def each_left_out(fall, suspects, enough):
+    needed = {name for name in suspects if fall(set(suspects) - {name}) < enough}
+    return [needed] if needed else []
+
+
+def the_best_first(fall, suspects, enough):
+    mended, left = set(), list(suspects)
+    while left and fall(mended) < enough:
+        best = max(left, key=lambda name: fall(mended | {name}))
+        left.remove(best)
+        mended.add(best)
+    return [mended] if fall(mended) >= enough else []
+
+
+def only_smallest(fall, suspects, enough, wanted=lambda fell, enough: fell >= enough, choose=combinations, make=set, first=1, beyond=1):
+    for size in range(first, len(suspects) + beyond):
+        freed = [make(some) for some in choose(suspects, size) if wanted(fall(set(some)), enough)]
+        if freed:
+            return freed
+    return []
+
+
+def by_size(fall, suspects, enough):
+    freed = whatever_frees(fall, suspects, enough)
+    return {frozenset(some) for some in freed if len(some) == min(map(len, freed))}
+
+
+def by_binary_numbers(fall, suspects, enough):
+    masks = [mask for mask in product([0, 1], repeat=len(suspects)) if any(mask)]
+    tried = {mask: fall([name for name, taken in zip(suspects, mask, strict=True) if taken]) for mask in masks}
+    least = min((sum(mask) for mask, fell in tried.items() if fell >= enough), default=0)
+    return [
+        [name for name, taken in zip(suspects, mask, strict=True) if taken]
+        for mask in masks
+        if sum(mask) == least and tried[mask] >= enough
+    ]
+
+
+def in_tuples_one_by_one(fall, suspects, enough):
+    found = 0
+    for some in _all_sets(suspects, smallest=0):
+        if found and len(some) > found:
+            return
+        if fall(some) >= enough:
+            found = len(some)
+            yield tuple(some)
+
+
 VERDICTS = {
     "initialisation": "convicted",
     "gradients too small": "acquitted",
@@ -145,6 +222,7 @@ VERDICTS = {
     "threads": "acquitted",
 }
 
+STUCK = {"A": "clip", "B": "zero embedding", "C": "copy", "D": "rate"}
 
 WRONG = {
     "01.1": [
@@ -217,6 +295,33 @@ WRONG = {
         (None, "a function was asked for"),
     ],
     "01.6": [
+        (one_at_a_time, "you mend one at a time"),
+        (whatever_frees, "you list every set that frees"),
+        (the_first_that_frees, "Another of the same size"),
+        (singles_and_pairs, "no further than pairs"),
+        (no_part_would_do, "sets of several sizes"),
+        (each_left_out, "leave out one repair at a time"),
+        (the_best_first, "the best of them says nothing"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, beyond=0), "sizes end one short"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, first=2), "you begin with pairs"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, first=0, wanted=lambda fell, much: True), "the empty set"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, wanted=lambda fell, much: fell > much), "exactly `enough`"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, wanted=lambda fell, much: fell > 0), "any fall at all"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, wanted=lambda fell, much: fell <= much), "turned round"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, 0.5), "a number of your own"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, choose=permutations), "lists a set twice"),
+        (lambda fall, suspects, enough: [set(suspects)], "the whole list of suspects"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, make="+".join), "a list of sets was asked for"),
+        (lambda fall, suspects, enough: [name for name in suspects if fall(name) >= enough], "even of one"),
+        (lambda fall, suspects, enough: only_smallest(fall, ["rate", "attention"], enough), "none of the names in suspects"),
+        (lambda fall, suspects, enough: [{"rate"}], "none of the names in suspects"),
+        (lambda fall, suspects, enough: len(suspects), "a list of sets was asked for"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (returns([None]), "a list with None in it"),
+        ([{"initialisation", "rate"}], "a function was asked for"),
+    ],
+    "01.7": [
         (VERDICTS | {"attention": "convicted"}, "Real attention in the patient"),
         (VERDICTS | {"initialisation": "acquitted"}, "the one experiment after which the loss moved"),
         (VERDICTS | {"gradients too small": "convicted"}, "1,000 times 0 is 0"),
@@ -227,6 +332,21 @@ WRONG = {
         (None, "cannot make sense"),
         ("convicted", "cannot make sense"),
         ({"attention": float("nan")}, "still open"),
+    ],
+    "01.8": [
+        (dict.fromkeys("ABCD", "all zero"), "A as 'all zero': then every array would have mean"),
+        (STUCK | {"A": "rate"}, "A as 'rate': then the gradients would reach the optimiser whole"),
+        (STUCK | {"D": "clip"}, "D as 'clip': then model.gradients"),
+        (STUCK | {"C": "rate"}, "history.learning_rates would be next to nothing"),
+        (STUCK | {"D": "copy"}, "no weight would differ afterwards"),
+        (STUCK | {"C": "zero embedding"}, "C as 'zero embedding': then the loss would be ln V at every batch"),
+        (STUCK | {"B": "no backward"}, "B as 'no backward': then loss_and_gradients would give zeros"),
+        (STUCK | {"B": "all zero"}, "the gains too"),
+        (STUCK | {"B": "initialisation"}, "B is 'initialisation', which is not in the table"),
+        (STUCK | {"A": ..., "C": ...}, "still open: A, C"),
+        ({"A": "clip"}, "still open: B, C, D"),
+        (["clip", "zero embedding", "copy", "rate"], "a dictionary from letter to name was asked for"),
+        (None, "a dictionary from letter to name was asked for"),
     ],
 }
 
@@ -247,7 +367,13 @@ RIGHT = {
         lambda variance, n, eps=1e-5: np.float32(1 / np.sqrt(variance + eps)) ** n,
     ],
     "01.5": [uniform_with_the_same_spread, filled_through_out],
-    "01.6": [dict(reversed(VERDICTS.items())), {name: word.upper() for name, word in VERDICTS.items()}, list(VERDICTS.items())],
+    "01.6": [by_size, by_binary_numbers, in_tuples_one_by_one, lambda *given: only_smallest(*given, make=frozenset)],
+    "01.7": [dict(reversed(VERDICTS.items())), {name: word.upper() for name, word in VERDICTS.items()}, list(VERDICTS.items())],
+    "01.8": [
+        dict(reversed(STUCK.items())),
+        list(STUCK.items()),
+        {letter.lower(): name.upper().replace(" ", "_") for letter, name in STUCK.items()},
+    ],
 }
 
 TYPED_WRONG = {
@@ -256,5 +382,7 @@ TYPED_WRONG = {
     "01.3": "def weight_magnitudes(parameters):\n    return [abs(array).mean() for array in parameters.values()]",
     "01.4": "def amplification(variance, n_layers, eps=1e-5):\n    return n_layers / (variance + eps)",
     "01.5": "def initialise(parameters, generator):\n    parameters = {name: generator.random(a.shape) for name, a in parameters.items()}",
-    "01.6": 'verdicts = {"attention": "convicted", "initialisation": None}',
+    "01.6": "def smallest_repairs(fall, suspects, enough):\n    return [{name} for name in suspects if fall({name}) >= enough]",
+    "01.8": 'diagnosis = {letter: "all zero" for letter in "ABCD"}',
+    "01.7": 'verdicts = {"attention": "convicted", "initialisation": None}',
 }
