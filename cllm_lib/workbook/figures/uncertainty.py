@@ -100,7 +100,7 @@ def specification_curve(ways, title, ylabel):
     rows = [choice for choice in found if choice[0]]
     above, below = several_axes([title, ""], "", ylabel, 1, 10.0, 3.6 + 0.24 * len(rows))
     above.get_gridspec().set_height_ratios([3.0, 0.22 * len(rows)])
-    at, sides = np.arange(len(ordered)), np.array([way.favours for way in ordered])
+    at, sides = np.arange(len(ordered), dtype=np.intp), np.array([way.favours for way in ordered])
     means, lows, highs = np.transpose([(way.difference.mean, way.difference.low, way.difference.high) for way in ordered])
     for side, (colour, marker) in {"features": (GREEN, "v"), "neither": (GREY, "."), "control": (VERMILION, "^")}.items():
         mine = sides == side
