@@ -18,9 +18,10 @@ from cllm_lib.faces import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "judging": "FAILS HOLDS PARTLY UNDECIDED UNTESTABLE Row exact measured rows show table timed untestable verdict write_effects "
+        "judging": "FAILS HOLDS PARTLY UNDECIDED UNTESTABLE Row exact fresh_lines kind_of measured rows show table timed untestable verdict write_effects "
         "write_table",
         "questions": "Effect Question above below comparisons described every family some",
+        "multiverse": "ways",
         "registry": "EXPERIMENTS Run evidence_file experiment fresh recompute runs stored values",
         "trial": "try_out",
         "epochs": "HORIZONS RATES best_side curves epochs_of_arrival epochs_to",
