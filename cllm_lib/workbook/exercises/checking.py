@@ -74,7 +74,7 @@ def examined(exercise, trial, answer):
         slip = trial and explained(exercise, trial, answer)
         if slip is None:
             raise
-        raise NotYet(f"{reason} {_sentence(slip, len(str(reason)))}") from None
+        raise NotYet(f"{reason.seen} {_sentence(slip, len(reason.seen))}") from None
     except (NotAttempted, NotYet):
         raise
     except TooLong:
