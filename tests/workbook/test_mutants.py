@@ -28,13 +28,14 @@ SEVERAL_ARE_RIGHT = {  # exercises whose own check is all there is: slips that p
 @pytest.mark.parametrize("chapter", CHAPTERS)
 class TestMutants:
     def test_none_passes_and_few_get_a_general_line(self, chapter):
-        counts, noteworthy = report([chapter])
+        counts, told = report([chapter])
         counts = counts[chapter]
-        leaks = [(number, slip) for number, outcome, slip, _ in noteworthy if outcome == "leaked"]
+        leaks = [(number, slip) for number, outcome, slip, _ in told if outcome == "leaked"]
         assert [leak for leak in leaks if not any(piece in leak[1] for piece in SEVERAL_ARE_RIGHT.get(leak[0], ())[:-1])] == []
         assert counts.total() > 15
         refused = counts["named"] + counts["generic"]
         assert counts["generic"] <= 0.2 * refused, counts
+        assert [one for one in told if one[1] == "misnamed"] == []
 
 
 @pytest.mark.parametrize("number", TRIALS)

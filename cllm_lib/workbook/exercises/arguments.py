@@ -221,7 +221,7 @@ def _box(generator):
     def score(m, n):
         noise = 1e-13 * math.sin(m + 7 * n)
         of = (0.0, table[abs(m - n)], max(0, m - one), max(0, n - other), max(0, abs(m - n) - one), table[m] * table[n])
-        return 3.0 + noise + faint * of[sees]
+        return 3.5 + noise + faint * of[sees]
 
     return (score,)
 
@@ -288,7 +288,7 @@ TRIALS = {
         lambda generator: (
             float(generator.choice([0.0, 1e-4, 0.3, 2.0])),
             int(generator.integers(0, 5)),
-            float(generator.choice([1e-5, 0.1])),
+            *generator.choice([1e-5, 0.1], int(generator.integers(2))).tolist(),
         )
     ),
     "02.2": on(_tokens),
@@ -300,7 +300,7 @@ TRIALS = {
     "03.4": on(_passes, seen=lambda error, given: bool(error < 1e-4)),
     "03.5": on(_attention),
     "04.2": on(_momentum, seen=what_is_left),
-    "04.3": on(lambda generator: (int(generator.integers(1, 60)), *generator.uniform(0.2, 0.99, 2).tolist())),
+    "04.3": on(lambda generator: (int(generator.integers(1, 60)), *generator.uniform(0.2, 0.99, 2 * int(generator.integers(2))).tolist())),
     "04.4": on(_adam, seen=what_is_left),
     "04.5": on(_clip),
     "04.6": on(lambda generator: (generator.integers(int(generator.integers(1, 12)), size=_sizes(generator, 2)) ** 2,)),

@@ -133,7 +133,7 @@ _MOMENTUM_SLIPS = {
     "Your velocity forgets everything: it is the last gradient. Keep a share, momentum, of the old one.": (
         lambda p, g, v, rate, momentum: (p - rate * g, g)
     ),
-    "Momentum multiplies the gradient in your velocity. It is the share of the old velocity that is kept: momentum v + g.": (
+    "momentum multiplies the gradient in your velocity. It is the share of the old velocity that is kept: momentum v + g.": (
         lambda p, g, v, rate, momentum: (p - rate * (v + momentum * g), v + momentum * g)
     ),
     "Your velocity holds minus the gradients. A form in use too; here it adds them, and the parameters subtract it.": (
@@ -235,10 +235,10 @@ def _adam_by_hand(**slip):
 
 
 _ADAM_SLIPS = {
-    "Eps is added after the division. It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
+    "eps is added after the division. It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
         _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat), outside=lambda rate, eps: eps)
     ),
-    "Eps is added to m_hat / sqrt(v_hat). It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
+    "eps is added to m_hat / sqrt(v_hat). It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
         _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat), outside=lambda rate, eps: rate * eps)
     ),
     "There is no bias correction: m and v start at 0 and are too small at first. Divide by 1 - beta1 ** t and 1 - beta2 ** t.": (
@@ -275,10 +275,10 @@ _ADAM_SLIPS = {
     ),
     "m is a sum, not a mean: the new gradient enters with weight 1 - beta1.": _adam_by_hand(new_m=lambda g, m, beta1: beta1 * m + g),
     "v is a sum, not a mean: the new square enters with weight 1 - beta2.": (_adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + g * g)),
-    "Eps is inside the root. It is added after it: sqrt(v) + eps, or it counts as sqrt(eps), 0.0001 instead of 0.00000001.": (
+    "eps is inside the root. It is added after it: sqrt(v) + eps, or it counts as sqrt(eps), 0.0001 instead of 0.00000001.": (
         _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat + eps))
     ),
-    "Eps is added to the root of v before the correction: the documents' form, which comes below. Algorithm 1 corrects first.": (
+    "eps is added to the root of v before the correction: the documents' form, which comes below. Algorithm 1 corrects first.": (
         _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: (math.sqrt(v) + eps) / math.sqrt(1 - beta2**t))
     ),
     "Right with the usual settings, wrong with others. Does your function use all its arguments, beta1, beta2 and eps?": (

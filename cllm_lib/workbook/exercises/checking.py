@@ -10,6 +10,7 @@ from cllm_lib.workbook.exercises.machinery import NotAttempted, NotYet, Unexplai
 from cllm_lib.workbook.exercises.patience import TooLong
 from cllm_lib.workbook.exercises.trials import explained, tried
 
+ROOM = 280  # letters of a message, beside what stands before and after it in its line
 CHAPTERS = tuple(sorted(path.stem[-2:] for path in Path(__file__).parent.glob("chapter_[0-9][0-9].py")))  # found by name
 
 
@@ -74,7 +75,7 @@ def examined(exercise, trial, answer):
         slip = trial and explained(exercise, trial, answer)
         if slip is None:
             raise
-        raise NotYet(f"{reason.seen} {_sentence(slip, len(reason.seen))}") from None
+        raise NotYet(_with_slip(reason, slip)) from None
     except (NotAttempted, NotYet):
         raise
     except TooLong:
@@ -84,10 +85,13 @@ def examined(exercise, trial, answer):
     return comment
 
 
-def _sentence(slip, after):
-    """What the slip is, in full where the line has room for it."""
+def _with_slip(reason, slip):
+    """What was seen and what the slip is, in full where the line has room for it; else its kind, after the hint if that fits."""
     text = str(slip)
-    return text[0].upper() + text[1:] if len(text) + after < 260 else f"Look for the slip: {slip.kind}."
+    for line in (f"{reason.seen} {text[0].upper()}{text[1:]}", f"{reason} Look for the slip: {slip.kind}."):
+        if len(line) < ROOM:
+            return line
+    return f"{reason.seen} Look for the slip: {slip.kind}."
 
 
 def _kept(exercise, answer):

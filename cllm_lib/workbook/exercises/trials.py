@@ -119,7 +119,10 @@ def explained(exercise, trial, answer, patience=2.0):
         function = made(slip.source, exercise.reference)
         its = (done(trial, function, exercise.form, seed, seconds=0.5)[0] for seed in seeds)
         if all(map(same_deed, deeds, its)) and not all(map(same_deed, deeds, right)):
-            return slip
+            pair = (answer, function)  # two slips may do the same for long: look on
+            later = ([done(trial, one, exercise.form, seed, seconds=0.5)[0] for one in pair] for seed in range(N_TRIALS, 3 * N_TRIALS))
+            if all(same_deed(*both) for both in later):
+                return slip
     return None
 
 

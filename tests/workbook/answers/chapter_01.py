@@ -162,7 +162,7 @@ WRONG = {
         (lambda size: 1 / size, "the probability itself"),
         (lambda size: size, "perplexity"),
         (returns(9.2103403719), "does your function use its argument"),
-        (lambda size: math.log(size + 1), "What probability does each"),
+        (lambda size: math.log(size + 1), "math.log1p"),
         *BROKEN_FUNCTIONS,
     ],
     "01.3": [

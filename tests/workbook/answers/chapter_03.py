@@ -182,9 +182,9 @@ WRONG = {
     ],
     "03.4": [
         (checker(upstream=np.ones), "every entry of your dy is the same"),
-        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x - step)) / eps), "twice too steep"),
-        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x)) / eps), "Nudge both ways"),
-        (checker(measure=lambda a, n: np.abs(a - n).max()), "absolute difference"),
+        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x - step)) / eps), "twice as steep"),
+        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x)) / eps), "nudge both ways"),
+        (checker(measure=lambda a, n: np.abs(a - n).max()), "in place of .* / largest"),
         (checker(measure=lambda a, n: np.abs(a - n).mean() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "take the largest"),
         (checker(measure=lambda a, n: abs(a - n).ravel()[0] / max(np.abs(a).max(), 1e-30)), "Look at every entry"),
         (checker(measure=lambda a, n: np.abs(np.abs(a) - np.abs(n)).max() / max(np.abs(a).max(), 1e-30)), "wrong sign"),

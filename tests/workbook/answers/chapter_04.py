@@ -240,7 +240,7 @@ WRONG = {
     ],
     "04.5": [
         (lambda g, limit: {name: array * min(1.0, limit / np.linalg.norm(array)) for name, array in g.items()}, "by its own length"),
-        (lambda g, limit: {name: np.clip(array, -limit, limit) for name, array in g.items()}, "each number was clipped by itself"),
+        (lambda g, limit: {name: np.clip(array, -limit, limit) for name, array in g.items()}, "Each number was clipped by itself"),
         (lambda g, limit: scaled(g, limit / length(g)), "clip, do not normalise"),
         (lambda g, limit: scaled(g, min(1.0, limit / sum(np.linalg.norm(a) for a in g.values()))), "lengths of the arrays were added"),
         (lambda g, limit: scaled(g, min(1.0, limit / length(g) ** 2)), "root is missing"),
