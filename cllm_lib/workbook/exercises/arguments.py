@@ -1,11 +1,12 @@
 """Random arguments on which an answer has to do what the reference does, by exercise.
 
-They are of odd and unequal sizes, of several scales, and at the borders now and then. An exercise that several functions
-solve has none: its own check is all there is.
+They are of odd and unequal sizes, of several scales, and at the borders now and then. Where several functions are right,
+the exercise's own check is all that judges, and these only serve to find the slip in a wrong one.
 """
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -24,6 +25,15 @@ def _arrays(generator):
     """A dictionary of arrays, as parameters and gradients are."""
     shapes = {"embedding": _sizes(generator, 2, 2), "layers.0.norm.gain": _sizes(generator, 1, 2), "layers.0.norm.bias": (1,)}
     return {name: generator.normal(generator.normal(), generator.uniform(0.1, 3), shape) for name, shape in shapes.items()}
+
+
+# 01
+
+
+def _weights(generator):
+    shapes = {"embedding": _sizes(generator, 2, 2), "layers.0.query_weight": _sizes(generator, 2, 2), "layers.0.norm.gain": (3,)}
+    arrays = {name: generator.normal(size=shape) for name, shape in (shapes | {"layers.0.norm.bias": (2,)}).items()}
+    return arrays, np.random.default_rng(int(generator.integers(1_000)))
 
 
 # 02
@@ -185,6 +195,11 @@ def _grid(generator):
     return (generator.permutation(side * side).reshape(side, side) + 1,)
 
 
+def _curve(generator):
+    side = int(generator.integers(3, 9))
+    return (generator.permutation(side * side).reshape(side, side) + 1 + int(generator.integers(100)),)
+
+
 # 08
 
 
@@ -216,7 +231,7 @@ def _scores(generator):
 def _box(generator):
     """A score that is the same everywhere, or differs from place to place or with the distance, perhaps only from one on."""
     sees, faint = generator.integers(6), float(generator.choice([1.0, 1e-6]))
-    table, (one, other) = generator.standard_normal(N_PLACES), generator.integers(N_PLACES - 15, size=2).tolist()
+    table, (one, other) = generator.standard_normal(N_PLACES), generator.integers(N_PLACES - 1, size=2).tolist()
 
     def score(m, n):
         noise = 1e-13 * math.sin(m + 7 * n)
@@ -233,6 +248,20 @@ def _two_vectors(generator):
     width = int(generator.integers(2, 4))
     short = generator.integers(1, 7, width) * generator.choice([-1, 1], width)
     return short, generator.integers(-60, 61, width)
+
+
+def _step_of_lll(generator):
+    """A basis whose first k rows are reduced, a row that is not, and a delta."""
+    from cllm_lib.lattice.lll import lll_reduce
+
+    n = int(generator.integers(2, 5))
+    k = int(generator.integers(1, n))
+    while True:
+        rows = generator.integers(-9, 10, (n, n)).astype(object)
+        if round(np.linalg.det(rows.astype(float))):
+            break
+    rows[:k], _ = lll_reduce(rows[:k].tolist(), Fraction(3, 4))
+    return rows, k, Fraction(int(generator.choice([60, 75, 99])), 100)
 
 
 def _knapsack(generator):
@@ -291,6 +320,7 @@ TRIALS = {
             *generator.choice([1e-5, 0.1], int(generator.integers(2))).tolist(),
         )
     ),
+    "01.5": on(_weights, seen=lambda result, given: given[0], judges=False),
     "02.2": on(_tokens),
     "02.3": on(_query_and_key),
     "02.4": on(_heads),
@@ -315,12 +345,14 @@ TRIALS = {
     "07.2": on(lambda generator: (int(generator.choice([0, 1, 2, 3, 4, 5, 9, 10, 25, 26, 49, 50, 121, 122, 169, 170, 400, 961, 962])),)),
     "07.3": on(lambda generator: (int(generator.integers(0, 9_000)),)),
     "07.5": on(lambda generator: (int(generator.integers(1, 200)),)),
+    "07.6": on(_curve, judges=False),
     "08.2": on(_two_products),
     "08.3": on(_embedding),
     "08.4": on(_turn),
     "08.5": on(_scores),
     "08.6": on(_box),
     "09.1": on(_two_vectors),
+    "09.2": on(_step_of_lll, judges=False),
     "09.3": on(_knapsack),
     "09.4": on(_lattice),
     "09.6": on(_losses_by_bits),

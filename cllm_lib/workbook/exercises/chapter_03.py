@@ -210,19 +210,26 @@ def examine_gradient_error(answer):
             f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7.",
             "Is the same dy used on both sides, each nudge put back before the next, and the slope (f(x + eps) - f(x - eps)) / (2 eps)?",
         )
-    _caught(error(_Cubes(spoil=lambda g: 2 * g)), "a gradient twice too large")
+    _examine_coarse(answer)
+    value = error(_Cubes(spoil=lambda g: 2 * g))
+    _caught(value, "a gradient twice too large")
+    if not close(value, 0.5, 1e-3):
+        raise Unexplained(
+            f"a gradient twice too large gets {shown(value)}; 0.5 was asked for.",
+            "The largest difference over the largest entry of either.",
+        )
     _examine_scales(error)
 
     def one_wrong(gradient):
         gradient = gradient.copy()
-        worst = np.argmax(np.abs(gradient[1:])) + gradient[0].size
-        gradient.flat[worst] *= 1.5
+        gradient.flat[np.argmax(np.abs(gradient))] *= 1.5
         return gradient
 
     value = error(_Cubes(spoil=one_wrong))
-    if value < 0.05:
+    if not close(value, 1 / 3, 1e-3):
         raise Unexplained(
-            f"one of 12 entries was wrong by half, and the error is {value:.1e}.", "Look at every entry, and take the largest difference."
+            f"one of 12 entries was 1.5 times too large, the largest, and the error is {shown(value)}; 0.3333 was asked for.",
+            "Look at every entry, and take the largest difference.",
         )
     flat_spot = x.copy()
     flat_spot[1, 2] = 0.0  # there the slope of x^3 is 0, and nudging measures eps^2
@@ -238,6 +245,21 @@ def examine_gradient_error(answer):
         "a softmax backward that returns zeros",
     )
     _examine_edges(answer, error)
+
+
+def _examine_coarse(answer):
+    """With entries that depend on each other, and a nudge that is large enough to be seen where it was left behind."""
+    x = np.array([0.5, -1.5, 2.0, 1.2])
+
+    def backward(dy, x):
+        return 2 * dy * x * x[::-1] + (dy * x * x)[::-1]
+
+    value = number(call(partial(answer, eps=1e-3), lambda x: x * x * x[::-1], backward, x), "the error")
+    if value > 1e-5:
+        raise Unexplained(
+            f"y[i] = x[i]^2 x[-1 - i] with its right gradient and eps = 0.001 gets {value:.0e}; it should be below 1e-5.",
+            "Does every nudge begin from x itself, the one before put back?",
+        )
 
 
 def _examine_scales(error):

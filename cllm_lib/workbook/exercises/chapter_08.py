@@ -358,7 +358,7 @@ def _boxes():
         ("one that is told places from 10 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 10)),
         ("one whose first two places are alike", "places", lambda m, n: query @ key - 0.1 * max(0, n - 1)),
         ("a clock with faint hands", "places", lambda m, n: (query + 1e-7 * clock(m)) @ (key + 1e-7 * clock(n))),
-        ("one that is told places from 40 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 40)),
+        ("one that is told places from 62 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 61)),
     )
 
 

@@ -245,14 +245,19 @@ def break_knapsack(weights, total):
     return [0] * n
 
 
-_KNAPSACKS = ((4, 16, 1), (8, 24, 2), (14, 40, 3), (18, 60, 0))  # the last is the one that the page goes on with
+def _knapsacks():
+    """What to call each, its weights and its total; the last is the one that the page goes on with."""
+    for n, bits, seed in ((4, 16, 1), (8, 24, 2), (14, 40, 3)):
+        yield f"of {n} weights of {bits} bits", *knapsack(n, bits, seed)[:2]
+    weights, _, _ = knapsack(7, 24, 3)  # with one of them twice: the difference of the two is shorter than the choice
+    yield "of 8 weights, two of them alike,", [*weights, weights[0]], sum(weights[i] for i in (0, 1, 2, 4, 5))
+    yield "of 18 weights of 60 bits", *knapsack(18, 60, 0)[:2]
 
 
 def examine_break_knapsack(answer):
     """By adding up."""
-    for n, bits, seed in _KNAPSACKS:
-        weights, total, _ = knapsack(n, bits, seed)
-        what = f"of {n} weights of {bits} bits"
+    for what, weights, total in _knapsacks():
+        n = len(weights)
         value = call(answer, weights, total)
         try:
             chosen = np.asarray(value, dtype=object).ravel().tolist()
