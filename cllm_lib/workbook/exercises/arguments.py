@@ -231,7 +231,7 @@ def _scores(generator):
 def _box(generator):
     """A score that is the same everywhere, or differs from place to place or with the distance, perhaps only from one on."""
     sees, faint = generator.integers(6), float(generator.choice([1.0, 1e-6]))
-    table, (one, other) = generator.standard_normal(N_PLACES), generator.integers(N_PLACES - 1, size=2).tolist()
+    table, (one, other) = generator.standard_normal(N_PLACES), generator.integers(N_PLACES - 15, size=2).tolist()
 
     def score(m, n):
         noise = 1e-13 * math.sin(m + 7 * n)

@@ -159,12 +159,13 @@ def gradient_error(forward, backward, x, eps=1e-6):
 
 
 class _Cubes:
-    """y = scale * x^3 with a backward pass that one can spoil, and that remembers which dy it was given."""
+    """y = scale * x^3, counting its calls, with a backward pass that one can spoil, and that remembers which dy it was given."""
 
     def __init__(self, scale=1.0, spoil=lambda gradient: gradient):
-        self.upstream = []
+        self.upstream, self.calls = [], 0
 
         def forward(x):
+            self.calls += 1
             return scale * x * x * x
 
         def backward(dy, x):
@@ -190,6 +191,8 @@ def examine_gradient_error(answer):
         raise NotYet(
             f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
         )
+    if sound.calls < x.size:
+        raise NotYet(f"forward was called {sound.calls} times for {x.size} entries of x. Nudge each by itself: every entry has a slope.")
     if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
         raise NotYet(
             "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
@@ -213,10 +216,9 @@ def examine_gradient_error(answer):
     _examine_coarse(answer)
     value = error(_Cubes(spoil=lambda g: 2 * g))
     _caught(value, "a gradient twice too large")
-    if not close(value, 0.5, 1e-3):
+    if value > 0.501:
         raise Unexplained(
-            f"a gradient twice too large gets {shown(value)}; 0.5 was asked for.",
-            "The largest difference over the largest entry of either.",
+            f"a gradient twice too large gets {shown(value)}; 0.5 is the most.", "The largest difference, over the largest entry of either."
         )
     _examine_scales(error)
 
@@ -226,10 +228,9 @@ def examine_gradient_error(answer):
         return gradient
 
     value = error(_Cubes(spoil=one_wrong))
-    if not close(value, 1 / 3, 1e-3):
+    if value < 0.05:
         raise Unexplained(
-            f"one of 12 entries was 1.5 times too large, the largest, and the error is {shown(value)}; 0.3333 was asked for.",
-            "Look at every entry, and take the largest difference.",
+            f"one of 12 entries was wrong by half, and the error is {value:.1e}.", "Look at every entry, and take the largest difference."
         )
     flat_spot = x.copy()
     flat_spot[1, 2] = 0.0  # there the slope of x^3 is 0, and nudging measures eps^2

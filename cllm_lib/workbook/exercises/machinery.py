@@ -113,7 +113,7 @@ def call(function, *arguments):
     result, printed = _run(function, *given)
     if result is None:
         if printed:
-            raise NotYet(f"it printed {brief(printed.strip())} and returned None: print only shows a value, `return` hands it on.")
+            raise NotYet("it printed something and returned None: print only shows a value, `return` hands it on.")
         raise NotYet("it returned None. Is there a `return` on every path?")
     for before, after in zip(arguments, given, strict=True):
         if not same(before, after):
@@ -146,6 +146,8 @@ def _run(function, *arguments, seconds=SECONDS):
         said = said if len(said) <= 120 else f"{said[:117]}..."
         told = NotYet if isinstance(error, NameError) else Unexplained  # Python has named the mistake
         raise told(f"it raised {said}. The arguments were {', '.join(map(brief, arguments))}.") from None
+    finally:
+        print(printed.getvalue(), end="")  # to whoever listens: `check` shows the first lines
     if result is ...:
         raise NotAttempted
     return result, printed.getvalue()

@@ -178,6 +178,17 @@ BROKEN_ARRAYS = [
     (3, "a function was asked for"),
 ]
 
+
+def by_table(size):
+    def bigram_floor(inputs, targets):
+        counts = np.zeros((size, size))
+        np.add.at(counts, (inputs, targets), 1)
+        chances = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        return -(counts[counts > 0] * np.log(chances[counts > 0])).sum() / counts.sum()
+
+    return bigram_floor
+
+
 WRONG = {
     "02.1": [
         (-1, "below 0"),
@@ -200,6 +211,7 @@ WRONG = {
         (lambda x, y: round(floor(x, y), 4), "Do not round"),
         (lambda x, y: single(x) / 2, "Each pair"),
         *BROKEN_FUNCTIONS,
+        (by_table(280), "index 400 is out of bounds"),
     ],
     "02.3": [
         (lambda q, k: weights(q, k, scale=1.0), "No score was divided"),
@@ -257,6 +269,7 @@ WRONG = {
         (returns(None), "returned None"),
         (raises, "it raised KeyError"),
         (None, "a function was asked for"),
+        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0, q].sum()), r"yours is .0, 1.; .0, 1, 2."),
     ],
     "02.6": [
         (DIAGNOSIS | {"A": "no mask", "D": "head stride"}, "A as 'no mask': then its outputs would depend on later words"),

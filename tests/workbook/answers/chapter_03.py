@@ -134,6 +134,26 @@ def attend_by_einsum(d_output, query, key, value, weights):
     ]
 
 
+def never_put_back(forward, backward, x, eps=1e-6):
+    x = np.array(x, dtype=float)
+    dy = np.random.default_rng(4).standard_normal(np.shape(forward(x)))
+    analytic, numeric = backward(dy, x.copy()), np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        x[index] += eps
+        above = forward(x.copy())
+        x[index] -= 2 * eps
+        numeric[index] = np.sum(dy * (above - forward(x.copy()))) / (2 * eps)
+    return np.abs(analytic - numeric).max() / max(np.abs(analytic).max(), np.abs(numeric).max(), 1e-300)
+
+
+def in_one_direction(forward, backward, x, eps=1e-6):
+    generator, x = np.random.default_rng(4), np.array(x, dtype=float)
+    dy, way = generator.standard_normal(np.shape(forward(x))), generator.standard_normal(x.shape)
+    analytic = np.sum(backward(dy, x) * way)
+    numeric = np.sum(dy * (forward(x + eps * way) - forward(x - eps * way))) / (2 * eps)
+    return abs(analytic - numeric) / max(abs(analytic), abs(numeric), 1e-300)
+
+
 WRONG = {
     "03.1": [
         ({"A", "E"}, "E: none of the four"),
@@ -197,6 +217,10 @@ WRONG = {
         (lambda forward, backward, x, eps=1e-6: 0.0, "twice too large gets"),
         *BROKEN_FUNCTIONS,
         (entry_by_entry, "Do you divide entry by entry"),
+        (never_put_back, "the one before put back"),
+        (in_one_direction, "Nudge each by itself"),
+        (checker(measure=lambda a, n: np.abs(a - n).sum() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "0.5 is the most"),
+        (checker(measure=lambda a, n: (a - n).max() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "abs missing"),
     ],
     "03.5": [
         (attend_with(d_scores=lambda dw, w, d: softmax_backward(dw, w)), "1 / sqrt.d. is missing"),
@@ -254,7 +278,12 @@ RIGHT = {
         lambda forward, backward, x, eps=1e-6: np.array([gradient_error(forward, backward, x, eps)]),
         checker(upstream=lambda shape: np.random.default_rng(1).uniform(-2, 3, shape)),
     ],
-    "03.5": [attend_by_einsum, lambda *a: [g.astype(np.float32) for g in scaled_dot_product_backward(*a)], attend_with()],
+    "03.5": [
+        attend_by_einsum,
+        lambda *a: [g.astype(np.float32) for g in scaled_dot_product_backward(*a)],
+        attend_with(),
+        lambda *a: [g.tolist() for g in scaled_dot_product_backward(*a)],
+    ],
     "03.6": [dict(reversed(VERDICTS.items())), {k.lower(): word.upper() for k, word in VERDICTS.items()}, list(VERDICTS.items())],
 }
 

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 import numpy as np
+import sympy
 from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
 BROKEN_STEPS = [
@@ -286,6 +287,7 @@ RIGHT = {
     "04.1": [1, 100, 10_000, 0.5, "100", np.int64(10)],
     "04.2": [momentum(), momentum_one_by_one, momentum_through_out],
     "04.3": [
+        lambda t, beta1=0.9, beta2=0.999: (1 - sympy.Float(beta1) ** t) / sympy.sqrt(1 - sympy.Float(beta2) ** t),
         lambda t, beta1=0.9, beta2=0.999: np.float32(1 - beta1**t) / np.sqrt(1 - beta2**t),
         lambda t, beta1=0.9, beta2=0.999: np.array((1 - beta1) * sum(beta1**k for k in range(t)) * (1 - beta2**t) ** -0.5),
     ],

@@ -176,6 +176,14 @@ def attend_in_batches(query, keys, values):
     return np.einsum("bn,ne->e", powers / powers.sum(axis=-1, keepdims=True), values).astype(np.float64).tolist()
 
 
+def as_floats(tokens, seq_len):
+    count = (len(tokens) - 1) // seq_len
+    inputs, targets = np.zeros((count, seq_len)), np.zeros((count, seq_len))
+    for i in range(count * seq_len):
+        inputs.flat[i], targets.flat[i] = tokens[i], tokens[i + 1]
+    return inputs, targets
+
+
 WRONG = {
     "06.1": [
         (7.5, "three numbers were asked for"),
@@ -291,6 +299,7 @@ WRONG = {
         (returns(np.zeros(3)), r"shape \(3,\)"),
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
+        (lambda q, k, v: np.nan_to_num(attend(q, k, v, safe=False)), "was asked for"),
     ],
 }
 
@@ -302,7 +311,7 @@ RIGHT = {
         {"epoch 1": 7.5, "epoch 10": 5.0, "epoch 30": 4.0},
         ["7.5", "5", 0],
     ],
-    "06.2": [cut, by_loops, by_strides],
+    "06.2": [cut, by_loops, by_strides, as_floats],
     "06.3": [with_gaps, by_windows, by_counters],
     "06.4": [
         dict(reversed(DIAGNOSIS.items())),

@@ -334,6 +334,7 @@ WRONG = {
         (lambda n: [2, *range(3, n, 2)], "holds 9 = 3 x 3|holds 15 = 3 x 5"),
         (lambda n: [m for m in range(2, n) if pow(2, m, m) == 2 % m], "holds 341 = 11 x 31"),
         *BROKEN_LISTS,
+        (sieve_with(last=lambda n: min(200, math.isqrt(max(n - 1, 0)) + 1)), "sieve.200000. holds 44521 = 211 x 211"),
     ],
     "07.3": [
         (by_trial_division, "the true primes"),
@@ -419,6 +420,9 @@ WRONG = {
         (lambda grid: [np.median(memory_distances(grid))], "a list with one number in it"),
         (lambda grid: str(np.median(memory_distances(grid))), "is a str with one number in it"),
         *BROKEN_FUNCTIONS,
+        (lambda grid: 1 / np.log2(memory_distances(grid)).mean(), "Turn it round"),
+        (lambda grid: -np.log(memory_distances(grid)).mean(), "Turn it round"),
+        (lambda grid: np.log2(memory_distances(grid)).var(), "Chaos gets the smallest"),
     ],
 }
 

@@ -332,6 +332,8 @@ WRONG = {
         (returns(np.zeros(3)), "one of 'nothing'"),
         (lambda score: score(2), "it raised TypeError"),
         (0.5, "a function was asked for"),
+        (experiment(pairs=[(m, n) for m in range(12) for n in range(12)], moves=[1]), "told places from 62 on"),
+        (experiment(pairs=[(m, n) for m in range(61) for n in range(m + 1)], moves=[1]), "told places from 62 on"),
     ],
 }
 

@@ -216,6 +216,11 @@ def downwards(loss, allowed):
     return np.int64(answer)
 
 
+def first_row_only(weights, total):
+    row = lll_reduce(knapsack_rows(weights, total, len(weights)), Fraction(99, 100))[0][0]
+    return [int(entry != 0) for entry in row[:-1]]
+
+
 WRONG = {
     "09.1": [
         (taken(lambda s, v: 0), "the longer one as it came"),
@@ -278,6 +283,11 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
+        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= delta * (own[k - 1] @ own[k - 1])), "yours swaps"),
+        (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= delta * (b[k - 1] @ b[k - 1])), "yours goes on"),
+        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (own[0] @ own[0])), "yours swaps"),
+        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (b[k - 1] @ b[k - 1])), "yours swaps"),
+        (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1])), "yours goes on"),
     ],
     "09.3": [
         (flipped(lambda c: 1 - c), "the ones left out"),
@@ -294,6 +304,7 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
+        (first_row_only, "two of them alike, those you chose"),
     ],
     "09.4": [
         (lambda b, t: np.rint(coordinates(b, t)), "the coordinates, rounded"),
@@ -348,6 +359,9 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
+        (search(lambda rises, allowed: (rises < allowed).sum() >= 9), "One seed in ten is ruined"),
+        (search(surely_below, seeds=range(9)), "the solution gives"),
+        (search(lambda rises, allowed: surely_below(np.sort(rises)[:-1], allowed)), "One seed in ten is ruined"),
     ],
 }
 

@@ -108,6 +108,12 @@ def drawn(variant, seed):
     return np.random.default_rng(seed).normal() + (variant == "with")
 
 
+def fails_later(variant, seed):
+    if seed > 4:
+        raise ValueError("no such seed")
+    return drawn(variant, seed)
+
+
 WRONG = {
     "10.1": [
         (between(40, 10), "turn the two around"),
@@ -204,6 +210,11 @@ WRONG = {
         (claim(claim=...), "still open: 'claim'"),
         (held_out_loss, "of type function; a dictionary"),
         (None, "of type NoneType"),
+        (claim(measure=fails_later, ours="with", others="without"), "no such seed"),
+        (
+            claim(measure=lambda variant, seed: drawn(variant, seed) if seed < 9 else np.inf, ours="with", others="without"),
+            r"measure.'with', 9. is inf",
+        ),
     ],
 }
 
@@ -214,7 +225,7 @@ RIGHT = {
         by_statistics,
         lambda values, c: stats.t.interval(c, len(values) - 1, np.mean(values), stats.sem(values)),
     ],
-    "10.3": [holm_of_the_library, closed, lambda p: np.float32(holm_with()(p))],
+    "10.3": [holm_of_the_library, closed, lambda p: np.float32(holm_with()(p)), lambda p: holm_with()(p).tolist()],
     "10.4": [dict(FAULTS), list(FAULTS.items()), {letter.lower(): f" {name.upper()}" for letter, name in FAULTS.items()}],
     "10.5": [
         dict(REFERENCE_CLAIM),
@@ -222,6 +233,8 @@ RIGHT = {
         claim(measure=drawn, ours="with", others="without"),
         claim(measure=won, ours="with", others="without"),
         claim(measure=lambda variant, seed: np.array([drawn(variant[0], seed)]), ours=("with", 1), others=("without", 1)),
+        claim(measure=lambda variant, seed: [drawn(variant, seed)], ours="with", others="without"),
+        claim(measure=lambda variant, seed: str(drawn(variant, seed)), ours="with", others="without"),
     ],
 }
 
