@@ -233,8 +233,10 @@ def _box(generator):
     sees, faint = generator.integers(6), float(generator.choice([1.0, 1e-6]))
     table, (one, other) = generator.standard_normal(N_PLACES), generator.integers(N_PLACES - 15, size=2).tolist()
 
+    rough = float(generator.choice([0.0, 1e-13]))
+
     def score(m, n):
-        noise = 1e-13 * math.sin(m + 7 * n)
+        noise = rough * math.sin(m + 7 * n)
         of = (0.0, table[abs(m - n)], max(0, m - one), max(0, n - other), max(0, abs(m - n) - one), table[m] * table[n])
         return 3.5 + noise + faint * of[sees]
 

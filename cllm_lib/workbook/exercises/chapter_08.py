@@ -392,12 +392,12 @@ _WHAT_WAS_MISSED = {
         "Moving *both* alike leaves its score as it is, but for rounding. Did you move one of them only, or compare with == ?"
     ),
     ("places", "nothing"): (
-        "Its score does change: move the query alone, then the key alone, then both, from many pairs, up to position 63. "
+        "Its score does change: move the query alone, the key alone, and both, from many pairs, up to position 63. "
         "(np.allclose and np.isclose let 1e-5 of a number pass unless told rtol=0.)"
     ),
     ("places", "distance"): (
-        "Moving both alike changes its score, for some pairs and some moves. A clock is itself again after 12: try moves of 1, 2, 3, "
-        "and more than one pair, early and late, up to position 63. (np.allclose needs rtol=0.)"
+        "Moving both alike changes its score, for some pairs and moves. A clock is itself again after 12: try moves of 1, 2, 3, "
+        "and many pairs, up to position 63. (np.allclose needs rtol=0.)"
     ),
 }
 
