@@ -21,6 +21,7 @@ from cllm_lib.workbook.exercises.machinery import (
     matches,
     number,
     shown,
+    side_by_side,
     told_apart,
 )
 
@@ -457,7 +458,7 @@ def _worst(names, found, right, tolerance=1e-6):
         if not matches(one, other, tolerance):
             worst = np.unravel_index(np.argmax(np.abs(one - other)), one.shape)
             where = f"{name}{list(map(int, worst))}" if worst else name
-            return f"{where} is {shown(float(one[worst]))}; {shown(float(other[worst]))} was asked for."
+            return f"{where} is {side_by_side(float(one[worst]), float(other[worst]))} was asked for."
     return ""
 
 

@@ -63,7 +63,7 @@ def examine_inputs_and_targets(answer):
         seen = f"for a text of {length} words in sequences of {seq_len} "
         if any(part.shape != right[0].shape for part in found):
             seen += f"the shapes are {found[0].shape} and {found[1].shape}; {right[0].shape} was asked for, twice."
-            more = len(found[0]) - len(right[0]) if all(np.ndim(part) == 2 for part in found) else 0
+            more = len(found[0]) - len(right[0]) if all(np.shape(part)[1:] == (seq_len,) for part in found) else 0
             seen += {1: " That is one sequence too many: the last word of each needs a target.", -1: " A full sequence was dropped."}.get(
                 more, ""
             )

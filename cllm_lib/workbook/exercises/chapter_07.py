@@ -349,7 +349,8 @@ def examine_ulam(answer):
         mistakes["It is one number behind: ulam(1) is the origin, and ulam(2) is (1, 0)."] = (seen[0], *right[: len(numbers) - 1])
         return f"ulam({n}) is ({place[0]:g}, {place[1]:g}), and ({asked[0]}, {asked[1]}) was asked for.", seen, wanted, mistakes
 
-    told_apart(look, [(range(1, 27),)], operator.eq, "Two sides of 1, two of 2, two of 3: a side grows only after every second turn.")
+    hint = "One step to the right, one up, two to the left, two down: a side grows only after every second turn."
+    told_apart(look, [(range(1, 27),)], operator.eq, hint)
     for n in (100, 101, 999, 1681):
         place = _place(_called(answer, n), f"ulam({n})")
         if place != right[n - 1]:

@@ -17,7 +17,7 @@ from cllm_lib.workbook.exercises.machinery import (
     compared,
     matches,
     number,
-    shown,
+    side_by_side,
     told_apart,
 )
 
@@ -415,7 +415,7 @@ def _array(value, shape, what, why):
 def _worst(what, found, right):
     """The largest error, as the beginning of a sentence."""
     worst = np.unravel_index(np.argmax(np.abs(found - right)), right.shape)
-    return f"{what} at {list(map(int, worst))} is {shown(float(found[worst]))}; {shown(float(right[worst]))} was asked for."
+    return f"{what} at {list(map(int, worst))} is {side_by_side(float(found[worst]), float(right[worst]))} was asked for."
 
 
 EXERCISES = {

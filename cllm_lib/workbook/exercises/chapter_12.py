@@ -16,7 +16,7 @@ from cllm_lib.workbook.exercises.machinery import (
     faults_by_letter,
     is_open,
     matches,
-    shown,
+    side_by_side,
     told_apart,
 )
 
@@ -244,7 +244,7 @@ def _worst(what, found, expected):
     """The largest error, as the beginning of a sentence."""
     where = np.unravel_index(np.abs(found - expected).argmax(), expected.shape)
     at = ", ".join(str(int(i)) for i in where)
-    return f"{what} at [{at}] is {shown(found[where])}; {shown(expected[where])} was asked for."
+    return f"{what} at [{at}] is {side_by_side(found[where], expected[where])} was asked for."
 
 
 # Four encoders, each with one fault

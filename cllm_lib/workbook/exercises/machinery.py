@@ -255,8 +255,13 @@ def matches(found, expected, tolerance=1e-6):
 
 def compared(what, value, expected):
     """How a sentence about a wrong number begins, with as many digits as tell it from the right one."""
+    return f"{what} is {side_by_side(value, expected)} was asked for."
+
+
+def side_by_side(value, expected):
+    """Two numbers, with as many digits as tell them apart."""
     digits = next((digits for digits in (4, 8) if shown(value, digits) != shown(expected, digits)), 12)
-    return f"{what} is {shown(value, digits)}; {shown(expected, digits)} was asked for."
+    return f"{shown(value, digits)}; {shown(expected, digits)}"
 
 
 def told_apart(look, inputs, agree, hint):
