@@ -88,8 +88,9 @@ def examine_bigram_floor(answer):
 # 02.3
 def attention_weights(query, key):
     """Reference: softmax of query . key / sqrt(d) over the keys, later ones masked."""
-    scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
-    scores = np.where(np.tri(query.shape[-2], dtype=bool), scores, -np.inf)
+    time, d = query.shape[-2:]
+    scores = query @ key.swapaxes(-1, -2) / np.sqrt(d)
+    scores = np.where(np.tri(time, dtype=bool), scores, -np.inf)
     powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return powers / powers.sum(axis=-1, keepdims=True)
 

@@ -222,10 +222,10 @@ def examine_diagnosis(answer):
 # 06.5
 def keep_best(probabilities, k):
     """Reference: the k best, sharing all probability in the old ratio."""
+    best = np.argsort(probabilities)[-k:]
     kept = np.zeros_like(probabilities)
-    best = np.argsort(-probabilities, kind="stable")[:k]
-    kept[best] = probabilities[best] / probabilities[best].sum()
-    return kept
+    kept[best] = probabilities[best]
+    return kept / kept.sum()
 
 
 def _kept_in_loops(probabilities, ids):

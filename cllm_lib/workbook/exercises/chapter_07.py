@@ -8,9 +8,7 @@ from collections.abc import KeysView
 
 import numpy as np
 
-from cllm_lib.defects import faulty_primes_below
 from cllm_lib.lattice.locality import curve_grid, memory_distances
-from cllm_lib.lattice.spirals import ulam_coordinates
 from cllm_lib.workbook.exercises.forms import as_ids, as_integer, as_number, several
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown, told_apart
 
@@ -133,6 +131,18 @@ _BREAKS = {
     3: lambda m: m * m % 12 not in (1, 9),
     4: lambda m: any(m % p == 0 for p in _FOUNDATION),
 }
+
+
+def program_primes(n):
+    """Reference: the 18 primes, and above them what rules 1 to 4 let through."""
+    built_in = np.array(sieve(62), dtype=np.int64)
+    m = np.arange(62, max(n, 62), dtype=np.int64)
+    m = m[~np.isin(m % 12, [0, 6, 8, 10])]
+    m = m[np.isin(m % 30, [1, 7, 11, 17, 19, 23, 29, 59])]
+    m = m[np.isin(m**2 % 12, [1, 9])]
+    for p in built_in:
+        m = m[m % p != 0]
+    return np.concatenate([built_in[built_in < n], m])
 
 
 def examine_program_primes(answer):
@@ -326,8 +336,16 @@ _TURNED = {
 
 
 def ulam(n):
-    """Reference: where n lies on Ulam's spiral."""
-    return ulam_coordinates(n)
+    """Reference: walk, turning left after sides of 1, 1, 2, 2, 3, 3, ... steps."""
+    x, y, dx, dy = 0, 0, 1, 0
+    side, left, turns = 1, 1, 0
+    for _ in range(n - 1):
+        x, y, left = x + dx, y + dy, left - 1
+        if left == 0:
+            dx, dy, turns = -dy, dx, turns + 1
+            side += turns % 2 == 0
+            left = side
+    return x, y
 
 
 def examine_ulam(answer):
@@ -463,7 +481,7 @@ def _measure(answer, grid, what):
 EXERCISES = {
     "07.1": Exercise(None, count_bet, bet=True),
     "07.2": Exercise(sieve, examine_sieve, form=as_ids),
-    "07.3": Exercise(faulty_primes_below, examine_program_primes, form=as_ids),
+    "07.3": Exercise(program_primes, examine_program_primes, form=as_ids),
     "07.4": Exercise(lazy, examine_lazy),
     "07.5": Exercise(ulam, examine_ulam, form=several(as_integer, as_integer)),
     "07.6": Exercise(far_apart, examine_far_apart, form=as_number),
