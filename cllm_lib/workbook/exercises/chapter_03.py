@@ -186,34 +186,7 @@ def examine_gradient_error(answer):
 
     if not callable(answer):
         call(answer)
-    sound = _Cubes()
-    value = error(sound)
-    if sound.upstream and any(dy.shape != x.shape for dy in sound.upstream):
-        raise NotYet(
-            f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
-        )
-    if sound.calls < x.size:
-        raise NotYet(f"forward was called {sound.calls} times for {x.size} entries of x. Nudge each by itself: every entry has a slope.")
-    if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
-        raise NotYet(
-            "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
-            "and pass. Draw dy at random."
-        )
-    if close(value, 0.5, 1e-3):
-        raise Unexplained(
-            "y = x^3 with its right gradient gets 0.5.", "Are your slopes twice as steep, or half? From x - eps to x + eps it is 2 eps."
-        )
-    coarse = error(_Cubes(), eps=1e-3)
-    if 1e-4 < coarse < 0.1:
-        raise Unexplained(
-            f"y = x^3 with its right gradient and eps = 0.001 gets {coarse:.0e}; central differences reach 1e-6.",
-            "Do you nudge both ways? (f(x + eps) - f(x - eps)) / (2 eps).",
-        )
-    if value > 1e-7:
-        raise Unexplained(
-            f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7.",
-            "Is the same dy used on both sides, each nudge put back before the next, and the slope (f(x + eps) - f(x - eps)) / (2 eps)?",
-        )
+    _examine_sound(error, x)
     _examine_coarse(answer)
     value = error(_Cubes(spoil=lambda g: 2 * g))
     _caught(value, "a gradient twice too large")
@@ -247,6 +220,38 @@ def examine_gradient_error(answer):
         "a softmax backward that returns zeros",
     )
     _examine_edges(answer, error)
+
+
+def _examine_sound(error, x):
+    """A right gradient, a dy that is worth its name, and each slope measured both ways."""
+    sound = _Cubes()
+    value = error(sound)
+    if sound.upstream and any(dy.shape != x.shape for dy in sound.upstream):
+        raise NotYet(
+            f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
+        )
+    if sound.calls < x.size:
+        raise NotYet(f"forward was called {sound.calls} times for {x.size} entries of x. Nudge each by itself: every entry has a slope.")
+    if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
+        raise NotYet(
+            "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
+            "and pass. Draw dy at random."
+        )
+    if close(value, 0.5, 1e-3):
+        raise Unexplained(
+            "y = x^3 with its right gradient gets 0.5.", "Are your slopes twice as steep, or half? From x - eps to x + eps it is 2 eps."
+        )
+    coarse = error(_Cubes(), eps=1e-3)
+    if 1e-4 < coarse < 0.1:
+        raise Unexplained(
+            f"y = x^3 with its right gradient and eps = 0.001 gets {coarse:.0e}; central differences reach 1e-6.",
+            "Do you nudge both ways? (f(x + eps) - f(x - eps)) / (2 eps).",
+        )
+    if value > 1e-7:
+        raise Unexplained(
+            f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7.",
+            "Is the same dy used on both sides, each nudge put back before the next, and the slope (f(x + eps) - f(x - eps)) / (2 eps)?",
+        )
 
 
 def _examine_coarse(answer):
