@@ -249,9 +249,9 @@ WRONG = {
             "delta used",
         ),
         (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= (delta - mu[k, k - 1] ** 2) * (b[k - 1] @ b[k - 1])), "yours goes on"),
-        (step(back=lambda k: k - 1), "never below 1"),
-        (step(back=lambda k: k), "one back, but never below 1"),
-        (step(back=lambda k: k + 1), "It is one back, but never below 1"),
+        (step(back=lambda k: k - 1), "the next k is 0; 1 was asked for"),
+        (step(back=lambda k: k), "the next k is 2; 1 was asked for"),
+        (step(back=lambda k: k + 1), "rows are swapped, and the next k is 2. It does"),
         (step(swap=False), "the rows stand where they stood|half of it|other rows"),
         (step(only_last=True), "not beside earlier ones"),
         (
