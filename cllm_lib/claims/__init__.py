@@ -18,8 +18,8 @@ from cllm_lib.faces import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
-        "judging": "FAILS HOLDS PARTLY UNDECIDED UNTESTABLE Row exact fresh_lines kind_of measured rows show table timed untestable verdict write_effects "
-        "write_table",
+        "judging": "FAILS HOLDS PARTLY UNDECIDED UNTESTABLE Row exact fresh_lines kind_of measured rows show table timed "
+        "untestable verdict write_effects write_table",
         "questions": "Effect Question above below comparisons described every family some",
         "multiverse": "ways",
         "registry": "EXPERIMENTS Run evidence_file experiment fresh recompute runs stored values",

@@ -1,7 +1,8 @@
 """Every exercise's folded solution with one slip in it, handed to the exercise's check: which pass, and what are the others told?
 
-python tests/workbook/mutants.py          a table by chapter, and the slips that pass or are told nothing of their own
+python tests/workbook/mutants.py          a table by chapter, and the slips that pass, are told nothing of their own, or another's name
 python tests/workbook/mutants.py 03       one chapter
+python tests/workbook/mutants.py --said   each message, and under it the slips that get it, to be read
 
 An answer that is data, a number or a dictionary, is changed by an entry.
 """
@@ -18,16 +19,17 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from notebooks.books import NAMES, exercise_cells, read, solution
+from workbook.promises import PROMISES
 
 from cllm_lib.workbook.exercises import CHAPTERS, exercises_of
 from cllm_lib.workbook.exercises.arguments import TRIALS
 from cllm_lib.workbook.exercises.checking import examined
-from cllm_lib.workbook.exercises.machinery import NotAttempted, NotYet, Unexplained
+from cllm_lib.workbook.exercises.machinery import Named, NotAttempted, NotYet, Unexplained
 from cllm_lib.workbook.exercises.patience import within
 from cllm_lib.workbook.exercises.slips import slips
 from cllm_lib.workbook.exercises.trials import done, same_deed
 
-OUTCOMES = ("named", "generic", "leaked", "equivalent")
+OUTCOMES = ("named", "generic", "leaked", "equivalent", "misnamed")
 FRESH = range(1_000, 1_150)  # seeds of arguments that no check has seen
 
 
@@ -86,47 +88,62 @@ def _other_data(answer):
         yield from ((f"{other}", other) for other in (-answer, answer + 1, answer - 1, 2 * answer, float("nan"), str(answer) + "?"))
 
 
-def classed(number, answer):
-    """What the check makes of an answer: one of OUTCOMES, and what it says."""
+def classed(number, answer, named=None):
+    """What the check makes of an answer: one of OUTCOMES, and what it says.
+
+    One name stands for one behaviour. Who is told the name of a mistake, and does something else than the first who was told it,
+    has been misnamed; `named` keeps these first ones.
+    """
     exercise = exercises_of(number[:2])[number]
     try:
         with contextlib.redirect_stdout(io.StringIO()):
             examined(exercise, TRIALS.get(number), answer)
     except NotAttempted:
         return "named", "not attempted"
+    except Named as reason:
+        first = (named if named is not None else {}).setdefault((number, reason.mistake), answer)
+        return ("named" if _do_the_same(number, exercise, first, answer) else "misnamed"), str(reason)
     except NotYet as reason:
         return ("generic" if isinstance(reason, Unexplained) else "named"), str(reason)
-    return ("equivalent" if _does_the_same(number, exercise, answer) else "leaked"), "passed"
+    return ("equivalent" if _is_right(number, exercise, answer) else "leaked"), "passed"
 
 
-def _does_the_same(number, exercise, answer):
+def _is_right(number, exercise, answer):
     if exercise.bet:
         return True  # any bet is one
+    if number in PROMISES:
+        return PROMISES[number](answer)
+    return number in TRIALS and _do_the_same(number, exercise, answer, solved(number)[1])
+
+
+def _do_the_same(number, exercise, *pair):
+    """Whether two answers do the same on arguments that no check has seen; where there are none, nobody knows better."""
     trial = TRIALS.get(number)
-    if trial is None:
-        return False
-    right = solved(number)[1]
-    return all(same_deed(*(done(trial, one, exercise.form, seed)[0] for one in (answer, right))) for seed in FRESH)
+    return trial is None or all(same_deed(*(done(trial, one, exercise.form, seed)[0] for one in pair)) for seed in FRESH)
 
 
 def report(chapters=CHAPTERS):
-    """Of each chapter how many mutants have which outcome, and those that pass or get no word of their own."""
-    counts, noteworthy = {}, []
+    """Of each chapter how many mutants have which outcome; and each with its exercise, outcome, slip and message."""
+    counts, told, named = {}, [], {}
     for chapter in chapters:
         counts[chapter] = collections.Counter()
         for number in _page(chapter)[0]:
             for slip, answer in mutants(number):
-                outcome, said = classed(number, answer)
+                outcome, said = classed(number, answer, named)
                 counts[chapter][outcome] += 1
-                if outcome in ("leaked", "generic"):
-                    noteworthy.append((number, outcome, slip, said))
-    return counts, noteworthy
+                told.append((number, outcome, slip, said))
+    return counts, told
 
 
 def main():
-    counts, noteworthy = report(sys.argv[1:] or CHAPTERS)
-    for number, outcome, slip, said in noteworthy:
-        print(f"{number} {outcome}: {slip}\n        {said}")
+    chapters = [word for word in sys.argv[1:] if word != "--said"] or CHAPTERS
+    counts, told = report(chapters)
+    by_message = {}
+    for number, outcome, slip, said in told:
+        if outcome in ("leaked", "generic", "misnamed") or "--said" in sys.argv:
+            by_message.setdefault((number, outcome, said), []).append(slip)
+    for (number, outcome, said), slips_with_it in by_message.items():
+        print(f"{number} {outcome}: {said}", *slips_with_it, sep="\n        ")
     print(f"\nchapter  mutants  {'  '.join(OUTCOMES)}")
     for chapter, of in counts.items():
         print(f"{chapter:7}  {of.total():7}  {'  '.join(f'{of[outcome]:{len(outcome)}}' for outcome in OUTCOMES)}")

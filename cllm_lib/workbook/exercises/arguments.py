@@ -1,11 +1,12 @@
 """Random arguments on which an answer has to do what the reference does, by exercise.
 
-They are of odd and unequal sizes, of several scales, and at the borders now and then. An exercise that several functions
-solve has none: its own check is all there is.
+They are of odd and unequal sizes, of several scales, and at the borders now and then. Where several functions are right,
+the exercise's own check is all that judges, and these only serve to find the slip in a wrong one.
 """
 
 import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -39,6 +40,12 @@ def _stuck(generator):
             much = size and generator.random() < cured * size / len(suspects)
             falls[frozenset(some)] = float(generator.choice([enough, 2.0] if much else [0.0, 0.1, -3.0]))
     return lambda repairs: falls[frozenset(repairs)], suspects, enough
+
+
+def _weights(generator):
+    shapes = {"embedding": _sizes(generator, 2, 2), "layers.0.query_weight": _sizes(generator, 2, 2), "layers.0.norm.gain": (3,)}
+    arrays = {name: generator.normal(size=shape) for name, shape in (shapes | {"layers.0.norm.bias": (2,)}).items()}
+    return arrays, np.random.default_rng(int(generator.integers(1_000)))
 
 
 # 02
@@ -206,6 +213,11 @@ def _grid(generator):
     return (generator.permutation(side * side).reshape(side, side) + 1,)
 
 
+def _curve(generator):
+    side = int(generator.integers(3, 9))
+    return (generator.permutation(side * side).reshape(side, side) + 1 + int(generator.integers(100)),)
+
+
 # 08
 
 
@@ -239,10 +251,12 @@ def _box(generator):
     sees, faint = generator.integers(6), float(generator.choice([1.0, 1e-6]))
     table, (one, other) = generator.standard_normal(N_PLACES), generator.integers(N_PLACES - 15, size=2).tolist()
 
+    rough = float(generator.choice([0.0, 1e-13]))
+
     def score(m, n):
-        noise = 1e-13 * math.sin(m + 7 * n)
+        noise = rough * math.sin(m + 7 * n)
         of = (0.0, table[abs(m - n)], max(0, m - one), max(0, n - other), max(0, abs(m - n) - one), table[m] * table[n])
-        return 3.0 + noise + faint * of[sees]
+        return 3.5 + noise + faint * of[sees]
 
     return (score,)
 
@@ -254,6 +268,20 @@ def _two_vectors(generator):
     width = int(generator.integers(2, 4))
     short = generator.integers(1, 7, width) * generator.choice([-1, 1], width)
     return short, generator.integers(-60, 61, width)
+
+
+def _step_of_lll(generator):
+    """A basis whose first k rows are reduced, a row that is not, and a delta."""
+    from cllm_lib.lattice.lll import lll_reduce
+
+    n = int(generator.integers(2, 5))
+    k = int(generator.integers(1, n))
+    while True:
+        rows = generator.integers(-9, 10, (n, n)).astype(object)
+        if round(np.linalg.det(rows.astype(float))):
+            break
+    rows[:k], _ = lll_reduce(rows[:k].tolist(), Fraction(3, 4))
+    return rows, k, Fraction(int(generator.choice([60, 75, 99])), 100)
 
 
 def _knapsack(generator):
@@ -309,9 +337,10 @@ TRIALS = {
         lambda generator: (
             float(generator.choice([0.0, 1e-4, 0.3, 2.0])),
             int(generator.integers(0, 5)),
-            float(generator.choice([1e-5, 0.1])),
+            *generator.choice([1e-5, 0.1], int(generator.integers(2))).tolist(),
         )
     ),
+    "01.5": on(_weights, seen=lambda result, given: given[0], judges=False),
     "01.6": on(_stuck),
     "02.2": on(_tokens),
     "02.3": on(_query_and_key),
@@ -324,7 +353,7 @@ TRIALS = {
     "03.6": on(_attention),
     "03.7": on(lambda generator: random_attention(generator, *_sizes(generator, 4, 1, 5))),
     "04.2": on(_momentum, seen=what_is_left),
-    "04.3": on(lambda generator: (int(generator.integers(1, 60)), *generator.uniform(0.2, 0.99, 2).tolist())),
+    "04.3": on(lambda generator: (int(generator.integers(1, 60)), *generator.uniform(0.2, 0.99, 2 * int(generator.integers(2))).tolist())),
     "04.4": on(_adam, seen=what_is_left),
     "04.5": on(_clip),
     "04.6": on(lambda generator: (generator.integers(int(generator.integers(1, 12)), size=_sizes(generator, 2)) ** 2,)),
@@ -339,12 +368,14 @@ TRIALS = {
     "07.2": on(lambda generator: (int(generator.choice([0, 1, 2, 3, 4, 5, 9, 10, 25, 26, 49, 50, 121, 122, 169, 170, 400, 961, 962])),)),
     "07.3": on(lambda generator: (int(generator.integers(0, 9_000)),)),
     "07.5": on(lambda generator: (int(generator.integers(1, 200)),)),
+    "07.6": on(_curve, judges=False),
     "08.2": on(_two_products),
     "08.3": on(_embedding),
     "08.4": on(_turn),
     "08.5": on(_scores),
     "08.6": on(_box),
     "09.1": on(_two_vectors),
+    "09.2": on(_step_of_lll, judges=False),
     "09.3": on(_knapsack),
     "09.4": on(_lattice),
     "09.6": on(_losses_by_bits),

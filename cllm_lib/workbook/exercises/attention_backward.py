@@ -11,8 +11,8 @@ import numpy as np
 from cllm_lib.model.attention import PROJECTIONS, causal_mask, merge_heads, split_heads
 from cllm_lib.model.layers import softmax, softmax_backward
 from cllm_lib.workbook.exercises.forms import as_array
-from cllm_lib.workbook.exercises.gradients import GRADIENT_SHAPE, measured_slope, say_why, several
-from cllm_lib.workbook.exercises.machinery import NotYet, Unexplained, array, call, matches, shown
+from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, measured_slope, same_results, several, worst_of
+from cllm_lib.workbook.exercises.machinery import NotYet, Unexplained, array, call, told_apart
 from cllm_lib.workbook.exercises.matrix_product import matmul_backward
 
 
@@ -26,15 +26,17 @@ def scaled_dot_product_backward(d_output, query, key, value, weights):
 def examine_scaled_dot_product_backward(answer):
     """Against slopes of a triple loop."""
     names = ("d_query", "d_key", "d_value")
-    for shape in ((1, 2, 4, 3), (2, 1, 3, 5), (1, 1, 1, 2)):
-        generator = np.random.default_rng(sum(shape))
-        query, key, value, d_output = generator.standard_normal((4, *shape))
+
+    def look(*shape):
+        query, key, value, d_output = np.random.default_rng(sum(shape)).standard_normal((4, *shape))
         _, weights = _attend_by_loops(query, key, value)
-        found = several(call(answer, d_output, query, key, value, weights), 3, names)
-        found = {name: array(result, shape, name, GRADIENT_SHAPE) for name, result in zip(names, found, strict=True)}
-        expected = _attention_slopes(d_output, query, key, value)
-        if not all(matches(found[name], expected[name], 1e-5) for name in names):
-            say_why(found, expected, _slips(d_output, query, key, value, weights), 1e-5)
+        results = several(call(answer, d_output, query, key, value, weights), 3, names)
+        found = [array(result, shape, name, GRADIENT_SHAPE) for name, result in zip(names, results, strict=True)]
+        right = _attention_slopes(d_output, query, key, value)
+        slips = {reason: tuple(results) for reason, results in _slips(d_output, query, key, value, weights).items()}
+        return worst_of(names, found, right, 1e-5), found, right, slips
+
+    told_apart(look, ((1, 2, 4, 3), (2, 1, 3, 5), (1, 1, 1, 2)), partial(same_results, tolerance=1e-5), BACKWARDS)
 
 
 def _attention_slopes(d_output, query, key, value):
@@ -46,15 +48,15 @@ def _attention_slopes(d_output, query, key, value):
         wanted[index] = before
         return np.sum(output * d_output)
 
-    slopes = {}
-    for name, wanted in (("d_query", query), ("d_key", key), ("d_value", value)):
+    slopes = []
+    for wanted in (query, key, value):
         flat = [measured_slope(partial(loss, wanted, index), wanted[index], 1e-2) for index in np.ndindex(wanted.shape)]
-        slopes[name] = np.reshape(flat, wanted.shape)
+        slopes.append(np.reshape(flat, wanted.shape))
     return slopes
 
 
 def _slips(d_output, query, key, value, weights):
-    """What one gets by plausible mistakes: each a reason and the three results; None stands for "whatever it is"."""
+    """What one gets by plausible mistakes: each a reason and the three results, right ones included."""
     d = query.shape[-1]
 
     def turned(a):
@@ -71,39 +73,43 @@ def _slips(d_output, query, key, value, weights):
         "1 / sqrt(d) is missing: the scores were divided on the way there, so their gradient is on the way back.": [
             right[0] * math.sqrt(d),
             right[1] * math.sqrt(d),
-            None,
+            right[2],
         ],
-        "You divide by d; the forward pass divided by its square root.": [right[0] / math.sqrt(d), right[1] / math.sqrt(d), None],
-        "You multiply by sqrt(d); the scores were divided by it, so their gradient is too.": [right[0] * d, right[1] * d, None],
-        "The step through softmax is missing: d_weights is taken for d_scores.": [plain @ key, turned(plain) @ query, None],
+        "You divide by d; the forward pass divided by its square root.": [right[0] / math.sqrt(d), right[1] / math.sqrt(d), right[2]],
+        "You multiply by sqrt(d); the scores were divided by it, so their gradient is too.": [right[0] * d, right[1] * d, right[2]],
+        "The step through softmax is missing: d_weights is taken for d_scores.": [plain @ key, turned(plain) @ query, right[2]],
         "Each weight is taken on its own, w (1 - w) d_weights. Use your softmax_backward: a row shares one total.": [
             elementwise @ key,
             turned(elementwise) @ query,
-            None,
+            right[2],
         ],
         "softmax_backward sums over the queries; a row shares its total over the keys, the last axis.": [
             over_queries @ key,
             turned(over_queries) @ query,
-            None,
+            right[2],
         ],
         "Not transposed: query q took weight[q, k] of value k, so value k collects over all q: weights transposed @ d_output.": [
-            None,
-            None,
+            right[0],
+            right[1],
             weights @ d_output,
         ],
         "d_key uses d_scores untransposed: key k was asked by all queries q, so it collects over them.": [
             right[0],
             true @ query / math.sqrt(d),
-            None,
+            right[2],
         ],
         "d_query and d_key are exchanged: scores = query . key, so the query's slope holds the key, and the other way round.": [
             right[1],
             right[0],
-            None,
+            right[2],
         ],
         "The three are in another order; return d_query, d_key, d_value.": [right[2], right[0], right[1]],
-        "The value path is missing: output = weights @ value, so value gets a gradient as well.": [None, None, np.zeros_like(value)],
-        "The value's gradient is d_output itself: as if each position looked only at itself.": [None, None, d_output],
+        "The value path is missing: output = weights @ value, so value gets a gradient as well.": [
+            right[0],
+            right[1],
+            np.zeros_like(value),
+        ],
+        "The value's gradient is d_output itself: as if each position looked only at itself.": [right[0], right[1], d_output],
     }
 
 
@@ -154,13 +160,21 @@ def random_attention(generator, batch, time, n_heads, d_head):
 
 def examine_attention_backward(answer):
     """Against slopes of loops over heads, queries and keys, at weights off zero."""
-    for sizes in ((2, 4, 3, 2), (3, 2, 1, 3)):
+
+    def look(*sizes):
         given = random_attention(np.random.default_rng(sum(sizes)), *sizes)
-        found = _nine(_called(answer, given), given)
-        expected = _part_slopes(sizes)
-        wrong = [name for name in ON_THE_WAY_BACK if not matches(found[name], expected[name], 1e-5)]
-        if wrong:
-            _say_which_step(found, expected, wrong[0], given)
+        found, right = ([of[name] for name in ON_THE_WAY_BACK] for of in (_nine(_called(answer, given), given), _part_slopes(sizes)))
+        seen = worst_of(ON_THE_WAY_BACK, found, right, 1e-5)
+        if seen.startswith("key_bias"):  # and the weight beside it is right
+            raise Unexplained(seen, "What does the key bias add to the scores of one query, key by key? What does softmax make of that?")
+        return seen, found, right, _missteps(given)
+
+    told_apart(
+        look,
+        ((2, 4, 3, 2), (3, 2, 1, 3)),
+        partial(same_results, tolerance=1e-5),
+        "It is the first that goes wrong on the way back, from the output to x.",
+    )
 
 
 def _called(answer, given):
@@ -226,24 +240,14 @@ def _part_by_loops(arrays, n_heads):
     return np.concatenate(heads, axis=-1) @ arrays["output_weight"] + arrays["output_bias"]
 
 
-def _say_which_step(found, expected, first, given):
-    """Name the step that went wrong: it explains the first wrong gradient on the way back, and of such steps most of the others."""
-    worst = np.unravel_index(np.argmax(np.abs(found[first] - expected[first])), found[first].shape)
-    seen = f"{first}{list(map(int, worst))} is {shown(found[first][worst])}; {shown(expected[first][worst])} was asked for."
-    if first == "key_bias":  # and the weight beside it is right
-        raise NotYet(f"{seen} What does the key bias add to the scores of one query, key by key? And what does softmax make of that?")
-    fitting = {}
+def _missteps(given):
+    """What one gets by plausible mistakes: by the sentence for each, the nine gradients of all that it covers."""
+    mistakes = {}
     for reason, changed in _MISSTEPS:
         with np.errstate(all="ignore"):
             results = _backward(*given, **changed)
-        fits = [
-            name for name in ON_THE_WAY_BACK if np.shape(results[name]) == found[name].shape and matches(found[name], results[name], 1e-5)
-        ]
-        if first in fits and not matches(results[first], expected[first], 1e-5):
-            fitting[reason] = max(len(fits), fitting.get(reason, 0))
-    if fitting:
-        raise NotYet(f"{seen} {max(fitting, key=fitting.get)}")
-    raise Unexplained(f"{seen} It is the first that goes wrong on the way back, from the output to x.")
+        mistakes.setdefault(reason, []).append([results[name] for name in ON_THE_WAY_BACK])
+    return mistakes
 
 
 def _backward(d_output, cache, parameters, **changed):

@@ -2,11 +2,12 @@
 
 import math
 import re
+from functools import partial
 
 import numpy as np
 
 from cllm_lib.workbook.exercises.forms import as_integer, as_number
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, number, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, number, shown, told_apart
 
 
 def tokens_per_step(answer):
@@ -46,20 +47,20 @@ def perplexity(loss):
 
 def examine_perplexity(answer):
     """exp(loss), where loss is in nats."""
-    for loss, options in ((math.log(10_000), 10_000), (math.log(2), 2), (0.0, 1), (1.3, math.exp(1.3))):
+
+    def look(loss, options):
         value = number(call(answer, loss), f"perplexity({shown(loss)})")
-        if close(value, options, 1e-5):
-            continue
-        seen = compared(f"perplexity({shown(loss)})", value, options)
-        if close(value, 2**loss, 1e-5):
-            raise NotYet(f"{seen} You raise 2 to the loss: right for bits. These losses are in nats, whose base is e.")
-        if close(value, 10**loss, 1e-5):
-            raise NotYet(f"{seen} You raise 10 to the loss. The logarithm here is the natural one, so its inverse is exp.")
-        if close(value, math.exp(-loss), 1e-5):
-            raise NotYet(f"{seen} exp(-loss) is the probability of the right word; perplexity is one over it.")
-        if loss > 0 and close(value, math.log(loss), 1e-5):
-            raise NotYet(f"{seen} You took the logarithm once more. It has been taken already: undo it.")
-        raise Unexplained(f"{seen} Which function undoes the natural logarithm?")
+        mistakes = {
+            "You raise 2 to the loss: right for bits. These losses are in nats, whose base is e.": 2**loss,
+            "You raise 10 to the loss. The logarithm here is the natural one, so its inverse is exp.": 10**loss,
+            "exp(-loss) is the probability of the right word; perplexity is one over it.": math.exp(-loss),
+            "You took the logarithm once more. It has been taken already: undo it.": math.log(loss) if loss > 0 else None,
+            "That is the loss itself. Which function undoes a logarithm?": loss,
+        }
+        return compared(f"perplexity({shown(loss)})", value, options), value, options, mistakes
+
+    cases = ((math.log(10_000), 10_000), (math.log(2), 2), (0.0, 1), (1.3, math.exp(1.3)))
+    told_apart(look, cases, partial(close, tolerance=1e-5), "Which function undoes the natural logarithm?")
 
 
 MAY_DIFFER = frozenset("BD")

@@ -17,10 +17,22 @@ from cllm_lib.workbook.exercises.attention_backward import (
     examine_scaled_dot_product_backward,
     scaled_dot_product_backward,
 )
-from cllm_lib.workbook.exercises.gradients import GRADIENT_SHAPE, measured_slope, say_why, several
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, by_letter, call, close, matches, number, shown
+from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, measured_slope, same_results, several, worst_of
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    Unexplained,
+    array,
+    by_letter,
+    call,
+    close,
+    number,
+    shown,
+    told_apart,
+)
 from cllm_lib.workbook.exercises.matrix_product import examine_matmul_backward, matmul_backward
 
+_NEURON = ("dx", "dw", "db")
 MODELS = {"A": "the true gradient", "B": "frozen", "C": "nothing handed down", "D": "the shortcut"}
 
 
@@ -52,32 +64,30 @@ def neuron_backward(x, w, b, target):
 
 def examine_neuron_backward(answer):
     """Against slopes measured by nudging; the values are such that no two slips agree."""
-    for x, w, b, target in ((0.7, -1.3, 0.4, 0.9), (2.0, 0.5, -0.3, -1.0), (-1.5, 0.8, 0.1, 0.25)):
-        values = several(call(answer, x, w, b, target), 3, ("dx", "dw", "db"))
-        found = [number(value, name) for value, name in zip(values, ("dx", "dw", "db"), strict=True)]
-        expected = [measured_slope(partial(_neuron, [x, w, b], i, target), [x, w, b][i]) for i in range(3)]
-        if all(close(f, e) for f, e in zip(found, expected, strict=True)):
-            continue
+
+    def look(x, w, b, target):
+        values = several(call(answer, x, w, b, target), 3, _NEURON)
+        found = [number(value, name) for value, name in zip(values, _NEURON, strict=True)]
+        right = [measured_slope(partial(_neuron, [x, w, b], i, target), [x, w, b][i]) for i in range(3)]
         h = w * x + b
         y = math.tanh(h)
         dy, slope = y - target, 1 - y * y
-        say_why(
-            dict(zip(("dx", "dw", "db"), found, strict=True)),
-            dict(zip(("dx", "dw", "db"), expected, strict=True)),
-            {
-                "Right size, wrong sign: the loss falls while y comes nearer to the target, so dy = y - target.": [-e for e in expected],
-                "The slope of tanh is missing: dh = dy * (1 - y * y).": [dy * w, dy * x, dy],
-                "You put h into tanh's slope. 1 - y * y takes tanh's output, y.": [dy * (1 - h * h) * f for f in (w, x, 1)],
-                "dx and dw are exchanged: h = w x + b grows by w for each unit of x, and by x for each unit of w.": [
-                    expected[1],
-                    expected[0],
-                    expected[2],
-                ],
-                "Twice what was asked for: the half in the loss takes the 2 away.": [2 * e for e in expected],
-                "The slope of tanh is 1 - y * y; you wrote 1 - y.": [dy * (1 - y) * f for f in (w, x, 1)],
-                "You used y itself for dy. How fast does (y - target)^2 / 2 grow with y?": [y * slope * f for f in (w, x, 1)],
-            },
-        )
+        mistakes = {
+            "Right size, wrong sign: the loss falls while y comes nearer to the target, so dy = y - target.": [-e for e in right],
+            "The slope of tanh is missing: dh = dy * (1 - y * y).": [dy * w, dy * x, dy],
+            "You put h into tanh's slope. 1 - y * y takes tanh's output, y.": [dy * (1 - h * h) * f for f in (w, x, 1)],
+            "dx and dw are exchanged: h = w x + b grows by w for each unit of x, and by x for each unit of w.": [
+                right[1],
+                right[0],
+                right[2],
+            ],
+            "Twice what was asked for: the half in the loss takes the 2 away.": [2 * e for e in right],
+            "The slope of tanh is 1 - y * y; you wrote 1 - y.": [dy * (1 - y) * f for f in (w, x, 1)],
+            "You used y itself for dy. How fast does (y - target)^2 / 2 grow with y?": [y * slope * f for f in (w, x, 1)],
+        }
+        return worst_of(_NEURON, found, right), found, right, {reason: tuple(results) for reason, results in mistakes.items()}
+
+    told_apart(look, ((0.7, -1.3, 0.4, 0.9), (2.0, 0.5, -0.3, -1.0), (-1.5, 0.8, 0.1, 0.25)), same_results, BACKWARDS)
 
 
 def _neuron(inputs, i, target, value):
@@ -94,40 +104,46 @@ def softmax_backward(d_weights, weights):
 def examine_softmax_backward(answer):
     """Against the Jacobian, entry by entry."""
     generator = np.random.default_rng(11)
-    for shape in ((2, 3, 5), (4,), (6, 2), (1, 1)):
+
+    def look(*shape):
         weights, dw = softmax(generator.standard_normal(shape)), generator.standard_normal(shape)
         if shape == (6, 2):
             weights[0] = (0.0, 1.0)  # a masked key
         found = array(call(answer, dw, weights), shape, "the result", GRADIENT_SHAPE)
-        expected = np.zeros(shape)
+        right = np.zeros(shape)
         for *row, i, j in itertools.product(*map(range, shape), range(shape[-1])):
             jacobian = weights[*row, j] * ((i == j) - weights[*row, i])
-            expected[*row, i] += dw[*row, j] * jacobian
-        if matches(found, expected):
-            continue
-        own = weights * (1 - weights) * dw
-        say_why(
-            {"the result": found},
-            {"the result": expected},
-            {
-                "That is w (1 - w) d_weights, each weight on its own. The weights share one total: what one gains the others lose.": [own],
-                "That is w * d_weights. What is subtracted because the weights share one total?": [weights * dw],
-                "You return zeros. The rows sum to 1, but d_weights is not the same for all of them.": [np.zeros(shape)],
-                "You subtract the plain mean of d_weights; it is the mean weighted with w, sum(w * d_weights).": [
-                    weights * (dw - dw.mean(axis=-1, keepdims=True))
-                ],
-                "You subtract the plain sum of d_weights; each term wants its weight, sum(w * d_weights).": [
-                    weights * (dw - dw.sum(axis=-1, keepdims=True))
-                ],
-                "Your sum runs over the whole array. Each row shares a total of its own: sum(axis=-1, keepdims=True).": [
-                    weights * (dw - (weights * dw).sum())
-                ],
-                "Your sum runs over axis 0. A row's weights lie along the last axis.": [weights * (dw - (weights * dw).sum(axis=0))],
-                "The factor w outside the bracket is missing.": [dw - (weights * dw).sum(axis=-1, keepdims=True)],
-                "The sign of the shared part: it is subtracted.": [weights * (dw + (weights * dw).sum(axis=-1, keepdims=True))],
-                "The sign: all is turned round.": [-expected],
-            },
-        )
+            right[*row, i] += dw[*row, j] * jacobian
+        return worst_of(["the result"], [found], [right]), (found,), (right,), _softmax_slips(dw, weights, right)
+
+    told_apart(look, ((2, 3, 5), (4,), (6, 2), (1, 1)), same_results, BACKWARDS)
+
+
+def _softmax_slips(dw, weights, right):
+    """What one gets by plausible mistakes: a reason and the result."""
+
+    def shared(array, axis=-1):
+        return array.sum(axis=axis, keepdims=True)
+
+    slips = {
+        "That is w (1 - w) d_weights, each weight on its own. The weights share one total: what one gains the others lose.": (
+            weights * (1 - weights) * dw
+        ),
+        "That is w * d_weights. What is subtracted because the weights share one total?": weights * dw,
+        "You return zeros. The rows sum to 1, but d_weights is not the same for all of them.": np.zeros(dw.shape),
+        "You subtract the plain mean of d_weights; it is the mean weighted with w, sum(w * d_weights).": (
+            weights * (dw - dw.mean(axis=-1, keepdims=True))
+        ),
+        "You subtract the plain sum of d_weights; each term wants its weight, sum(w * d_weights).": weights * (dw - shared(dw)),
+        "Your sum runs over the whole array. Each row shares a total of its own: sum(axis=-1, keepdims=True).": (
+            weights * (dw - shared(weights * dw, None))
+        ),
+        "Your sum runs over axis 0. A row's weights lie along the last axis.": weights * (dw - shared(weights * dw, 0)),
+        "The factor w outside the bracket is missing.": dw - shared(weights * dw),
+        "The sign of the shared part: it is subtracted.": weights * (dw + shared(weights * dw)),
+        "The sign: all is turned round.": -right,
+    }
+    return {reason: (result,) for reason, result in slips.items()}
 
 
 def gradient_error(forward, backward, x, eps=1e-6):
@@ -144,12 +160,13 @@ def gradient_error(forward, backward, x, eps=1e-6):
 
 
 class _Cubes:
-    """y = scale * x^3 with a backward pass that one can spoil, and that remembers which dy it was given."""
+    """y = scale * x^3, counting its calls, with a backward pass that one can spoil, and that remembers which dy it was given."""
 
     def __init__(self, scale=1.0, spoil=lambda gradient: gradient):
-        self.upstream = []
+        self.upstream, self.calls = [], 0
 
         def forward(x):
+            self.calls += 1
             return scale * x * x * x
 
         def backward(dy, x):
@@ -169,46 +186,33 @@ def examine_gradient_error(answer):
 
     if not callable(answer):
         call(answer)
-    sound = _Cubes()
-    value = error(sound)
-    if sound.upstream and any(dy.shape != x.shape for dy in sound.upstream):
-        raise NotYet(
-            f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
+    _examine_sound(error, x)
+    _examine_coarse(answer)
+    value = error(_Cubes(spoil=lambda g: 2 * g))
+    _caught(value, "a gradient twice too large")
+    if value > 0.501:
+        raise Unexplained(
+            f"a gradient twice too large gets {shown(value)}; 0.5 is the most.", "The largest difference, over the largest entry of either."
         )
-    if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
-        raise NotYet(
-            "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
-            "and pass. Draw dy at random."
-        )
-    if close(value, 0.5, 1e-3):
-        raise NotYet("y = x^3 with its right gradient gets 0.5: your slopes are twice too steep. From x - eps to x + eps it is 2 eps.")
-    coarse = error(_Cubes(), eps=1e-3)
-    if 1e-4 < coarse < 0.1:
-        raise NotYet(
-            f"y = x^3 with its right gradient and eps = 0.001 gets {coarse:.0e}; central differences reach 1e-6. "
-            "Nudge both ways: (f(x + eps) - f(x - eps)) / (2 eps)."
-        )
-    if value > 1e-7:
-        raise NotYet(f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7. Is the same dy used on both sides?")
-    _caught(error(_Cubes(spoil=lambda g: 2 * g)), "a gradient twice too large")
     _examine_scales(error)
 
     def one_wrong(gradient):
         gradient = gradient.copy()
-        worst = np.argmax(np.abs(gradient[1:])) + gradient[0].size
-        gradient.flat[worst] *= 1.5
+        gradient.flat[np.argmax(np.abs(gradient))] *= 1.5
         return gradient
 
     value = error(_Cubes(spoil=one_wrong))
     if value < 0.05:
-        raise NotYet(f"one of 12 entries was wrong by half, and the error is {value:.1e}. Look at every entry, and take the largest.")
+        raise Unexplained(
+            f"one of 12 entries was wrong by half, and the error is {value:.1e}.", "Look at every entry, and take the largest difference."
+        )
     flat_spot = x.copy()
     flat_spot[1, 2] = 0.0  # there the slope of x^3 is 0, and nudging measures eps^2
     value = error(_Cubes(), at=flat_spot)
     if value > 1e-6:
-        raise NotYet(
-            f"x^3 with its right gradient, 0 at one entry and large at the others, gets {value:.0e}. Do you divide entry by entry? "
-            "Divide by the largest of all."
+        raise Unexplained(
+            f"x^3 with its right gradient, 0 at one entry and large at the others, gets {value:.0e}.",
+            "Do you divide entry by entry? Divide by the largest of all.",
         )
     _caught(error(_Cubes(spoil=lambda g: -g)), "a gradient with the wrong sign")
     _caught(
@@ -218,19 +222,67 @@ def examine_gradient_error(answer):
     _examine_edges(answer, error)
 
 
+def _examine_sound(error, x):
+    """A right gradient, a dy that is worth its name, and each slope measured both ways."""
+    sound = _Cubes()
+    value = error(sound)
+    if sound.upstream and any(dy.shape != x.shape for dy in sound.upstream):
+        raise NotYet(
+            f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
+        )
+    if sound.calls < x.size:
+        raise NotYet(f"forward was called {sound.calls} times for {x.size} entries of x. Nudge each by itself: every entry has a slope.")
+    if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
+        raise NotYet(
+            "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
+            "and pass. Draw dy at random."
+        )
+    if close(value, 0.5, 1e-3):
+        raise Unexplained(
+            "y = x^3 with its right gradient gets 0.5.", "Are your slopes twice as steep, or half? From x - eps to x + eps it is 2 eps."
+        )
+    coarse = error(_Cubes(), eps=1e-3)
+    if 1e-4 < coarse < 0.1:
+        raise Unexplained(
+            f"y = x^3 with its right gradient and eps = 0.001 gets {coarse:.0e}; central differences reach 1e-6.",
+            "Do you nudge both ways? (f(x + eps) - f(x - eps)) / (2 eps).",
+        )
+    if value > 1e-7:
+        raise Unexplained(
+            f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7.",
+            "Is the same dy used on both sides, each nudge put back before the next, and the slope (f(x + eps) - f(x - eps)) / (2 eps)?",
+        )
+
+
+def _examine_coarse(answer):
+    """With entries that depend on each other, and a nudge that is large enough to be seen where it was left behind."""
+    x = np.array([0.5, -1.5, 2.0, 1.2])
+
+    def backward(dy, x):
+        return 2 * dy * x * x[::-1] + (dy * x * x)[::-1]
+
+    value = number(call(partial(answer, eps=1e-3), lambda x: x * x * x[::-1], backward, x), "the error")
+    if value > 1e-5:
+        raise Unexplained(
+            f"y[i] = x[i]^2 x[-1 - i] with its right gradient and eps = 0.001 gets {value:.0e}; it should be below 1e-5.",
+            "Does every nudge begin from x itself, the one before put back?",
+        )
+
+
 def _examine_scales(error):
     for scale, spoil in ((1e-7, lambda g: 2 * g), (1e7, lambda g: g)):
         value = error(_Cubes(scale, spoil))
         if (spoil(1) == 2 and value < 1e-2) or (spoil(1) == 1 and value > 1e-6):
-            raise NotYet(
+            raise Unexplained(
                 f"the same function times {scale:.0e} {'with a gradient twice too large' if spoil(1) == 2 else 'with its right gradient'} "
-                f"gets {value:.0e}. An absolute difference depends on the scale: divide by the largest gradient."
+                f"gets {value:.0e}.",
+                "An absolute difference depends on the scale: divide by the largest gradient.",
             )
 
 
 def _caught(value, what):
     if not value > 0.05:
-        raise NotYet(f"{what} gets {value:.1e}: your check lets it pass.")
+        raise Unexplained(f"{what} gets {value:.1e}: your check lets it pass.")
 
 
 def _examine_edges(answer, error):
@@ -241,17 +293,18 @@ def _examine_edges(answer, error):
 
     value = number(call(answer, loss, lambda dy, x: 3 * dy * x * x, np.array([0.5, -1.5])), "the error")
     if value > 1e-6:
-        raise NotYet(f"where y is a single number, the sum of x^3, the right gradient gets {value:.1e}. np.shape(y) is () there.")
+        raise Unexplained(f"where y is a single number, the sum of x^3, the right gradient gets {value:.1e}.", "np.shape(y) is () there.")
     try:
         value = error(_Cubes(0.0))
-    except NotYet as reason:
-        raise NotYet(f"where everything is 0: {reason} 0 / 0 says nothing; return 0.0 there.") from None
+    except Unexplained as reason:
+        raise Unexplained(f"where everything is 0: {reason.seen}", "0 / 0 says nothing; return 0.0 there.") from None
     if value != 0.0:
-        raise NotYet(f"where gradient and slopes are all 0 you return {shown(value)}; 0.0 was asked for.")
+        raise Unexplained(f"where gradient and slopes are all 0 you return {shown(value)}; 0.0 was asked for.")
     value = error(_Cubes(), at=np.array([[1, 2, -3]], dtype=np.int64))
     if value > 1e-6:
-        raise NotYet(
-            f"x = [1, 2, -3] as integers gets {value:.1e}: an integer array stores 1.000001 as 1. Begin with x = np.array(x, dtype=float)."
+        raise Unexplained(
+            f"x = [1, 2, -3] as integers gets {value:.1e}.",
+            "An integer array stores 1.000001 as 1. Begin with x = np.array(x, dtype=float).",
         )
 
 

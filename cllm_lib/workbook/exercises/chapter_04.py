@@ -1,12 +1,25 @@
 """Exercises of 04_adam."""
 
+import contextlib
 import math
 from collections import Counter
 
 import numpy as np
 
 from cllm_lib.workbook.exercises.forms import as_array, as_number, by_name
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, compared, number, run, shown
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    Unexplained,
+    brief,
+    call,
+    close,
+    compared,
+    number,
+    run,
+    shown,
+    told_apart,
+)
 
 
 def rate_factor(answer):
@@ -48,37 +61,38 @@ def _agree(seen, wanted):
     return all(np.allclose(a, b, rtol=1e-7, atol=1e-9) for a, b in zip(seen, wanted, strict=True))
 
 
-def _examine_step(answer, right, slips, names, gradients, settings):
-    """Compare a reader's step with `right`; where it differs, look for the slip that explains all it left behind."""
-    start = np.array([0.7, -1.2, 0.4, 2.0, -0.3])
-    n_states = len(names) - 1
+def _examine_step(answer, right, slips, names, gradients, all_settings):
+    """Compare a reader's step with `right`; where it differs, look for the slip that explains all it left behind, whatever the settings."""
+    start, n_states = np.array([0.7, -1.2, 0.4, 2.0, -0.3]), len(names) - 1
+    _moved(answer, names, start, gradients, n_states, all_settings[0])
+
+    def look(settings):
+        seen = _walk(answer, start, gradients, n_states, settings)
+        wanted = _walk_by_hand(right, start, gradients, n_states, settings)
+        mistakes = {}
+        for reason, slip in slips.items():
+            with contextlib.suppress(ZeroDivisionError, ValueError):  # a root of something negative
+                mistakes[reason] = tuple(_walk_by_hand(slip, start, gradients, n_states, settings))
+        told = [(name, *pair) for name, *pair in zip(names, seen, wanted, strict=True) if not _agree(pair[:1], pair[1:])]
+        first = [compared(f"{name}[0]", float(one[0]), float(other[0])) for name, one, other in told[:1]]
+        return f"after {len(gradients)} steps {' '.join(first)}", seen, wanted, mistakes
+
+    told_apart(look, [(settings,) for settings in all_settings], _agree, "Go through it line by line.")
+
+
+def _moved(answer, names, start, gradients, n_states, settings):
+    """Two steps have to change all the arrays, and to leave numbers in them."""
     after_two = _walk(answer, start, gradients[:2], n_states, settings)
     still = [name for name, array in zip(names, after_two, strict=True) if np.array_equal(array, start if name == names[0] else 0 * start)]
     if still:
-        one = still[0]
-        raise NotYet(
-            f"{' and '.join(still)} did not change. `{one} = ...` makes a new array; `{one}[...] = ...` or `-=` fills the one given."
+        raise Unexplained(
+            f"{' and '.join(still)} did not change.",
+            f"`{still[0]} = ...` makes a new array; `{still[0]}[...] = ...` or `-=` fills the one given.",
         )
     for name, array in zip(names, after_two, strict=True):
         if not np.isfinite(array).all():
-            raise NotYet(
-                f"{name} holds NaN or infinity after two steps. Was something divided by 0, or a root taken of something negative?"
-            )
-    seen = _walk(answer, start, gradients, n_states, settings)
-    wanted = _walk_by_hand(right, start, gradients, n_states, settings)
-    if _agree(seen, wanted):
-        return
-    for reason, slip in slips.items():
-        try:
-            explained = _walk_by_hand(slip, start, gradients, n_states, settings)
-        except (ZeroDivisionError, ValueError):  # a root of something negative
-            continue
-        if _agree(seen, explained):
-            raise NotYet(reason)
-    for name, one, other in zip(names, seen, wanted, strict=True):
-        if not _agree([one], [other]):
             raise Unexplained(
-                f"after {len(gradients)} steps {compared(f'{name}[0]', float(one[0]), float(other[0]))} Go through it line by line."
+                f"{name} holds NaN or infinity after two steps.", "Was something divided by 0, or a root taken of something negative?"
             )
 
 
@@ -95,37 +109,37 @@ def _momentum_by_hand(p, g, v, rate, momentum):
 
 
 _MOMENTUM_SLIPS = {
-    "the parameters move with the old velocity: the newest gradient comes one step late. Renew the velocity first.": (
+    "The parameters move with the old velocity: the newest gradient comes one step late. Renew the velocity first.": (
         lambda p, g, v, rate, momentum: (p - rate * v, momentum * v + g)
     ),
-    "the parameters go uphill. The gradient points to where the loss rises: subtract.": (
+    "The parameters go uphill. The gradient points to where the loss rises: subtract.": (
         lambda p, g, v, rate, momentum: (p + rate * (momentum * v + g), momentum * v + g)
     ),
-    "your velocity is a running mean, momentum v + (1 - momentum) g, with steps a tenth as long. Here the gradient is added whole.": (
+    "Your velocity is a running mean, momentum v + (1 - momentum) g, with steps a tenth as long. Here the gradient is added whole.": (
         lambda p, g, v, rate, momentum: (p - rate * (momentum * v + (1 - momentum) * g), momentum * v + (1 - momentum) * g)
     ),
-    "the rate is inside your velocity. Another form in use; here the velocity collects gradients, and the rate multiplies it at the end.": (
+    "The rate is inside your velocity. Another form in use; here the velocity collects gradients, and the rate multiplies it at the end.": (
         lambda p, g, v, rate, momentum: (p - (momentum * v + rate * g), momentum * v + rate * g)
     ),
-    "that is Nesterov's form, g + momentum v: it looks a step ahead. Asked for was the plain one, the velocity itself.": (
+    "That is Nesterov's form, g + momentum v: it looks a step ahead. Asked for was the plain one, the velocity itself.": (
         lambda p, g, v, rate, momentum: (p - rate * (g + momentum * (momentum * v + g)), momentum * v + g)
     ),
-    "the velocity is right and the parameters do not use it: they still move by the gradient alone.": (
+    "The velocity is right and the parameters do not use it: they still move by the gradient alone.": (
         lambda p, g, v, rate, momentum: (p - rate * g, momentum * v + g)
     ),
-    "your velocity forgets nothing: momentum is the share of the old velocity that is kept.": (
+    "Your velocity forgets nothing: momentum is the share of the old velocity that is kept.": (
         lambda p, g, v, rate, momentum: (p - rate * (v + g), v + g)
     ),
-    "your velocity forgets everything: it is the last gradient. Keep a share, momentum, of the old one.": (
+    "Your velocity forgets everything: it is the last gradient. Keep a share, momentum, of the old one.": (
         lambda p, g, v, rate, momentum: (p - rate * g, g)
     ),
     "momentum multiplies the gradient in your velocity. It is the share of the old velocity that is kept: momentum v + g.": (
         lambda p, g, v, rate, momentum: (p - rate * (v + momentum * g), v + momentum * g)
     ),
-    "your velocity holds minus the gradients. A form in use too; here it adds them, and the parameters subtract it.": (
+    "Your velocity holds minus the gradients. A form in use too; here it adds them, and the parameters subtract it.": (
         lambda p, g, v, rate, momentum: (p + rate * (momentum * v - g), momentum * v - g)
     ),
-    "your function does not use its argument momentum: it keeps 0.9 whatever is given.": (
+    "Your function does not use its argument momentum: it keeps 0.9 whatever is given.": (
         lambda p, g, v, rate, momentum: _momentum_by_hand(p, g, v, rate, 0.9)
     ),
 }
@@ -134,8 +148,8 @@ _MOMENTUM_SLIPS = {
 def examine_momentum_step(answer):
     """Three gradients, two settings; velocity and parameters against sums done one by one."""
     gradients = np.random.default_rng(11).standard_normal((3, 5))
-    for rate, momentum in ((0.1, 0.9), (0.03, 0.6)):
-        _examine_step(answer, _momentum_by_hand, _MOMENTUM_SLIPS, ("parameters", "velocity"), gradients, lambda t, s=(rate, momentum): s)
+    settings = [lambda t: (0.1, 0.9), lambda t: (0.03, 0.6)]
+    _examine_step(answer, _momentum_by_hand, _MOMENTUM_SLIPS, ("parameters", "velocity"), gradients, settings)
 
 
 # Adam
@@ -165,30 +179,25 @@ def _plain_number(result, what):
 
 def examine_uncorrected(answer):
     """Against m and v renewed t times."""
-    for t, beta1, beta2 in ((1, 0.9, 0.999), (5, 0.9, 0.999), (40, 0.8, 0.95)):
-        what = f"uncorrected({t})" if beta1 == 0.9 else f"uncorrected({t}, {beta1}, {beta2})"
-        value = _plain_number(call(answer, t) if beta1 == 0.9 else call(answer, t, beta1, beta2), what)
-        expected = _uncorrected_by_hand(t, beta1, beta2)
-        if close(value, expected):
-            continue
-        seen = compared(what, value, expected)
-        if close(value, 1.0):
-            raise NotYet(f"{seen} A length of 1 is what the corrected step has. What are m and v while both are too small?")
-        if close(value, 1 - beta1**t):
-            raise NotYet(f"{seen} That is how small m is. The step divides by the square root of v, which is too small as well.")
-        if close(value, 1 / expected):
-            raise NotYet(f"{seen} Upside down: m stands above the line, the root of v below it.")
-        if close(value, (1 - beta1**t) / (1 - beta2**t)):
-            raise NotYet(f"{seen} The square root is missing: Adam divides by sqrt(v).")
-        if close(value, math.sqrt((1 - beta1**t) / (1 - beta2**t))):
-            raise NotYet(f"{seen} The root stands over the whole fraction; it goes over v alone, below the line.")
-        if close(value, (1 - beta1) / math.sqrt(1 - beta2)):
-            raise NotYet(f"{seen} That is the first step, right for t = 1 only. How much of g is in m after t steps?")
-        if close(value, beta1**t / math.sqrt(beta2**t)):
-            raise NotYet(f"{seen} beta ** t is the share that is still missing; the share that has arrived is 1 - beta ** t.")
-        if beta1 != 0.9 and close(value, _uncorrected_by_hand(t, 0.9, 0.999)):
-            raise NotYet(f"{seen} Your function does not use its arguments beta1 and beta2.")
-        raise Unexplained(f"{seen} After t equal gradients g, m is (1 - beta1 ** t) g. What is v, and what is m / sqrt(v)?")
+
+    def look(t, *betas):
+        what = f"uncorrected({', '.join(map(str, (t, *betas)))})"
+        value, (beta1, beta2) = _plain_number(call(answer, t, *betas), what), betas or (0.9, 0.999)
+        expected, m, v = _uncorrected_by_hand(t, beta1, beta2), 1 - beta1**t, 1 - beta2**t
+        mistakes = {
+            "A length of 1 is what the corrected step has. What are m and v while both are too small?": 1.0,
+            "That is how small m is. The step divides by the square root of v, which is too small as well.": m,
+            "Upside down: m stands above the line, the root of v below it.": 1 / expected,
+            "The square root is missing: Adam divides by sqrt(v).": m / v,
+            "The root stands over the whole fraction; it goes over v alone, below the line.": math.sqrt(m / v),
+            "That is the first step, right for t = 1 only. How much of g is in m after t steps?": (1 - beta1) / math.sqrt(1 - beta2),
+            "beta ** t is the share that is still missing; the share that has arrived is 1 - beta ** t.": beta1**t / math.sqrt(beta2**t),
+            "Your function does not use its arguments beta1 and beta2.": _uncorrected_by_hand(t, 0.9, 0.999),
+        }
+        return compared(what, value, expected), value, expected, mistakes
+
+    hint = "After t equal gradients g, m is (1 - beta1 ** t) g. What is v, and what is m / sqrt(v)?"
+    told_apart(look, ((1,), (5,), (40, 0.8, 0.95)), close, hint)
 
 
 def adam_step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
@@ -232,7 +241,7 @@ _ADAM_SLIPS = {
     "eps is added to m_hat / sqrt(v_hat). It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
         _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat), outside=lambda rate, eps: rate * eps)
     ),
-    "there is no bias correction: m and v start at 0 and are too small at first. Divide by 1 - beta1 ** t and 1 - beta2 ** t.": (
+    "There is no bias correction: m and v start at 0 and are too small at first. Divide by 1 - beta1 ** t and 1 - beta2 ** t.": (
         _adam_by_hand(correct_m=lambda m, beta1, t: m, correct_v=lambda v, beta2, t: v)
     ),
     "v is not corrected. It starts at 0 as m does, and is a thousand times too small at t = 1: divide by 1 - beta2 ** t.": (
@@ -241,10 +250,10 @@ _ADAM_SLIPS = {
     "m is not corrected. It starts at 0 as v does, and is ten times too small at t = 1: divide by 1 - beta1 ** t.": (
         _adam_by_hand(correct_m=lambda m, beta1, t: m)
     ),
-    "your corrections are one step ahead, with t + 1. The first step has t = 1 already.": (
+    "Your corrections are one step ahead, with t + 1. The first step has t = 1 already.": (
         _adam_by_hand(settings=lambda t, *others: (t + 1, *others))
     ),
-    "the corrected m and v were written back. The running means stay as they are; the corrected ones serve this step only.": (
+    "The corrected m and v were written back. The running means stay as they are; the corrected ones serve this step only.": (
         _adam_by_hand(stored=True)
     ),
     "v collects the gradient, not its square.": _adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + (1 - beta2) * g),
@@ -254,11 +263,11 @@ _ADAM_SLIPS = {
     "v collects the square of m. The square of the gradient itself: m has already averaged the signs away.": (
         _adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + (1 - beta2) * m * m)
     ),
-    "the parameters go uphill. The gradient points to where the loss rises: subtract.": _adam_by_hand(sign=1),
-    "the step uses the gradient instead of the corrected m: that is RMSProp with a correction.": (
+    "The parameters go uphill. The gradient points to where the loss rises: subtract.": _adam_by_hand(sign=1),
+    "The step uses the gradient instead of the corrected m: that is RMSProp with a correction.": (
         _adam_by_hand(numerator=lambda g, m_hat: g)
     ),
-    "the square root is missing: divide by sqrt(v), which has the unit of a gradient.": (
+    "The square root is missing: divide by sqrt(v), which has the unit of a gradient.": (
         _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: v_hat + eps)
     ),
     "beta1 and beta2 have changed places: m has the short memory, beta1 = 0.9.": (
@@ -272,10 +281,10 @@ _ADAM_SLIPS = {
     "eps is added to the root of v before the correction: the documents' form, which comes below. Algorithm 1 corrects first.": (
         _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: (math.sqrt(v) + eps) / math.sqrt(1 - beta2**t))
     ),
-    "right with the usual settings, wrong with others. Does your function use all its arguments, beta1, beta2 and eps?": (
+    "Right with the usual settings, wrong with others. Does your function use all its arguments, beta1, beta2 and eps?": (
         _adam_by_hand(settings=lambda t, rate, *others: (t, rate, 0.9, 0.999, 1e-8))
     ),
-    "right for eps = 1e-8, wrong for a larger one. Use the argument eps, after the root.": (
+    "Right for eps = 1e-8, wrong for a larger one. Use the argument eps, after the root.": (
         _adam_by_hand(settings=lambda t, rate, beta1, beta2, eps: (t, rate, beta1, beta2, 1e-8))
     ),
 }
@@ -284,15 +293,8 @@ _ADAM_SLIPS = {
 def examine_adam_step(answer):
     """Four gradients, the usual settings and others, with an eps that cannot hide."""
     gradients = np.random.default_rng(12).standard_normal((4, 5)) * np.array([1.0, 0.1, 10.0, 1.0, 0.3])
-    for settings in ((0.01, 0.9, 0.999, 1e-8), (0.05, 0.8, 0.95, 0.2)):
-        _examine_step(
-            answer,
-            _adam_by_hand(),
-            _ADAM_SLIPS,
-            ("parameters", "m", "v"),
-            gradients,
-            lambda t, settings=settings: (t, *settings),
-        )
+    settings = [lambda t: (t, 0.01, 0.9, 0.999, 1e-8), lambda t: (t, 0.05, 0.8, 0.95, 0.2)]
+    _examine_step(answer, _adam_by_hand(), _ADAM_SLIPS, ("parameters", "m", "v"), gradients, settings)
 
 
 # Clipping, and a number to name
@@ -314,30 +316,38 @@ def _scaled(gradients, factor):
     return {name: factor * array for name, array in gradients.items()}
 
 
+_UNTOUCHED = "They came back as they were, though their length is above the limit."
+
+
 def _clip_slips(gradients, limit):
-    """What usual slips make of gradients longer than the limit."""
+    """What usual slips make of gradients longer than the limit, and of shorter ones what two of them do."""
+    if _length(gradients) <= limit:
+        return {
+            _UNTOUCHED: gradients,
+            "What is within the limit stays as it is: clip, do not normalise.": _scaled(gradients, limit / _length(gradients)),
+        }
     length, lengths = _length(gradients), {name: _length({name: array}) for name, array in gradients.items()}
     values = np.concatenate([np.ravel(array) for array in gradients.values()])
     return {
-        "each array was clipped by its own length. One length for all arrays together, or the direction changes.": {
+        "Each array was clipped by its own length. One length for all arrays together, or the direction changes.": {
             name: array * min(1.0, limit / lengths[name]) for name, array in gradients.items()
         },
-        "each number was clipped by itself. That turns the direction: multiply all by the same factor.": {
+        "Each number was clipped by itself. That turns the direction: multiply all by the same factor.": {
             name: np.clip(array, -limit, limit) for name, array in gradients.items()
         },
-        "the lengths of the arrays were added. Add the squares of all numbers, then take the root.": _scaled(
+        "The lengths of the arrays were added. Add the squares of all numbers, then take the root.": _scaled(
             gradients, limit / sum(lengths.values())
         ),
-        "the root is missing: you divide by the sum of squares, the square of the length.": _scaled(gradients, limit / length**2),
-        "the result has length 1, whatever max_norm is: multiply by max_norm / length.": _scaled(gradients, 1 / length),
-        "you divide by the sum of absolute values; the length is the root of the sum of squares.": _scaled(
+        "The root is missing: you divide by the sum of squares, the square of the length.": _scaled(gradients, limit / length**2),
+        "The result has length 1, whatever max_norm is: multiply by max_norm / length.": _scaled(gradients, 1 / length),
+        "You divide by the sum of absolute values; the length is the root of the sum of squares.": _scaled(
             gradients, limit / np.abs(values).sum()
         ),
-        "you divide by the largest number; the length is the root of the sum of all squares.": _scaled(
+        "You divide by the largest number; the length is the root of the sum of all squares.": _scaled(
             gradients, limit / np.abs(values).max()
         ),
-        "they became longer: the factor is upside down. max_norm / length is below 1 here.": _scaled(gradients, length / limit),
-        "they came back as they were, though their length is above the limit.": gradients,
+        "They became longer: the factor is upside down. max_norm / length is below 1 here.": _scaled(gradients, length / limit),
+        _UNTOUCHED: gradients,
     }
 
 
@@ -349,18 +359,18 @@ def examine_clip_gradients(answer):
         "layers.0.norm.gain": 5.0 * generator.standard_normal(4),
         "layers.0.norm.bias": 0.1 * generator.standard_normal(4),
     }
-    limit, length = 2.5, _length(gradients)
-    seen = _clipped(answer, gradients, limit)
-    if not _alike(seen, _scaled(gradients, limit / length)):
-        for reason, slip in _clip_slips(gradients, limit).items():
-            if _alike(seen, slip):
-                raise NotYet(reason)
-        raise Unexplained(f"from length {shown(length)} to {shown(_length(seen))}; {limit} was the limit, by one factor for all numbers.")
-    if not _alike(_clipped(answer, gradients, 2 * length), gradients):
-        raise NotYet("a gradient of half the allowed length was changed. What is within the limit stays as it is: clip, do not normalise.")
+
+    def look(limit, scale):
+        given = _scaled(gradients, scale)
+        length, seen = _length(given), _clipped(answer, given, limit)
+        wanted = _scaled(given, min(1.0, limit / length))
+        told = f"from length {shown(length)} to {shown(_length(seen))}; {limit} was the limit, by one factor for all numbers."
+        return told, seen, wanted, _clip_slips(given, limit)
+
+    told_apart(look, ((2.5, 1.0), (4.0, 0.5), (20.0, 1.0)), _alike, "max_norm / length where that is below 1.")
     nothing = _scaled(gradients, 0.0)
-    if not _alike(_clipped(answer, nothing, limit), nothing):
-        raise NotYet("gradients of 0 came back as something else. Their length is 0: do not divide by it.")
+    if not _alike(_clipped(answer, nothing, 2.5), nothing):
+        raise Unexplained("gradients of 0 came back as something else.", "Their length is 0: do not divide by it.")
 
 
 def _clipped(answer, gradients, limit):
@@ -394,38 +404,31 @@ def best_constant_loss(targets):
 def examine_best_constant_loss(answer):
     """Against the mean of -ln(share), token by token."""
     skewed = np.array([[0, 0, 0, 5], [0, 5, 0, 9]], dtype=np.int64)
-    for targets in (skewed, np.random.default_rng(14).zipf(1.6, (6, 50)) % 40, np.full((2, 3), 7, dtype=np.int64)):
-        counts = Counter(targets.ravel().tolist())
-        total = targets.size
+
+    def look(targets):
+        counts, total = Counter(targets.ravel().tolist()), targets.size
         expected = sum(-math.log(counts[token] / total) for token in targets.ravel().tolist()) / total
         what = f"best_constant_loss of {targets.tolist()}" if targets is skewed else "best_constant_loss of a longer text"
         value = _plain_number(call(answer, targets), what)
-        if close(value, expected):
-            continue
-        seen = compared(what, value, expected)
-        losses = [-math.log(count / total) for count in counts.values()]
-        if close(value, math.log(len(counts))):
-            raise NotYet(f"{seen} That gives each of the {len(counts)} words the same chance. Frequent words deserve more.")
-        if close(value, expected / math.log(2)):
-            raise NotYet(f"{seen} That is in bits, the logarithm to base 2; losses here are in nats.")
-        if close(value, sum(losses) / len(losses)):
-            raise NotYet(
-                f"{seen} Your mean counts each word once. The loss counts each position: a frequent word counts as often as it occurs."
-            )
-        if close(value, min(losses)):
-            raise NotYet(f"{seen} That is the loss at the most frequent word alone; average over all positions.")
-        if close(value, -expected):
-            raise NotYet(f"{seen} The sign: a logarithm of a share is negative, and the loss is minus that.")
-        if close(value, sum(losses)):
-            raise NotYet(f"{seen} That is a sum over the words; weigh each by its share.")
-        of_rows = [count / len(targets) for count in counts.values()]
-        if close(value, -sum(share * math.log(share) for share in of_rows)):
-            raise NotYet(f"{seen} len(targets) counts the rows, {len(targets)} here; the positions are targets.size, {total}.")
-        if close(value, expected * total):
-            raise NotYet(f"{seen} That is the sum over all positions; the loss is their mean.")
-        if close(value, math.exp(expected)):
-            raise NotYet(f"{seen} That is the perplexity; the loss is its logarithm.")
-        raise Unexplained(f"{seen} Give each word its share of all positions, and average minus the logarithm over the positions.")
+        losses, of_rows = [-math.log(count / total) for count in counts.values()], [count / len(targets) for count in counts.values()]
+        mistakes = {
+            "That gives each word the same chance. Frequent words deserve more.": math.log(len(counts)),
+            "That is in bits, the logarithm to base 2; losses here are in nats.": expected / math.log(2),
+            "Your mean counts each word once. The loss counts each position: a frequent word counts as often as it occurs.": (
+                sum(losses) / len(losses)
+            ),
+            "That is the loss at the most frequent word alone; average over all positions.": min(losses),
+            "The sign: a logarithm of a share is negative, and the loss is minus that.": -expected,
+            "That is a sum over the words; weigh each by its share.": sum(losses),
+            "len(targets) counts the rows; the positions are targets.size.": -sum(share * math.log(share) for share in of_rows),
+            "That is the sum over all positions; the loss is their mean.": expected * total,
+            "That is the perplexity; the loss is its logarithm.": math.exp(expected),
+        }
+        return compared(what, value, expected), value, expected, mistakes
+
+    texts = (skewed, np.random.default_rng(14).zipf(1.6, (6, 50)) % 40, np.full((2, 3), 7, dtype=np.int64))
+    hint = "Give each word its share of all positions, and average minus the logarithm over the positions."
+    told_apart(look, [(targets,) for targets in texts], close, hint)
     return "Here is its value for this text, beside the loss the deep model stands at."
 
 

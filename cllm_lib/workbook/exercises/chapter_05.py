@@ -1,12 +1,13 @@
 """Exercises of 05_the_repair_ladder."""
 
 import math
+import operator
 
 import numpy as np
 
 from cllm_lib.defects import REPAIRS
 from cllm_lib.workbook.exercises.forms import as_number
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, same, shown, told_apart
 
 LETTERS = dict(zip("ENAFROSW", REPAIRS, strict=True))
 
@@ -42,27 +43,23 @@ def reading(losses, levels):
 
 
 _LEVELS = {"ln V": 5.6, "unigram entropy": 4.7, "bigram entropy": 1.5}
-_READINGS = [  # losses, levels, what a wrong answer here suggests
-    ([3.0, 3.0, 3.0, 3.0], _LEVELS, "It stands, but at no level: below one of them is not near it."),
+_READINGS = (  # losses, levels, and what is there to be seen
+    ([3.0, 3.0, 3.0, 3.0], _LEVELS, "It stands, and at no level."),
     ([5.5, 4.9, 4.75, 4.72, 4.71], _LEVELS, "The last three lie within 0.15 of 4.7."),
     ([5.61, 5.6, 5.6, 5.6], _LEVELS, "The last three lie within 0.15 of 5.6."),
-    ([5.0, 4.62, 4.6, 4.61], _LEVELS, "A loss a little below a level stands there too: compare the absolute distance."),
+    ([5.0, 4.62, 4.6, 4.61], _LEVELS, "A loss a little below a level stands there too."),
     ([5.6, 5.3, 5.0, 4.7], _LEVELS, "It only passes through 4.7: all of the last three must lie near a level."),
-    ([5.6, 5.1, 4.7, 4.3], _LEVELS, "The mean of the last three is near a level, and they are not: look at each."),
+    ([5.6, 5.1, 4.7, 4.3], _LEVELS, "The mean of the last three is near a level, and they are not."),
     ([4.7, 4.7, 4.7, 3.9, 3.3, 2.9], _LEVELS, "It stood there and left: only the last three count."),
     ([5.6, 40.0, 4.72, 4.7, 4.71], _LEVELS, "It had exploded and came back: only its end counts."),
     ([5.6, 812.0, 5_000.0], _LEVELS, "More than twice ln V is a model that does worse than knowing nothing."),
-    (
-        [5.6, 6.1, math.nan],
-        _LEVELS,
-        "NaN is not greater than anything, so `loss > limit` is False. Ask the other way round, or with np.isfinite.",
-    ),
+    ([5.6, 6.1, math.nan], _LEVELS, "A loss of NaN has exploded, and is not greater than anything: `loss > limit` is False."),
     ([5.6, 900.0, math.inf], _LEVELS, "An infinite loss has exploded."),
     ([5.6, 7.9, 8.1, 8.0], _LEVELS, "Somewhat above ln V is no explosion: the border is twice ln V."),
-    ([2.0, 1.0, 0.95, 1.02], {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.3}, "Take the levels from the argument."),
+    ([2.0, 1.0, 0.95, 1.02], {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.3}, "The levels are those of the argument."),
     ([5.6, 5.1, 5.0, 4.7, 4.7], _LEVELS, "Two of its last three lie near a level, and all three were to."),
     ([9.0, 11.0, 11.2], _LEVELS, "Twice ln V is the border, and what stands at it has not exploded yet."),
-]
+)
 
 
 def _examine_reading(answer):
@@ -73,7 +70,7 @@ def _examine_reading(answer):
         if said.strip() != said or said not in {*levels, "exploded", "moving"}:
             raise NotYet(f"{said[:30]!r} is none of the words: they are 'exploded', 'moving', and the names in `levels`.")
         if said != expected:
-            raise NotYet(f"for losses {_listed(losses)} it says {said!r}; {expected!r} was asked for. {hint}")
+            raise Unexplained(f"for losses {_listed(losses)} it says {said!r}; {expected!r} was asked for.", hint)
 
 
 def _listed(losses):
@@ -101,40 +98,36 @@ def _end(repairs):
 
 _COMPANIES = [("a", ""), ("b", ""), ("c", ""), ("b", "a"), ("c", "ab"), ("a", "abc"), ("b", "abc"), ("c", "c")]
 _WORTH_SLIPS = {
-    "the sign is turned round. A repair that lowers the loss is worth something: loss without it, minus loss with it.": (
+    "The sign is turned round. A repair that lowers the loss is worth something: loss without it, minus loss with it.": (
         lambda repair, company: _end(company | {repair}) - _end(company - {repair})
     ),
-    "where the repair is in the company already you compare the company with itself, and get 0. Take it out for the first of the two.": (
+    "Where the repair is in the company already you compare the company with itself, and get 0. Take it out for the first of the two.": (
         lambda repair, company: _end(company) - _end(company | {repair})
     ),
-    "that is its worth alone, whatever the company. Both ends want the company in them.": (
+    "That is its worth alone, whatever the company. Both ends want the company in them.": (
         lambda repair, company: _end(set()) - _end({repair})
     ),
-    "you compare with nothing repaired: that is what the whole company is worth. Compare with the company less this one repair.": (
+    "You compare with nothing repaired: that is what the whole company is worth. Compare with the company less this one repair.": (
         lambda repair, company: _end(set()) - _end(company | {repair})
     ),
-    "your first end has the whole company and your second this repair alone. Add it to the company: company | {repair}.": (
+    "Your first end has the whole company and your second this repair alone. Add it to the company: company | {repair}.": (
         lambda repair, company: _end(company - {repair}) - _end({repair})
     ),
-    "only one end is in it: that is a loss, not a difference of two.": (lambda repair, company: _end(company | {repair})),
+    "Only one end is in it: that is a loss, not a difference of two.": (lambda repair, company: _end(company | {repair})),
 }
 
 
 def _examine_worth(answer):
-    seen = []
-    for repair, company in _COMPANIES:
-        given = set(company)
-        seen.append(number(_not_none(run(answer, _end, repair, given)), f"for {repair!r} beside {sorted(company)} it"))
+    def look(repair, company):
+        given, right = set(company), worth(_end, repair, company)
+        value = number(_not_none(run(answer, _end, repair, given)), f"for {repair!r} beside {sorted(company)} it")
         if given != set(company):
             raise NotYet("your function changed the company it was given. `company | {repair}` and `company - {repair}` make new sets.")
-    wanted = [worth(_end, repair, company) for repair, company in _COMPANIES]
-    if all(close(a, b) for a, b in zip(seen, wanted, strict=True)):
-        return
-    for reason, slip in _WORTH_SLIPS.items():
-        if all(close(a, slip(repair, set(company))) for a, (repair, company) in zip(seen, _COMPANIES, strict=True)):
-            raise NotYet(reason)
-    a, b, (repair, company) = next(row for row in zip(seen, wanted, _COMPANIES, strict=True) if not close(row[0], row[1]))
-    raise Unexplained(f"for {repair!r} beside {sorted(company)} it is {shown(a)}; without it, minus with it, is {shown(b)}.")
+        mistakes = {reason: slip(repair, set(company)) for reason, slip in _WORTH_SLIPS.items()}
+        seen = f"for {repair!r} beside {sorted(company)} it is {shown(value)}; without it, minus with it, is {shown(right)}."
+        return seen, value, right, mistakes
+
+    told_apart(look, _COMPANIES, close, "Both ends want the company in them, and one of them the repair.")
 
 
 def _not_none(result):
@@ -154,45 +147,43 @@ def first_wrong(errors, tolerance=1e-3):
     return None
 
 
-_ERRORS = [
-    ({"embedding": 0.9, "layers.0.query": 0.7, "layers.1.query": 0.5, "layers.1.norm": 1e-9}, "layers.1.query"),
-    ({"embedding": 1e-9, "layers.0.query": 2.0, "layers.0.norm": 1e-8, "layers.1.query": 0.02, "layers.1.norm": 1e-9}, "layers.1.query"),
-    ({"embedding": 1.0, "layers.0.query": 1e-8}, "embedding"),
-    ({"embedding": 1e-9, "layers.0.query": math.nan, "layers.0.norm": 1e-9}, "layers.0.query"),
-    ({"embedding": 1e-9, "layers.0.query": 1e-5, "layers.0.norm": 1e-9}, None),
-]
+_ERRORS = (  # by name, in the order of the forward pass, and the tolerance
+    ({"embedding": 0.9, "layers.0.query": 0.7, "layers.1.query": 0.5, "layers.1.norm": 1e-9}, 1e-3),
+    ({"embedding": 1e-9, "layers.0.query": 2.0, "layers.0.norm": 1e-8, "layers.1.query": 0.02, "layers.1.norm": 1e-9}, 1e-3),
+    ({"embedding": 1.0, "layers.0.query": 1e-8}, 1e-3),
+    ({"embedding": 1e-9, "layers.0.query": math.nan, "layers.0.norm": 1e-9}, 1e-3),
+    ({"embedding": 0.2, "layers.0.query": 0.3, "layers.0.key": 0.1}, 1e-3),  # layers are in no order of the alphabet
+    ({"embedding": 1e-9, "layers.0.query": 1e-5, "layers.0.norm": 1e-9}, 1e-3),
+    ({"embedding": 0.5, "layers.0.norm": 0.01}, 0.1),
+)
 
 
 def _examine_first_wrong(answer):
-    for errors, expected in _ERRORS:
-        given = dict(errors)
-        said = run(answer, given)
-        if given != errors and not any(math.isnan(error) for error in errors.values()):
+    def look(errors, tolerance):
+        given, right = dict(errors), first_wrong(errors, tolerance)
+        said = run(answer, given, *([tolerance] if tolerance != 1e-3 else []))
+        if not same(given, errors):
             raise NotYet("your function changed the dictionary it was given. Look, and leave it as it is.")
-        if said is None and expected is not None and expected != "layers.0.query":
-            raise NotYet("it returned None although gradients are wrong. Is there a `return` on every path?")
         if said is not None and not isinstance(said, str):
             raise NotYet(f"it returned {brief(said)}; the name of an array was asked for.")
-        if said == expected:
-            continue
-        if expected is None:
-            raise NotYet(f"all errors are below the tolerance, and it returned {said!r}. None was asked for.")
-        if math.isnan(errors[expected]):
-            raise NotYet(
-                "an error of NaN was passed over. NaN is not greater than anything: `error > tolerance` is False. Ask the other way round."
-            )
-        wrong = [name for name, error in errors.items() if error > 1e-3]
-        if said == wrong[0] and len(wrong) > 1:
-            raise NotYet("that is the first in the order of the forward pass, the last to be computed on the way back. Begin at the end.")
-        if said == max(errors, key=errors.get):
-            raise NotYet(
-                "that is the one with the largest error. What is wrong above spoils all below: take the one nearest to the output."
-            )
-        if said not in errors:
+        if said is not None and said not in errors:
             raise NotYet(f"{brief(said)} is none of the names.")
-        raise Unexplained(f"it names {said!r}, whose error is {errors[said]:g}; of the wrong ones {expected!r} is nearest to the output.")
-    if run(answer, {"embedding": 0.5, "layers.0.norm": 0.01}, 0.1) != "embedding":
-        raise NotYet("with a tolerance of 0.1 an error of 0.01 is none. Use the argument tolerance.")
+        wrong = [name for name, error in errors.items() if not error <= tolerance]
+        numbers = [name for name in wrong if not math.isnan(errors[name])]
+        mistakes = {
+            "That is the first in the order of the forward pass, the last to be computed on the way back. Begin at the end.": wrong[:1],
+            "That is the one with the largest error. What is wrong above spoils all below: take the one nearest to the output.": (
+                [max(wrong, key=errors.get)] if wrong else []
+            ),
+            "An error of NaN was passed over: `error > tolerance` is False for it. Ask the other way round.": numbers[-1:],
+            "You always go by 0.001. Use the argument tolerance.": [first_wrong(errors) or ""],
+            "That is the last of the wrong ones by the alphabet; the dictionary is in the order of the layers.": sorted(wrong)[-1:],
+        }
+        error = f", whose error is {errors[said]:g}" if said else ""
+        seen = f"at a tolerance of {tolerance:g} it says {said!r}{error}; {right!r} was asked for."
+        return seen, said or "", right or "", {reason: (name or [""])[0] for reason, name in mistakes.items()}
+
+    told_apart(look, _ERRORS, operator.eq, "Of the wrong ones it is the nearest to the output.")
 
 
 # What to do next
@@ -247,12 +238,12 @@ def _examine_triage(answer):
     for finding, expected, hint in _ONE_FINDING:
         said = _mended(answer, _SOUND | finding)
         if said != expected:
-            raise NotYet(f"for {finding} alone it says {said!r}; {expected!r} was asked for. {hint}")
+            raise Unexplained(f"for {finding} alone it says {said!r}; {expected!r} was asked for.", hint)
     if (said := _mended(answer, _SOUND)) is not None:
-        raise NotYet(f"where nothing is wrong it says {said!r}; None was asked for.")
-    loss_speaks = {"optimiser": "SGD", "reading": "exploded"}
+        raise Unexplained(f"where nothing is wrong it says {said!r}; None was asked for.")
+    losses = ({"optimiser": "SGD"}, {"optimiser": "SGD", "reading": "exploded"}, {"reading": "unigram entropy"})
     for finding, _, _ in _ONE_FINDING[:7]:
-        for reading_of_loss in (loss_speaks, {"reading": "unigram entropy"}):
+        for reading_of_loss in losses:
             said = _mended(answer, _SOUND | finding | reading_of_loss)
             if said not in _FREE_OF_THE_LOSS:
                 raise NotYet(f"it says {said!r} while {next(iter(finding))!r} is not in order yet. The optimiser and the loss come last.")

@@ -6,7 +6,18 @@ import numpy as np
 
 from cllm_lib.casebook.patients import TEXT_FAULTS
 from cllm_lib.workbook.exercises.forms import as_array, as_ids, as_number, several
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, call, close, compared, faults_by_letter, number, shown
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    Unexplained,
+    call,
+    close,
+    compared,
+    faults_by_letter,
+    number,
+    shown,
+    told_apart,
+)
 from cllm_lib.workbook.scores import EPOCHS
 
 # 06.1
@@ -41,30 +52,65 @@ def _pairs_in_loops(tokens, seq_len):
 
 def examine_inputs_and_targets(answer):
     """On texts of several lengths, against loops; two full sequences need their last target too."""
-    for length, seq_len in ((13, 4), (12, 4), (9, 4), (20, 3), (5, 4)):
+
+    def look(length, seq_len):
         tokens = np.arange(length, dtype=np.int64) * 7 % 23 + 100
         result = call(answer, tokens, seq_len)
-        given = f"a text of {length} words in sequences of {seq_len}"
         if not isinstance(result, tuple | list) or len(result) != 2:
             raise NotYet(f"it returned a {type(result).__name__}; two arrays were asked for: return inputs, targets.")
-        inputs, targets = (_integers(part, name) for part, name in zip(result, ("inputs", "targets"), strict=True))
-        right_inputs, right_targets = (np.array(part) for part in _pairs_in_loops(tokens.tolist(), seq_len))
-        if inputs.shape == targets.shape == right_inputs.shape:
-            if np.array_equal(inputs, right_inputs) and np.array_equal(targets, right_targets):
-                continue
-            _which_slip(inputs, targets, right_inputs, right_targets, tokens, given)
-        shapes = f"for {given} the shapes are {inputs.shape} and {targets.shape}; {right_inputs.shape} was asked for, twice."
-        if inputs.shape == right_inputs.shape[::-1] != right_inputs.shape:
-            raise NotYet(f"{shapes} Sequences are rows: reshape(count, seq_len).")
-        if inputs.ndim == 2 and inputs.shape[1] == seq_len and len(inputs) == length - seq_len:
-            raise NotYet(f"{shapes} Yours begin at every word and overlap; here each begins where the last one ended.")
-        if inputs.ndim == 2 and len(inputs) == len(right_inputs) + 1:
-            raise NotYet(
-                f"{shapes} You have one sequence too many: the last word of each needs a target, so {seq_len} words are not enough."
+        found = tuple(_integers(part, name) for part, name in zip(result, ("inputs", "targets"), strict=True))
+        right = tuple(np.array(part) for part in _pairs_in_loops(tokens.tolist(), seq_len))
+        seen = f"for a text of {length} words in sequences of {seq_len} "
+        if any(part.shape != right[0].shape for part in found):
+            seen += f"the shapes are {found[0].shape} and {found[1].shape}; {right[0].shape} was asked for, twice."
+            more = len(found[0]) - len(right[0]) if all(np.shape(part)[1:] == (seq_len,) for part in found) else 0
+            seen += {1: " That is one sequence too many: the last word of each needs a target.", -1: " A full sequence was dropped."}.get(
+                more, ""
             )
-        if inputs.ndim == 2 and len(inputs) == len(right_inputs) - 1:
-            raise NotYet(f"{shapes} A full sequence was dropped: (length - 1) // seq_len of them fit.")
-        raise Unexplained(f"{shapes} How many full sequences fit, if one word must be left for the last target?")
+        else:
+            seen += f"the first row reads {found[0][0].tolist()}, its targets {found[1][0].tolist()}."
+        return seen, found, right, _text_slips(tokens, seq_len, *right)
+
+    hint = "How many full sequences fit, if one word is left for the last target? Targets are one word later."
+    told_apart(look, ((13, 4), (12, 4), (9, 4), (20, 3), (5, 4)), _same_arrays, hint)
+
+
+def _same_arrays(first, second):
+    return all(map(np.array_equal, first, second))
+
+
+def _text_slips(tokens, seq_len, inputs, targets):
+    """What slips make of a text: inputs and targets, by the sentence that names the slip."""
+    count, length = len(inputs), len(tokens)
+    overlapping = np.lib.stride_tricks.sliding_window_view(tokens, seq_len)
+    end = count * seq_len
+
+    def cut(ids):
+        return ids[:end].reshape(count, seq_len)
+
+    rolled, own_last, turned = targets.copy(), targets.copy(), (inputs.T, targets.T)
+    rolled[-1, -1] = tokens[0]
+    own_last[:, -1] = inputs[:, 0]
+    along = (tokens[:end].reshape(seq_len, count), tokens[1 : end + 1].reshape(seq_len, count))
+    return {
+        "They have changed places: the target is the word that comes after, not before.": (targets, inputs),
+        "Each target is the word itself: shift by one, or the model learns to repeat.": (inputs, inputs),
+        "The very last target is wrong: np.roll brings the first word of the text there.": (
+            [(inputs, rolled), (inputs, cut(np.roll(tokens, -1)))] if end + 1 == length else None
+        ),
+        "Only last targets are wrong. They are the first words of the sequences after: shift the text, then cut.": (inputs, own_last),
+        "The targets are two words later; one was asked for.": (inputs, cut(tokens[2:])) if end + 2 <= length else None,
+        "The targets are the words before; the next ones were asked for.": [
+            (inputs, cut(np.roll(tokens, 1))),
+            (inputs, cut(np.append(0, tokens))),
+        ],
+        "The right words, in another order. Rows run along the text: reshape(count, seq_len), with no transpose.": [
+            tuple(part.T.reshape(part.shape) for part in along),
+            tuple(part.T for part in along),
+        ],
+        "Sequences are rows: reshape(count, seq_len).": [along, turned],
+        "Yours begin at every word and overlap; here each begins where the last one ended.": (overlapping[:-1], overlapping[1:]),
+    }
 
 
 def _integers(part, name):
@@ -77,27 +123,6 @@ def _integers(part, name):
             f"{name} are of type {type(part).__name__} with rows of different lengths, or no numbers; an array was asked for."
         ) from None
     return array
-
-
-def _which_slip(inputs, targets, right_inputs, right_targets, tokens, given):
-    """Both have the right shape. Raise what explains them."""
-    where = f"for {given} the first row reads {inputs[0].tolist()}, its targets {targets[0].tolist()}."
-    if np.array_equal(inputs, right_targets) and np.array_equal(targets, right_inputs):
-        raise NotYet(f"{where} They have changed places: the target is the word that comes after, not before.")
-    if np.array_equal(inputs, targets):
-        raise NotYet(f"{where} Each target is the word itself: shift by one, or the model learns to repeat.")
-    if np.array_equal(inputs, right_inputs):
-        if np.array_equal(targets.ravel()[:-1], right_targets.ravel()[:-1]):
-            raise NotYet(f"{where} The very last target is wrong: does np.roll bring the first word of the text there?")
-        if np.array_equal(targets[:, :-1], right_targets[:, :-1]):
-            raise NotYet(f"{where} Only last targets are wrong. They are the first words of the sequences after: shift the text, then cut.")
-        if np.array_equal(targets.ravel()[:-1], right_targets.ravel()[1:]):
-            raise NotYet(f"{where} The targets are two words later; one was asked for.")
-        if np.array_equal(targets.ravel()[1:], right_inputs.ravel()[:-1]):
-            raise NotYet(f"{where} The targets are the words before; the next ones were asked for.")
-    if np.array_equal(np.sort(inputs, axis=None), np.sort(right_inputs, axis=None)):
-        raise NotYet(f"{where} The right words, in another order. Rows run along the text: reshape(count, seq_len), with no transpose.")
-    raise Unexplained(f"{where} Asked for were {right_inputs[0].tolist()} and {right_targets[0].tolist()}.")
 
 
 # 06.3
@@ -129,17 +154,15 @@ _TEXTS = [
 
 def examine_seen_before(answer):
     """On small texts whose runs can be counted by hand, against slices compared one by one."""
-    for train, held_out, n in _TEXTS:
+
+    def look(train, held_out, n):
         value = number(call(answer, np.array(train), np.array(held_out), n), "the share")
         places, seen_at = _places(train, held_out, n)
-        expected = len(seen_at) / len(places)
-        if close(value, expected):
-            continue
-        told = f"{compared('the share', value, expected)} Training {_line(train)}, held out {_line(held_out)}, runs of {n}."
-        for reason, slip in _seen_slips(train, held_out, n, places, seen_at).items():
-            if close(value, slip):
-                raise NotYet(f"{told} {reason}")
-        raise Unexplained(f"{told} At each place of the held-out text: do its next {n} words stand in the training text?")
+        right = len(seen_at) / len(places)
+        told = f"{compared('the share', value, right)} Training {_line(train)}, held out {_line(held_out)}, runs of {n}."
+        return told, value, right, _seen_slips(train, held_out, n, places, seen_at)
+
+    told_apart(look, _TEXTS, close, "At each place of the held-out text: do its next n words stand in the training text?")
 
 
 def _line(tokens):
@@ -199,10 +222,10 @@ def examine_diagnosis(answer):
 # 06.5
 def keep_best(probabilities, k):
     """Reference: the k best, sharing all probability in the old ratio."""
+    best = np.argsort(probabilities)[-k:]
     kept = np.zeros_like(probabilities)
-    best = np.argsort(-probabilities, kind="stable")[:k]
-    kept[best] = probabilities[best] / probabilities[best].sum()
-    return kept
+    kept[best] = probabilities[best]
+    return kept / kept.sum()
 
 
 def _kept_in_loops(probabilities, ids):
@@ -212,38 +235,35 @@ def _kept_in_loops(probabilities, ids):
 
 def examine_keep_best(answer):
     """Against loops, with the best at the end, in the middle, and fewer words than k."""
-    for given, k in (
-        ([0.25, 0.1, 0.2, 0.4, 0.05], 2),
-        ([0.02, 0.3, 0.08, 0.6], 1),
-        ([0.15, 0.25, 0.05, 0.1, 0.35, 0.1], 3),
-        ([0.3, 0.7], 5),
-    ):
-        probabilities = np.array(given)
-        ids = sorted(range(len(given)), key=lambda i: -given[i])
+
+    def look(given, k):
+        ids, p = sorted(range(len(given)), key=lambda i: -given[i]), np.array(given)
         right = _kept_in_loops(given, ids[:k])
-        result = _distribution(call(answer, probabilities, k), len(given), f"{given} and k = {k}")
-        if np.allclose(result, right, rtol=1e-6, atol=1e-9):
-            continue
-        told = f"for {given} and k = {k} it is {result.round(3).tolist()}."
-        if np.allclose(result, _kept_in_loops(given, range(min(k, len(given))))):
-            raise NotYet(f"{told} Those are the first k ids, whatever they are: the program's own slip. The best k were asked for.")
-        if np.allclose(result, _kept_in_loops(given, ids[-k:])):
-            raise NotYet(f"{told} Those are the worst k. argsort sorts upwards: its last entries are the best.")
-        if np.allclose(result, np.where(right > 0, probabilities, 0.0)):
-            raise NotYet(f"{told} The right ones, and they sum to {result.sum():.3g}. They share all probability: divide by their sum.")
-        if np.allclose(result, probabilities):
-            raise NotYet(f"{told} Nothing was taken away: all but the best k must become 0.")
-        if np.allclose(result, np.where(right > 0, 1 / min(k, len(given)), 0.0)):
-            raise NotYet(f"{told} Now the best k are equally likely. They keep their old ratio.")
-        powers = np.exp(probabilities) * (right > 0)
-        if np.allclose(result, powers / powers.sum()):
-            raise NotYet(f"{told} A second softmax: these are probabilities already. Dividing by their sum keeps the ratio.")
-        if np.allclose(result, np.exp(np.where(right > 0, probabilities, 0)) / np.exp(np.where(right > 0, probabilities, 0)).sum()):
-            raise NotYet(f"{told} A second softmax, and exp(0) is 1: what was taken away came back. Divide by the sum instead.")
-        kept = int((result > 0).sum())
+        found = _distribution(call(answer, p, k), len(given), f"{given} and k = {k}")
+        kept, powers = int((found != 0).sum()), np.exp(np.where(right > 0, p, 0.0))
+        best = powers * (right > 0)
+        mistakes = {
+            "Those are the first k ids, whatever they are: the program's own slip. The best k were asked for.": (
+                _kept_in_loops(given, range(min(k, len(given))))
+            ),
+            "Those are the worst k. argsort sorts upwards: its last entries are the best.": _kept_in_loops(given, ids[-k:]),
+            "The right ones, and they do not sum to 1. They share all probability: divide by their sum.": np.where(right > 0, p, 0.0),
+            "Nothing was taken away: all but the best k must become 0.": p,
+            "Now the best k are equally likely. They keep their old ratio.": np.where(right > 0, 1 / min(k, len(given)), 0.0),
+            "A second softmax: these are probabilities already. Dividing by their sum keeps the ratio.": best / best.sum(),
+            "A second softmax, and exp(0) is 1: what was taken away came back. Divide by the sum instead.": powers / powers.sum(),
+        }
+        seen = f"for {given} and k = {k} it is {found.round(3).tolist()}."
         if kept != min(k, len(given)):
-            raise NotYet(f"{told} {kept} are kept; {min(k, len(given))} of {len(given)} were asked for.")
-        raise Unexplained(f"{told} Asked for was {right.round(3).tolist()}: the best k, divided by their sum, at their own places.")
+            seen += f" {kept} are kept; {min(k, len(given))} of {len(given)} were asked for."
+        return seen, found, right, mistakes
+
+    cases = (([0.25, 0.1, 0.2, 0.4, 0.05], 2), ([0.02, 0.3, 0.08, 0.6], 1), ([0.15, 0.25, 0.05, 0.1, 0.35, 0.1], 3), ([0.3, 0.7], 5))
+    told_apart(look, cases, _near, "The best k, divided by their sum, at their own places.")
+
+
+def _near(first, second):
+    return first.shape == second.shape and np.allclose(first, second, rtol=1e-6, atol=1e-9)
 
 
 def _distribution(result, size, given):
@@ -256,7 +276,7 @@ def _distribution(result, size, given):
             f"for {given} it returned shape {array.shape}; one number for each of the {size} words was asked for, 0 for those left out."
         )
     if not np.isfinite(array).all():
-        raise NotYet(f"for {given} it holds NaN or infinity. Was something divided by a sum of 0?")
+        raise Unexplained(f"for {given} it holds NaN or infinity.", "Was something divided by a sum of 0?")
     return array
 
 
@@ -279,27 +299,30 @@ def _attend_in_loops(query, keys, values, scale=None, scores=None):
 def examine_attend_one(answer):
     """Against loops, on odd sizes, one key alone, and scores that overflow."""
     generator = np.random.default_rng(17)
-    for n, d, width, size in ((5, 3, 4, 1.0), (1, 2, 3, 1.0), (7, 9, 9, 1.0), (4, 4, 4, 30.0)):
+
+    def look(n, d, width, size):
         query, keys, values = (size * generator.standard_normal(shape) for shape in (d, (n, d), (n, width)))
-        result = call(answer, query, keys, values)
-        given = f"{n} keys of {d} numbers and {n} values of {width}"
+        result, given = call(answer, query, keys, values), f"{n} keys of {d} numbers and {n} values of {width}"
         try:
-            array = np.asarray(result, dtype=float)
+            found = np.asarray(result, dtype=float)
         except (TypeError, ValueError):
             raise NotYet(f"it returned something of type {type(result).__name__}; an array was asked for.") from None
-        if array.shape != (width,):
-            hint = " Those are weights, one for each key; average the values with them." if array.shape == (n,) else ""
-            raise NotYet(f"for {given} it returned shape {array.shape}; ({width},) was asked for.{hint}")
-        if not np.isfinite(array).all():
-            raise NotYet(f"for {given} it holds NaN or infinity. Large scores overflow exp: subtract their maximum first.")
+        if found.shape != (width,):
+            hint = "Are those weights, one for each key? Average the values with them." if found.shape == (n,) else ""
+            raise Unexplained(f"for {given} it returned shape {found.shape}; ({width},) was asked for.", hint)
+        if not np.isfinite(found).all():
+            raise _not_finite(f"for {given} it holds NaN or infinity.", size > 1.0)
         right = _attend_in_loops(query, keys, values)
-        if np.allclose(array, right, rtol=1e-6, atol=1e-9):
-            continue
-        told = f"for {given} it begins with {array[0]:.4f}; {right[0]:.4f} was asked for."
-        for reason, slip in _attend_slips(query, keys, values).items():
-            if slip is not None and np.allclose(array, slip):
-                raise NotYet(f"{told} {reason}")
-        raise Unexplained(f"{told} Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
+        seen = f"for {given} it begins with {found[0]:.4f}; {right[0]:.4f} was asked for."
+        return seen, found, right, _attend_slips(query, keys, values) if size == 1.0 else {}
+
+    cases = ((5, 3, 4, 1.0), (1, 2, 3, 1.0), (7, 9, 9, 1.0), (4, 4, 4, 30.0))
+    told_apart(look, cases, _near, "Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
+
+
+def _not_finite(seen, large):
+    """What to raise; of scores up to 900 it has one reason where it was right of small ones."""
+    return NotYet(f"{seen} Large scores overflow exp: subtract their maximum first.") if large else Unexplained(seen)
 
 
 def _attend_slips(query, keys, values):

@@ -8,13 +8,12 @@ from collections.abc import KeysView
 
 import numpy as np
 
-from cllm_lib.defects import faulty_primes_below
 from cllm_lib.lattice.locality import curve_grid, memory_distances
-from cllm_lib.lattice.spirals import ulam_coordinates
 from cllm_lib.workbook.exercises.forms import as_ids, as_integer, as_number, several
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown, told_apart
 
 PATIENCE = 3.0  # seconds after which threads that have not come back count as stuck
+N_OF_THE_PAGE = 200_000
 SLOW = 0.1  # seconds for the primes below 20,000: a sieve takes a thousandth, the page goes on to 200,000
 
 
@@ -83,43 +82,44 @@ def sieve(n):
 def examine_sieve(answer):
     """Against trial division; at the squares, where a sieve that stops too early lets them through, and at 0, 1 and 2.
 
-    Whoever divides by everything is right, and is told what that costs before the next cell asks for ten times as many numbers.
+    Whoever divides by everything is right, and is told what that costs before the next cell asks for ten times as many numbers;
+    who is quick is asked for these here.
     """
     for n in (30, 31, 50, 122, 1000, 2, 1, 0, 20_000):
-        right = [m for m in range(2, n) if _smallest_divisor(m) == m]
         started = time.perf_counter()
         result = call(answer, n)
         seconds = time.perf_counter() - started
-        seen = _numbers(result, f"sieve({n})")
-        if seen == right:
-            continue
-        if 1 in seen or 0 in seen:
-            raise NotYet(f"sieve({n}) holds {min(seen)}. 0 and 1 are no primes: a prime has exactly two divisors, 1 and itself.")
-        if seen[-1:] == [n] and seen[:-1] == right:
-            raise NotYet(f"sieve({n}) holds {n} itself; the primes *below* n were asked for.")
-        if seen == right[1:]:
-            raise NotYet(f"sieve({n}) lacks 2, the only even prime.")
-        if sorted(seen) == right:
-            raise NotYet(f"sieve({n}) holds the right numbers in another order: ascending, please.")
-        if len(seen) > len(set(seen)):
-            raise NotYet(f"sieve({n}) holds some numbers twice.")
-        if set(seen) == set(range(n)) - set(right) - {0, 1}:
-            raise NotYet(f"sieve({n}) holds just the numbers that are struck, {seen[:3]} ...; those that are left are the primes.")
-        strangers = [m for m in seen if m not in set(right)]
-        if strangers and all(math.isqrt(m) ** 2 == m for m in strangers):
-            m = strangers[0]
-            raise NotYet(f"sieve({n}) holds {m} = {math.isqrt(m)} x {math.isqrt(m)}. The last prime to strike with is the root itself.")
-        if strangers:
-            m, d = strangers[0], _smallest_divisor(abs(strangers[0])) if abs(strangers[0]) > 1 else 1
-            raise NotYet(f"sieve({n}) holds {m} = {d} x {m // d}: was everything struck that {d} divides?")
-        missing = next(m for m in right if m not in set(seen))
-        raise Unexplained(f"sieve({n}) lacks {missing}, which nothing divides. Strike from p * p on, or 2 * p, but never p itself.")
+        _compare_primes(_numbers(result, f"sieve({n})"), [m for m in range(2, n) if _smallest_divisor(m) == m], n)
     if seconds > SLOW:
         return (
             f"But sieve({n:,}) took {seconds:.1f} s, and the next cell goes ten times as far: that may take a minute or more. "
             "Striking multiples takes milliseconds."
         )
+    _compare_primes(_numbers(call(answer, N_OF_THE_PAGE), f"sieve({N_OF_THE_PAGE})"), sieve(N_OF_THE_PAGE).tolist(), N_OF_THE_PAGE)
     return None
+
+
+def _compare_primes(seen, right, n):
+    """Nothing if they are the same; otherwise say of one number why it does not belong, or is missing."""
+    if seen == right:
+        return
+    strangers, missing = sorted(set(seen) - set(right)), sorted(set(right) - set(seen))
+    if not strangers and not missing:
+        raise NotYet(f"sieve({n}) holds {'some numbers twice' if len(seen) > len(right) else 'the right numbers, but not ascending'}.")
+    if set(seen) == set(range(n)) - set(right) - {0, 1}:
+        raise NotYet(f"sieve({n}) holds just the numbers that are struck, {seen[:3]} ...; those that are left are the primes.")
+    if not strangers:
+        raise Unexplained(f"sieve({n}) lacks {missing[0]}.", "Nothing divides it: strike from p * p on, or 2 * p, but never p itself.")
+    raise Unexplained(f"sieve({n}) holds {_why_no_prime(strangers[0], n)}", "Strike with all primes to the root of n, itself too.")
+
+
+def _why_no_prime(m, n):
+    if m >= n:
+        return f"{m}{' itself' if m == n else ''}; the primes *below* {n} were asked for."
+    if m < 2:
+        return f"{m}. A prime has exactly two divisors, 1 and itself; 0 and 1 are none."
+    d = _smallest_divisor(m)
+    return f"{m} = {d} x {m // d}, which is no prime."
 
 
 # The program's rules
@@ -133,6 +133,18 @@ _BREAKS = {
 }
 
 
+def program_primes(n):
+    """Reference: the 18 primes, and above them what rules 1 to 4 let through."""
+    built_in = np.array(sieve(62), dtype=np.int64)
+    m = np.arange(62, max(n, 62), dtype=np.int64)
+    m = m[~np.isin(m % 12, [0, 6, 8, 10])]
+    m = m[np.isin(m % 30, [1, 7, 11, 17, 19, 23, 29, 59])]
+    m = m[np.isin(m**2 % 12, [1, 9])]
+    for p in built_in:
+        m = m[m % p != 0]
+    return np.concatenate([built_in[built_in < n], m])
+
+
 def examine_program_primes(answer):
     """Against the rules, number by number, in plain Python."""
     for n in (4600, 4489, 62, 63, 20, 0, 12_000):
@@ -143,33 +155,30 @@ def examine_program_primes(answer):
         what, given, wanted = f"program_primes({n})", set(seen), set(right)
         if n > 100 and seen == [m for m in range(2, n) if _smallest_divisor(m) == m]:
             raise NotYet(f"{what} holds the true primes. Be as the program is: its list has no 13, and it divides by 18 primes only.")
-        if sorted(given) == right:
+        if given == wanted:
             raise NotYet(f"{what} holds the right numbers, but not ascending, or some of them twice.")
-        if given == wanted | {n}:
-            raise NotYet(f"{what} holds {n} itself; the numbers *below* n were asked for.")
-        if given == wanted - set(_FOUNDATION):
-            raise NotYet(f"{what} lacks the 18 primes to 61. They are built in; the rules begin above.")
-        if wanted - given and max(wanted - given) <= 61:
-            raise NotYet(f"{what} lacks {min(wanted - given)}. The numbers to 61 pass no rules: the 18 primes are built in.")
         strangers, missing = sorted(given - wanted), sorted(wanted - given)
-        thirteen = [m for m in strangers if m % 30 == 13]
-        if strangers and strangers == thirteen:
-            seen_thirteen = f"{what} holds {thirteen[0]}, which is 13 mod 30."
-            if not any(m > 61 for m in given & wanted):
-                raise NotYet(f"{seen_thirteen} Above 61 it keeps just what rule 2 throws out: is the mask the wrong way round?")
-            raise NotYet(f"{seen_thirteen} The program lets none of these in. Did you put 13 into the list, or leave rule 2 out?")
-        if strangers and strangers[0] > 61:
-            m = strangers[0]
-            rule = next(rule for rule, breaks in _BREAKS.items() if breaks(m))
-            raise NotYet(f"{what} holds {m} = {_smallest_divisor(m)} x {m // _smallest_divisor(m)}, and rule {rule} throws that out.")
         if strangers:
-            raise NotYet(f"{what} holds {strangers[0]}; to 61 there are the 18 built-in primes and nothing else.")
+            raise Unexplained(f"{what} holds {strangers[0]}{_thrown_out(strangers[0], n)}.")
         m, d = missing[0], _smallest_divisor(missing[0])
-        if d > 61 and d < m:
+        if m <= 61:
+            raise Unexplained(f"{what} lacks {m}.", "The numbers to 61 pass no rules: the 18 primes are built in.")
+        if d < m:
             raise NotYet(
                 f"{what} lacks {m} = {d} x {m // d}. The program would not notice: it divides by the 18 primes to 61 and no others."
             )
         raise Unexplained(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
+
+
+def _thrown_out(m, n):
+    """Why the program does not have a number, as the end of a sentence."""
+    if m >= n:
+        return f"{' itself' if m == n else ''}; the numbers *below* {n} were asked for"
+    if m <= 61:
+        return "; to 61 there are the 18 built-in primes and nothing else"
+    rule, d = next(rule for rule, breaks in _BREAKS.items() if breaks(m)), _smallest_divisor(m)
+    shows = {1: f", which is {m % 12} mod 12", 2: f", which is {m % 30} mod 30", 3: f", whose square is {m * m % 12} mod 12"}
+    return f"{shows.get(rule, f' = {d} x {m // d}')}, and rule {rule} throws that out"
 
 
 # A value that is built on first touch
@@ -212,8 +221,8 @@ def examine_lazy(answer):
         raise NotYet("the function that came back returns None. Is there a `return` in it?")
     if callable(first):
         raise NotYet("the function that came back returns build itself. Call it: build().")
-    if (first, second, len(calls)) == (1, 2, 2):
-        raise NotYet("each touch builds anew. Keep what the first one built.")
+    if len(calls) > 1:
+        raise NotYet("each touch builds anew. Build once, and keep what the first touch built.")
     if first != 1 or second != 1:
         raise NotYet(f"build returned 1, and the touches gave {brief(first)} and {brief(second)}.")
     other = run(answer, lambda: "another")
@@ -287,7 +296,7 @@ def _touched(get, threads):
     for worker in workers:
         worker.join(max(0.0, deadline - time.monotonic()))
     if any(worker.is_alive() for worker in workers):
-        raise NotYet("a touch never came back: somebody holds the lock for ever. `with lock:` gives it back, even after an error.")
+        raise NotYet("a touch never came back. Does somebody hold the lock for ever? `with lock:` gives it back, even after an error.")
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, _Broken):
             raise NotYet(f"a touch raised {type(result).__name__}: {result}.")
@@ -317,44 +326,53 @@ def _vogel(n):
 
 
 _TURNED = {
-    "it turns the other way, clockwise. After the step to the right comes a step *up*.": lambda x, y: (x, -y),
+    "It turns the other way, clockwise. After the step to the right comes a step *up*.": lambda x, y: (x, -y),
     "x and y have changed places: the first step leads to the right, to (1, 0).": lambda x, y: (y, x),
-    "the first step leads to the left; it should lead to the right.": lambda x, y: (-x, y),
-    "it sets out to the left and turns counter-clockwise: half a turn too far. The first step leads to the right.": lambda x, y: (-x, -y),
-    "it sets out upwards: a quarter of a turn too far. The first step leads to the right.": lambda x, y: (-y, x),
-    "it sets out downwards. The first step leads to the right, the next one up.": lambda x, y: (y, -x),
+    "The first step leads to the left; it should lead to the right.": lambda x, y: (-x, y),
+    "It sets out to the left and turns counter-clockwise: half a turn too far. The first step leads to the right.": lambda x, y: (-x, -y),
+    "It sets out upwards: a quarter of a turn too far. The first step leads to the right.": lambda x, y: (-y, x),
+    "It sets out downwards. The first step leads to the right, the next one up.": lambda x, y: (y, -x),
 }
 
 
 def ulam(n):
-    """Reference: where n lies on Ulam's spiral."""
-    return ulam_coordinates(n)
+    """Reference: walk, turning left after sides of 1, 1, 2, 2, 3, 3, ... steps."""
+    x, y, dx, dy = 0, 0, 1, 0
+    side, left, turns = 1, 1, 0
+    for _ in range(n - 1):
+        x, y, left = x + dx, y + dy, left - 1
+        if left == 0:
+            dx, dy, turns = -dy, dx, turns + 1
+            side += turns % 2 == 0
+            left = side
+    return x, y
 
 
 def examine_ulam(answer):
-    """Against a walk, step by step."""
-    right = _walk(1681)  # as far as the page goes
-    seen = [_place(_called(answer, n), f"ulam({n})") for n in range(1, 27)]
-    if seen != right[:26]:
-        for reason, turn in _TURNED.items():
-            if seen == [turn(x, y) for x, y in right[:26]]:
-                raise NotYet(reason)
-        if seen == right[1:27]:
-            raise NotYet("it is one number ahead: ulam(1) is the origin, (0, 0).")
-        if seen[1:] == right[:25]:
-            raise NotYet("it is one number behind: ulam(1) is the origin, and ulam(2) is (1, 0).")
-        if all(math.dist(place, _vogel(n)) < 0.01 for n, place in enumerate(seen, 1)):
+    """Against a walk, step by step, as far as the page goes."""
+    right = _walk(1681)
+
+    def look(numbers):
+        seen = tuple(_place(_called(answer, n), f"ulam({n})") for n in numbers)
+        wanted = tuple(right[n - 1] for n in numbers)
+        if all(math.dist(place, _vogel(n)) < 0.01 for n, place in zip(numbers, seen, strict=True)):
             raise NotYet("that is the program's formula. Ulam wrote on squared paper: every place is a pair of whole numbers.")
         if any(x != int(x) or y != int(y) for x, y in seen):
             raise NotYet(f"ulam(2) is {seen[1]}; on squared paper every place is a pair of whole numbers.")
-        n = next(n for n, (a, b) in enumerate(zip(seen, right, strict=False), 1) if a != b)
-        hint = " Two sides of 1, two of 2, two of 3: a side grows only after every second turn." if n > 3 else ""
-        x, y = (int(value) for value in seen[n - 1])
-        raise NotYet(f"ulam({n}) is ({x}, {y}), and ({right[n - 1][0]}, {right[n - 1][1]}) was asked for.{hint}")
+        n, place, asked = next(
+            ((n, *pair) for n, *pair in zip(numbers, seen, wanted, strict=True) if pair[0] != pair[1]), (0, (0, 0), (0, 0))
+        )
+        mistakes = {reason: tuple(turn(x, y) for x, y in wanted) for reason, turn in _TURNED.items()}
+        mistakes["It is one number ahead: ulam(1) is the origin, (0, 0)."] = tuple(right[n] for n in numbers)
+        mistakes["It is one number behind: ulam(1) is the origin, and ulam(2) is (1, 0)."] = (seen[0], *right[: len(numbers) - 1])
+        return f"ulam({n}) is ({place[0]:g}, {place[1]:g}), and ({asked[0]}, {asked[1]}) was asked for.", seen, wanted, mistakes
+
+    hint = "One step to the right, one up, two to the left, two down: a side grows only after every second turn."
+    told_apart(look, [(range(1, 27),)], operator.eq, hint)
     for n in (100, 101, 999, 1681):
         place = _place(_called(answer, n), f"ulam({n})")
         if place != right[n - 1]:
-            raise NotYet(f"right to 26, but ulam({n}) is {place}; {right[n - 1]} was asked for.")
+            raise Unexplained(f"right to 26, but ulam({n}) is {place}; {right[n - 1]} was asked for.")
 
 
 def _called(answer, n):
@@ -415,8 +433,8 @@ def examine_far_apart(answer):
                 again = _measure(answer, np.ascontiguousarray(other), f"{name}, {how}")
                 if not close(again, values[name], 1e-9):
                     raise NotYet(
-                        f"{name} gives {shown(values[name])}, and {how} {shown(again)}. A plane has no preferred direction: "
-                        "take neighbours side by side *and* one above the other."
+                        f"{name} gives {shown(values[name])}, and {how} {shown(again)}. A plane has no preferred direction: do you "
+                        "take neighbours side by side *and* one above the other, both in one way?"
                     )
         _compare(values, side, memory_distances(grids["Hilbert's curve"]))
         # a multiple of 16: who counts rows that share a line of 64 bytes looks at n // 16
@@ -463,7 +481,7 @@ def _measure(answer, grid, what):
 EXERCISES = {
     "07.1": Exercise(None, count_bet, bet=True),
     "07.2": Exercise(sieve, examine_sieve, form=as_ids),
-    "07.3": Exercise(faulty_primes_below, examine_program_primes, form=as_ids),
+    "07.3": Exercise(program_primes, examine_program_primes, form=as_ids),
     "07.4": Exercise(lazy, examine_lazy),
     "07.5": Exercise(ulam, examine_ulam, form=several(as_integer, as_integer)),
     "07.6": Exercise(far_apart, examine_far_apart, form=as_number),

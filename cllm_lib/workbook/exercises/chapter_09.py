@@ -25,6 +25,7 @@ from cllm_lib.workbook.exercises.machinery import (
     matches,
     number,
     shown,
+    told_apart,
 )
 
 # Two vectors
@@ -48,20 +49,21 @@ _PAIRS = (
 
 def examine_take_away(answer):
     """Against the best of all multiples, tried one by one."""
-    for short, long in _PAIRS:
+
+    def look(short, long):
         short, long = np.array(short), np.array(long)
         found = array(call(answer, short, long), long.shape, "the result", "it is one vector, as long as the given ones.")
-        multiples = range(-60, 61)
-        right = min((long - m * short for m in multiples), key=lambda vector: vector @ vector).astype(float)
+        right = min((long - m * short for m in range(-60, 61)), key=lambda vector: vector @ vector).astype(float)
         mu, length = (long @ short) / (short @ short), np.linalg.norm
         slips = {
             "That is the longer one as it came. Which multiple of the shorter one leaves least of it?": long,
             "The multiple was not rounded: such a vector is shorter still, but no point of the lattice.": long - mu * short,
-            "The multiple was cut off or rounded down. The nearest whole number leaves the shortest vector.": [
-                long - math.floor(mu) * short,
-                long - int(mu) * short,
-            ],
+            "The multiple was rounded down. The nearest whole number leaves the shortest vector.": long - math.floor(mu) * short,
+            "The multiple was cut off. The nearest whole number leaves the shortest vector.": long - int(mu) * short,
             "The multiple was rounded up. The nearest whole number leaves the shortest vector.": long - math.ceil(mu) * short,
+            "You divide by the square of the longer one; how often the shorter one fits in takes the square of the shorter.": (
+                long - round((long @ short) / (long @ long)) * short
+            ),
             "Added instead of taken away.": long + round(mu) * short,
             "Taken once, whatever the lengths: how many times does the shorter one fit into the longer one's shadow?": long - short,
             "Taken from the shorter one. It is the longer one that loses a multiple of the shorter.": [
@@ -74,7 +76,9 @@ def examine_take_away(answer):
             ),
         }
         seen = f"from {long.tolist()} and the shorter {short.tolist()} yours makes {_listed(found)}; {_listed(right)} was asked for."
-        _explained(seen, found, right, slips, "Try all multiples from -3 to 3 by hand: one leaves the shortest vector.")
+        return seen, found, right, slips
+
+    told_apart(look, _PAIRS, _matching, "Try all multiples from -3 to 3 by hand: one leaves the shortest vector.")
 
 
 # A step of LLL
@@ -146,44 +150,49 @@ def _judge_step(given, basis, k, after, delta, where):
     _, goes_to = lll_step(given, k, delta)
     stays = goes_to == k + 1
     if not _same_lattice(given, basis):
-        raise NotYet(
-            f"{where} the new rows make another lattice. Only whole multiples may be taken, in integers, and no row may be lost "
-            "(a swap of two rows needs a copy: basis[[k - 1, k]] = basis[[k, k - 1]])."
+        raise Unexplained(
+            f"{where} the new rows make another lattice.",
+            "Only whole multiples may be taken, in integers, and no row may be lost "
+            "(a swap of two rows needs a copy: basis[[k - 1, k]] = basis[[k, k - 1]]).",
         )
     if after not in (goes_to, k - 1, k, k + 1):
-        raise NotYet(f"{where} the next k is {after}; {goes_to} was asked for: k + 1 after no swap, k - 1 after one, but never below 1.")
+        raise Unexplained(
+            f"{where} the next k is {after}; {goes_to} was asked for.", "It is k + 1 after no swap, k - 1 after one, but never below 1."
+        )
     if stays and after != k + 1:
         old = basis if np.array_equal(basis[k - 1], given[k - 1]) else basis[swapped]
         reason = "Lovasz's condition holds there once row k is small" if _is_small(old, k) else "row k was not made small first"
-        raise NotYet(
-            f"{where} yours swaps, or does not go on: {reason}. It is about the lengths of b*, squared, and mu[k, k - 1], "
-            "squared; equality is enough."
+        raise Unexplained(
+            f"{where} yours swaps, or does not go on: {reason}.",
+            "It is about the lengths of b*, squared, and mu[k, k - 1], squared; equality is enough.",
         )
     if not stays and after == k + 1:
         if np.array_equal(basis[k], given[k - 1]):
-            raise NotYet(f"{where} the rows are swapped, and the next k is {after}; one back was asked for, but never below 1.")
+            raise Unexplained(f"{where} the rows are swapped, and the next k is {after}.", "It is one back, but never below 1.")
         if not _is_small(basis, k):
-            raise NotYet(f"{where} row k is not small: {_rest(basis, k)} Only then comes Lovasz's condition.")
-        raise NotYet(
-            f"{where} yours goes on to k + 1, but Lovasz's condition fails: |b*_k|^2 is below (delta - mu^2) |b*_(k-1)|^2. Is mu "
-            "that of the small row, squared; delta used; are lengths those of b*, squared?"
+            raise Unexplained(f"{where} row k is not small: {_rest(basis, k)}", "Only then comes Lovasz's condition.")
+        raise Unexplained(
+            f"{where} yours goes on to k + 1, but Lovasz's condition fails: |b*_k|^2 is below (delta - mu^2) |b*_(k-1)|^2.",
+            "Is mu that of the small row, squared; delta used; are lengths those of b*, squared?",
         )
     if not stays and after != goes_to:
-        raise NotYet(f"{where} the rows are swapped, and the next k is {after}; {goes_to} was asked for: one back, but never below 1.")
+        raise Unexplained(
+            f"{where} the rows are swapped, and the next k is {after}; {goes_to} was asked for.", "It is one back, but never below 1."
+        )
     old = basis if stays else basis[swapped]
     others = [i for i in range(len(given)) if i != k]
     if not np.array_equal(old[others], given[others]):
         if not stays and np.array_equal(basis[others], given[others]):
-            raise NotYet(f"{where} the next k says swapped, but the rows stand where they stood.")
-        raise NotYet(
-            f"{where} other rows than row k have changed. A step takes from row k alone, and then perhaps swaps it with the one before."
+            raise Unexplained(f"{where} the next k says swapped, but the rows stand where they stood.")
+        raise Unexplained(
+            f"{where} other rows than row k have changed.", "A step takes from row k alone, and then perhaps swaps it with the one before."
         )
     if abs(gram_schmidt(old)[1][k, k - 1]) > Fraction(1, 2):
-        raise NotYet(f"{where} {_rest(old, k)}")
+        raise Unexplained(f"{where} {_rest(old, k)}")
     if stays and not _is_small(old, k):
-        raise NotYet(
-            f"{where} row k is small beside the row before, but no longer beside earlier ones. Go from j = k - 1 down to 0, and find mu "
-            "anew for each: taking one row away changes what is left of earlier ones."
+        raise Unexplained(
+            f"{where} row k is small beside the row before, but not beside earlier ones.",
+            "Go from j = k - 1 down to 0, and find mu anew for each: taking one row away changes what is left of earlier ones.",
         )
 
 
@@ -236,14 +245,19 @@ def break_knapsack(weights, total):
     return [0] * n
 
 
-_KNAPSACKS = ((4, 16, 1), (8, 24, 2), (14, 40, 3), (18, 60, 0))  # the last is the one that the page goes on with
+def _knapsacks():
+    """What to call each, its weights and its total; the last is the one that the page goes on with."""
+    for n, bits, seed in ((4, 16, 1), (8, 24, 2), (14, 40, 3)):
+        yield f"of {n} weights of {bits} bits", *knapsack(n, bits, seed)[:2]
+    weights, _, _ = knapsack(7, 24, 3)  # with one of them twice: the difference of the two is shorter than the choice
+    yield "of 8 weights, two of them alike,", [*weights, weights[0]], sum(weights[i] for i in (0, 1, 2, 4, 5))
+    yield "of 18 weights of 60 bits", *knapsack(18, 60, 0)[:2]
 
 
 def examine_break_knapsack(answer):
     """By adding up."""
-    for n, bits, seed in _KNAPSACKS:
-        weights, total, _ = knapsack(n, bits, seed)
-        what = f"of {n} weights of {bits} bits"
+    for what, weights, total in _knapsacks():
+        n = len(weights)
         value = call(answer, weights, total)
         try:
             chosen = np.asarray(value, dtype=object).ravel().tolist()
@@ -261,19 +275,18 @@ def examine_break_knapsack(answer):
                 f"{what} your numbers are 0 and -1: minus a short vector is as short, so LLL may give either. Turn the signs round."
             )
         if not all(entry in (0, 1) for entry in chosen):
-            raise NotYet(
-                f"{what} your numbers go from {min(chosen):g} to {max(chosen):g}; 0 or 1 was asked for. Not the first row but the one that "
-                "holds 0 and 1 only. If there is none: make the last column count more, n times the weight, say."
+            raise Unexplained(
+                f"{what} your numbers go from {min(chosen):g} to {max(chosen):g}; 0 or 1 was asked for.",
+                "Not the first row but the one that holds 0 and 1 only. If there is none: make the last column count more, n times the "
+                "weight, say.",
             )
         found = sum(int(c) * w for c, w in zip(chosen, weights, strict=True))
         if found != total:
-            complement = found == sum(weights) - total
-            reason = (
-                "Those are the ones left out: exchange 0 and 1."
-                if complement
-                else "Does your last column hold every weight, and minus the total?"
-            )
-            raise NotYet(f"{what} those you chose make {found:,}; {total:,} was asked for. {reason}")
+            seen = f"{what} those you chose make {found:,}; {total:,} was asked for."
+            if found == sum(weights) - total:
+                raise NotYet(f"{seen} Those are the ones left out: exchange 0 and 1.")
+            hint = "Does your last column hold every weight, times n, and minus the total? Is each row of the reduced basis tried?"
+            raise Unexplained(seen, hint)
 
 
 # The nearest plane
@@ -311,7 +324,8 @@ def _plane_by_qr(basis, target, rounding=np.rint, update=True, measure="own"):
 def examine_nearest_plane(answer):
     """Against a triangular system; bases that are far from orthogonal, of whole numbers and not, and rows longer than there are."""
     generator = np.random.default_rng(19)
-    for shape in ((3, 3), (2, 2), (2, 4), (5, 5)):
+
+    def look(*shape):
         basis = generator.standard_normal(shape) + 1.0
         target = 6 * generator.standard_normal(shape[1])
         value = call(answer, basis, target)
@@ -335,15 +349,18 @@ def examine_nearest_plane(answer):
                 _plane_by_qr(basis, target, measure="own over basis"),
             ],
             "You divide by the length of own[i], and not by its square.": _plane_by_qr(basis, target, measure="length"),
-            "Rounded down: the plane below is not always the nearest.": [
-                _plane_by_qr(basis, target, rounding=np.floor),
-                _plane_by_qr(basis, target, rounding=np.trunc),
-            ],
-            "That is the lattice point itself. Its coefficients were asked for.": right @ basis if shape[0] == shape[1] else right,
+            "Rounded down: the plane below is not always the nearest.": _plane_by_qr(basis, target, rounding=np.floor),
+            "Cut off after the point: the nearest plane is sometimes the next. Is each coefficient rounded?": (
+                _plane_by_qr(basis, target, rounding=np.trunc)
+            ),
+            "That is the lattice point itself. Its coefficients were asked for.": right @ basis if shape[0] == shape[1] else None,
             "Those are the signs turned round: minus what was asked for.": -right,
         }
         seen = f"for {shape[0]} vectors with {shape[1]} entries yours gives {_listed(found)}; {_listed(right)} was asked for."
-        _explained(seen, found, right, slips, "From the last row to the first: (left @ own[i]) / (own[i] @ own[i]), rounded.")
+        return seen, found, right, slips
+
+    hint = "From the last row to the first: (left @ own[i]) / (own[i] @ own[i]), rounded."
+    told_apart(look, ((3, 3), (2, 2), (2, 4), (5, 5)), _matching, hint)
 
 
 # Find the bug
@@ -420,7 +437,7 @@ def examine_fewest_bits(answer):
         said = number(call(answer, measured, allowed), "the result")
         if close(said, right):
             continue
-        raise NotYet(f"{name}, {allowed} allowed: you say {shown(said)} bits; {right} was asked for. {_why(name, said, right)}")
+        raise Unexplained(f"{name}, {allowed} allowed: you say {shown(said)} bits; {right} was asked for.", _why(name, said, right))
 
 
 def _why(name, said, right):
@@ -454,16 +471,8 @@ def _listed(vector):
     return [round(float(x), 2) + 0.0 for x in np.asarray(vector)]
 
 
-def _explained(seen, found, right, slips, otherwise):
-    """Nothing if they agree; otherwise the reason of the slip that explains all that was found."""
-    if matches(found, right):
-        return
-    for reason, candidates in slips.items():
-        for candidate in candidates if isinstance(candidates, list) else [candidates]:
-            candidate = np.asarray(candidate, dtype=float)
-            if candidate.shape == found.shape and matches(found, candidate) and not matches(candidate, right):
-                raise NotYet(f"{seen} {reason}")
-    raise Unexplained(f"{seen} {otherwise}")
+def _matching(found, expected):
+    return np.shape(found) == np.shape(expected) and matches(found, np.asarray(expected, dtype=float))
 
 
 EXERCISES = {

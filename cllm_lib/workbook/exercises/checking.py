@@ -1,8 +1,10 @@
 """Look at an answer and say one thing about it."""
 
+import contextlib
 import copy
 import functools
 import importlib
+import io
 from pathlib import Path
 
 from cllm_lib.workbook.exercises.arguments import TRIALS
@@ -10,6 +12,8 @@ from cllm_lib.workbook.exercises.machinery import NotAttempted, NotYet, Unexplai
 from cllm_lib.workbook.exercises.patience import TooLong
 from cllm_lib.workbook.exercises.trials import explained, tried
 
+LINES = 5  # of what an answer prints are shown
+ROOM = 280  # letters of a message, beside what stands before and after it in its line
 CHAPTERS = tuple(sorted(path.stem[-2:] for path in Path(__file__).parent.glob("chapter_[0-9][0-9].py")))  # found by name
 
 
@@ -45,19 +49,29 @@ def check(number, answer):
         raise ValueError(f"no exercise {number!r}: this chapter has {', '.join(chapter)}")
     exercise = chapter[number]
     goes_on = "without it" if exercise.reference is None else "with the reference"
+    printed, right = io.StringIO(), False
     try:
-        comment = examined(exercise, TRIALS.get(number), answer)
+        with contextlib.redirect_stdout(printed):
+            comment = examined(exercise, TRIALS.get(number), answer)
     except NotAttempted:
         print(f"{number} not attempted yet: the notebook goes on {goes_on}.")
     except NotYet as reason:
         print(f"{number} not yet: {reason} The notebook goes on {goes_on}.")
     else:
+        right = True
         if exercise.bet:
             print(f"{number} noted: {comment}")
         else:
             print(f"{number} passed. {comment or f'From here on the notebook uses your {answer_name(answer)}.'}")
-        return _kept(exercise, answer)
-    return exercise.reference
+    _show(printed.getvalue().splitlines())
+    return _kept(exercise, answer) if right else exercise.reference
+
+
+def _show(lines):
+    """The first lines that an answer printed while it was checked: who looks for a mistake by printing has to see them."""
+    if lines:
+        more = [f"... and {len(lines) - LINES} more"] if len(lines) > LINES else []
+        print("It printed, while it was checked:", *(line[:100] for line in lines[:LINES] + more), sep="\n    ")
 
 
 def examined(exercise, trial, answer):
@@ -68,13 +82,13 @@ def examined(exercise, trial, answer):
         raise NotYet("this is the reference, with which the notebook went on, and not your answer. Run your own cell once more.")
     try:
         comment = exercise.examine(listed(answer))
-        if trial:
+        if trial and trial.judges:
             tried(exercise, trial, answer)
     except Unexplained as reason:
         slip = trial and explained(exercise, trial, answer)
         if slip is None:
             raise
-        raise NotYet(f"{reason} {_sentence(slip, len(str(reason)))}") from None
+        raise NotYet(_with_slip(reason, slip)) from None
     except (NotAttempted, NotYet):
         raise
     except TooLong:
@@ -84,10 +98,13 @@ def examined(exercise, trial, answer):
     return comment
 
 
-def _sentence(slip, after):
-    """What the slip is, in full where the line has room for it."""
+def _with_slip(reason, slip):
+    """What was seen and what the slip is, in full where the line has room for it; else its kind, after the hint if that fits."""
     text = str(slip)
-    return text[0].upper() + text[1:] if len(text) + after < 260 else f"Look for the slip: {slip.kind}."
+    for line in (f"{reason.seen} {text[0].upper()}{text[1:]}", f"{reason} Look for the slip: {slip.kind}."):
+        if len(line) < ROOM:
+            return line
+    return f"{reason.seen} Look for the slip: {slip.kind}."
 
 
 def _kept(exercise, answer):

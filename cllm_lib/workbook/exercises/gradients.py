@@ -1,8 +1,8 @@
-"""What the checks of backward passes share: slopes measured by nudging, and the slip whose result is the one that was seen."""
+"""What the checks of backward passes share: slopes measured by nudging, and which result is the first that is wrong."""
 
 import numpy as np
 
-from cllm_lib.workbook.exercises.machinery import NotYet, Unexplained, matches, shown
+from cllm_lib.workbook.exercises.machinery import NotYet, matches, side_by_side
 
 GRADIENT_SHAPE = "a gradient has the shape of what it belongs to."
 
@@ -26,15 +26,19 @@ def several(result, count, names):
     return results
 
 
-def say_why(found, expected, slips, tolerance=1e-6):
-    """Compare with what each slip would give, and raise with the reason of the first that fits."""
-    name = next(name for name in found if not matches(np.asarray(found[name]), np.asarray(expected[name]), tolerance))
-    worst = np.unravel_index(np.argmax(np.abs(np.asarray(found[name]) - expected[name])), np.shape(found[name]))
-    where = f"{name}{list(map(int, worst))}" if worst else name
-    seen = f"{where} is {shown(float(np.asarray(found[name])[worst]))}; {shown(float(np.asarray(expected[name])[worst]))} was asked for."
-    for reason, results in slips.items():
-        results = dict(zip(found, results, strict=True))
-        fits = [n for n, result in results.items() if result is not None and matches(np.asarray(found[n]), np.asarray(result), tolerance)]
-        if name in fits and len(fits) == sum(result is not None for result in results.values()):
-            raise NotYet(f"{seen} {reason}")
-    raise Unexplained(f"{seen} Take the forward pass line by line, the last line first.")
+BACKWARDS = "Take the forward pass line by line, the last line first."
+
+
+def same_results(found, expected, tolerance=1e-6):
+    """Whether several gradients are those that were expected."""
+    return all(matches(np.asarray(f), np.asarray(e), tolerance) for f, e in zip(found, expected, strict=True))
+
+
+def worst_of(names, found, right, tolerance=1e-6):
+    """The largest error of the first result that is wrong, as the beginning of a sentence; nothing where none is."""
+    for name, one, other in zip(names, map(np.asarray, found), map(np.asarray, right), strict=True):
+        if not matches(one, other, tolerance):
+            worst = np.unravel_index(np.argmax(np.abs(one - other)), one.shape)
+            where = f"{name}{list(map(int, worst))}" if worst else name
+            return f"{where} is {side_by_side(float(one[worst]), float(other[worst]))} was asked for."
+    return ""

@@ -12,6 +12,7 @@ import numpy as np
 
 from cllm_lib.workbook.exercises.patience import SECONDS, TooLong, within
 
+_NOT_FINITE = "Was something divided by 0, too large for exp, or a root or logarithm taken of what has none?"
 MANY = 100_000  # things in an answer, after which it counts as one without end
 
 
@@ -19,8 +20,26 @@ class NotYet(Exception):
     """The answer is not right yet; the message says what was seen and what it suggests."""
 
 
+class Named(NotYet):
+    """The answer does what one mistake does, wherever the check looked: raised by :func:`told_apart`, which compares.
+
+    `mistake` is the sentence for it, and which of the mistakes that this sentence covers.
+    """
+
+    def __init__(self, seen, mistake):
+        super().__init__(f"{seen} {mistake[0]}".lstrip())
+        self.mistake = mistake
+
+
 class Unexplained(NotYet):
-    """The answer is not right, and no slip that the check knows explains it."""
+    """The answer is not right, and no mistake that the check knows does the same.
+
+    What was `seen` is told in any case; the `hint`, what would be right, where no slip explains the answer either.
+    """
+
+    def __init__(self, seen, hint=""):
+        super().__init__(f"{seen} {hint}".rstrip())
+        self.seen = seen
 
 
 class NotAttempted(Exception):
@@ -94,7 +113,7 @@ def call(function, *arguments):
     result, printed = _run(function, *given)
     if result is None:
         if printed:
-            raise NotYet(f"it printed {brief(printed.strip())} and returned None: print only shows a value, `return` hands it on.")
+            raise NotYet("it printed something and returned None: print only shows a value, `return` hands it on.")
         raise NotYet("it returned None. Is there a `return` on every path?")
     for before, after in zip(arguments, given, strict=True):
         if not same(before, after):
@@ -127,6 +146,8 @@ def _run(function, *arguments, seconds=SECONDS):
         said = said if len(said) <= 120 else f"{said[:117]}..."
         told = NotYet if isinstance(error, NameError) else Unexplained  # Python has named the mistake
         raise told(f"it raised {said}. The arguments were {', '.join(map(brief, arguments))}.") from None
+    finally:
+        print(printed.getvalue(), end="")  # to whoever listens: `check` shows the first lines
     if result is ...:
         raise NotAttempted
     return result, printed.getvalue()
@@ -210,7 +231,7 @@ def number(value, what="it"):
     if array.size != 1:
         raise NotYet(f"{what} has shape {array.shape}; one number was asked for.")
     if not np.isfinite(array).all():
-        raise NotYet(f"{what} is {array.item()}; a finite number was asked for. Was something divided by 0, or log taken of 0?")
+        raise Unexplained(f"{what} is {array.item()}; a finite number was asked for.", _NOT_FINITE)
     return array.item()
 
 
@@ -223,7 +244,7 @@ def array(value, shape, what, why):
     if result.shape != shape:
         raise NotYet(f"{what} has shape {result.shape}; {shape} was asked for: {why}")
     if not np.isfinite(result).all():
-        raise NotYet(f"{what} holds NaN or infinite numbers. Was something divided by 0?")
+        raise Unexplained(f"{what} holds NaN or infinite numbers.", _NOT_FINITE)
     return result
 
 
@@ -233,10 +254,59 @@ def matches(found, expected, tolerance=1e-6):
 
 
 def compared(what, value, expected):
-    """How a sentence about a wrong number begins. A number that was only rounded is told so at once."""
-    if value != expected and shown(value) == shown(expected):
-        raise NotYet(f"{what} is {shown(expected)} to four digits, and then differs. Do not round inside the function.")
-    return f"{what} is {shown(value)}; {shown(expected)} was asked for."
+    """How a sentence about a wrong number begins, with as many digits as tell it from the right one."""
+    return f"{what} is {side_by_side(value, expected)} was asked for."
+
+
+def side_by_side(value, expected):
+    """Two numbers, with as many digits as tell them apart."""
+    digits = next((digits for digits in (4, 8) if shown(value, digits) != shown(expected, digits)), 12)
+    return f"{shown(value, digits)}; {shown(expected, digits)}"
+
+
+def told_apart(look, inputs, agree, hint):
+    """Hold an answer to what is right, and name the mistake that does on all inputs what the answer does.
+
+    Parameters
+    ----------
+    look : callable
+        Takes an input; returns what was seen there, as the beginning of a sentence, what was found, what is right, and a
+        dictionary from the sentence for a mistake to what that mistake gives: one thing, a list of several such mistakes,
+        or None where it cannot be told.
+    inputs : iterable of tuple
+        What to look at. The first where the answer is wrong is told of.
+    agree : callable
+        Whether two things are the same.
+    hint : str
+        What would be right, told where nothing explains the answer.
+
+    Raises
+    ------
+    Named
+        If one mistake explains what was found, right or wrong, on every input.
+    Unexplained
+        If none does.
+    """
+    seen, looked = None, []
+    for given in inputs:
+        try:
+            told, found, right, mistakes = look(*given)
+        except NotYet:
+            if seen is None:
+                raise
+            continue  # where a wrong answer fails as well there is nothing to compare
+        if isinstance(right, float):
+            mistakes["Do not round inside the function."] = [round(right, digits) for digits in range(1, 7)]
+        wrong = not agree(found, right)
+        seen = told if wrong and seen is None else seen
+        looked.append((wrong, found, {(s, i): v for s, vs in mistakes.items() for i, v in enumerate(vs if isinstance(vs, list) else [vs])}))
+    if seen is None:
+        return
+    for mistake in dict.fromkeys(mistake for _, _, mistakes in looked for mistake in mistakes):
+        known = [(wrong, found, of[mistake]) for wrong, found, of in looked if of.get(mistake) is not None]
+        if any(wrong for wrong, _, _ in known) and all(agree(found, value) for _, found, value in known):
+            raise Named(seen, mistake)
+    raise Unexplained(seen, hint)
 
 
 def same(first, second):

@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 
-from cllm_lib.workbook.exercises.gradients import GRADIENT_SHAPE, say_why, several
-from cllm_lib.workbook.exercises.machinery import NotYet, Unexplained, array, call, matches
+from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, same_results, several, worst_of
+from cllm_lib.workbook.exercises.machinery import Unexplained, array, call, told_apart
 
 
 def matmul_backward(dy, x, weight):
@@ -17,29 +17,30 @@ def matmul_backward(dy, x, weight):
 
 def examine_matmul_backward(answer):
     """Against sums over all that each number moved; squares come first, where no shape gives a slip away."""
-    for *front, width, columns in ((3, 3, 3), (2, 3, 3, 3), (2, 4, 3, 5), (2, 1, 3, 2, 4), (1, 1, 1)):
+    names = ("dx", "d_weight")
+    why = (GRADIENT_SHAPE, "one weight served every row of every sequence, so it collects over all leading axes.")
+
+    def look(*sizes):
+        *front, width, columns = sizes
         generator = np.random.default_rng(17)
         x, weight = generator.standard_normal((*front, width)), generator.standard_normal((width, columns))
         dy = generator.standard_normal((*front, columns))
-        try:
-            result = call(answer, dy, x, weight)
-        except Unexplained:
-            if len(front) != 2 or width != columns:
-                raise
-            raise NotYet(
-                f"it holds for x of two axes; for x of shape {x.shape} it raised an error. `.T` turns all axes round, "
-                "swapaxes(-1, -2) the last two alone."
-            ) from None
-        dx, d_weight = several(result, 2, ("dx", "d_weight"))
-        found = {
-            "dx": array(dx, x.shape, "dx", GRADIENT_SHAPE),
-            "d_weight": array(
-                d_weight, weight.shape, "d_weight", "one weight served every row of every sequence, so it collects over all leading axes."
-            ),
-        }
-        expected = _matmul_slopes(dy, x, weight)
-        if not all(matches(found[name], expected[name]) for name in found):
-            say_why(found, expected, _matmul_slips(dy, x, weight, expected))
+        results = several(_called(answer, dy, x, weight), 2, names)
+        found = [array(*given) for given in zip(results, (x.shape, weight.shape), names, why, strict=True)]
+        right = _matmul_slopes(dy, x, weight)
+        return worst_of(names, found, right), found, right, _matmul_slips(dy, x, weight, right)
+
+    told_apart(look, ((3, 3, 3), (2, 3, 3, 3), (2, 4, 3, 5), (2, 1, 3, 2, 4), (1, 1, 1)), same_results, BACKWARDS)
+
+
+def _called(answer, dy, x, weight):
+    """What the function returns; where it fails for x of three axes, with what `.T` does there."""
+    try:
+        return call(answer, dy, x, weight)
+    except Unexplained as reason:
+        if x.ndim != 3 or x.shape[-1] != dy.shape[-1]:
+            raise
+        raise Unexplained(reason.seen, "`.T` turns all axes round, swapaxes(-1, -2) the last two alone.") from None
 
 
 def _matmul_slopes(dy, x, weight):
@@ -48,11 +49,11 @@ def _matmul_slopes(dy, x, weight):
     for *row, d, e in itertools.product(*map(range, (*x.shape, dy.shape[-1]))):
         dx[*row, d] += dy[*row, e] * weight[d, e]
         d_weight[d, e] += dy[*row, e] * x[*row, d]
-    return {"dx": dx, "d_weight": d_weight}
+    return dx, d_weight
 
 
 def _matmul_slips(dy, x, weight, right):
-    """What one gets by plausible mistakes, where the shapes allow them; None stands for "whatever it is"."""
+    """What one gets by plausible mistakes, where the shapes allow them; below, None stands for the right one."""
     rows, d_rows = x.reshape(-1, x.shape[-1]), dy.reshape(-1, dy.shape[-1])
     each = x.swapaxes(-1, -2) @ dy  # a gradient for each sequence
     slips = {
@@ -63,11 +64,11 @@ def _matmul_slips(dy, x, weight, right):
             dy @ weight if weight.shape[0] == weight.shape[1] else None,
             None,
         ],
-        "The two are exchanged: return dx first, then d_weight.": [right["d_weight"], right["dx"]],
+        "The two are exchanged: return dx first, then d_weight.": [right[1], right[0]],
         "The factors of dx stand in the wrong order: dy first, whose last axis is weight's columns.": [_if_fits(weight, dy), None],
         "The factors of dx stand in the wrong order: dy first, then the weight, transposed.": [_if_fits(weight.T, dy), None],
-        "dx is turned on its side: rows and columns are exchanged.": [right["dx"].swapaxes(-1, -2), None],
-        "d_weight is turned on its side: its rows belong to x's last axis, its columns to y's.": [None, right["d_weight"].T],
+        "dx is turned on its side: rows and columns are exchanged.": [right[0].swapaxes(-1, -2), None],
+        "d_weight is turned on its side: its rows belong to x's last axis, its columns to y's.": [None, right[1].T],
         "x is not transposed (reshape alone does not do it): the axes of the rows have to meet, for a weight collects over all rows.": [
             None,
             _if_fits(x, dy),
@@ -77,7 +78,7 @@ def _matmul_slips(dy, x, weight, right):
             None,
             _if_fits(d_rows.T, weight),
         ],
-        "You take the mean over the rows; a weight that is used many times collects the sum.": [None, right["d_weight"] / len(rows)],
+        "You take the mean over the rows; a weight that is used many times collects the sum.": [None, right[1] / len(rows)],
     }
     if each.ndim > 2:
         over = tuple(range(each.ndim - 2))
@@ -86,12 +87,11 @@ def _matmul_slips(dy, x, weight, right):
             "d_weight is that of one sequence alone; all of them used the weight.": [None, each.reshape(-1, *weight.shape)[0]],
             "d_weight is that of the last sequence alone; all of them used the weight.": [None, each.reshape(-1, *weight.shape)[-1]],
         }
-    fitting = {"dx": x.shape, "d_weight": weight.shape}
+    fits = {reason: all(r is None or r.shape == e.shape for r, e in zip(results, right, strict=True)) for reason, results in slips.items()}
     return {
-        reason: results
+        reason: [tuple(e if r is None else r for r, e in zip(results, right, strict=True))]
         for reason, results in slips.items()
-        if all(result is None or result.shape == shape for result, shape in zip(results, fitting.values(), strict=True))
-        and any(result is not None for result in results)
+        if fits[reason] and any(r is not None for r in results)
     }
 
 

@@ -29,10 +29,13 @@ WRONG = {
         ("1/280", "a number was asked for"),
         (float("nan"), "finite"),
         (None, "number|finite"),
+        (np.zeros(2), "one number was asked for"),
+        ("a third", "a number was asked for"),
     ],
     "00.3": [
         (two_to_the, "right for bits"),
         (lambda loss: 10**loss, "natural one"),
+        (lambda loss: loss, "the loss itself"),
         (lambda loss: math.exp(-loss), "one over it"),
         (lambda loss: math.log(loss) if loss > 0 else 1, "logarithm once more"),
         (lambda loss: loss, "Which function undoes"),

@@ -178,6 +178,17 @@ BROKEN_ARRAYS = [
     (3, "a function was asked for"),
 ]
 
+
+def by_table(size):
+    def bigram_floor(inputs, targets):
+        counts = np.zeros((size, size))
+        np.add.at(counts, (inputs, targets), 1)
+        chances = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        return -(counts[counts > 0] * np.log(chances[counts > 0])).sum() / counts.sum()
+
+    return bigram_floor
+
+
 WRONG = {
     "02.1": [
         (-1, "below 0"),
@@ -200,9 +211,10 @@ WRONG = {
         (lambda x, y: round(floor(x, y), 4), "Do not round"),
         (lambda x, y: single(x) / 2, "Each pair"),
         *BROKEN_FUNCTIONS,
+        (by_table(280), "index 400 is out of bounds"),
     ],
     "02.3": [
-        (lambda q, k: weights(q, k, scale=1.0), "no score was divided"),
+        (lambda q, k: weights(q, k, scale=1.0), "No score was divided"),
         (masks_late, "you mask after softmax"),
         (lambda q, k: weights(q, k, fill=-1e4), "Is what is masked -inf"),
         (lambda q, k: weights(q, k).tolist(), "it returned a list"),
@@ -210,10 +222,10 @@ WRONG = {
         (lambda q, k: weights(q, k, scale=q.shape[-1]), "its square root"),
         (lambda q, k: weights(q, k, scale=q.shape[-1] ** -0.5), "you multiply"),
         (lambda q, k: weights(q, k, scale=q.shape[-2] ** 0.5), "root of T"),
-        (lambda q, k: weights(q, k, masked=False), "nothing is masked"),
+        (lambda q, k: weights(q, k, masked=False), "Nothing is masked"),
         (lambda q, k: weights(q, k, fill=0.0), "exp.0. is 1"),
         (lambda q, k: weights(q, k, mask=~np.tri(q.shape[-2], k=-1, dtype=bool)), "upside down"),
-        (lambda q, k: weights(q, k).swapaxes(-1, -2), "rows and columns are swapped"),
+        (lambda q, k: weights(q, k).swapaxes(-1, -2), "Rows and columns are swapped"),
         (lambda q, k: np.exp(q @ k.T / q.shape[-1] ** 0.5) * np.tri(len(q)), "divide each row by its sum"),
         (lambda q, k: weights(q, k, shift=False), "subtract each row's maximum"),
         (two_axes_only, "shape"),
@@ -229,7 +241,7 @@ WRONG = {
         *BROKEN_ARRAYS,
     ],
     "02.4": [
-        (lambda x, n: x.reshape(x.shape[0], n, x.shape[1], -1), "reshape alone lays rows"),
+        (lambda x, n: x.reshape(x.shape[0], n, x.shape[1], -1), "Reshape alone lays rows"),
         (lambda x, n: x.reshape(*x.shape[:2], n, -1), "still behind time"),
         (lambda x, n: x.reshape(*x.shape[:2], -1, n).transpose(0, 3, 1, 2), "every H-th column"),
         (lambda x, n: heads(x, n)[:, ::-1], "reverse order"),
@@ -257,6 +269,7 @@ WRONG = {
         (returns(None), "returned None"),
         (raises, "it raised KeyError"),
         (None, "a function was asked for"),
+        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0, q].sum()), r"yours is .0, 1.; .0, 1, 2."),
     ],
     "02.6": [
         (DIAGNOSIS | {"A": "no mask", "D": "head stride"}, "A as 'no mask': then its outputs would depend on later words"),

@@ -244,6 +244,26 @@ def part_by_einsum(d_output, cache, parameters):
     return found
 
 
+def never_put_back(forward, backward, x, eps=1e-6):
+    x = np.array(x, dtype=float)
+    dy = np.random.default_rng(4).standard_normal(np.shape(forward(x)))
+    analytic, numeric = backward(dy, x.copy()), np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        x[index] += eps
+        above = forward(x.copy())
+        x[index] -= 2 * eps
+        numeric[index] = np.sum(dy * (above - forward(x.copy()))) / (2 * eps)
+    return np.abs(analytic - numeric).max() / max(np.abs(analytic).max(), np.abs(numeric).max(), 1e-300)
+
+
+def in_one_direction(forward, backward, x, eps=1e-6):
+    generator, x = np.random.default_rng(4), np.array(x, dtype=float)
+    dy, way = generator.standard_normal(np.shape(forward(x))), generator.standard_normal(x.shape)
+    analytic = np.sum(backward(dy, x) * way)
+    numeric = np.sum(dy * (forward(x + eps * way) - forward(x - eps * way))) / (2 * eps)
+    return abs(analytic - numeric) / max(abs(analytic), abs(numeric), 1e-300)
+
+
 WRONG = {
     "03.1": [
         ({"A", "E"}, "E: none of the four"),
@@ -288,7 +308,7 @@ WRONG = {
             "x is not transposed .reshape alone",
         ),
         (matmul_with(d_weight=lambda dy, x, w: dy.reshape(-1, dy.shape[-1]).T @ w), "made of dy and the weight"),
-        (matmul_with(d_weight=transposed_by_t), "holds for x of two axes.*turns all axes round"),
+        (matmul_with(d_weight=transposed_by_t), "turns all axes round"),
         (matmul_with(dx=lambda dy, x, w: w @ dy), "dy first, whose last axis"),
         (matmul_with(dx=lambda dy, x, w: w.T @ dy), "dy first, then the weight, transposed"),
         (matmul_with(dx=lambda dy, x, w: x @ w), "the forward pass"),
@@ -325,21 +345,26 @@ WRONG = {
     ],
     "03.5": [
         (checker(upstream=np.ones), "every entry of your dy is the same"),
-        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x - step)) / eps), "twice too steep"),
-        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x)) / eps), "Nudge both ways"),
-        (checker(measure=lambda a, n: np.abs(a - n).max()), "absolute difference"),
+        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x - step)) / eps), "twice as steep"),
+        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x)) / eps), "nudge both ways"),
+        (checker(measure=lambda a, n: np.abs(a - n).max()), "0.5 is the most"),
         (checker(measure=lambda a, n: np.abs(a - n).mean() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "take the largest"),
         (checker(measure=lambda a, n: abs(a - n).ravel()[0] / max(np.abs(a).max(), 1e-30)), "Look at every entry"),
         (checker(measure=lambda a, n: np.abs(np.abs(a) - np.abs(n)).max() / max(np.abs(a).max(), 1e-30)), "wrong sign"),
-        (checker(measure=lambda a, n: np.abs(a - n).max() / np.abs(n).max()), "0 / 0 says nothing"),
-        (checker(measure=lambda a, n: np.abs(a - n).max() / np.abs(n).max() if n.any() else 1.0), "all 0 you return 1"),
+        (checker(measure=lambda a, n: np.abs(a - n).max() / np.abs(n).max()), "0.5 is the most"),
+        (checker(measure=lambda a, n: np.abs(a - n).max() / np.abs(n).max() if n.any() else 1.0), "0.5 is the most"),
         (leaves_it_nudged, "changed its input"),
         (keeps_the_integers, "as integers"),
         (with_array_shape, "'float' object has no attribute 'shape'"),
         (checker(upstream=lambda shape: np.ones(4)), "dy of shape"),
-        (lambda forward, backward, x, eps=1e-6: 0.0, "twice too large gets"),
+        (lambda forward, backward, x, eps=1e-6: 0.0, "forward was called 0 times"),
         *BROKEN_FUNCTIONS,
         (entry_by_entry, "Do you divide entry by entry"),
+        (never_put_back, "the one before put back"),
+        (checker(measure=lambda a, n: np.abs(a - n).max() / max(np.abs(a).max(), np.abs(n).max())), "0 / 0 says nothing"),
+        (in_one_direction, "Nudge each by itself"),
+        (checker(measure=lambda a, n: np.abs(a - n).sum() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "0.5 is the most"),
+        (checker(measure=lambda a, n: (a - n).max() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "take the largest difference"),
     ],
     "03.6": [
         (attend_with(d_scores=lambda dw, w, d: softmax_backward(dw, w)), "1 / sqrt.d. is missing"),
@@ -401,7 +426,7 @@ WRONG = {
         (part_with(middle=middle_with(order=lambda q, k, v: (v, k, q))), "query and value are exchanged"),
         (part_with(middle=middle_with(order=lambda q, k, v: (k, v, q))), "in another order"),
         (part_with(reaches=lambda d_projected, d_output: d_output), "That is the shortcut of the bet"),
-        (part_with(middle=middle_with(scale=lambda d: 1.0), paths=("query", "key")), "1 / sqrt.d. is missing"),
+        (part_with(middle=middle_with(scale=lambda d: 1.0), paths=("query", "key")), "query_weight.*the first that goes wrong"),
         (part_with(end=named(lambda name: name != "key_bias")), "no gradient has the name key_bias"),
         (part_with(end=named(lambda name: name.endswith("weight"))), "the name output_bias, value_bias, query_bias, key_bias, x"),
         (part_with(end=lambda gradients, d_merged: tuple(gradients.values())), "of type tuple; a dictionary of nine gradients"),
@@ -453,7 +478,12 @@ RIGHT = {
         lambda forward, backward, x, eps=1e-6: np.array([gradient_error(forward, backward, x, eps)]),
         checker(upstream=lambda shape: np.random.default_rng(1).uniform(-2, 3, shape)),
     ],
-    "03.6": [attend_by_einsum, lambda *a: [g.astype(np.float32) for g in scaled_dot_product_backward(*a)], attend_with()],
+    "03.6": [
+        attend_by_einsum,
+        lambda *a: [g.astype(np.float32) for g in scaled_dot_product_backward(*a)],
+        attend_with(),
+        lambda *a: [g.tolist() for g in scaled_dot_product_backward(*a)],
+    ],
     "03.7": [
         part_by_einsum,
         part_with(),

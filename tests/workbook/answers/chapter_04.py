@@ -4,6 +4,7 @@ import math
 from collections import Counter
 
 import numpy as np
+import sympy
 from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
 BROKEN_STEPS = [
@@ -240,7 +241,7 @@ WRONG = {
     ],
     "04.5": [
         (lambda g, limit: {name: array * min(1.0, limit / np.linalg.norm(array)) for name, array in g.items()}, "by its own length"),
-        (lambda g, limit: {name: np.clip(array, -limit, limit) for name, array in g.items()}, "each number was clipped by itself"),
+        (lambda g, limit: {name: np.clip(array, -limit, limit) for name, array in g.items()}, "Each number was clipped by itself"),
         (lambda g, limit: scaled(g, limit / length(g)), "clip, do not normalise"),
         (lambda g, limit: scaled(g, min(1.0, limit / sum(np.linalg.norm(a) for a in g.values()))), "lengths of the arrays were added"),
         (lambda g, limit: scaled(g, min(1.0, limit / length(g) ** 2)), "root is missing"),
@@ -286,6 +287,7 @@ RIGHT = {
     "04.1": [1, 100, 10_000, 0.5, "100", np.int64(10)],
     "04.2": [momentum(), momentum_one_by_one, momentum_through_out],
     "04.3": [
+        lambda t, beta1=0.9, beta2=0.999: (1 - sympy.Float(beta1) ** t) / sympy.sqrt(1 - sympy.Float(beta2) ** t),
         lambda t, beta1=0.9, beta2=0.999: np.float32(1 - beta1**t) / np.sqrt(1 - beta2**t),
         lambda t, beta1=0.9, beta2=0.999: np.array((1 - beta1) * sum(beta1**k for k in range(t)) * (1 - beta2**t) ** -0.5),
     ],

@@ -176,6 +176,14 @@ def attend_in_batches(query, keys, values):
     return np.einsum("bn,ne->e", powers / powers.sum(axis=-1, keepdims=True), values).astype(np.float64).tolist()
 
 
+def as_floats(tokens, seq_len):
+    count = (len(tokens) - 1) // seq_len
+    inputs, targets = np.zeros((count, seq_len)), np.zeros((count, seq_len))
+    for i in range(count * seq_len):
+        inputs.flat[i], targets.flat[i] = tokens[i], tokens[i + 1]
+    return inputs, targets
+
+
 WRONG = {
     "06.1": [
         (7.5, "three numbers were asked for"),
@@ -210,7 +218,7 @@ WRONG = {
         (lambda tokens, seq_len: tuple(part / 7 for part in cut(tokens, seq_len)), "no ids"),
         (lambda tokens, seq_len: tuple(part * np.nan for part in cut(tokens, seq_len)), "no ids"),
         (lambda tokens, seq_len: ([[1, 2], [3]], [[2, 3], [4]]), "different lengths"),
-        (lambda tokens, seq_len: cut(tokens + 1, seq_len), "Asked for were"),
+        (lambda tokens, seq_len: cut(tokens + 1, seq_len), "one word later"),
         (in_place, "changed its input"),
         (returns(None), "returned None"),
         (raises, "it raised KeyError"),
@@ -278,12 +286,12 @@ WRONG = {
         (lambda q, k, v: v[-1], "Only the newest word"),
         (lambda q, k, v: k @ q / math.sqrt(len(q)) @ v, "softmax is missing"),
         (attend_with_sum_missing, "do not sum to 1"),
-        (attend_weights, "Those are weights"),
+        (attend_weights, "Are those weights"),
         (lambda q, k, v: attend(q, k, v, safe=False), "subtract their maximum"),
         (lambda q, k, v: attend(q, k, v)[None], r"shape \(1, 4\)"),
         (lambda q, k, v: attend(q, k, v) if v.shape != k.shape else attend(q, v, v), "The values made the scores"),
         (lambda q, k, v: attend(q, k, v) if v.shape != k.shape else attend(q, k, k), "The keys were averaged"),
-        (lambda q, k, v: attend(q, k, v) + 1, "Scores keys @ query"),
+        (lambda q, k, v: attend(q, k, v) + 1, r"@ values . 1"),
         (lambda q, k, v: attend(q, k, v) * np.nan, "NaN or infinity"),
         (lambda q, k, v: q @ k @ v, "it raised ValueError"),
         (returns(None), "returned None"),
@@ -291,6 +299,7 @@ WRONG = {
         (returns(np.zeros(3)), r"shape \(3,\)"),
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
+        (lambda q, k, v: np.nan_to_num(attend(q, k, v, safe=False)), "was asked for"),
     ],
 }
 
@@ -302,7 +311,7 @@ RIGHT = {
         {"epoch 1": 7.5, "epoch 10": 5.0, "epoch 30": 4.0},
         ["7.5", "5", 0],
     ],
-    "06.2": [cut, by_loops, by_strides],
+    "06.2": [cut, by_loops, by_strides, as_floats],
     "06.3": [with_gaps, by_windows, by_counters],
     "06.4": [
         dict(reversed(DIAGNOSIS.items())),

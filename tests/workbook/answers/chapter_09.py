@@ -216,17 +216,22 @@ def downwards(loss, allowed):
     return np.int64(answer)
 
 
+def first_row_only(weights, total):
+    row = lll_reduce(knapsack_rows(weights, total, len(weights)), Fraction(99, 100))[0][0]
+    return [int(entry != 0) for entry in row[:-1]]
+
+
 WRONG = {
     "09.1": [
         (taken(lambda s, v: 0), "the longer one as it came"),
         (taken(lambda s, v: (v @ s) / (s @ s)), "The multiple was not rounded"),
-        (taken(lambda s, v: (v @ s) // (s @ s)), "cut off or rounded down"),
-        (taken(lambda s, v: int((v @ s) / (s @ s))), "cut off or rounded down"),
+        (taken(lambda s, v: (v @ s) // (s @ s)), "was rounded down"),
+        (taken(lambda s, v: int((v @ s) / (s @ s))), "was cut off"),
         (taken(lambda s, v: math.ceil((v @ s) / (s @ s))), "rounded up"),
         (taken(lambda s, v: -round((v @ s) / (s @ s))), "Added instead"),
         (taken(lambda s, v: 1), "Taken once"),
         (lambda s, v: s - round((v @ s) / (s @ s)) * v, "Taken from the shorter one"),
-        (taken(lambda s, v: round((v @ s) / (v @ v))), "the longer one as it came"),
+        (taken(lambda s, v: round((v @ s) / (v @ v))), "the square of the longer one"),
         (taken(lambda s, v: round((v @ s) / math.sqrt(s @ s))), "and not by its square"),
         (taken(lambda s, v: round(math.sqrt(v @ v) / math.sqrt(s @ s))), "quotient of lengths"),
         (lambda s, v: gauss_reduce([s, v])[0], r"has shape \(2, 2\)"),
@@ -244,11 +249,11 @@ WRONG = {
             "delta used",
         ),
         (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= (delta - mu[k, k - 1] ** 2) * (b[k - 1] @ b[k - 1])), "yours goes on"),
-        (step(back=lambda k: k - 1), "never below 1"),
-        (step(back=lambda k: k), "one back, but never below 1"),
-        (step(back=lambda k: k + 1), "one back was asked for, but never below 1"),
+        (step(back=lambda k: k - 1), "the next k is 0; 1 was asked for"),
+        (step(back=lambda k: k), "the next k is 2; 1 was asked for"),
+        (step(back=lambda k: k + 1), "rows are swapped, and the next k is 2. It does"),
         (step(swap=False), "the rows stand where they stood|half of it|other rows"),
-        (step(only_last=True), "no longer beside earlier ones"),
+        (step(only_last=True), "not beside earlier ones"),
         (
             step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] > (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1])),
             "equality is enough",
@@ -260,8 +265,8 @@ WRONG = {
         (step(lovasz=unsquared), r"lengths those of b\*, squared"),
         (step_in_floats, "give integers|more digits than a float holds"),
         (lambda basis, k, delta: (step()(basis, k, delta)[0], step()(basis, k, delta)[1] + 0.5), "a whole number was asked for"),
-        (step(renew=False), "no longer beside earlier ones|half of it"),
-        (step(order=iter), "no longer beside earlier ones|half of it"),
+        (step(renew=False), "not beside earlier ones|half of it"),
+        (step(order=iter), "not beside earlier ones|half of it"),
         (step(rounding=lambda mu: mu), "give integers, not Fraction"),
         (step(rounding=math.floor), "half of it at most"),
         (step(rounding=lambda mu: round(float(mu) * 1.001)), "more digits than a float holds"),
@@ -278,6 +283,11 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
+        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= delta * (own[k - 1] @ own[k - 1])), "yours swaps"),
+        (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= delta * (b[k - 1] @ b[k - 1])), "yours goes on"),
+        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (own[0] @ own[0])), "yours swaps"),
+        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (b[k - 1] @ b[k - 1])), "yours swaps"),
+        (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1])), "yours goes on"),
     ],
     "09.3": [
         (flipped(lambda c: 1 - c), "the ones left out"),
@@ -294,6 +304,7 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
+        (first_row_only, "two of them alike, those you chose"),
     ],
     "09.4": [
         (lambda b, t: np.rint(coordinates(b, t)), "the coordinates, rounded"),
@@ -305,7 +316,7 @@ WRONG = {
         (babai(rounding=lambda x: x), "Not whole"),
         (coordinates, "Not whole"),
         (babai(rounding=np.floor), "Rounded down"),
-        (babai(rounding=np.trunc), "Rounded down"),
+        (babai(rounding=np.trunc), "Cut off after the point"),
         (lambda b, t: babai()(b, t) @ b, "the lattice point itself|as long as the target"),
         (lambda b, t: -babai()(b, t), "signs turned round"),
         (lambda b, t: babai()(b, t) + 1, "From the last row to the first"),
@@ -326,7 +337,7 @@ WRONG = {
         (np.zeros(3), "a dictionary from letter"),
     ],
     "09.6": [
-        (search(surely_below, paired=False), "the difference of each seed from itself"),
+        (search(surely_below, paired=False), "you say 16 bits; 4 was asked for"),
         (search(lambda rises, allowed: rises.mean() < allowed), "One seed in ten is ruined"),
         (search(lambda rises, allowed: rises.max() < allowed), "the mean over ten is known better"),
         (search(lambda rises, allowed: rises.mean() + 2 * rises.std(ddof=1) < allowed), "the mean over ten is known better"),
@@ -348,6 +359,9 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
+        (search(lambda rises, allowed: (rises < allowed).sum() >= 9), "One seed in ten is ruined"),
+        (search(surely_below, seeds=range(9)), "the solution gives"),
+        (search(lambda rises, allowed: surely_below(np.sort(rises)[:-1], allowed)), "One seed in ten is ruined"),
     ],
 }
 

@@ -108,6 +108,12 @@ def drawn(variant, seed):
     return np.random.default_rng(seed).normal() + (variant == "with")
 
 
+def fails_later(variant, seed):
+    if seed > 4:
+        raise ValueError("no such seed")
+    return drawn(variant, seed)
+
+
 WRONG = {
     "10.1": [
         (between(40, 10), "turn the two around"),
@@ -135,10 +141,13 @@ WRONG = {
         (interval_with(lambda n, c: 2 * stats.t.ppf((1 + c) / 2, n - 1)), "twice as wide"),
         (interval_with(lambda n, c: 1.0), "the quantile is missing"),
         (interval_with(lambda n, c: stats.t.ppf(0.975, n - 1)), "does not follow the confidence"),
-        (interval_with(lambda n, c: 3.0 + n), "Three things go into it"),
-        (lambda values, confidence: ends_of_the_librarys(values, confidence)[::-1], "low comes first"),
+        (interval_with(lambda n, c: 3.0 + n), "Three things go into the half width"),
+        (lambda values, confidence: ends_of_the_librarys(values, confidence)[::-1], "Low comes first"),
         (lambda values, confidence: (np.mean(values), interval(values, confidence).high - np.mean(values)), "mean and half width"),
-        (lambda values, confidence: stats.t.interval(confidence, len(values) - 1, np.median(values) + 1, 1.0), "the mean of the values is"),
+        (
+            lambda values, confidence: stats.t.interval(confidence, len(values) - 1, np.median(values) + 1, 1.0),
+            "Three things",
+        ),
         (lambda values, confidence: interval(values, confidence).low, r"has shape \(\); \(2,\) was asked for"),
         (sorts_in_place, "changed its input"),
         (returns(None), "returned None"),
@@ -201,6 +210,11 @@ WRONG = {
         (claim(claim=...), "still open: 'claim'"),
         (held_out_loss, "of type function; a dictionary"),
         (None, "of type NoneType"),
+        (claim(measure=fails_later, ours="with", others="without"), "no such seed"),
+        (
+            claim(measure=lambda variant, seed: drawn(variant, seed) if seed < 9 else np.inf, ours="with", others="without"),
+            r"measure.'with', 9. is inf",
+        ),
     ],
 }
 
@@ -211,7 +225,7 @@ RIGHT = {
         by_statistics,
         lambda values, c: stats.t.interval(c, len(values) - 1, np.mean(values), stats.sem(values)),
     ],
-    "10.3": [holm_of_the_library, closed, lambda p: np.float32(holm_with()(p))],
+    "10.3": [holm_of_the_library, closed, lambda p: np.float32(holm_with()(p)), lambda p: holm_with()(p).tolist()],
     "10.4": [dict(FAULTS), list(FAULTS.items()), {letter.lower(): f" {name.upper()}" for letter, name in FAULTS.items()}],
     "10.5": [
         dict(REFERENCE_CLAIM),
@@ -219,6 +233,8 @@ RIGHT = {
         claim(measure=drawn, ours="with", others="without"),
         claim(measure=won, ours="with", others="without"),
         claim(measure=lambda variant, seed: np.array([drawn(variant[0], seed)]), ours=("with", 1), others=("without", 1)),
+        claim(measure=lambda variant, seed: [drawn(variant, seed)], ours="with", others="without"),
+        claim(measure=lambda variant, seed: str(drawn(variant, seed)), ours="with", others="without"),
     ],
 }
 
