@@ -40,7 +40,8 @@ def _called(answer, dy, x, weight):
     except Unexplained as reason:
         if x.ndim != 3 or x.shape[-1] != dy.shape[-1]:
             raise
-        raise Unexplained(reason.seen, "`.T` turns all axes round, swapaxes(-1, -2) the last two alone.") from None
+        raised, _, _ = reason.seen.partition(" The arguments were")
+        raise Unexplained(raised, "`.T` turns all axes round, swapaxes(-1, -2) the last two alone.") from None
 
 
 def _matmul_slopes(dy, x, weight):
