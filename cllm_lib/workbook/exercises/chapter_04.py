@@ -316,19 +316,18 @@ def _scaled(gradients, factor):
     return {name: factor * array for name, array in gradients.items()}
 
 
+_NORMALISED = "What is within the limit stays as it is: clip, do not normalise."
 _UNTOUCHED = "They came back as they were, though their length is above the limit."
 
 
 def _clip_slips(gradients, limit):
     """What usual slips make of gradients longer than the limit, and of shorter ones what two of them do."""
+    either = {_UNTOUCHED: gradients, _NORMALISED: _scaled(gradients, limit / _length(gradients))}
     if _length(gradients) <= limit:
-        return {
-            _UNTOUCHED: gradients,
-            "What is within the limit stays as it is: clip, do not normalise.": _scaled(gradients, limit / _length(gradients)),
-        }
+        return either
     length, lengths = _length(gradients), {name: _length({name: array}) for name, array in gradients.items()}
     values = np.concatenate([np.ravel(array) for array in gradients.values()])
-    return {
+    return either | {
         "Each array was clipped by its own length. One length for all arrays together, or the direction changes.": {
             name: array * min(1.0, limit / lengths[name]) for name, array in gradients.items()
         },
@@ -347,7 +346,6 @@ def _clip_slips(gradients, limit):
             gradients, limit / np.abs(values).max()
         ),
         "They became longer: the factor is upside down. max_norm / length is below 1 here.": _scaled(gradients, length / limit),
-        _UNTOUCHED: gradients,
     }
 
 
