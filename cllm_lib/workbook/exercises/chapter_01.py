@@ -8,7 +8,7 @@ import numpy as np
 from cllm_lib.casebook.patients import STUCK_FAULTS
 from cllm_lib.model.initializers import scaled_normal
 from cllm_lib.model.layers import cross_entropy_forward
-from cllm_lib.workbook.exercises.forms import as_number, as_sets, by_name
+from cllm_lib.workbook.exercises.forms import as_nothing, as_number, as_sets, by_name
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
@@ -431,7 +431,7 @@ EXERCISES = {
     "01.2": Exercise(uniform_loss, examine_uniform_loss, form=as_number),
     "01.3": Exercise(weight_magnitudes, examine_weight_magnitudes, form=by_name(as_number)),
     "01.4": Exercise(amplification, examine_amplification, form=as_number),
-    "01.5": Exercise(scaled_normal, examine_initialise),
+    "01.5": Exercise(scaled_normal, examine_initialise, form=as_nothing),
     "01.6": Exercise(smallest_repairs, examine_smallest_repairs, form=as_sets),
     "01.7": Exercise(VERDICTS, examine_verdicts, only_one=True),
     "01.8": Exercise(STUCK_FAULTS, examine_diagnosis, only_one=True),

@@ -45,6 +45,10 @@ def as_sets(value):
     return sorted((frozenset(one) for one in value), key=sorted)
 
 
+def as_nothing(value):
+    """None: the work was done in place, and what is handed back beside it is not asked for."""
+
+
 def several(*forms):
     """Several things, each in its form."""
     return lambda values: tuple(form(value) for form, value in zip(forms, values, strict=True))
