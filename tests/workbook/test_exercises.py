@@ -79,10 +79,10 @@ def test_an_unusual_right_answer_passes_and_is_used(number, case, capsys):
     assert capsys.readouterr().out.startswith(f"{number} noted: " if exercise.bet else f"{number} passed.")
     if exercise.only_one:
         assert used == exercise.reference
-    elif exercise.form is None:
-        assert used is case
     elif callable(case):
         assert used.__wrapped__ is case
+    elif exercise.form is None:
+        assert used is case
     assert check(number, used) is not exercise.reference or used is None, "what was used passes once more"
 
 
@@ -185,6 +185,16 @@ def test_a_time_limit_ends_what_does_not_end_and_leaves_the_rest_alone(way):
     with pytest.raises(patience.TooLong):
         way(0.05, endless, 1) if way is patience.within else way(0.05, lambda: [None for _ in itertools.count()])
     assert sys.gettrace() is None or way is patience.within
+
+
+def test_a_function_may_call_its_arguments_otherwise_than_the_card(capsys):
+    right = EXERCISES["03.2"].reference
+    used = check("03.2", lambda a, b, c, d: right(a, b, c, d))
+    assert used(x=0.5, w=-1.0, b=0.2, target=0.3) == pytest.approx(right(0.5, -1.0, 0.2, 0.3))
+    momentum = check("04.2", lambda p, g, v, r, m: EXERCISES["04.2"].reference(p, g, v, r, m))
+    p, v = np.ones(2), np.zeros(2)
+    momentum(p, np.ones(2), v, rate=0.1)
+    assert v == pytest.approx(np.ones(2))
 
 
 def test_a_right_answer_of_another_form_comes_back_in_the_chapters_own(capsys):

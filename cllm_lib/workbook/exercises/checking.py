@@ -4,6 +4,7 @@ import contextlib
 import copy
 import functools
 import importlib
+import inspect
 import io
 from pathlib import Path
 
@@ -111,13 +112,17 @@ def _kept(exercise, answer):
     """An answer that holds, in the one form that the chapter uses."""
     if exercise.only_one:
         return copy.copy(exercise.reference)
-    if exercise.form is None:
-        return answer
+    form = exercise.form or (lambda value: value)
     if not callable(answer):
-        return exercise.form(answer)
+        return form(answer)
+    signature = inspect.signature(exercise.reference)
 
     @functools.wraps(answer)
     def in_form(*arguments, **named):
-        return exercise.form(listed(answer(*arguments, **named)))
+        if named:  # the page calls by the names of the card, and a reader may have taken others
+            given = signature.bind(*arguments, **named)
+            given.apply_defaults()
+            arguments = given.args
+        return form(listed(answer(*arguments)))
 
     return in_form
