@@ -121,9 +121,8 @@ def shares(found):
     dict of (str, str) to dict of str to float
         By choice and option; ("", "all") for all ways.
     """
+    options = {name: dict.fromkeys(way.choices[name] for way in found) for name in found[0].choices}
     groups = {("", "all"): list(found)}
-    for way in found:
-        for choice in way.choices.items():
-            groups.setdefault(choice, []).append(way)
+    groups |= {(name, option): [way for way in found if way.choices[name] == option] for name in options for option in options[name]}
     sides = ("features", "neither", "control")
     return {choice: {side: sum(way.favours == side for way in group) / len(group) for side in sides} for choice, group in groups.items()}

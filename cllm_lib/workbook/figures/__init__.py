@@ -13,7 +13,7 @@ __getattr__, __dir__, __all__ = face(
         "descent": "ravine",
         "sets": "two_sets",
         "encodings": "intervals likeness_by_distance position_maps turned_arrows",
-        "uncertainty": "coverage effects seed_by_seed survival",
+        "uncertainty": "coverage effects seed_by_seed specification_curve survival",
         "planes": ("CURVES by_factors by_frequency by_prime by_residue colouring number_plane numbers_written places raster"),
         "reduction": "cliff gauss_pictures lengths_by_dimension plane potential_curve rounding_cells shadow",
     },
