@@ -13,6 +13,7 @@ import numpy as np
 from cllm_lib.workbook.exercises.patience import SECONDS, TooLong, within
 
 _NOT_FINITE = "Was something divided by 0, too large for exp, or a root or logarithm taken of what has none?"
+_ONLY_PRINTED = "it printed something and returned None: print only shows a value, `return` hands it on."
 MANY = 100_000  # things in an answer, after which it counts as one without end
 
 
@@ -113,7 +114,7 @@ def call(function, *arguments):
     result, printed = _run(function, *given)
     if result is None:
         if printed:
-            raise NotYet("it printed something and returned None: print only shows a value, `return` hands it on.")
+            raise NotYet(_ONLY_PRINTED)
         raise NotYet("it returned None. Is there a `return` on every path?")
     for before, after in zip(arguments, given, strict=True):
         if not same(before, after):
@@ -124,6 +125,14 @@ def call(function, *arguments):
 def run(function, *arguments, seconds=SECONDS):
     """Call `function`, its warnings silenced, its exceptions turned into :class:`NotYet`, `...` into not attempted."""
     return _run(function, *arguments, seconds=seconds)[0]
+
+
+def maybe_none(function, *arguments, right):
+    """As :func:`run`, for a function that may return None where `right` is None; elsewhere a printed answer is no answer."""
+    result, printed = _run(function, *arguments)
+    if result is None and right is not None and printed:
+        raise NotYet(_ONLY_PRINTED)
+    return result
 
 
 def _run(function, *arguments, seconds=SECONDS):
@@ -323,11 +332,15 @@ def close(first, second, tolerance=1e-6):
     return abs(first - second) <= tolerance * max(1.0, abs(first), abs(second))
 
 
+_MANY_OF = {"ndarray": "arrays", "float": "numbers", "int": "numbers"}
+
+
 def brief(value):
     """An argument in a few characters."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if isinstance(value, dict):
-        return f"a dictionary of {len(value)} arrays"
+        kinds = {_MANY_OF.get(type(entry).__name__, "entries") for entry in value.values()}
+        return f"a dictionary of {len(value)} {kinds.pop() if len(kinds) == 1 else 'entries'}"
     text = repr(value)
     return text if len(text) <= 40 else f"a {type(value).__name__}"
