@@ -147,6 +147,8 @@ def _look_at_weights(answer, query, key):
     """The weights of one sequence, those of the loops, and what slips would make of them."""
     time, d = query.shape
     weights = array_of(call(answer, query, key), (time, time), f"{time} queries and {time} keys")
+    if np.isneginf(weights[~np.tri(time, dtype=bool)]).all() and np.isfinite(weights[np.tri(time, dtype=bool)]).all():
+        raise NotYet("what is masked is -inf and the rest is finite: these are the scores, and softmax of each row is still to come.")
     if not np.isfinite(weights).all():
         raise Unexplained(
             "there are NaN or infinite numbers among the weights.", "Is a whole row masked, 0 divided by 0, or 0 multiplied by infinity?"
@@ -179,7 +181,9 @@ def _what_shows(weights, lower):
     if (weights < 0).any():
         return f"a weight is {shown(weights.min())}; weights lie between 0 and 1."
     if not same_numbers(weights.sum(axis=-1), np.ones(len(weights))):
-        return f"the rows sum to {', '.join(shown(s, 2) for s in weights.sum(axis=-1))}; each should sum to 1."
+        sums = weights.sum(axis=-1)
+        digits = 2 if np.abs(sums - 1).max() >= 0.01 else 7
+        return f"the rows sum to {', '.join(shown(s, digits) for s in sums)}; each should sum to 1."
     if np.abs(weights[~lower]).max(initial=0.0) > 1e-9:
         return "a word looks at a later word: above the diagonal every weight should be exactly 0."
     return "rows sum to 1 and nothing looks ahead, but the numbers differ from the loops."

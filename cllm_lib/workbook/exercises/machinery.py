@@ -7,6 +7,7 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -304,8 +305,7 @@ def told_apart(look, inputs, agree, hint):
             if seen is None:
                 raise
             continue  # where a wrong answer fails as well there is nothing to compare
-        if isinstance(right, float):
-            mistakes["Do not round inside the function."] = [round(right, digits) for digits in range(1, 7)]
+        mistakes["Do not round inside the function."] = _rounded(right)
         wrong = not agree(found, right)
         seen = told if wrong and seen is None else seen
         looked.append((wrong, found, {(s, i): v for s, vs in mistakes.items() for i, v in enumerate(vs if isinstance(vs, list) else [vs])}))
@@ -316,6 +316,17 @@ def told_apart(look, inputs, agree, hint):
         if any(wrong for wrong, _, _ in known) and all(agree(found, value) for _, found, value in known):
             raise Named(seen, mistake)
     raise Unexplained(seen, hint)
+
+
+def _rounded(right):
+    """A right answer, or a tuple of them, rounded in all usual ways; nothing where it holds no numbers."""
+    several = right if isinstance(right, tuple) and right else (right,)
+    if not all(isinstance(one, int | float | np.number | np.ndarray) for one in several):
+        return []
+    arrays = [np.asarray(one, dtype=float) for one in several]
+    ways = [np.trunc, np.floor, np.ceil, *(partial(np.round, decimals=digits) for digits in range(7))]
+    rounded = [tuple(map(way, arrays)) for way in ways]
+    return rounded if isinstance(right, tuple) else [one for (one,) in rounded]
 
 
 def same(first, second):
@@ -342,5 +353,10 @@ def brief(value):
     if isinstance(value, dict):
         kinds = {_MANY_OF.get(type(entry).__name__, "entries") for entry in value.values()}
         return f"a dictionary of {len(value)} {kinds.pop() if len(kinds) == 1 else 'entries'}"
-    text = repr(value)
+    if isinstance(value, set | frozenset) and value:
+        text = "{" + ", ".join(sorted(map(repr, value))) + "}"
+    elif isinstance(value, list) and value and all(isinstance(one, frozenset) for one in value):
+        text = f"[{', '.join(map(brief, value))}]"
+    else:
+        text = repr(value)
     return text if len(text) <= 40 else f"a {type(value).__name__}"
