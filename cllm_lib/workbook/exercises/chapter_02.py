@@ -262,6 +262,7 @@ _MODELS = {
     "a model that sees itself only": lambda t, time: [t],
     "a model that sees the first two": lambda t, time: [0, 1],
     "a model that sees nothing": lambda t, time: [],
+    "a model that sees the word before": lambda t, time: [t - 1] if t else [],
 }
 
 
@@ -278,6 +279,9 @@ def examine_reach(answer):
             "A position may depend on its own token, too.": right - {query},
             "Where the token is 0 already, setting it to 0 changes nothing: take (id + 1) modulo V.": {
                 t for t in right if tokens[0, t] != 0
+            },
+            "You compare the output at the changed position; the one at `query` was asked for.": {
+                t for t in range(6) if t in sources(t, 6)
             },
             "The outputs of all positions are compared; the one at `query` was asked for.": (
                 {t for t in range(6) if any(t in sources(q, 6) for q in range(6))}

@@ -301,7 +301,10 @@ WRONG = {
         (lambda p, g: _fill(p, g, draw=lambda shape: np.tile(g.standard_normal((shape[0], 1)), shape[1])), "in a row of"),
         (lambda p, g: _fill(p, g, draw=lambda shape: np.tile(g.standard_normal((shape[0], shape[1] // 2)), 2)), "stands there twice"),
         (lambda p, g: _fill(p, g, draw=lambda shape: np.sort(g.standard_normal(shape), axis=None).reshape(shape)), "in no order"),
-        (lambda p, g: _fill(p, g, draw=lambda shape: g.standard_normal(shape) * (np.arange(shape[0]) > 0)[:, None]), "in a row of"),
+        (
+            lambda p, g: _fill(p, g, draw=lambda shape: g.standard_normal(shape) * (np.arange(shape[0], dtype=np.int64) > 0)[:, None]),
+            "in a row of",
+        ),
         (by_parts_of_names, "layers.0.embedding_again.unbiased_weight"),
         (global_draws, "the same seed gave two different models"),
         (own_generator, "another seed gave the same model"),

@@ -124,6 +124,10 @@ def reaching(model, tokens, query, positions=None, new=None, compare=None, chang
     return found
 
 
+def at_the_changed_one(model, tokens, query):
+    return {t for t in range(tokens.shape[1]) if t in reaching(model, tokens, t)}
+
+
 def in_place(model, tokens, query):
     before, found = model.logits(tokens)[0, query], set()
     for t in range(tokens.shape[1]):
@@ -263,6 +267,7 @@ WRONG = {
         (lambda m, t, q: reaching(m, t, q, new=0), "is 0 already"),
         (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0]), "outputs of all positions are compared"),
         (lambda m, t, q: reaching(m, t, q, positions=[p for p in range(6) if p != q]), "its own token"),
+        (at_the_changed_one, "output at the changed position"),
         (in_place, "changed its input"),
         (never_undone, "never undone"),
         (without_abs, "Does a decrease count"),
