@@ -128,6 +128,12 @@ def test_warnings_of_a_readers_function_are_not_shown(capsys, recwarn):
     assert capsys.readouterr().out.startswith("01.2 passed.")
 
 
+@pytest.mark.parametrize("number", ["01.2", "05.2", "05.3", "05.4", "05.5"])
+def test_what_is_printed_in_place_of_returned_is_called_so(number, capsys):
+    check(number, lambda *given: print(EXERCISES[number].reference(*given)))
+    assert "print only shows a value" in capsys.readouterr().out.splitlines()[0]
+
+
 @pytest.mark.parametrize("times", [0, 1, 7], ids=["silent", "a line a call", "many lines a call"])
 def test_what_a_function_prints_is_shown_below_the_line_its_beginning_only(times, capsys):
     def speaks(size, value=np.log):

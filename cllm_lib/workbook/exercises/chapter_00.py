@@ -48,7 +48,8 @@ def perplexity(loss):
 def examine_perplexity(answer):
     """exp(loss), where loss is in nats."""
 
-    def look(loss, options):
+    def look(loss):
+        options = math.exp(loss)
         value = number(call(answer, loss), f"perplexity({shown(loss)})")
         mistakes = {
             "You raise 2 to the loss: right for bits. These losses are in nats, whose base is e.": 2**loss,
@@ -59,7 +60,7 @@ def examine_perplexity(answer):
         }
         return compared(f"perplexity({shown(loss)})", value, options), value, options, mistakes
 
-    cases = ((math.log(10_000), 10_000), (math.log(2), 2), (0.0, 1), (1.3, math.exp(1.3)))
+    cases = ((math.log(10_000),), (math.log(2),), (0.0,), (1.3,))
     told_apart(look, cases, partial(close, tolerance=1e-5), "Which function undoes the natural logarithm?")
 
 
@@ -68,8 +69,8 @@ MAY_DIFFER = frozenset("BD")
 
 def what_may_differ(answer):
     """Letters of the things that may differ between machines."""
-    text = answer if isinstance(answer, str) else " ".join(answer)
-    letters = {letter.upper() for letter in re.findall(r"\b[A-Za-z]\b", text) or text}
+    text = answer if isinstance(answer, str) else " ".join(map(str, answer))
+    letters = {letter.upper() for letter in re.findall(r"\b[A-Za-z]\b", text) or text} - {" ", ","}
     unknown = letters - set("ABCD")
     if unknown:
         raise NotYet(f"{', '.join(sorted(unknown))} is none of the four; give letters from A to D, such as {{'A', 'C'}}.")

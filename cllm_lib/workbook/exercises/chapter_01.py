@@ -1,6 +1,7 @@
 """Exercises of 01_the_loss_that_never_moves."""
 
 import math
+from collections.abc import Set
 from itertools import combinations
 
 import numpy as np
@@ -79,6 +80,9 @@ def examine_weight_magnitudes(answer):
     parameters = {
         "embedding": generator.normal(-0.3, 1.0, (23, 11)),
         "layers.0.attention.query_weight": generator.normal(0.2, 0.5, (17, 13)),
+        "layers.1.attention.query_weight": np.where(
+            np.arange(12, dtype=np.int64) % 2, generator.standard_normal((11, 12)), 0.0
+        ),  # half is 0
         "layers.0.attention.query_bias": np.zeros(5),
         "layers.0.feed_forward_norm.gain": np.ones(3),
     }
@@ -98,6 +102,9 @@ def examine_weight_magnitudes(answer):
         mistakes = {
             "That is the mean with signs: weights of both signs cancel, and a healthy layer looks like zero.": array.mean(),
             "You take the absolute value after the mean: by then both signs have cancelled.": abs(array.mean()),
+            "You leave out the zeros. A layer half of which was never filled shows by them: divide by how many numbers there are.": (
+                absolute[absolute > 0].mean() if absolute.any() else None
+            ),
             "That is the sum, which grows with the array; divide by how many there are.": absolute.sum(),
             "That is the largest. One large weight among zeros would hide them.": absolute.max(),
             "That is the mean of the first 100, document 002's sample. Look at all of them.": absolute.ravel()[:100].mean(),
@@ -155,6 +162,7 @@ def examine_initialise(answer):
         "layers.0.attention_norm.gain": (90,),
         "layers.0.attention_norm.bias": (90,),
         "layers.0.feed_forward.contract_weight": (160, 60),
+        "layers.0.embedding_again.unbiased_weight": (120, 90),  # neither the embedding, nor ending in gain or bias
     }
     first, second, other = (_initialised(answer, shapes, seed) for seed in (3, 3, 4))
     for name in shapes:
@@ -201,6 +209,12 @@ def _examine_array(name, array):
     spread, mean = array.std(), array.mean()
     if spread < 1e-12:
         raise NotYet(f"every weight of {name!r} is {shown(mean)}. Equal weights get equal gradients and stay equal: draw them at random.")
+    for axis, what in enumerate(("column", "row")):
+        if array.std(axis=axis).min() < 0.1 * spread:
+            raise NotYet(f"in a {what} of {name!r} the weights are (nearly) all the same. Draw every weight by itself, in no order.")
+    for axis, what in enumerate(("row", "column")):
+        if np.unique(array, axis=axis).shape != array.shape:
+            raise NotYet(f"a {what} of {name!r} stands there twice. Equal weights get equal gradients and stay equal: draw each by itself.")
     if abs(mean) > 0.1 * max(_asked_for(name, array), spread):
         raise NotYet(f"the mean of {name!r} is {shown(mean)}; weights should lie around 0. Does your draw take both signs?")
 
@@ -244,18 +258,22 @@ def smallest_repairs(fall, suspects, enough):
     return []
 
 
-def _patient(*cures, spoilt_by=(), by=1.0):
-    """A made-up patient: its loss falls `by` so much where all of one of `cures` is repaired and nothing that spoils it, else by little."""
+def _patient(*cures, spoilt_by=(), by=1.0, crawl=0.0):
+    """A made-up patient: its loss falls `by` so much where all of one of `cures` is repaired and nothing that spoils it, else by little.
+
+    `crawl` is the little that any repair makes, however many there are.
+    """
 
     def fall(repairs):
         if isinstance(repairs, str):
             raise NotYet(f"fall was called with the text {repairs[:20]!r}. Give it a set of names, even of one: {{name}}.")
-        repairs = set(repairs)
+        if not isinstance(repairs, Set):
+            raise NotYet(f"fall was called with something of type {type(repairs).__name__}. Give it a set of names: set(...).")
         unknown = sorted(map(str, repairs - set("abcd")))
         if unknown:
             raise NotYet(f"fall was called with {unknown[0][:30]!r}, which is none of the names in suspects. Give it a set of names.")
         freed = any(set(cure) <= repairs for cure in cures) and not repairs & set(spoilt_by)
-        return by if freed else 0.01 * len(repairs) + 0.02 * ("c" in repairs)
+        return (by if freed else 0.01 * len(repairs) + crawl * bool(repairs)) + 0.02 * ("c" in repairs)
 
     return fall
 
@@ -273,6 +291,8 @@ _PATIENTS = [  # fall, suspects, enough
     (_patient("ab", by=0.5), ["a", "b", "c"], 0.5),
     (_patient("ab", by=0.3), ["a", "b", "c"], 0.25),
     (_patient("ab", by=0.7), ["a", "b"], 0.75),
+    (_patient("abc", crawl=0.3), ["a", "b", "c", "d"], 0.5),
+    (_patient("ab", by=-1.0), ["a", "b", "c"], 0.5),
 ]
 
 
@@ -302,6 +322,15 @@ def _left_out(fall, suspects, enough):
 
 
 _REPAIR_SLIPS = {
+    "you add up what single repairs bring. Repairs made together may do more than their sum, or less: ask fall for the whole set.": (
+        lambda fall, suspects, enough: smallest_repairs(lambda some: sum(fall({name}) for name in some), suspects, enough)
+    ),
+    "you list the best of that size alone. Any other of the same size after which the loss falls by `enough` belongs there too.": (
+        lambda fall, suspects, enough: [max(freed, key=fall)] if (freed := smallest_repairs(fall, suspects, enough)) else []
+    ),
+    "a loss that rises by much has not fallen: take the fall as it is, without abs.": (
+        lambda fall, suspects, enough: smallest_repairs(lambda some: abs(fall(some)), suspects, enough)
+    ),
     "you mend one at a time. Where two causes hold the loss still, neither repair moves it alone: go on to pairs, and to more.": (
         lambda *given: _freed(*given, sizes=[1])
     ),
@@ -346,24 +375,24 @@ def examine_smallest_repairs(answer):
     seen = [_sets(call(answer, *given), given[1]) for given in _PATIENTS]
     wanted = [as_sets(smallest_repairs(*given)) for given in _PATIENTS]
     if seen == wanted:
+        _sets(call(answer, _patient("a"), ["a", "b"], 0.0), ["a", "b"])  # where even nothing is enough, sets of one come first
         return
     for reason, slip in _REPAIR_SLIPS.items():
         if seen == [as_sets(slip(*given)) for given in _PATIENTS]:
             raise NotYet(reason)
     found, right = next(pair for pair in zip(seen, wanted, strict=True) if pair[0] != pair[1])
-    raise Unexplained(
-        f"for a patient that {_listed(right)} would free, and no smaller or other set of that size, it gave {_listed(found)}."
-    )
+    what = f"that {_listed(right)} would free, and no smaller or other set of that size," if right else "that nothing would free"
+    raise Unexplained(f"for a patient {what} it gave {_listed(found)}.")
 
 
 def _sets(result, suspects):
     """The sets that a reader's function returned, in the one form."""
     if isinstance(result, str | dict) or not hasattr(result, "__iter__"):
         raise NotYet(f"it returned {brief(result)}; a list of sets was asked for, such as [{{'a', 'b'}}].")
-    result = list(result)
+    kind, result = type(result).__name__, list(result)
     flat = [one for one in result if isinstance(one, str) or not hasattr(one, "__iter__")]
     if flat:
-        raise NotYet(f"it returned a list with {brief(flat[0])} in it; a list of sets was asked for, such as [{{'a', 'b'}}].")
+        raise NotYet(f"it returned a {kind} with {brief(flat[0])} in it; a list of sets was asked for, such as [{{'a', 'b'}}].")
     sets = as_sets(result)
     if any(not one for one in sets):
         raise NotYet("it lists the empty set: without any repair the patient stands still. Where nothing frees it, return [].")
@@ -395,7 +424,13 @@ _WHY_ACQUITTED = {
 
 def examine_verdicts(answer):
     """One word for each suspect."""
-    verdicts = {str(name).strip(): str(word).strip().lower() if word is not ... else ... for name, word in dict(answer).items()}
+    try:
+        answer = dict(answer)
+    except (TypeError, ValueError):
+        raise NotYet(
+            f"this is of type {type(answer).__name__}; a dictionary from suspect to 'acquitted' or 'convicted' was asked for."
+        ) from None
+    verdicts = {str(name).strip(): str(word).strip().lower() if word is not ... else ... for name, word in answer.items()}
     open_ones = [name for name in VERDICTS if verdicts.get(name, ...) is ...]
     if open_ones:
         raise NotYet(f"still open: {', '.join(open_ones)}.")

@@ -147,6 +147,8 @@ def _look_at_weights(answer, query, key):
     """The weights of one sequence, those of the loops, and what slips would make of them."""
     time, d = query.shape
     weights = array_of(call(answer, query, key), (time, time), f"{time} queries and {time} keys")
+    if np.isneginf(weights[~np.tri(time, dtype=bool)]).all() and np.isfinite(weights[np.tri(time, dtype=bool)]).all():
+        raise NotYet("what is masked is -inf and the rest is finite: these are the scores, and softmax of each row is still to come.")
     if not np.isfinite(weights).all():
         raise Unexplained(
             "there are NaN or infinite numbers among the weights.", "Is a whole row masked, 0 divided by 0, or 0 multiplied by infinity?"
@@ -179,7 +181,9 @@ def _what_shows(weights, lower):
     if (weights < 0).any():
         return f"a weight is {shown(weights.min())}; weights lie between 0 and 1."
     if not same_numbers(weights.sum(axis=-1), np.ones(len(weights))):
-        return f"the rows sum to {', '.join(shown(s, 2) for s in weights.sum(axis=-1))}; each should sum to 1."
+        sums = weights.sum(axis=-1)
+        digits = 2 if np.abs(sums - 1).max() >= 0.01 else 7
+        return f"the rows sum to {', '.join(shown(s, digits) for s in sums)}; each should sum to 1."
     if np.abs(weights[~lower]).max(initial=0.0) > 1e-9:
         return "a word looks at a later word: above the diagonal every weight should be exactly 0."
     return "rows sum to 1 and nothing looks ahead, but the numbers differ from the loops."
@@ -258,6 +262,7 @@ _MODELS = {
     "a model that sees itself only": lambda t, time: [t],
     "a model that sees the first two": lambda t, time: [0, 1],
     "a model that sees nothing": lambda t, time: [],
+    "a model that sees the word before": lambda t, time: [t - 1] if t else [],
 }
 
 
@@ -274,6 +279,9 @@ def examine_reach(answer):
             "A position may depend on its own token, too.": right - {query},
             "Where the token is 0 already, setting it to 0 changes nothing: take (id + 1) modulo V.": {
                 t for t in right if tokens[0, t] != 0
+            },
+            "You compare the output at the changed position; the one at `query` was asked for.": {
+                t for t in range(6) if t in sources(t, 6)
             },
             "The outputs of all positions are compared; the one at `query` was asked for.": (
                 {t for t in range(6) if any(t in sources(q, 6) for q in range(6))}

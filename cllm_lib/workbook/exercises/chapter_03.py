@@ -160,13 +160,13 @@ def gradient_error(forward, backward, x, eps=1e-6):
 
 
 class _Cubes:
-    """y = scale * x^3, counting its calls, with a backward pass that one can spoil, and that remembers which dy it was given."""
+    """y = scale * x^3, remembering its calls, with a backward pass that one can spoil, and that remembers which dy it was given."""
 
     def __init__(self, scale=1.0, spoil=lambda gradient: gradient):
-        self.upstream, self.calls = [], 0
+        self.upstream, self.seen = [], []
 
         def forward(x):
-            self.calls += 1
+            self.seen.append(np.array(x, dtype=float))
             return scale * x * x * x
 
         def backward(dy, x):
@@ -195,20 +195,12 @@ def examine_gradient_error(answer):
             f"a gradient twice too large gets {shown(value)}; 0.5 is the most.", "The largest difference, over the largest entry of either."
         )
     _examine_scales(error)
-
-    def one_wrong(gradient):
-        gradient = gradient.copy()
-        gradient.flat[np.argmax(np.abs(gradient))] *= 1.5
-        return gradient
-
-    value = error(_Cubes(spoil=one_wrong))
-    if value < 0.05:
-        raise Unexplained(
-            f"one of 12 entries was wrong by half, and the error is {value:.1e}.", "Look at every entry, and take the largest difference."
-        )
+    _examine_entries(error, x)
     flat_spot = x.copy()
     flat_spot[1, 2] = 0.0  # there the slope of x^3 is 0, and nudging measures eps^2
-    value = error(_Cubes(), at=flat_spot)
+    there = _Cubes()
+    value = error(there, at=flat_spot)
+    _examine_upstream(there)
     if value > 1e-6:
         raise Unexplained(
             f"x^3 with its right gradient, 0 at one entry and large at the others, gets {value:.0e}.",
@@ -219,7 +211,58 @@ def examine_gradient_error(answer):
         number(call(answer, softmax, lambda dy, x: np.zeros_like(x), x), "the error"),
         "a softmax backward that returns zeros",
     )
+    _examine_size(error)
     _examine_edges(answer, error)
+
+
+def _examine_size(error):
+    """What is divided by: the largest entry of either side, and nothing else."""
+    value = error(_Cubes(spoil=lambda g: 0.5 * g))
+    if value > 0.501:
+        raise Unexplained(f"a gradient of half the size gets {shown(value)}; 0.5 is the most.", "Divide by the largest entry of either.")
+    for spoil, what in ((lambda g: 2 * g, "a gradient twice too large"), (lambda g: 0.5 * g, "a gradient of half the size")):
+        value = error(_Cubes(spoil=spoil))
+        if value < 0.499:
+            raise Unexplained(
+                f"{what} gets {shown(value)}; 0.5 was asked for.", "Divide by the largest entry of either, not by a sum or a length."
+            )
+
+
+def _examine_entries(error, x):
+    """One entry is wrong, each in its turn."""
+
+    def one_wrong(place, by):
+        def spoil(gradient):
+            gradient = gradient.copy()
+            place_of = np.argmax(np.abs(gradient)) if place is None else place
+            gradient.flat[place_of] += by * np.abs(gradient).max() * (1 if gradient.flat[place_of] >= 0 else -1)
+            return gradient
+
+        return spoil
+
+    value = error(_Cubes(spoil=one_wrong(None, 0.5)))
+    if value < 0.05:
+        raise Unexplained(
+            f"one of 12 entries was wrong by half, and the error is {value:.1e}.", "Look at every entry, and take the largest difference."
+        )
+    for place in range(x.size):
+        value = error(_Cubes(spoil=one_wrong(place, 1.0)))
+        if value < 0.05:
+            at = list(map(int, np.unravel_index(place, x.shape)))
+            raise Unexplained(
+                f"the entry {at} alone was wrong, and the error is {value:.1e}.", "Look at every entry, the first and the last too."
+            )
+
+
+def _examine_upstream(cubes):
+    """Nothing can hide where no dy is 0. (Several may be used, one entry after another.)"""
+    reached = np.abs(cubes.upstream).max(axis=0)
+    hidden = np.argwhere(reached <= 1e-9 * reached.max())
+    if len(hidden):
+        raise NotYet(
+            f"your dy is 0 at {hidden[0].tolist()}, and whatever is wrong with that entry of y stays hidden. Draw all of dy at random, "
+            "whatever y is."
+        )
 
 
 def _examine_sound(error, x):
@@ -230,17 +273,24 @@ def _examine_sound(error, x):
         raise NotYet(
             f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
         )
-    if sound.calls < x.size:
-        raise NotYet(f"forward was called {sound.calls} times for {x.size} entries of x. Nudge each by itself: every entry has a slope.")
+    if len(sound.seen) < x.size:
+        raise NotYet(
+            f"forward was called {len(sound.seen)} times for {x.size} entries of x. Nudge each by itself: every entry has a slope."
+        )
     if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
         raise NotYet(
             "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
             "and pass. Draw dy at random."
         )
+    _examine_upstream(sound)
     if close(value, 0.5, 1e-3):
         raise Unexplained(
             "y = x^3 with its right gradient gets 0.5.", "Are your slopes twice as steep, or half? From x - eps to x + eps it is 2 eps."
         )
+    wide = _Cubes()
+    error(wide, eps=0.1)
+    if np.ptp(wide.seen, axis=0).max() < 0.01:
+        raise NotYet("with eps = 0.1 it nudges by less than 0.01. Use the argument eps.")
     coarse = error(_Cubes(), eps=1e-3)
     if 1e-4 < coarse < 0.1:
         raise Unexplained(

@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 
 from cllm_lib.workbook.exercises.forms import as_array, as_number, by_name
+from cllm_lib.workbook.exercises.gradients import worst_of
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
@@ -74,8 +75,8 @@ def _examine_step(answer, right, slips, names, gradients, all_settings):
             with contextlib.suppress(ZeroDivisionError, ValueError):  # a root of something negative
                 mistakes[reason] = tuple(_walk_by_hand(slip, start, gradients, n_states, settings))
         told = [(name, *pair) for name, *pair in zip(names, seen, wanted, strict=True) if not _agree(pair[:1], pair[1:])]
-        first = [compared(f"{name}[0]", float(one[0]), float(other[0])) for name, one, other in told[:1]]
-        return f"after {len(gradients)} steps {' '.join(first)}", seen, wanted, mistakes
+        first = worst_of(*zip(*told[:1], strict=True), tolerance=0.0) if told else ""
+        return f"after {len(gradients)} steps {first}", seen, wanted, mistakes
 
     told_apart(look, [(settings,) for settings in all_settings], _agree, "Go through it line by line.")
 

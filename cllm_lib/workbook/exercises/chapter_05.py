@@ -2,12 +2,25 @@
 
 import math
 import operator
+from collections.abc import Set
 
 import numpy as np
 
 from cllm_lib.defects import REPAIRS
 from cllm_lib.workbook.exercises.forms import as_number
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, same, shown, told_apart
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    Unexplained,
+    brief,
+    call,
+    close,
+    maybe_none,
+    number,
+    same,
+    shown,
+    told_apart,
+)
 
 LETTERS = dict(zip("ENAFROSW", REPAIRS, strict=True))
 
@@ -47,17 +60,26 @@ _READINGS = (  # losses, levels, and what is there to be seen
     ([3.0, 3.0, 3.0, 3.0], _LEVELS, "It stands, and at no level."),
     ([5.5, 4.9, 4.75, 4.72, 4.71], _LEVELS, "The last three lie within 0.15 of 4.7."),
     ([5.61, 5.6, 5.6, 5.6], _LEVELS, "The last three lie within 0.15 of 5.6."),
+    ([5.0, 4.84, 4.84, 4.84], _LEVELS, "The last three lie within 0.15 of 4.7."),
     ([5.0, 4.62, 4.6, 4.61], _LEVELS, "A loss a little below a level stands there too."),
+    ([5.3, 4.88, 4.88, 4.88], _LEVELS, "They lie 0.18 above 4.7, and within 0.15 was asked for."),
     ([5.6, 5.3, 5.0, 4.7], _LEVELS, "It only passes through 4.7: all of the last three must lie near a level."),
     ([5.6, 5.1, 4.7, 4.3], _LEVELS, "The mean of the last three is near a level, and they are not."),
     ([4.7, 4.7, 4.7, 3.9, 3.3, 2.9], _LEVELS, "It stood there and left: only the last three count."),
     ([5.6, 40.0, 4.72, 4.7, 4.71], _LEVELS, "It had exploded and came back: only its end counts."),
+    ([math.nan, 4.7, 4.7, 4.7], _LEVELS, "It was NaN and came back: only its end counts."),
     ([5.6, 812.0, 5_000.0], _LEVELS, "More than twice ln V is a model that does worse than knowing nothing."),
     ([5.6, 6.1, math.nan], _LEVELS, "A loss of NaN has exploded, and is not greater than anything: `loss > limit` is False."),
     ([5.6, 900.0, math.inf], _LEVELS, "An infinite loss has exploded."),
     ([5.6, 7.9, 8.1, 8.0], _LEVELS, "Somewhat above ln V is no explosion: the border is twice ln V."),
     ([2.0, 1.0, 0.95, 1.02], {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.3}, "The levels are those of the argument."),
+    ([2.0, 4.1, 4.3], {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.3}, "The border is twice the argument's ln V."),
     ([5.6, 5.1, 5.0, 4.7, 4.7], _LEVELS, "Two of its last three lie near a level, and all three were to."),
+    (
+        [0.9, 0.15, 0.15, 0.15],
+        {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.0},
+        "Just 0.15 away from a level counts as near it: <=.",
+    ),
     ([9.0, 11.0, 11.2], _LEVELS, "Twice ln V is the border, and what stands at it has not exploded yet."),
 )
 
@@ -88,15 +110,20 @@ def worth(end, repair, company):
 
 def _end(repairs):
     """A ladder made up for the check: b is worth something beside a only, and c does harm until b is there."""
-    if isinstance(repairs, str) and len(repairs) > 1:
-        raise NotYet("end was called with a text of several letters. Give it a set of repairs.")
-    repairs = set(repairs)
-    if not repairs <= set("abc"):
-        raise NotYet(f"end was called with {sorted(map(str, repairs))[:3]}, which are no repairs. A set of several is joined by |.")
-    return 5.0 - 0.25 * ("a" in repairs) - 1.5 * ({"a", "b"} <= repairs) + (0.5 if "b" not in repairs else -0.125) * ("c" in repairs)
+    if isinstance(repairs, str):
+        raise NotYet(f"end was called with the text {repairs[:20]!r}. Give it a set of repairs, even of one: {{repair}}.")
+    if not isinstance(repairs, Set):
+        raise NotYet(f"end was called with something of type {type(repairs).__name__}. Give it a set of repairs.")
+    if not repairs <= {_A, _B, _C}:
+        raise NotYet(
+            f"end was called with {sorted(map(str, repairs))[:3]}, which are no repairs. A set of several is joined by |, "
+            "and of one it is {repair}: set(repair) holds its letters."
+        )
+    return 5.0 - 0.25 * (_A in repairs) - 1.5 * (repairs >= {_A, _B}) + (0.5 if _B not in repairs else -0.125) * (_C in repairs)
 
 
-_COMPANIES = [("a", ""), ("b", ""), ("c", ""), ("b", "a"), ("c", "ab"), ("a", "abc"), ("b", "abc"), ("c", "c")]
+_A, _B, _C = "norm", "second norm", "warm-up"  # long names, one of which holds another
+_COMPANIES = [(_A, ()), (_B, ()), (_C, ()), (_B, (_A,)), (_C, (_A, _B)), (_A, (_A, _B, _C)), (_B, (_A, _B, _C)), (_C, (_C,))]
 _WORTH_SLIPS = {
     "The sign is turned round. A repair that lowers the loss is worth something: loss without it, minus loss with it.": (
         lambda repair, company: _end(company | {repair}) - _end(company - {repair})
@@ -120,7 +147,7 @@ _WORTH_SLIPS = {
 def _examine_worth(answer):
     def look(repair, company):
         given, right = set(company), worth(_end, repair, company)
-        value = number(_not_none(run(answer, _end, repair, given)), f"for {repair!r} beside {sorted(company)} it")
+        value = number(_not_none(maybe_none(answer, _end, repair, given, right=right)), f"for {repair!r} beside {sorted(company)} it")
         if given != set(company):
             raise NotYet("your function changed the company it was given. `company | {repair}` and `company - {repair}` make new sets.")
         mistakes = {reason: slip(repair, set(company)) for reason, slip in _WORTH_SLIPS.items()}
@@ -155,19 +182,22 @@ _ERRORS = (  # by name, in the order of the forward pass, and the tolerance
     ({"embedding": 0.2, "layers.0.query": 0.3, "layers.0.key": 0.1}, 1e-3),  # layers are in no order of the alphabet
     ({"embedding": 1e-9, "layers.0.query": 1e-5, "layers.0.norm": 1e-9}, 1e-3),
     ({"embedding": 0.5, "layers.0.norm": 0.01}, 0.1),
+    ({"embedding": 1e-9, "layers.0.query": math.nan, "layers.0.norm": 0.5}, 1e-3),
+    ({"embedding": 0.5, "layers.0.query": math.nan}, 1e-3),
+    ({"embedding": 1e-9, "layers.0.query": math.inf, "layers.0.norm": 1e-9}, 1e-3),
 )
 
 
 def _examine_first_wrong(answer):
     def look(errors, tolerance):
         given, right = dict(errors), first_wrong(errors, tolerance)
-        said = run(answer, given, *([tolerance] if tolerance != 1e-3 else []))
+        said = maybe_none(answer, given, *([tolerance] if tolerance != 1e-3 else []), right=right)
         if not same(given, errors):
             raise NotYet("your function changed the dictionary it was given. Look, and leave it as it is.")
         if said is not None and not isinstance(said, str):
             raise NotYet(f"it returned {brief(said)}; the name of an array was asked for.")
         if said is not None and said not in errors:
-            raise NotYet(f"{brief(said)} is none of the names.")
+            raise NotYet(f"{brief(said)} is none of the names. (Where all are right, return None, without quotation marks.)")
         wrong = [name for name, error in errors.items() if not error <= tolerance]
         numbers = [name for name in wrong if not math.isnan(errors[name])]
         mistakes = {
@@ -176,6 +206,8 @@ def _examine_first_wrong(answer):
                 [max(wrong, key=errors.get)] if wrong else []
             ),
             "An error of NaN was passed over: `error > tolerance` is False for it. Ask the other way round.": numbers[-1:],
+            "An infinite error was passed over. It is greater than any tolerance.": [n for n in wrong if errors[n] != math.inf][-1:],
+            "You leave out the last entry, the nearest to the output of all.": [name for name in wrong if name != list(errors)[-1]][-1:],
             "You always go by 0.001. Use the argument tolerance.": [first_wrong(errors) or ""],
             "That is the last of the wrong ones by the alphabet; the dictionary is in the order of the layers.": sorted(wrong)[-1:],
         }
@@ -183,7 +215,9 @@ def _examine_first_wrong(answer):
         seen = f"at a tolerance of {tolerance:g} it says {said!r}{error}; {right!r} was asked for."
         return seen, said or "", right or "", {reason: (name or [""])[0] for reason, name in mistakes.items()}
 
-    told_apart(look, _ERRORS, operator.eq, "Of the wrong ones it is the nearest to the output.")
+    told_apart(
+        look, _ERRORS, operator.eq, "Wrong is what lies above the tolerance; of the wrong ones the nearest to the output was asked for."
+    )
 
 
 # What to do next
@@ -223,6 +257,13 @@ _ONE_FINDING = [
         "norm backward",
         "attention_norm is a LayerNorm: look for '.attention.', with both full stops.",
     ),
+    (
+        {"first wrong": "layers.0.attention.output_weight"},
+        "attention backward",
+        "Every array with '.attention.' in its name is attention's.",
+    ),
+    ({"first wrong": "layers.0.feed_forward.expand_weight"}, "norm backward", "Only '.attention.' in the name is attention's."),
+    ({"first wrong": "layers.0.cross_attention.key_weight"}, "norm backward", "Look for '.attention.', with both full stops."),
     ({"first wrong": "embedding"}, "norm backward", "The embedding's own gradient belongs to that repair."),
     ({"weights in [0, 1]": False}, "exponential", "Attention weights outside [0, 1]."),
     ({"reaches what it should": False}, "attention forward", "A position that reaches the wrong ones."),
@@ -230,28 +271,32 @@ _ONE_FINDING = [
     ({"optimiser": "SGD"}, "Adam", "Everything else is right, and SGD crawls."),
     ({"optimiser": "SGD", "reading": "unigram entropy"}, "Adam", "The optimiser comes before its warm-up."),
     ({"reading": "unigram entropy"}, "warm-up", "All is right, and it stands at the unigram entropy."),
+    *(
+        ({"reading": word}, None, "Nothing is wrong there: only the unigram entropy asks for the warm-up.")
+        for word in ("ln V", "bigram entropy", "exploded")
+    ),
 ]
 _FREE_OF_THE_LOSS = ("attention backward", "norm backward", "exponential", "attention forward", "output and residual")
 
 
 def _examine_triage(answer):
     for finding, expected, hint in _ONE_FINDING:
-        said = _mended(answer, _SOUND | finding)
+        said = _mended(answer, _SOUND | finding, expected)
         if said != expected:
             raise Unexplained(f"for {finding} alone it says {said!r}; {expected!r} was asked for.", hint)
     if (said := _mended(answer, _SOUND)) is not None:
-        raise Unexplained(f"where nothing is wrong it says {said!r}; None was asked for.")
+        raise Unexplained(f"where nothing is wrong it says {said!r}; None was asked for.", "With nothing left to mend, return None.")
     losses = ({"optimiser": "SGD"}, {"optimiser": "SGD", "reading": "exploded"}, {"reading": "unigram entropy"})
-    for finding, _, _ in _ONE_FINDING[:7]:
+    for finding in [finding for finding, expected, _ in _ONE_FINDING if expected in _FREE_OF_THE_LOSS]:
         for reading_of_loss in losses:
             said = _mended(answer, _SOUND | finding | reading_of_loss)
             if said not in _FREE_OF_THE_LOSS:
                 raise NotYet(f"it says {said!r} while {next(iter(finding))!r} is not in order yet. The optimiser and the loss come last.")
 
 
-def _mended(answer, findings):
+def _mended(answer, findings, right=None):
     given = dict(findings)
-    said = run(answer, given)
+    said = maybe_none(answer, given, right=right)
     if given != findings:
         raise NotYet("your function changed the findings. Look, and leave them as they are.")
     if said is not None and not (isinstance(said, str) and said in REPAIRS):

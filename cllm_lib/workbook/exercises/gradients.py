@@ -17,6 +17,8 @@ def several(result, count, names):
     """The `count` things a function was to return."""
     if isinstance(result, dict):
         raise NotYet(f"it returned a dictionary; the notebook unpacks {count} values, so end with `return {', '.join(names)}`.")
+    if isinstance(result, np.ndarray) and len(np.atleast_1d(result)) != count:
+        raise NotYet(f"it returned one array, of shape {result.shape}; {count} things were asked for: {', '.join(names)}.")
     try:
         results = list(result)
     except TypeError:

@@ -7,12 +7,14 @@ import itertools
 import warnings
 from collections.abc import Callable, Iterable, Sized
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from cllm_lib.workbook.exercises.patience import SECONDS, TooLong, within
 
 _NOT_FINITE = "Was something divided by 0, too large for exp, or a root or logarithm taken of what has none?"
+_ONLY_PRINTED = "it printed something and returned None: print only shows a value, `return` hands it on."
 MANY = 100_000  # things in an answer, after which it counts as one without end
 
 
@@ -113,7 +115,7 @@ def call(function, *arguments):
     result, printed = _run(function, *given)
     if result is None:
         if printed:
-            raise NotYet("it printed something and returned None: print only shows a value, `return` hands it on.")
+            raise NotYet(_ONLY_PRINTED)
         raise NotYet("it returned None. Is there a `return` on every path?")
     for before, after in zip(arguments, given, strict=True):
         if not same(before, after):
@@ -124,6 +126,14 @@ def call(function, *arguments):
 def run(function, *arguments, seconds=SECONDS):
     """Call `function`, its warnings silenced, its exceptions turned into :class:`NotYet`, `...` into not attempted."""
     return _run(function, *arguments, seconds=seconds)[0]
+
+
+def maybe_none(function, *arguments, right):
+    """As :func:`run`, for a function that may return None where `right` is None; elsewhere a printed answer is no answer."""
+    result, printed = _run(function, *arguments)
+    if result is None and right is not None and printed:
+        raise NotYet(_ONLY_PRINTED)
+    return result
 
 
 def _run(function, *arguments, seconds=SECONDS):
@@ -295,8 +305,7 @@ def told_apart(look, inputs, agree, hint):
             if seen is None:
                 raise
             continue  # where a wrong answer fails as well there is nothing to compare
-        if isinstance(right, float):
-            mistakes["Do not round inside the function."] = [round(right, digits) for digits in range(1, 7)]
+        mistakes["Do not round inside the function."] = _rounded(right)
         wrong = not agree(found, right)
         seen = told if wrong and seen is None else seen
         looked.append((wrong, found, {(s, i): v for s, vs in mistakes.items() for i, v in enumerate(vs if isinstance(vs, list) else [vs])}))
@@ -307,6 +316,17 @@ def told_apart(look, inputs, agree, hint):
         if any(wrong for wrong, _, _ in known) and all(agree(found, value) for _, found, value in known):
             raise Named(seen, mistake)
     raise Unexplained(seen, hint)
+
+
+def _rounded(right):
+    """A right answer, or a tuple of them, rounded in all usual ways; nothing where it holds no numbers."""
+    several = right if isinstance(right, tuple) and right else (right,)
+    if not all(isinstance(one, int | float | np.number | np.ndarray) for one in several):
+        return []
+    arrays = [np.asarray(one, dtype=float) for one in several]
+    ways = [np.trunc, np.floor, np.ceil, *(partial(np.round, decimals=digits) for digits in range(7))]
+    rounded = [tuple(map(way, arrays)) for way in ways]
+    return rounded if isinstance(right, tuple) else [one for (one,) in rounded]
 
 
 def same(first, second):
@@ -323,11 +343,20 @@ def close(first, second, tolerance=1e-6):
     return abs(first - second) <= tolerance * max(1.0, abs(first), abs(second))
 
 
+_MANY_OF = {"ndarray": "arrays", "float": "numbers", "int": "numbers"}
+
+
 def brief(value):
     """An argument in a few characters."""
     if isinstance(value, np.ndarray):
         return f"an array of shape {value.shape}"
     if isinstance(value, dict):
-        return f"a dictionary of {len(value)} arrays"
-    text = repr(value)
+        kinds = {_MANY_OF.get(type(entry).__name__, "entries") for entry in value.values()}
+        return f"a dictionary of {len(value)} {kinds.pop() if len(kinds) == 1 else 'entries'}"
+    if isinstance(value, set | frozenset) and value:
+        text = "{" + ", ".join(sorted(map(repr, value))) + "}"
+    elif isinstance(value, list) and value and all(isinstance(one, frozenset) for one in value):
+        text = f"[{', '.join(map(brief, value))}]"
+    else:
+        text = repr(value)
     return text if len(text) <= 40 else f"a {type(value).__name__}"

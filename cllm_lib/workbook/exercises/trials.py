@@ -107,6 +107,12 @@ def _parted(found, right):
         place = np.unravel_index(np.abs(arrays[0] - arrays[1]).argmax(), arrays[0].shape)
         at = f" at {list(map(int, place))}" if place else ""
         return f"its result{at} is {side_by_side(*(float(array[place]) for array in arrays))} was asked for"
+    several = [deed[-1] for deed in (found, right) if deed[0] == "gives" and isinstance(deed[-1], tuple | list)]
+    if len(several) == 2 and len(several[0]) == len(several[1]) <= 4:
+        place = next(i for i, pair in enumerate(zip(*several, strict=True)) if not alike(*pair))
+        return f"in what it returns at {place}, {_parted(*(('gives', one[place]) for one in several))}"
+    if all(deed[0] == "gives" and isinstance(deed[-1], float) and np.isfinite(deed[-1]) for deed in (found, right)):
+        return f"its result is {side_by_side(found[-1], right[-1])} was asked for"
     return f"it {_told(found)}; the solution {_told(right)}"
 
 

@@ -39,6 +39,10 @@ WRONG = {
         (lambda loss: math.exp(-loss), "one over it"),
         (lambda loss: math.log(loss) if loss > 0 else 1, "logarithm once more"),
         (lambda loss: loss, "Which function undoes"),
+        (lambda loss: round(math.exp(loss)), "Do not round"),
+        (lambda loss: int(math.exp(loss)), "Do not round"),
+        (lambda loss: math.ceil(math.exp(loss)), "Do not round"),
+        (lambda loss: math.exp(loss) // 1, "Do not round"),
         *BROKEN_FUNCTIONS,
     ],
     "00.4": [
@@ -47,6 +51,7 @@ WRONG = {
         ({"B"}, "the exact pixels"),
         ({"D"}, "how long a cell took"),
         ({"E"}, "none of the four"),
+        ({2, 4}, "2, 4 is none of the four"),
         (set(), "an empty answer"),
         (None, "cannot make sense"),
         (float("nan"), "cannot make sense"),

@@ -88,6 +88,12 @@ def everything_small(parameters, generator):
     _fill(parameters, generator, matrix=lambda a: 0.02)
 
 
+def by_parts_of_names(parameters, generator):
+    for name, array in parameters.items():
+        matrix = 0.02 if "embedding" in name else array.shape[0] ** -0.5
+        array[...] = 0.0 if name.endswith("bias") else 1.0 if name.endswith("gain") else matrix * generator.standard_normal(array.shape)
+
+
 def zero_gain(parameters, generator):
     _fill(parameters, generator, gain=0.0)
 
@@ -195,7 +201,7 @@ def by_size(fall, suspects, enough):
 
 def by_binary_numbers(fall, suspects, enough):
     masks = [mask for mask in product([0, 1], repeat=len(suspects)) if any(mask)]
-    tried = {mask: fall([name for name, taken in zip(suspects, mask, strict=True) if taken]) for mask in masks}
+    tried = {mask: fall({name for name, taken in zip(suspects, mask, strict=True) if taken}) for mask in masks}
     least = min((sum(mask) for mask, fell in tried.items() if fell >= enough), default=0)
     return [
         [name for name, taken in zip(suspects, mask, strict=True) if taken]
@@ -206,7 +212,7 @@ def by_binary_numbers(fall, suspects, enough):
 
 def in_tuples_one_by_one(fall, suspects, enough):
     found = 0
-    for some in _all_sets(suspects, smallest=0):
+    for some in _all_sets(suspects):
         if found and len(some) > found:
             return
         if fall(some) >= enough:
@@ -249,6 +255,8 @@ WRONG = {
         (signed_mean, "both signs cancel"),
         (lambda p: {k: round(float(abs(v).mean()), 4) for k, v in p.items()}, "Do not round"),
         (late_abs, "absolute value after the mean"),
+        (lambda p: {k: float(abs(v[v != 0]).mean()) for k, v in p.items()}, "leave out the zeros"),
+        (lambda p: {k: float(abs(v).sum() / max(1, np.count_nonzero(v))) for k, v in p.items()}, "leave out the zeros"),
         (summed, "That is the sum"),
         (largest, "That is the largest"),
         (first_hundred, "first 100"),
@@ -271,6 +279,7 @@ WRONG = {
         (lambda variance, n, eps=1e-5: (1 / (math.sqrt(variance) + eps)) ** n, "eps after the square root"),
         (lambda variance, n, eps=1e-5: math.sqrt(variance + eps) ** n, "Upside down"),
         (lambda variance, n, eps=1e-5: (1 / math.sqrt(variance)) ** n, "ZeroDivisionError"),
+        (lambda variance, n, eps=1e-5: int((variance + eps) ** (-n / 2)), "Do not round"),
         *BROKEN_FUNCTIONS,
     ],
     "01.5": [
@@ -288,6 +297,15 @@ WRONG = {
         (lambda p, g: _fill(p, g, matrix=lambda a: (2 / a.shape[0]) ** 0.5), "He's rule"),
         (lambda p, g: _fill(p, g, matrix=lambda a: (2 / sum(a.shape)) ** 0.5), "Glorot's rule"),
         (one_sided, "should lie around 0"),
+        (lambda p, g: _fill(p, g, draw=lambda shape: np.tile(g.standard_normal(shape[1]), (shape[0], 1))), "in a column of"),
+        (lambda p, g: _fill(p, g, draw=lambda shape: np.tile(g.standard_normal((shape[0], 1)), shape[1])), "in a row of"),
+        (lambda p, g: _fill(p, g, draw=lambda shape: np.tile(g.standard_normal((shape[0], shape[1] // 2)), 2)), "stands there twice"),
+        (lambda p, g: _fill(p, g, draw=lambda shape: np.sort(g.standard_normal(shape), axis=None).reshape(shape)), "in no order"),
+        (
+            lambda p, g: _fill(p, g, draw=lambda shape: g.standard_normal(shape) * (np.arange(shape[0], dtype=np.int64) > 0)[:, None]),
+            "in a row of",
+        ),
+        (by_parts_of_names, "layers.0.embedding_again.unbiased_weight"),
         (global_draws, "the same seed gave two different models"),
         (own_generator, "another seed gave the same model"),
         (lambda p, g: _fill(p, g, matrix=lambda a: float("nan")), "holds NaN"),
@@ -312,6 +330,13 @@ WRONG = {
         (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, wanted=lambda fell, much: fell <= much), "turned round"),
         (lambda fall, suspects, enough: only_smallest(fall, suspects, 0.5), "a number of your own"),
         (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, choose=permutations), "lists a set twice"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, first=0), "the empty set"),
+        (lambda fall, suspects, enough: only_smallest(lambda some: fall(tuple(some)), suspects, enough), "of type tuple"),
+        (lambda fall, suspects, enough: only_smallest(lambda some: sum(fall({one}) for one in some), suspects, enough), "add up"),
+        (lambda fall, suspects, enough: sorted(only_smallest(fall, suspects, enough), key=fall)[-1:], "the best of that size"),
+        (lambda fall, suspects, enough: only_smallest(lambda some: abs(fall(some)), suspects, enough), "without abs"),
+        (lambda fall, suspects, enough: (only_smallest(fall, suspects, enough) or [set()])[0], "it returned a set with"),
+        (lambda fall, suspects, enough: only_smallest(fall, suspects, 0.1), "a number of your own|does what the solution|that"),
         (lambda fall, suspects, enough: [set(suspects)], "the whole list of suspects"),
         (lambda fall, suspects, enough: only_smallest(fall, suspects, enough, make="+".join), "a list of sets was asked for"),
         (lambda fall, suspects, enough: [name for name in suspects if fall(name) >= enough], "even of one"),
@@ -331,8 +356,9 @@ WRONG = {
         (VERDICTS | {"threads": "convicted"}, "not one digit"),
         (VERDICTS | {"threads": "guilty"}, "write 'acquitted' or 'convicted'"),
         (VERDICTS | {"threads": ..., "attention": ...}, "still open: attention, threads"),
-        (None, "cannot make sense"),
-        ("convicted", "cannot make sense"),
+        (None, "a dictionary from suspect"),
+        ("convicted", "a dictionary from suspect"),
+        (["convicted"] * 5, "a dictionary from suspect"),
         ({"attention": float("nan")}, "still open"),
     ],
     "01.8": [

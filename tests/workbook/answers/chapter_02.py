@@ -124,6 +124,10 @@ def reaching(model, tokens, query, positions=None, new=None, compare=None, chang
     return found
 
 
+def at_the_changed_one(model, tokens, query):
+    return {t for t in range(tokens.shape[1]) if t in reaching(model, tokens, t)}
+
+
 def in_place(model, tokens, query):
     before, found = model.logits(tokens)[0, query], set()
     for t in range(tokens.shape[1]):
@@ -189,6 +193,11 @@ def by_table(size):
     return bigram_floor
 
 
+def only_scores(query, key):
+    scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
+    return np.where(np.tri(query.shape[-2], dtype=bool), scores, -np.inf)
+
+
 WRONG = {
     "02.1": [
         (-1, "below 0"),
@@ -215,6 +224,8 @@ WRONG = {
     ],
     "02.3": [
         (lambda q, k: weights(q, k, scale=1.0), "No score was divided"),
+        (only_scores, "softmax of each row is still to come"),
+        (lambda q, k: weights(q, k) / (1 + 1e-5), "sum to 0.99999"),
         (masks_late, "you mask after softmax"),
         (lambda q, k: weights(q, k, fill=-1e4), "Is what is masked -inf"),
         (lambda q, k: weights(q, k).tolist(), "it returned a list"),
@@ -256,6 +267,7 @@ WRONG = {
         (lambda m, t, q: reaching(m, t, q, new=0), "is 0 already"),
         (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0]), "outputs of all positions are compared"),
         (lambda m, t, q: reaching(m, t, q, positions=[p for p in range(6) if p != q]), "its own token"),
+        (at_the_changed_one, "output at the changed position"),
         (in_place, "changed its input"),
         (never_undone, "never undone"),
         (without_abs, "Does a decrease count"),
@@ -289,7 +301,7 @@ WRONG = {
 RIGHT = {
     "02.1": [0, 1.53, "2", np.float32(1.5), 5.63],
     "02.2": [floor, weighted, by_matrix],
-    "02.3": [weights, by_einsum, scaled_beforehand],
+    "02.3": [lambda q, k: weights(q.astype(np.float32), k.astype(np.float32)), weights, by_einsum, scaled_beforehand],
     "02.4": [heads, by_slices, lambda x, n: np.moveaxis(x.reshape(*x.shape[:2], n, -1), 2, 1)],
     "02.5": [reaching, in_one_batch, lambda m, t, q: sorted(reaching(m, t, q))],
     "02.6": [dict(reversed(DIAGNOSIS.items())), {k.lower(): v.upper() for k, v in DIAGNOSIS.items()}, list(DIAGNOSIS.items())],

@@ -61,15 +61,16 @@ def weighted(dw, w, **options):
     return (dw * w).sum(**{"axis": -1, "keepdims": True, **options})
 
 
+def relative(analytic, numeric):
+    largest = max(np.abs(analytic).max(), np.abs(numeric).max())
+    return np.abs(analytic - numeric).max() / largest if largest else 0.0
+
+
 def checker(upstream=lambda shape: np.random.default_rng(4).standard_normal(shape), slope=None, measure=None, start=np.float64):
     """gradient_error with one decision replaced."""
 
     def central(f, x, step, eps):
         return (f(x + step) - f(x - step)) / (2 * eps)
-
-    def relative(a, n):
-        largest = max(np.abs(a).max(), np.abs(n).max())
-        return np.abs(a - n).max() / largest if largest else 0.0
 
     def error(forward, backward, x, eps=1e-6):
         x = np.array(x, dtype=start)
@@ -82,6 +83,20 @@ def checker(upstream=lambda shape: np.random.default_rng(4).standard_normal(shap
         return (measure or relative)(analytic, numeric)
 
     return error
+
+
+def output_as_upstream(forward, backward, x, eps=1e-6):
+    dy = forward(np.array(x, dtype=float))
+    return checker(upstream=lambda shape: dy)(forward, backward, x, eps)
+
+
+def one_hot_after_another(forward, backward, x, eps=1e-6):
+    shape = np.shape(forward(x))
+    units = np.eye(math.prod(shape)).reshape(-1, *shape)
+    pairs = []
+    for unit in units:
+        checker(upstream=lambda shape, unit=unit: unit, measure=lambda a, n: pairs.append((a, n)))(forward, backward, x, eps)
+    return relative(*map(np.array, zip(*pairs, strict=True)))
 
 
 def leaves_it_nudged(forward, backward, x, eps=1e-6):
@@ -134,8 +149,8 @@ def in_place_and_put_back(forward, backward, x, eps=1e-6):
         flat[i] = before - eps
         slopes.append((above - np.sum(dy * forward(x))) / (2 * eps))
         flat[i] = before
-    size = np.linalg.norm(analytic) + np.linalg.norm(slopes)
-    return float(np.linalg.norm(analytic - slopes) / size) if size else 0
+    size = np.linalg.norm([*analytic, *slopes], math.inf)
+    return float(np.linalg.norm(analytic - slopes, math.inf) / size) if size else 0
 
 
 def attend_with(d_scores=None, d_query=None, d_key=None, d_value=None, order=lambda q, k, v: (q, k, v)):
@@ -316,9 +331,10 @@ WRONG = {
         (matmul_with(dx=lambda dy, x, w: (dy @ w.T).sum(axis=0)), "dx has shape"),
         (matmul_with(order=lambda dx, dw: (0 * dx, 0 * dw)), "You return zeros"),
         (matmul_with(order=lambda dx, dw: (dx, dw + 1)), "line by line"),
-        (matmul_with(order=lambda dx, dw: dx), "it returned 3 things|one thing"),
+        (matmul_with(order=lambda dx, dw: dx), "it returned one array, of shape"),
+        (lambda dy, x, weight: matmul_backward(dy, x, weight)[1], "3\\); 2 things were asked for|of shape"),
         (matmul_with(order=lambda dx, dw: {"dx": dx, "d_weight": dw}), "the notebook unpacks 2 values"),
-        (lambda dy, x, weight: np.dot(x, dy), "3 things; 2 were asked for"),
+        (lambda dy, x, weight: np.dot(x, dy), "one array, of shape"),
         (returns(3), "one thing of type int"),
         (returns(None), "returned None"),
         (raises, "it raised KeyError"),
@@ -363,6 +379,14 @@ WRONG = {
         (never_put_back, "the one before put back"),
         (checker(measure=lambda a, n: np.abs(a - n).max() / max(np.abs(a).max(), np.abs(n).max())), "0 / 0 says nothing"),
         (in_one_direction, "Nudge each by itself"),
+        (checker(upstream=lambda shape: np.eye(1, math.prod(shape)).reshape(shape)), r"your dy is 0 at \[0, 1\]"),
+        (checker(upstream=lambda shape: np.arange(math.prod(shape), dtype=float).reshape(shape)), r"your dy is 0 at \[0, 0\]"),
+        (output_as_upstream, r"your dy is 0 at \[1, 2\]"),
+        (lambda forward, backward, x, eps=1e-6: gradient_error(forward, backward, x), "Use the argument eps"),
+        (checker(measure=lambda a, n: np.abs(a - n).max() / (np.abs(a).max() + np.abs(n).max() + 1e-30)), "not by a sum or a length"),
+        (checker(measure=lambda a, n: np.linalg.norm(a - n) / (np.linalg.norm(a) + np.linalg.norm(n) + 1e-30)), "not by a sum or a length"),
+        (checker(measure=lambda a, n: np.abs(a - n).max() / max(np.abs(a).max(), 1e-30)), "half the size gets 1"),
+        (checker(measure=lambda a, n: relative(a.ravel()[:-1], n.ravel()[:-1]) if a.size > 1 else 0.0), r"the entry \[2, 3\] alone"),
         (checker(measure=lambda a, n: np.abs(a - n).sum() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "0.5 is the most"),
         (checker(measure=lambda a, n: (a - n).max() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "take the largest difference"),
     ],
@@ -475,6 +499,7 @@ RIGHT = {
     "03.5": [
         checker(),
         in_place_and_put_back,
+        one_hot_after_another,
         lambda forward, backward, x, eps=1e-6: np.array([gradient_error(forward, backward, x, eps)]),
         checker(upstream=lambda shape: np.random.default_rng(1).uniform(-2, 3, shape)),
     ],

@@ -167,6 +167,11 @@ def shares(targets):
     return np.unique(targets, return_counts=True)[1] / np.size(targets)
 
 
+def all_but_the_last(parameters, gradients, velocity, rate, momentum=0.9):
+    velocity[:-1] = momentum * velocity[:-1] + gradients[:-1]
+    parameters[:-1] -= rate * velocity[:-1]
+
+
 WRONG = {
     "04.1": [
         (0, "would stop the descent"),
@@ -178,6 +183,7 @@ WRONG = {
         (np.zeros(3), "one number"),
     ],
     "04.2": [
+        (all_but_the_last, r"parameters\[4\] is"),
         (momentum_rebinds, "parameters and velocity did not change"),
         (momentum(early=True), "with the old velocity"),
         (momentum(renew=lambda v, g, k: k * v + (1 - k) * g), "running mean"),
@@ -191,7 +197,7 @@ WRONG = {
         (momentum(renew=lambda v, g, k: v + k * g), "momentum multiplies the gradient"),
         (momentum(renew=lambda v, g, k: k * v - g, move=lambda p, v, g, rate, k: p + rate * v), "minus the gradients"),
         (momentum(renew=lambda v, g, k: 0.9 * v + g), "does not use its argument momentum"),
-        (momentum(renew=lambda v, g, k: k * v + 2 * g), r"velocity\[0\] is|parameters\[0\] is"),
+        (momentum(renew=lambda v, g, k: k * v + 2 * g), r"velocity\[\d\] is|parameters\[\d\] is"),
         (momentum_in_the_gradients, "changed the gradients"),
         *BROKEN_STEPS,
     ],
@@ -236,7 +242,7 @@ WRONG = {
         (adam_corrects_in_place, "were written back"),
         (adam_rebinds, "m and v did not change"),
         (adam_squares_the_gradient_in_place, "changed the gradients"),
-        (adam(given=lambda rate, b1, b2, eps: (2 * rate, b1, b2, eps)), r"parameters\[0\] is"),
+        (adam(given=lambda rate, b1, b2, eps: (2 * rate, b1, b2, eps)), r"parameters\[\d\] is"),
         *BROKEN_STEPS,
     ],
     "04.5": [

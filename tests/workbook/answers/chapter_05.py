@@ -24,6 +24,10 @@ def read(losses, levels, last=3, close=near, limit=2.0, blown=lambda losses, lim
     return "moving"
 
 
+def closer_than(margin):
+    return lambda loss, level: abs(loss - level) <= margin
+
+
 def read_by_the_mean(losses, levels):
     return read([*losses[:-1], losses[-1]] if not losses[-1] < 12 else [float(np.mean(losses[-3:]))] * 3, levels)
 
@@ -56,6 +60,15 @@ def wrong_names(errors, tolerance=1e-3):
 def first_wrong_by_hand(errors, tolerance=1e-3):
     found = wrong_names(errors, tolerance)
     return found[-1] if found else None
+
+
+def nan_first(errors, tolerance=1e-3):
+    nans = [name for name in errors if math.isnan(errors[name])]
+    return nans[-1] if nans else first_wrong(errors, tolerance)
+
+
+def numbers_first(errors, tolerance=1e-3):
+    return first_wrong({n: e for n, e in errors.items() if not math.isnan(e)}, tolerance) or first_wrong(errors, tolerance)
 
 
 def emptied(errors, tolerance=1e-3):
@@ -111,6 +124,34 @@ def crawling_first(findings):
     return "Adam" if crawls and findings["first wrong"] is not None else triage(findings)
 
 
+def stands_where(findings, wrong):
+    """With a condition of its own on the reading."""
+    return triage(findings | {"reading": "unigram entropy" if wrong(findings["reading"]) else "moving"})
+
+
+OTHER_READINGS = (
+    lambda reading: reading != "moving",
+    lambda reading: reading in ("unigram entropy", "exploded"),
+    lambda reading: reading in ("unigram entropy", "ln V"),
+    lambda reading: "entropy" in reading,
+    lambda reading: reading.endswith("entropy"),
+    lambda reading: True,
+)
+
+
+def attention_where(findings, of):
+    """With a condition of its own on the name."""
+    if findings["first wrong"] is None:
+        return triage(findings)
+    return "attention backward" if of(findings["first wrong"]) else "norm backward"
+
+
+OTHER_NAMES = (
+    (lambda name: any(part in name for part in ("query", "key", "value")), "Every array with|full stops"),
+    (lambda name: "norm" not in name and "embedding" not in name, "Only '.attention.' in the name"),
+    (lambda name: "attention." in name, "with both full stops"),
+)
+
 WRONG = {
     "05.1": [
         ("OWEFRSN", "still to be placed: A"),
@@ -126,6 +167,21 @@ WRONG = {
     ],
     "05.2": [
         (lambda losses, levels: read(losses, levels, last=1), "only passes through"),
+        (lambda losses, levels: read(losses, levels, close=closer_than(0.1)), "within 0.15 of 4.7"),
+        (lambda losses, levels: read(losses, levels, close=closer_than(0.015)), "within 0.15 of 4.7"),
+        (lambda losses, levels: read(losses, levels, close=closer_than(0.2)), "0.18 above 4.7"),
+        (lambda losses, levels: read(losses, levels, close=lambda a, b: abs(a - b) < 0.15), "counts as near it"),
+        (
+            lambda losses, levels: read(losses, levels, blown=lambda losses, limit: any(map(math.isnan, losses))),
+            "only its end counts|worse than",
+        ),
+        (
+            lambda losses, levels: read(losses, levels, blown=lambda losses, limit: not np.isfinite(losses[-1])),
+            "worse than knowing nothing",
+        ),
+        (lambda losses, levels: read(losses, levels, blown=lambda losses, _: not losses[-1] <= 11.26), "twice the argument's ln V"),
+        (lambda losses, levels: read(losses, levels, blown=lambda losses, _: not losses[-1] <= 10), "stands at it|border"),
+        (lambda losses, levels: "exploded" if any(map(math.isnan, losses)) else reading(losses, levels), "only its end counts"),
         (read_by_the_mean, "and they are not|only passes through"),
         (
             lambda losses, levels: read(losses, levels, close=lambda loss, level: loss - level <= 0.15),
@@ -147,6 +203,9 @@ WRONG = {
         *BROKEN,
     ],
     "05.3": [
+        (lambda end, repair, company: end(company - set(repair)) - end(company | set(repair)), "set\\(repair\\) holds its letters"),
+        (lambda end, repair, company: end({x for x in company if x not in repair}) - end(company | {repair}), "for 'second norm' beside"),
+        (lambda end, repair, company: end(list(company - {repair})) - end(list(company | {repair})), "type list. Give it a set"),
         (lambda end, repair, company: -worth(end, repair, company), "sign is turned round"),
         (lambda end, repair, company: end(company) - end(company | {repair}), "compare the company with itself"),
         (lambda end, repair, company: end(set()) - end({repair}), "its worth alone"),
@@ -156,14 +215,23 @@ WRONG = {
         (lambda end, repair, company: worth(end, repair, company) / 2, "without it, minus with it"),
         (worth_in_place, "changed the company"),
         (lambda end, repair, company: end(company) - end(company + repair), "it raised TypeError"),
-        (lambda end, repair, company: end("".join(company)) - end("".join(company) + "ab"), "a text of several letters"),
-        (lambda end, repair, company: end([company]) - end([repair]), "it raised TypeError|no repairs"),
+        (lambda end, repair, company: end("".join(company)) - end("".join(company) + "ab"), "with the text"),
+        (lambda end, repair, company: end([company]) - end([repair]), "type list"),
         (returns(None), "returned None"),
         (returns(float("nan")), "a finite number"),
         (returns(np.zeros(3)), "one number was asked for"),
         *BROKEN,
     ],
     "05.4": [
+        (nan_first, "layers.0.query', whose error is nan"),
+        (lambda errors, tolerance=1e-3: numbers_first(errors, tolerance), "'embedding', whose error is 0.5"),
+        (
+            lambda errors, tolerance=1e-3: next((n for n in list(reversed(errors))[1:] if not errors[n] <= tolerance), None),
+            "leave out the last",
+        ),
+        (lambda errors, tolerance=1e-3: first_wrong(errors, tolerance**2), "above the tolerance"),
+        (lambda errors, tolerance=1e-3: first_wrong({n: e for n, e in errors.items() if e != math.inf}, tolerance), "infinite error"),
+        (lambda errors, tolerance=1e-3: first_wrong(errors, tolerance) or "", "return None, without quotation marks"),
         (lambda errors, tolerance=1e-3: next(iter(wrong_names(errors, tolerance)), None), "first in the order of the forward pass"),
         (
             lambda errors, tolerance=1e-3: (
@@ -200,6 +268,8 @@ WRONG = {
         (returns(np.zeros(3)), "the name of no repair"),
         *BROKEN,
         (crawling_first, "The optimiser and the loss come last"),
+        *((lambda f, wrong=wrong: stands_where(f, wrong), "only the unigram entropy asks|if True") for wrong in OTHER_READINGS),
+        *((lambda f, of=of: attention_where(f, of), said) for of, said in OTHER_NAMES),
     ],
 }
 
@@ -210,7 +280,7 @@ RIGHT = {
         lambda losses, levels: "exploded" if math.isnan(losses[-1]) or losses[-1] > 2 * levels["ln V"] else reading(losses, levels),
     ],
     "05.3": [
-        lambda end, repair, company: np.float64(end(sorted(set(company) - {repair}))) - end(sorted(set(company) | {repair})),
+        lambda end, repair, company: np.float64(end(set(company) - {repair})) - end(frozenset(company) | {repair}),
         lambda end, repair, company: -(end({*company, repair}) - end(frozenset(x for x in company if x != repair))),
     ],
     "05.4": [first_wrong_by_hand, lambda errors, tolerance=1e-3: dict(enumerate(wrong_names(errors, tolerance)[::-1])).get(0)],
