@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from cllm_lib.claims import Effect, Row
+from cllm_lib.claims.multiverse import Way
 from cllm_lib.experiments.intervals import Interval
 from cllm_lib.workbook import figures
 from cllm_lib.workbook.figures import uncertainty as evidence_figures
@@ -18,6 +19,18 @@ def test_intervals_that_miss_are_counted_and_drawn_apart():
     hold, miss = axes.collections[:2]
     assert [segment[0][0] for segment in hold.get_segments()] == [0, 2]
     assert [segment[0][0] for segment in miss.get_segments()] == [1, 3]
+
+
+def test_ways_are_drawn_in_order_with_their_choices_below_and_shares_in_words():
+    answers = {"sooner": Interval(-0.5, -0.6, -0.4), "later": Interval(0.2, 0.1, 0.3), "open": Interval(0.0, -0.1, 0.1)}
+    ways = [Way({"text": text, "side": name}, answer) for text in ("a", "b") for name, answer in answers.items()]
+    above, below = evidence_figures.specification_curve(ways, "t", "difference")
+    drawn = {line.get_label().split(":")[0]: line.get_xdata().tolist() for line in above.lines if line.get_label()[0] != "_"}
+    assert drawn == {"favours features": [0, 1], "favours neither": [2, 3], "favours control": [4, 5]}
+    labels = [collection.get_label() for collection in below.collections]
+    assert labels[0] == "text: a: 33% features, 33% neither, 33% control"
+    assert labels[2] == "side: sooner: 100% features, 0% neither, 0% control"
+    assert [segment[0][0] for segment in below.collections[3].get_segments()] == [4, 5]
 
 
 def test_effects_are_sorted_and_of_one_unit_only():
