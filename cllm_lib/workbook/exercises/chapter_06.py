@@ -260,6 +260,11 @@ def examine_keep_best(answer):
 
     cases = (([0.25, 0.1, 0.2, 0.4, 0.05], 2), ([0.02, 0.3, 0.08, 0.6], 1), ([0.15, 0.25, 0.05, 0.1, 0.35, 0.1], 3), ([0.3, 0.7], 5))
     told_apart(look, cases, _near, "The best k, divided by their sum, at their own places.")
+    for given, k, right in (([0.25] * 4, 2, [0.0, 0.0, 0.5, 0.5]), ([0.3, 0.1, 0.3, 0.3], 2, [0.0, 0.0, 0.5, 0.5])):
+        found = _distribution(call(answer, np.array(given), k), len(given), f"{given} and k = {k}")
+        if not _near(np.sort(found), np.array(right)):
+            seen = f"for {given} and k = {k} it is {found.round(3).tolist()}."
+            raise Unexplained(seen, "Of equally good ones, too, only as many stay as make k; which of them is all one.")
 
 
 def _near(first, second):

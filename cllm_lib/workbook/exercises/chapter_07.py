@@ -2,17 +2,16 @@
 
 import math
 import operator
-import threading
 import time
 from collections.abc import KeysView
 
 import numpy as np
 
 from cllm_lib.lattice.locality import curve_grid, memory_distances
+from cllm_lib.workbook.exercises.first_touch import examine_lazy, lazy
 from cllm_lib.workbook.exercises.forms import as_ids, as_integer, as_number, several
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, run, shown, told_apart
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, close, number, shown, told_apart
 
-PATIENCE = 3.0  # seconds after which threads that have not come back count as stuck
 N_OF_THE_PAGE = 200_000
 SLOW = 0.1  # seconds for the primes below 20,000: a sieve takes a thousandth, the page goes on to 200,000
 
@@ -85,7 +84,7 @@ def examine_sieve(answer):
     Whoever divides by everything is right, and is told what that costs before the next cell asks for ten times as many numbers;
     who is quick is asked for these here.
     """
-    for n in (30, 31, 50, 122, 1000, 2, 1, 0, 20_000):
+    for n in (30, 31, 50, 122, 1000, *range(130), 20_000):
         started = time.perf_counter()
         result = call(answer, n)
         seconds = time.perf_counter() - started
@@ -112,7 +111,7 @@ def _compare_primes(seen, right, n):
     strangers, missing = sorted(set(seen) - set(right)), sorted(set(right) - set(seen))
     if not strangers and not missing:
         raise NotYet(f"sieve({n}) holds {'some numbers twice' if len(seen) > len(right) else 'the right numbers, but not ascending'}.")
-    if set(seen) == set(range(n)) - set(right) - {0, 1}:
+    if seen and set(seen) == set(range(n)) - set(right) - {0, 1}:
         raise NotYet(f"sieve({n}) holds just the numbers that are struck, {seen[:3]} ...; those that are left are the primes.")
     if not strangers:
         raise Unexplained(f"sieve({n}) lacks {missing[0]}.", "Nothing divides it: strike from p * p on, or 2 * p, but never p itself.")
@@ -153,8 +152,10 @@ def program_primes(n):
 
 def examine_program_primes(answer):
     """Against the rules, number by number, in plain Python."""
-    for n in (4600, 4489, 62, 63, 20, 0, 12_000):
-        right = [m for m in range(2, n) if (m in _FOUNDATION if m <= 61 else not any(breaks(m) for breaks in _BREAKS.values()))]
+    last = 50_000  # squares of more than 32 bits
+    everything = [m for m in range(2, last) if (m in _FOUNDATION if m <= 61 else not any(breaks(m) for breaks in _BREAKS.values()))]
+    for n in (4600, 4489, 62, 63, 20, 0, *range(100), 12_000, last, N_OF_THE_PAGE):
+        right = [m for m in everything if m < n] if n <= last else program_primes(n).tolist()
         seen = _numbers(call(answer, n), f"program_primes({n})")
         if seen == right:
             continue
@@ -167,6 +168,8 @@ def examine_program_primes(answer):
         if strangers:
             raise Unexplained(f"{what} holds {strangers[0]}{_thrown_out(strangers[0], n)}.")
         m, d = missing[0], _smallest_divisor(missing[0])
+        if m * m >= 2**31 and n > 12_000:
+            raise Unexplained(f"{what} lacks {m}.", "Its square has more than 31 bits: np.arange(..., dtype=np.int64).")
         if m <= 61:
             raise Unexplained(f"{what} lacks {m}.", "The numbers to 61 pass no rules: the 18 primes are built in.")
         if d < m:
@@ -185,128 +188,6 @@ def _thrown_out(m, n):
     rule, d = next(rule for rule, breaks in _BREAKS.items() if breaks(m)), _smallest_divisor(m)
     shows = {1: f", which is {m % 12} mod 12", 2: f", which is {m % 30} mod 30", 3: f", whose square is {m * m % 12} mod 12"}
     return f"{shows.get(rule, f' = {d} x {m // d}')}, and rule {rule} throws that out"
-
-
-# A value that is built on first touch
-
-
-def lazy(build):
-    """Reference: a lock around the look and the building, so that the second thread looks again when its turn comes."""
-    lock, kept = threading.Lock(), []
-
-    def get():
-        with lock:
-            if not kept:
-                kept.append(build())
-        return kept[0]
-
-    return get
-
-
-class _Broken(Exception):
-    """What a build of the check raises on purpose."""
-
-
-def examine_lazy(answer):
-    """Count how often it builds: when it is made, when one touches it twice, when many touch it at once, and after a failure."""
-    calls = []
-
-    def build():
-        calls.append(None)
-        return len(calls)
-
-    get = run(answer, build)
-    if calls:
-        raise NotYet("it called build at once, when `lazy` was called. Nothing may be computed before the first touch, `get()`.")
-    if get is None:
-        raise NotYet("it returned None. The inner function is what should come back: return get.")
-    if not callable(get):
-        raise NotYet(f"it returned {brief(get)}; a function was asked for, which returns the value when it is called.")
-    first, second = _touched(get, 1)[0], _touched(get, 1)[0]
-    if first is None:
-        raise NotYet("the function that came back returns None. Is there a `return` in it?")
-    if callable(first):
-        raise NotYet("the function that came back returns build itself. Call it: build().")
-    if len(calls) > 1:
-        raise NotYet("each touch builds anew. Build once, and keep what the first touch built.")
-    if first != 1 or second != 1:
-        raise NotYet(f"build returned 1, and the touches gave {brief(first)} and {brief(second)}.")
-    other = run(answer, lambda: "another")
-    if _touched(other, 1) != ["another"]:
-        raise NotYet("two lazy values share one memory: the second gave what the first had built. Keep the value inside `lazy`.")
-    _examine_many(answer)
-    _examine_odd_builds(answer)
-    return "The page keeps the program's lattice in your lazy value."
-
-
-def _examine_many(answer):
-    for threads in (2, 8):
-        building = []
-        pause = threading.Event()
-
-        def slow_build(building=building, pause=pause):
-            building.append(None)
-            pause.wait(0.05)  # long enough for all others to arrive
-            return object()
-
-        values = _touched(run(answer, slow_build), threads)
-        if len(building) > 1:
-            raise NotYet(
-                f"{threads} threads touched it at once, and build ran {len(building)} times. While one builds, the others look too, "
-                "and find nothing yet: hold one lock around look and build."
-            )
-        if any(value is not values[0] for value in values):
-            raise NotYet(f"{threads} threads touched it at once, and some got {brief(values[-1])} before it was there. They have to wait.")
-
-
-def _examine_odd_builds(answer):
-    calls = []
-    get = run(answer, lambda: calls.append(None))  # a build may return None
-    _touched(get, 1), _touched(get, 1)
-    if len(calls) > 1:
-        raise NotYet("a build that returns None ran twice. None can be a value: remember *that* it was built, in a list or with a flag.")
-    attempts = []
-
-    def fails_once():
-        attempts.append(None)
-        if len(attempts) == 1:
-            raise _Broken("no disk")
-        return "built"
-
-    get = run(answer, fails_once)
-    outcome = _touched(get, 1)[0]
-    if not isinstance(outcome, _Broken):
-        raise NotYet("build raised an error, and the touch did not pass it on. Whoever touches has to hear of it.")
-    if _touched(get, 1) != ["built"]:
-        raise NotYet("after a build that failed, the next touch did not try again. Mark it as built only when it is.")
-
-
-def _touched(get, threads):
-    """What each of several threads gets when all touch at the same moment: values, or a build's own errors.
-
-    Threads of their own, even for one touch: a lock that is never given back would hold up the notebook for ever.
-    """
-    barrier, results = threading.Barrier(threads), [None] * threads
-
-    def touch(i):
-        barrier.wait()
-        try:
-            results[i] = get()
-        except BaseException as error:  # handed over to whoever waits below
-            results[i] = error
-
-    workers = [threading.Thread(target=touch, args=(i,), daemon=True) for i in range(threads)]
-    for worker in workers:
-        worker.start()
-    deadline = time.monotonic() + PATIENCE
-    for worker in workers:
-        worker.join(max(0.0, deadline - time.monotonic()))
-    if any(worker.is_alive() for worker in workers):
-        raise NotYet("a touch never came back. Does somebody hold the lock for ever? `with lock:` gives it back, even after an error.")
-    for result in results:
-        if isinstance(result, BaseException) and not isinstance(result, _Broken):
-            raise NotYet(f"a touch raised {type(result).__name__}: {result}.")
-    return results
 
 
 # Ulam's spiral

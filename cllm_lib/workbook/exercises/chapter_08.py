@@ -358,12 +358,15 @@ def _boxes():
         ("one that is told places from 10 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 10)),
         ("one whose first two places are alike", "places", lambda m, n: query @ key - 0.1 * max(0, n - 1)),
         ("a clock with faint hands", "places", lambda m, n: (query + 1e-7 * clock(m)) @ (key + 1e-7 * clock(n))),
+        ("one in which what a step back costs grows with the place", "places", lambda m, n: query @ key - 0.01 * (m - n) * (1 + m)),
+        ("the same from the second step on", "places", lambda m, n: query @ key - abs(m - n) - 0.01 * max(0, m - n - 1) * (1 + m)),
         ("one that is told places from 62 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 61)),
+        ("a distance bias that is another where both stand at the end", "places", lambda m, n: query @ key - abs(m - n) + (m == n == 63)),
     )
 
 
 def examine_what_it_sees(answer):
-    """Fifteen boxes."""
+    """Boxes of every kind, each with what a hasty experiment misses in it."""
     for name, sees, score in _boxes():
 
         def box(m, n, score=score):

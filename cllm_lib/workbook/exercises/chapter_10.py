@@ -10,6 +10,7 @@ from cllm_lib.workbook.exercises.machinery import (
     NotYet,
     array,
     call,
+    close,
     faults_by_letter,
     matches,
     number,
@@ -251,9 +252,12 @@ def examine_claim(answer):
             f"measure({ours!r:.30}, 0) gave {shown(values[ours, 0])} and then {shown(again)}: something is drawn without the seed, "
             "or is left over from the call before."
         )
-    if all(values[one, seed] == values[one, 0] for one in (ours, others) for seed in range(N_SEEDS)):
-        raise NotYet(f"{N_SEEDS} seeds give the same number: that is one run told ten times. Hand the seed to whatever draws.")
-    if all(values[ours, seed] == values[others, seed] for seed in range(N_SEEDS)):
+    for one in (ours, others):
+        if all(close(values[one, seed], values[one, 0], 1e-9) for seed in range(N_SEEDS)):
+            raise NotYet(
+                f"{N_SEEDS} seeds give the same number for {one!r:.30}: that is one run told ten times. Hand the seed to whatever draws."
+            )
+    if all(close(values[ours, seed], values[others, seed], 1e-9) for seed in range(N_SEEDS)):
         raise NotYet(f"{ours!r:.30} and {others!r:.30} give the same numbers: does the measure use its variant?")
     return "It repeats itself, and seed and variant both matter."
 

@@ -208,12 +208,14 @@ def examine_mean_of_words(answer):
     """Against a loop over sentences, with sentences of several lengths."""
     generator = np.random.default_rng(14)
 
-    def look(lengths, width):
+    def look(lengths, width, first=True):
         is_token = np.arange(max(lengths), dtype=np.int64) < np.array(lengths)[:, None]
         hidden = generator.normal(size=(*is_token.shape, width))
+        if not first:  # tokens anywhere, and a state may be 0
+            is_token, hidden = is_token[:, ::-1], np.rint(hidden)
         shape = (len(lengths), width)
         found = array(call(answer, hidden, is_token), shape, "the result", "one row for each sentence: the mean runs over the tokens.")
-        expected = np.stack([rows[:n].mean(axis=0) for rows, n in zip(hidden, lengths, strict=True)])
+        expected = np.stack([rows[kept].mean(axis=0) for rows, kept in zip(hidden, is_token, strict=True)])
         kept = hidden * is_token[..., None]
         known = {
             "What fills up the shorter sentences is in the mean, too. Leave it out by is_token.": hidden.mean(axis=1),
@@ -226,6 +228,12 @@ def examine_mean_of_words(answer):
             "You divide by all the tokens of all sentences. Each sentence has a count of its own: is_token.sum(axis=1).": (
                 kept.sum(axis=1) / is_token.sum()
             ),
+            "You take the first ones, as many as there are tokens. Which ones are tokens, is_token says.": np.stack(
+                [rows[:n].mean(axis=0) for rows, n in zip(hidden, lengths, strict=True)]
+            ),
+            "You count the numbers that are not 0. A token's state may be 0: count tokens, is_token.sum(axis=1).": (
+                kept.sum(axis=1) / np.maximum((kept != 0).sum(axis=1), 1)
+            ),
             "That is the mean over what fills up: is_token is True where a token stands.": (hidden * ~is_token[..., None]).sum(axis=1)
             / np.maximum((~is_token).sum(axis=1), 1)[:, None],
         }
@@ -233,7 +241,7 @@ def examine_mean_of_words(answer):
         known["You have made the rows of length 1 already; the page does that in the next step."] = unit
         return _worst("the mean", found, expected), found, expected, known
 
-    cases = (((5, 2, 3), 4), ((1, 7), 3), ((4,), 2))
+    cases = (((5, 2, 3), 4), ((1, 7), 3), ((4,), 2), ((5, 2, 3), 4, False))
     told_apart(look, cases, _nearly, "Sum over the tokens of a sentence, divided by how many there are.")
 
 

@@ -270,6 +270,7 @@ WRONG = {
         (lambda p, k: normalised(keep(p, best(p, k + 1))), "3 are kept; 2 of 5"),
         (lambda p, k: np.sort(p)[-k:] / np.sort(p)[-k:].sum(), "one number for each of the 5 words"),
         (lambda p, k: normalised(np.sort(keep(p, best(p, k)))), "at their own places"),
+        (keep_by_threshold, "Of equally good ones"),
         (lambda p, k: p * np.nan, "NaN or infinity"),
         (keep_in_place, "changed its input"),
         (returns(None), "returned None"),
@@ -319,7 +320,6 @@ RIGHT = {
         list(DIAGNOSIS.items()),
     ],
     "06.5": [
-        keep_by_threshold,
         keep_by_loop,
         lambda p, k: normalised(keep(p, np.argpartition(-p, min(k, len(p)) - 1)[:k])).astype(np.float32),
     ],

@@ -71,9 +71,9 @@ FOUNDATION = tuple(primes_below(62).tolist())
 LIST = (1, 7, 11, 17, 19, 23, 29, 59)
 
 
-def program(remainders=LIST, primes=FOUNDATION, first=62, built_in=FOUNDATION, last=0):
+def program(remainders=LIST, primes=FOUNDATION, first=62, built_in=FOUNDATION, last=0, kind=np.int64):
     def program_primes(n):
-        m = np.arange(first, max(n + last, first), dtype=np.int64)
+        m = np.arange(first, max(n + last, first), dtype=kind)
         m = m[~np.isin(m % 12, (0, 6, 8, 10)) & np.isin(m % 30, remainders) & np.isin(m * m % 12, (1, 9))]
         m = m[(m[:, None] % np.array(primes) != 0).all(axis=1)]
         return np.concatenate([[p for p in built_in if p < n], m]).astype(np.int64)
@@ -215,6 +215,26 @@ def shared_memory(build):
     return get
 
 
+ONE_LOCK = threading.Lock()
+
+
+def one_lock_for_all(build):
+    kept = []
+
+    def get():
+        # an end after some seconds, so that a test leaves no thread behind that holds it
+        if not ONE_LOCK.acquire(timeout=5):
+            raise TimeoutError
+        try:
+            if not kept:
+                kept.append(build())
+            return kept[0]
+        finally:
+            ONE_LOCK.release()
+
+    return get
+
+
 def returns_build(build):
     return lambda: build
 
@@ -334,6 +354,8 @@ WRONG = {
         (lambda n: [2, *range(3, n, 2)], "holds 9 = 3 x 3|holds 15 = 3 x 5"),
         (lambda n: [m for m in range(2, n) if pow(2, m, m) == 2 % m], "holds 341 = 11 x 31"),
         *BROKEN_LISTS,
+        (lambda n: by_trial_division(n) if n > 3 else [], "sieve.3. lacks 2"),
+        (lambda n: by_trial_division(n) if n != 8 else [2, 3, 5], "sieve.8. lacks 7"),
         (sieve_with(last=lambda n: min(200, math.isqrt(max(n - 1, 0)) + 1)), "sieve.200000. holds 44521 = 211 x 211"),
     ],
     "07.3": [
@@ -349,6 +371,8 @@ WRONG = {
         (program(remainders=(1, 7, 11, 17, 19, 29)), "lacks 83, which no rule throws out: 83 mod 12 = 11, mod 30 = 23"),
         (program(last=1), "holds 4489 itself"),
         (lambda n: program()(n)[::-1], "not ascending"),
+        (program(kind=np.int32), "more than 31 bits"),
+        (lambda n: program()(n) if n != 60 else [2], "program_primes.60. lacks 3"),
         (lambda n: [1, *program()(n)], "holds 1; to 61 there are the 18"),
         *BROKEN_LISTS,
     ],
@@ -365,6 +389,7 @@ WRONG = {
         (marked_though_it_failed, "did not try again"),
         (swallows_errors, "did not pass it on"),
         (shared_memory, "share one memory"),
+        (one_lock_for_all, "one for each value"),
         (returns_build, "returns build itself"),
         (lambda build: lambda: None, "returns None. Is there a `return`"),
         (returns(float("nan")), "a function was asked for, which returns"),

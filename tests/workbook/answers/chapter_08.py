@@ -157,7 +157,7 @@ def distances_in_place(scores, slopes):
 
 # 08.6
 
-EVERYWHERE = tuple((m, n) for m in range(50) for n in range(m + 1))
+EVERYWHERE = tuple((m, n) for m in range(63) for n in range(m + 1))
 
 
 def experiment(pairs=tuple((m, n) for m in range(12) for n in range(m + 1)), moves=range(1, 15), room=1e-9, nothing=True):
@@ -212,6 +212,20 @@ def sees_by_matrix(score):
         return "NOTHING"
     along = [np.ptp(np.diagonal(scores, k)) for k in range(-63, 64)]
     return "Places" if max(along) > 1e-10 else "Distance"
+
+
+def sees_by(differ):
+    def what_it_sees(score):
+        scores = np.array([[score(m, n) for n in range(64)] for m in range(64)])
+        if np.ptp(scores) < 1e-9:
+            return "nothing"
+        return "places" if differ(scores) > 1e-9 else "distance"
+
+    return what_it_sees
+
+
+sees_by_diagonal = sees_by(lambda scores: np.ptp(np.diag(scores)))
+sees_by_neighbours = sees_by(lambda scores: max(np.ptp(np.diagonal(scores, k)) for k in (-1, 0, 1)))
 
 
 WRONG = {
@@ -285,6 +299,7 @@ WRONG = {
         (turn(like=True), "the fractions are lost"),
         (turn(second=lambda a, b, c, s: a), "Each pair"),
         (turn_in_place, "changed its input"),
+        (lambda x, positions, speeds: turn()(x, positions.astype(int), speeds), "result at"),
         (lambda x, positions, speeds: turned(x, positions * speeds), "it raised ValueError"),
         *broken_arrays((4, 6)),
     ],
@@ -307,9 +322,13 @@ WRONG = {
         (masked_distances, "Leave masking to the model"),
         (lambda scores, slopes: scores - 1.0, "result at"),
         (distances_in_place, "changed its input"),
+        (lambda scores, slopes: distances_in_loops(scores, abs(slopes)), "result at|abs"),
         *broken_arrays((2, 5, 5)),
     ],
     "08.6": [
+        (sees_by_diagonal, "grows with the place: you say 'distance'"),
+        (sees_by_neighbours, "from the second step on: you say 'distance'"),
+        (experiment(EVERYWHERE[:-63], moves=[1]), "told places from 62 on|both stand at the end"),
         (experiment(moves=[12]), "a clock of twelve hours: you say 'distance'"),
         (experiment(nothing=False), "does anything"),
         (experiment(room=0.0), "but for rounding"),
@@ -359,7 +378,7 @@ RIGHT = {
         lambda scores, slopes: (scores - np.einsum("h,ij->hij", slopes, apart(scores))).astype(np.float32),
         lambda scores, slopes: np.stack([s - m * apart(scores) for s, m in zip(scores, slopes, strict=True)]),
     ],
-    "08.6": [experiment(EVERYWHERE), experiment(EVERYWHERE, moves=[1, 14]), sees_by_matrix],
+    "08.6": [experiment(EVERYWHERE, moves=[1]), experiment(EVERYWHERE[::-1], moves=[1]), sees_by_matrix],
 }
 
 TYPED_WRONG = {

@@ -283,6 +283,8 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
+        (step(rounding=lambda mu: round(mu) if abs(mu) > 1 else 0), "half of it at most"),
+        (step(rounding=lambda mu: round(mu) if abs(mu) > Fraction(3, 4) else 0), "half of it at most"),
         (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= delta * (own[k - 1] @ own[k - 1])), "yours swaps"),
         (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= delta * (b[k - 1] @ b[k - 1])), "yours goes on"),
         (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (own[0] @ own[0])), "yours swaps"),
@@ -360,7 +362,9 @@ WRONG = {
         (3, "a function was asked for"),
         (None, "a function was asked for"),
         (search(lambda rises, allowed: (rises < allowed).sum() >= 9), "One seed in ten is ruined"),
-        (search(surely_below, seeds=range(9)), "the solution gives"),
+        (search(surely_below, seeds=range(9)), "you say|the solution gives"),
+        (downwards, "whatever more bits do"),
+        (search(lambda rises, allowed: surely_below(rises, allowed) and surely_below(-rises, allowed)), "without abs"),
         (search(lambda rises, allowed: surely_below(np.sort(rises)[:-1], allowed)), "One seed in ten is ruined"),
     ],
 }
@@ -390,7 +394,7 @@ RIGHT = {
         faults("Wrong sign", "forgets_the_error", "`rounds down`"),
         {"c": "rounds down", "b": "forgets the error", "a": "wrong sign"},
     ],
-    "09.6": [search(surely_below), downwards, lambda loss, allowed: float(search(surely_below)(loss, allowed))],
+    "09.6": [search(surely_below), lambda loss, allowed: float(search(surely_below)(loss, allowed))],
 }
 
 TYPED_WRONG = {

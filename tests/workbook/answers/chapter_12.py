@@ -170,6 +170,7 @@ WRONG = {
         (lambda x: x + 1, "GELU at"),
         (lambda x: float(np.sum(x)), r"has shape \(\)"),
         (gelu_in_place, "changed its input"),
+        (lambda x: np.array([[gelu(value) for value in row] for row in x]), "it raised TypeError|it raises"),
         *broken_arrays((3, 5)),
     ],
     "12.3": [
@@ -215,6 +216,13 @@ WRONG = {
         (lambda hidden, is_token: hidden[:, 1], "it raised IndexError|the mean at"),
         (lambda hidden, is_token: hidden.mean(axis=0), "has shape"),
         (mean_in_place, "changed its input"),
+        (lambda hidden, is_token: [h[: t.sum()].mean(axis=0) for h, t in zip(hidden, is_token, strict=True)], "You take the first ones"),
+        (
+            lambda hidden, is_token: (
+                (hidden * is_token[..., None]).sum(axis=1) / np.maximum((hidden * is_token[..., None] != 0).sum(axis=1), 1)
+            ),
+            "A token's state may be 0",
+        ),
         *broken_arrays((3, 4)),
     ],
     "12.5": [
