@@ -255,7 +255,7 @@ def examine_keep_best(answer):
         }
         seen = f"for {given} and k = {k} it is {found.round(3).tolist()}."
         if kept != min(k, len(given)):
-            seen += f" {kept} are kept; {min(k, len(given))} of {len(given)} were asked for."
+            seen += f" {kept} {'is' if kept == 1 else 'are'} kept; {min(k, len(given))} of {len(given)} were asked for."
         return seen, found, right, mistakes
 
     cases = (([0.25, 0.1, 0.2, 0.4, 0.05], 2), ([0.02, 0.3, 0.08, 0.6], 1), ([0.15, 0.25, 0.05, 0.1, 0.35, 0.1], 3), ([0.3, 0.7], 5))
@@ -280,6 +280,8 @@ def _distribution(result, size, given):
         raise NotYet(
             f"for {given} it returned shape {array.shape}; one number for each of the {size} words was asked for, 0 for those left out."
         )
+    if np.isneginf(array).any():
+        raise NotYet(f"for {given} it holds minus infinity, which is for logits, before a softmax. A probability left out is 0.")
     if not np.isfinite(array).all():
         raise Unexplained(f"for {given} it holds NaN or infinity.", "Was something divided by a sum of 0?")
     return array

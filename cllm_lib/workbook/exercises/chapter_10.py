@@ -69,7 +69,7 @@ def examine_student_interval(answer):
         half, mean = (right[1] - right[0]) / 2, values.mean()
         mistakes = {reason: np.array([mean - other, mean + other]) for reason, other in _half_widths(half, n, confidence).items()}
         mistakes["That is mean and half width. Return the two ends."] = np.array([mean, half])
-        mistakes["Low comes first."] = right[::-1]
+        mistakes["Low comes first. Are the ends exchanged, or is your quantile the lower tail's, below 0?"] = right[::-1]
         seen = f"{what} is {shown(found[0])} to {shown(found[1])}; {shown(right[0])} to {shown(right[1])} was asked for."
         return seen, found, right, mistakes
 
@@ -97,6 +97,7 @@ def _half_widths(half, n, confidence):
         ),
         "t has n - 1 degrees of freedom: one went into the mean.": stats.t.ppf((1 + confidence) / 2, n) * spread,
         "It does not follow the confidence: that is the interval at 0.95.": stats.t.ppf(0.975, n - 1) * spread,
+        "The two ends are one: is your quantile that of one half, which is 0? Take it at (1 + confidence) / 2.": 0 * spread,
         "It is twice as wide: half to each side.": 2 * half,
         "That is s / sqrt(n), the standard error; the quantile is missing.": spread,
     }
@@ -156,6 +157,7 @@ def _other_corrections(p, right):
         "That takes the least from the largest down, as Hochberg did in 1988; Holm goes from the smallest up: np.maximum.accumulate.": (
             np.minimum(1, np.minimum.accumulate(plain[::-1])[::-1])[back]
         ),
+        "You divide by the factors; multiply: the smallest p, times m.": np.minimum(1, np.maximum.accumulate(p[order] / falling))[back],
         "You sorted nothing: the factors went by the order they came in.": np.minimum(1, np.maximum.accumulate(p * falling)),
         "These are the p-values as they came.": p,
     }

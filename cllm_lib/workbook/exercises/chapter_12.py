@@ -142,6 +142,8 @@ def random_layer(generator, size=1.0, width=6, inner=10):
 
 def _mixing(x, parameters):
     """What stands in attention's place; it mixes the positions."""
+    if "matrix" not in parameters:
+        raise NotYet("attention was handed something else than its own parameters: attention(x, layer['attention']).")
     return (np.cumsum(x, axis=1) + x.sum(axis=1, keepdims=True)) @ parameters["matrix"]
 
 
@@ -154,6 +156,10 @@ def examine_encoder_layer(answer):
         found = array(call(answer, x, layer, _mixing), shape, "the result", "a layer keeps the shape of x.")
         first, second, feed = layer["attention_norm"], layer["feed_forward_norm"], partial(_feed, weights=layer["feed_forward"])
         attended = _mixing(x, layer["attention"])
+
+        def bare(name):
+            return partial(_feed, weights=layer["feed_forward"] | {name: 0.0})
+
         middle = _norm(x + attended, first)
         expected = _norm(middle + feed(middle), second)
         before = x + _mixing(_norm(x, first), layer["attention"])
@@ -179,6 +185,8 @@ def examine_encoder_layer(answer):
             "Nothing stands between the two matrices of the feed-forward part: your gelu belongs there.": _norm(
                 middle + feed(middle, gate=lambda y: y), second
             ),
+            "expand_bias is missing: it is added before the gelu.": _norm(middle + bare("expand_bias")(middle), second),
+            "contract_bias is missing: it is added last in the feed-forward part.": _norm(middle + bare("contract_bias")(middle), second),
             "Attention is not in it: call attention(x, layer['attention']).": _norm(_norm(x, first) + feed(_norm(x, first)), second),
             "You normalise first and add afterwards. Here the norm takes the sum.": (
                 (x + _norm(attended, first)) + _norm(feed(x + _norm(attended, first)), second)

@@ -46,6 +46,11 @@ def examine_lazy(answer):
     if callable(first):
         raise NotYet("the function that came back returns build itself. Call it: build().")
     if len(calls) > 1:
+        calls.clear()
+        again = run(answer, build)
+        _touched(lambda: (again(), again()), 1)
+        if len(calls) == 1:
+            raise NotYet("each thread builds its own: two touches in one thread share a value, and a second thread builds anew.")
         raise NotYet("each touch builds anew. Build once, and keep what the first touch built.")
     if first != 1 or second != 1:
         raise NotYet(f"build returned 1, and the touches gave {brief(first)} and {brief(second)}.")
@@ -75,7 +80,9 @@ def _examine_many(answer):
                 "and find nothing yet: hold one lock around look and build."
             )
         if any(value is not values[0] for value in values):
-            raise NotYet(f"{threads} threads touched it at once, and some got {brief(values[-1])} before it was there. They have to wait.")
+            other = next(value for value in values if value is None or value is not values[0])
+            got = "None" if any(value is None for value in values) else f"something of type {type(other).__name__}"
+            raise NotYet(f"{threads} threads touched it at once, and some got {got} before it was there. They have to wait.")
 
 
 def _examine_odd_builds(answer):

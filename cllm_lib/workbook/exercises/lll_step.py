@@ -77,6 +77,11 @@ def _judge_step(given, basis, k, after, delta, where):
     swapped[k - 1], swapped[k] = k, k - 1
     _, goes_to = lll_step(given, k, delta)
     stays = goes_to == k + 1
+    if len({tuple(row) for row in basis.tolist()}) < len(basis):
+        raise NotYet(
+            f"{where} one row stands there twice, and another is lost. NumPy's rows are no copies: basis[k - 1], basis[k] = basis[k], "
+            "basis[k - 1] writes one over the other. Take basis[[k - 1, k]] = basis[[k, k - 1]]."
+        )
     if not _same_lattice(given, basis):
         raise Unexplained(
             f"{where} the new rows make another lattice.",
@@ -86,6 +91,16 @@ def _judge_step(given, basis, k, after, delta, where):
     if after not in (goes_to, k - 1, k, k + 1):
         raise Unexplained(
             f"{where} the next k is {after}; {goes_to} was asked for.", "It is k + 1 after no swap, k - 1 after one, but never below 1."
+        )
+    if not _is_small(given, k) and any(np.array_equal(rows, given) for rows in (basis, basis[swapped])):
+        raise NotYet(
+            f"{where} row k stayed as it was: half of each b*_j at most was asked for. It loses round(mu[k, j]) times row j; in mu, too, "
+            "k comes first."
+        )
+    if stays and after != k + 1 and np.array_equal(basis, lll_step(given, k, delta)[0]):
+        raise NotYet(
+            f"{where} the rows are right, and the next k is {after}; {k + 1} was asked for: k + 1 after no swap, even where there is no "
+            "such row. That ends the loop."
         )
     if stays and after != k + 1:
         old = basis if np.array_equal(basis[k - 1], given[k - 1]) else basis[swapped]
@@ -116,10 +131,10 @@ def _judge_step(given, basis, k, after, delta, where):
             f"{where} other rows than row k have changed.", "A step takes from row k alone, and then perhaps swaps it with the one before."
         )
     if abs(gram_schmidt(old)[1][k, k - 1]) > Fraction(1, 2):
-        raise Unexplained(f"{where} {_rest(old, k)}")
+        raise Unexplained(f"{where} {_rest(old, k)}", "Row k loses round(mu[k, j]) times row j: row k comes first in mu.")
     if stays and not _is_small(old, k):
-        raise Unexplained(
-            f"{where} row k is small beside the row before, but not beside earlier ones.",
+        raise NotYet(
+            f"{where} row k is small beside the row before, but not beside earlier ones. "
             "Go from j = k - 1 down to 0, and find mu anew for each: taking one row away changes what is left of earlier ones.",
         )
 

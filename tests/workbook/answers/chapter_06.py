@@ -130,6 +130,11 @@ def keep_in_place(probabilities, k):
     return probabilities / probabilities.sum()
 
 
+def minus_infinity_for_the_rest(p, k):
+    kept = normalised(keep(p, best(p, k)))
+    return np.where(kept > 0, kept, -np.inf)
+
+
 def keep_by_threshold(probabilities, k):
     worst = sorted(probabilities, reverse=True)[min(k, len(probabilities)) - 1]
     return normalised(np.where(probabilities >= worst, probabilities, 0.0)).tolist()
@@ -270,6 +275,7 @@ WRONG = {
         (lambda p, k: normalised(keep(p, best(p, k + 1))), "3 are kept; 2 of 5"),
         (lambda p, k: np.sort(p)[-k:] / np.sort(p)[-k:].sum(), "one number for each of the 5 words"),
         (lambda p, k: normalised(np.sort(keep(p, best(p, k)))), "at their own places"),
+        (minus_infinity_for_the_rest, "for logits, before a softmax"),
         (keep_by_threshold, "Of equally good ones"),
         (lambda p, k: p * np.nan, "NaN or infinity"),
         (keep_in_place, "changed its input"),
