@@ -323,7 +323,7 @@ def examine_attend_one(answer):
         seen = f"for {given} it begins with {found[0]:.4f}; {right[0]:.4f} was asked for."
         return seen, found, right, _attend_slips(query, keys, values) if size == 1.0 else {}
 
-    cases = ((5, 3, 4, 1.0), (1, 2, 3, 1.0), (7, 9, 9, 1.0), (4, 4, 4, 30.0))
+    cases = ((5, 3, 4, 1.0), (1, 2, 3, 1.0), (7, 9, 9, 1.0), (4, 4, 4, 30.0), (9, 9, 2, 300.0))
     told_apart(look, cases, _near, "Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
 
 

@@ -16,6 +16,7 @@ from cllm_lib.workbook.exercises.machinery import (
     number,
     run,
     shown,
+    side_by_side,
     told_apart,
 )
 
@@ -74,7 +75,7 @@ def examine_student_interval(answer):
         return seen, found, right, mistakes
 
     cases = ((5, 0.95), (10, 0.9), (2, 0.99), (40, 0.5))
-    told_apart(look, cases, matches, "Three things go into the half width: the quantile of t, s over n - 1, and the root of n.")
+    told_apart(look, cases, matches, "Three things go into the half width: the quantile of t, s (ddof=1), and the root of n.")
 
 
 def _half_widths(half, n, confidence):
@@ -250,8 +251,9 @@ def examine_claim(answer):
     }
     again = number(run(measure, ours, 0), f"measure({ours!r:.30}, 0)")
     if again != values[ours, 0]:
+        first, then = side_by_side(values[ours, 0], again).split("; ")
         raise NotYet(
-            f"measure({ours!r:.30}, 0) gave {shown(values[ours, 0])} and then {shown(again)}: something is drawn without the seed, "
+            f"measure({ours!r:.30}, 0) gave {first} and then {then}: something is drawn without the seed, "
             "or is left over from the call before."
         )
     for one in (ours, others):

@@ -77,17 +77,7 @@ def _judge_step(given, basis, k, after, delta, where):
     swapped[k - 1], swapped[k] = k, k - 1
     _, goes_to = lll_step(given, k, delta)
     stays = goes_to == k + 1
-    if len({tuple(row) for row in basis.tolist()}) < len(basis):
-        raise NotYet(
-            f"{where} one row stands there twice, and another is lost. NumPy's rows are no copies: basis[k - 1], basis[k] = basis[k], "
-            "basis[k - 1] writes one over the other. Take basis[[k - 1, k]] = basis[[k, k - 1]]."
-        )
-    if not _same_lattice(given, basis):
-        raise Unexplained(
-            f"{where} the new rows make another lattice.",
-            "Only whole multiples may be taken, in integers, and no row may be lost "
-            "(a swap of two rows needs a copy: basis[[k - 1, k]] = basis[[k, k - 1]]).",
-        )
+    _judge_lattice(given, basis, where)
     if after not in (goes_to, k - 1, k, k + 1):
         raise Unexplained(
             f"{where} the next k is {after}; {goes_to} was asked for.", "It is k + 1 after no swap, k - 1 after one, but never below 1."
@@ -136,6 +126,21 @@ def _judge_step(given, basis, k, after, delta, where):
         raise NotYet(
             f"{where} row k is small beside the row before, but not beside earlier ones. "
             "Go from j = k - 1 down to 0, and find mu anew for each: taking one row away changes what is left of earlier ones.",
+        )
+
+
+def _judge_lattice(given, basis, where):
+    """Say what is wrong if the rows no longer make the lattice that was given."""
+    if len({tuple(row) for row in basis.tolist()}) < len(basis):
+        raise NotYet(
+            f"{where} one row stands there twice, and another is lost. NumPy's rows are no copies: basis[k - 1], basis[k] = basis[k], "
+            "basis[k - 1] writes one over the other. Take basis[[k - 1, k]] = basis[[k, k - 1]]."
+        )
+    if not _same_lattice(given, basis):
+        raise Unexplained(
+            f"{where} the new rows make another lattice.",
+            "Only whole multiples may be taken, in integers, and no row may be lost "
+            "(a swap of two rows needs a copy: basis[[k - 1, k]] = basis[[k, k - 1]]).",
         )
 
 

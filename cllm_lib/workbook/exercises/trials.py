@@ -107,6 +107,8 @@ def _parted(found, right):
         place = np.unravel_index(np.abs(arrays[0] - arrays[1]).argmax(), arrays[0].shape)
         at = f" at {list(map(int, place))}" if place else ""
         return f"its result{at} is {side_by_side(*(float(array[place]) for array in arrays))} was asked for"
+    if len(arrays) == 2 and arrays[0].shape == arrays[1].shape and not np.isfinite(arrays[0]).all():
+        return "its result holds NaN or infinity, and the solution's does not: is something too large for exp, or divided by 0"
     return f"it {_told(found)}; the solution {_told(right)}"
 
 

@@ -189,6 +189,12 @@ def as_floats(tokens, seq_len):
     return inputs, targets
 
 
+def shifted_by_the_mean(query, keys, values):
+    scores = keys @ query / math.sqrt(len(query))
+    powers = np.exp(scores - scores.mean())
+    return powers / powers.sum() @ values
+
+
 WRONG = {
     "06.1": [
         (7.5, "three numbers were asked for"),
@@ -286,6 +292,7 @@ WRONG = {
         (3, "a function was asked for"),
     ],
     "06.6": [
+        (shifted_by_the_mean, "subtract their maximum first"),
         (lambda q, k, v: attend(q, k, v, scale=1.0), "not divided by sqrt"),
         (lambda q, k, v: v.mean(axis=0), "plain mean"),
         (attend_without_itself, "does not look at itself"),
