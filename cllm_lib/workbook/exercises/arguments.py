@@ -256,24 +256,29 @@ def _turn(generator):
     *front, time, pairs = _sizes(generator, int(generator.integers(2, 4)))
     start = int(generator.integers(-9, 30))
     x = generator.standard_normal((*front, time, 2 * pairs))
-    return x, np.arange(start, start + time, dtype=np.int64), generator.uniform(0.1, 2.0, pairs)
+    between = float(generator.choice([0.0, 0.0, 0.5]))
+    positions = np.arange(start, start + time, dtype=np.int64)
+    return x, positions + between if between else positions, generator.uniform(0.1, 2.0, pairs)
 
 
 def _scores(generator):
     heads, time = _sizes(generator, 2)
-    return generator.standard_normal((heads, time, time)), generator.uniform(0.1, 2.0, heads)
+    return generator.standard_normal((heads, time, time)), generator.uniform(0.1, 2.0, heads) * generator.choice([1, 1, -1])
 
 
 def _box(generator):
     """A score that is the same everywhere, or differs from place to place or with the distance, perhaps only from one on."""
-    sees, faint = generator.integers(6), float(generator.choice([1.0, 1e-6]))
+    sees, faint = generator.integers(9), float(generator.choice([1.0, 1e-6]))
     table, (one, other) = generator.standard_normal(N_PLACES), generator.integers(N_PLACES - 15, size=2).tolist()
 
     rough = float(generator.choice([0.0, 1e-13]))
+    far = int(generator.integers(1, N_PLACES))
+    spot = ((0, 0), (N_PLACES - 1, N_PLACES - 1), (far, int(generator.integers(1, far + 1))))[generator.integers(3)]
 
     def score(m, n):
         noise = rough * math.sin(m + 7 * n)
         of = (0.0, table[abs(m - n)], max(0, m - one), max(0, n - other), max(0, abs(m - n) - one), table[m] * table[n])
+        of += (abs(m - n) + ((m, n) == spot), (m - n) * (1 + m), abs(m - n) + max(0, m - n - 1) * (1 + m))
         return 3.5 + noise + faint * of[sees]
 
     return (score,)
@@ -319,7 +324,10 @@ def _losses_by_bits(generator):
     """Losses of ten seeds that lie far apart, with rises about what is allowed."""
     allowed, base = float(generator.uniform(0.05, 0.5)), 4 + generator.standard_normal(10)
     rise = 1 + generator.choice([0.02, 0.5, 2.0]) * generator.standard_normal(10)
-    falling = dict(zip((2, 3, 4, 8), allowed * generator.uniform(0.5, 3) * 2.0 ** -np.arange(4, dtype=np.int64), strict=True))
+    sizes = allowed * generator.uniform(0.5, 3) * 2.0 ** -np.arange(4, dtype=np.int64)
+    if generator.random() < 0.3:  # more bits need not be better, and a loss may fall
+        sizes = generator.permutation(sizes) * generator.choice([-1, 1], 4)
+    falling = dict(zip((2, 3, 4, 8), sizes, strict=True))
 
     def loss(bits, seed):
         return float(base[seed] + (0.0 if bits is None else falling[bits] * rise[seed]))
@@ -344,7 +352,15 @@ def _layer(generator):
 def _sentences(generator):
     lengths = generator.integers(1, 7, int(generator.integers(1, 5)))
     is_token = np.arange(lengths.max(), dtype=np.int64) < lengths[:, None]
-    return generator.normal(size=(*is_token.shape, int(generator.integers(1, 5)))), is_token
+    hidden = generator.normal(size=(*is_token.shape, int(generator.integers(1, 5))))
+    if generator.random() < 0.5:  # tokens anywhere, and states that hold 0
+        return np.rint(hidden), generator.permuted(is_token, axis=1)
+    return hidden, is_token
+
+
+def _values(generator):
+    values = generator.normal(3, 2, int(generator.integers(2, 30)))
+    return values.round() if generator.random() < 0.3 else values, float(generator.uniform(0.5, 0.99))
 
 
 TRIALS = {
@@ -397,9 +413,9 @@ TRIALS = {
     "09.3": on(_knapsack),
     "09.4": on(_lattice),
     "09.6": on(_losses_by_bits),
-    "10.2": on(lambda generator: (generator.normal(3, 2, int(generator.integers(2, 30))), float(generator.uniform(0.5, 0.99)))),
+    "10.2": on(_values),
     "10.3": on(_p_values),
-    "12.2": on(lambda generator: (generator.normal(0, 2, _sizes(generator, 2)),)),
+    "12.2": on(lambda generator: (np.asarray(generator.normal(0, 2, _sizes(generator, int(generator.integers(4))))),)),
     "12.3": on(_layer),
     "12.4": on(_sentences),
 }

@@ -255,11 +255,16 @@ def examine_keep_best(answer):
         }
         seen = f"for {given} and k = {k} it is {found.round(3).tolist()}."
         if kept != min(k, len(given)):
-            seen += f" {kept} are kept; {min(k, len(given))} of {len(given)} were asked for."
+            seen += f" {kept} {'is' if kept == 1 else 'are'} kept; {min(k, len(given))} of {len(given)} were asked for."
         return seen, found, right, mistakes
 
     cases = (([0.25, 0.1, 0.2, 0.4, 0.05], 2), ([0.02, 0.3, 0.08, 0.6], 1), ([0.15, 0.25, 0.05, 0.1, 0.35, 0.1], 3), ([0.3, 0.7], 5))
     told_apart(look, cases, _near, "The best k, divided by their sum, at their own places.")
+    for given, k, right in (([0.25] * 4, 2, [0.0, 0.0, 0.5, 0.5]), ([0.3, 0.1, 0.3, 0.3], 2, [0.0, 0.0, 0.5, 0.5])):
+        found = _distribution(call(answer, np.array(given), k), len(given), f"{given} and k = {k}")
+        if not _near(np.sort(found), np.array(right)):
+            seen = f"for {given} and k = {k} it is {found.round(3).tolist()}."
+            raise Unexplained(seen, "Of equally good ones, too, only as many stay as make k; which of them is all one.")
 
 
 def _near(first, second):
@@ -275,6 +280,8 @@ def _distribution(result, size, given):
         raise NotYet(
             f"for {given} it returned shape {array.shape}; one number for each of the {size} words was asked for, 0 for those left out."
         )
+    if np.isneginf(array).any():
+        raise NotYet(f"for {given} it holds minus infinity, which is for logits, before a softmax. A probability left out is 0.")
     if not np.isfinite(array).all():
         raise Unexplained(f"for {given} it holds NaN or infinity.", "Was something divided by a sum of 0?")
     return array
@@ -316,7 +323,7 @@ def examine_attend_one(answer):
         seen = f"for {given} it begins with {found[0]:.4f}; {right[0]:.4f} was asked for."
         return seen, found, right, _attend_slips(query, keys, values) if size == 1.0 else {}
 
-    cases = ((5, 3, 4, 1.0), (1, 2, 3, 1.0), (7, 9, 9, 1.0), (4, 4, 4, 30.0))
+    cases = ((5, 3, 4, 1.0), (1, 2, 3, 1.0), (7, 9, 9, 1.0), (4, 4, 4, 30.0), (9, 9, 2, 300.0))
     told_apart(look, cases, _near, "Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
 
 

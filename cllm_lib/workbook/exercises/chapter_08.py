@@ -143,7 +143,7 @@ def examine_pull_gradient(answer):
         similarities = (similarities + similarities.T) / 2
         np.fill_diagonal(similarities, 1.0)
         given = call(answer, embedding, similarities)
-        found = _array(given, embedding.shape, "the gradient", "it has the shape of the embedding.")
+        found = array(given, embedding.shape, "the gradient", "it has the shape of the embedding.")
         slope = np.empty_like(embedding)
         for index in np.ndindex(embedding.shape):
             step = np.zeros_like(embedding)
@@ -207,7 +207,7 @@ def examine_turn(answer):
     def look(shape, start):
         x, speeds = generator.standard_normal(shape), generator.uniform(0.2, 1.2, shape[-1] // 2)
         positions = np.arange(start, start + shape[-2], dtype=np.int64)
-        found = _array(call(answer, x, positions, speeds), shape, "the result", "it has the shape of x.")
+        found = array(call(answer, x, positions, speeds), shape, "the result", "it has the shape of x.")
         right, half = _turned(x, positions, speeds), shape[-1] // 2
         angles = np.multiply.outer(positions, speeds)
         in_halves = (x[..., :half] + 1j * x[..., half:]) * np.exp(1j * angles)
@@ -248,7 +248,7 @@ def examine_turn(answer):
     cases = (((4, 6), 0), ((6, 6), 3), ((2, 3, 5, 4), -2))
     told_apart(look, cases, matches, "Each pair (a, b) of row t turns by positions[t] * speeds[i].")
     whole = np.array([[1, 0], [0, 2], [3, 1]], dtype=np.int64)
-    found = _array(call(answer, whole, np.arange(3, dtype=np.int64), np.array([0.5])), whole.shape, "the result", "it has the shape of x.")
+    found = array(call(answer, whole, np.arange(3, dtype=np.int64), np.array([0.5])), whole.shape, "the result", "it has the shape of x.")
     right = _turned(whole.astype(float), np.arange(3, dtype=np.int64), np.array([0.5]))
     if not matches(found, right):
         if matches(found, np.trunc(right)):
@@ -277,7 +277,7 @@ def examine_distance_scores(answer):
         later = np.triu(np.ones((time, time), dtype=bool), k=1)
         if time > 1 and np.shape(given) == scores.shape and np.array_equal(np.isneginf(given), np.broadcast_to(later, scores.shape)):
             raise NotYet("later keys got minus infinity. Leave masking to the model; here they keep their score, less the distance.")
-        found = _array(given, scores.shape, "the result", "it has the shape of the scores.")
+        found = array(given, scores.shape, "the result", "it has the shape of the scores.")
         right = np.array([[[scores[h, i, j] - slopes[h] * abs(i - j) for j in range(time)] for i in range(time)] for h in range(heads)])
         position = np.arange(time, dtype=np.int64)
         apart, slope = np.abs(position[:, None] - position), slopes[:, None, None]
@@ -358,12 +358,15 @@ def _boxes():
         ("one that is told places from 10 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 10)),
         ("one whose first two places are alike", "places", lambda m, n: query @ key - 0.1 * max(0, n - 1)),
         ("a clock with faint hands", "places", lambda m, n: (query + 1e-7 * clock(m)) @ (key + 1e-7 * clock(n))),
+        ("one in which what a step back costs grows with the place", "places", lambda m, n: query @ key - 0.01 * (m - n) * (1 + m)),
+        ("the same from the second step on", "places", lambda m, n: query @ key - abs(m - n) - 0.01 * max(0, m - n - 1) * (1 + m)),
         ("one that is told places from 62 on", "places", lambda m, n: query @ key - 0.1 * max(0, m - 61)),
+        ("a distance bias that is another where both stand at the end", "places", lambda m, n: query @ key - abs(m - n) + (m == n == 63)),
     )
 
 
 def examine_what_it_sees(answer):
-    """Fifteen boxes."""
+    """Boxes of every kind, each with what a hasty experiment misses in it."""
     for name, sees, score in _boxes():
 
         def box(m, n, score=score):
@@ -383,13 +386,17 @@ def examine_what_it_sees(answer):
 
 _WHAT_WAS_MISSED = {
     ("nothing", "distance"): "Moving both alike does not change its score, right; but does anything? Ask that first.",
-    ("nothing", "places"): "Its score is the same everywhere but for rounding, some 1e-16. Do you compare with == ? Leave 1e-9.",
+    (
+        "nothing",
+        "places",
+    ): "Its score is the same everywhere but for rounding, some 1e-16. Do you ask for that first, and leave 1e-9 for rounding?",
     (
         "distance",
         "nothing",
     ): "Its score does change. Did you move query and key always together, look near only, or call a small change none? It may be 1e-6.",
     ("distance", "places"): (
-        "Moving *both* alike leaves its score as it is, but for rounding. Did you move one of them only, or compare with == ?"
+        "Moving *both* alike leaves its score as it is, but for rounding. "
+        "Did you move one of them only, compare with ==, or forget that m - n has a sign?"
     ),
     ("places", "nothing"): (
         "Its score does change: move the query alone, the key alone, and both, from many pairs, up to position 63. "
@@ -403,13 +410,6 @@ _WHAT_WAS_MISSED = {
 
 
 # Comparing
-
-
-def _array(value, shape, what, why):
-    """An array, and not a list of numbers."""
-    if isinstance(value, list | tuple):
-        raise NotYet(f"{what} is a {type(value).__name__}; an array was asked for: np.array around it makes one.")
-    return array(value, shape, what, why)
 
 
 def _worst(what, found, right):

@@ -10,11 +10,13 @@ from cllm_lib.workbook.exercises.machinery import (
     NotYet,
     array,
     call,
+    close,
     faults_by_letter,
     matches,
     number,
     run,
     shown,
+    side_by_side,
     told_apart,
 )
 
@@ -68,12 +70,12 @@ def examine_student_interval(answer):
         half, mean = (right[1] - right[0]) / 2, values.mean()
         mistakes = {reason: np.array([mean - other, mean + other]) for reason, other in _half_widths(half, n, confidence).items()}
         mistakes["That is mean and half width. Return the two ends."] = np.array([mean, half])
-        mistakes["Low comes first."] = right[::-1]
+        mistakes["Low comes first. Are the ends exchanged, or is your quantile the lower tail's, below 0?"] = right[::-1]
         seen = f"{what} is {shown(found[0])} to {shown(found[1])}; {shown(right[0])} to {shown(right[1])} was asked for."
         return seen, found, right, mistakes
 
     cases = ((5, 0.95), (10, 0.9), (2, 0.99), (40, 0.5))
-    told_apart(look, cases, matches, "Three things go into the half width: the quantile of t, s over n - 1, and the root of n.")
+    told_apart(look, cases, matches, "Three things go into the half width: the quantile of t, s (ddof=1), and the root of n.")
 
 
 def _half_widths(half, n, confidence):
@@ -96,6 +98,7 @@ def _half_widths(half, n, confidence):
         ),
         "t has n - 1 degrees of freedom: one went into the mean.": stats.t.ppf((1 + confidence) / 2, n) * spread,
         "It does not follow the confidence: that is the interval at 0.95.": stats.t.ppf(0.975, n - 1) * spread,
+        "The two ends are one: is your quantile that of one half, which is 0? Take it at (1 + confidence) / 2.": 0 * spread,
         "It is twice as wide: half to each side.": 2 * half,
         "That is s / sqrt(n), the standard error; the quantile is missing.": spread,
     }
@@ -155,6 +158,7 @@ def _other_corrections(p, right):
         "That takes the least from the largest down, as Hochberg did in 1988; Holm goes from the smallest up: np.maximum.accumulate.": (
             np.minimum(1, np.minimum.accumulate(plain[::-1])[::-1])[back]
         ),
+        "You divide by the factors; multiply: the smallest p, times m.": np.minimum(1, np.maximum.accumulate(p[order] / falling))[back],
         "You sorted nothing: the factors went by the order they came in.": np.minimum(1, np.maximum.accumulate(p * falling)),
         "These are the p-values as they came.": p,
     }
@@ -247,13 +251,17 @@ def examine_claim(answer):
     }
     again = number(run(measure, ours, 0), f"measure({ours!r:.30}, 0)")
     if again != values[ours, 0]:
+        first, then = side_by_side(values[ours, 0], again).split("; ")
         raise NotYet(
-            f"measure({ours!r:.30}, 0) gave {shown(values[ours, 0])} and then {shown(again)}: something is drawn without the seed, "
+            f"measure({ours!r:.30}, 0) gave {first} and then {then}: something is drawn without the seed, "
             "or is left over from the call before."
         )
-    if all(values[one, seed] == values[one, 0] for one in (ours, others) for seed in range(N_SEEDS)):
-        raise NotYet(f"{N_SEEDS} seeds give the same number: that is one run told ten times. Hand the seed to whatever draws.")
-    if all(values[ours, seed] == values[others, seed] for seed in range(N_SEEDS)):
+    for one in (ours, others):
+        if all(close(values[one, seed], values[one, 0], 1e-9) for seed in range(N_SEEDS)):
+            raise NotYet(
+                f"{N_SEEDS} seeds give the same number for {one!r:.30}: that is one run told ten times. Hand the seed to whatever draws."
+            )
+    if all(close(values[ours, seed], values[others, seed], 1e-9) for seed in range(N_SEEDS)):
         raise NotYet(f"{ours!r:.30} and {others!r:.30} give the same numbers: does the measure use its variant?")
     return "It repeats itself, and seed and variant both matter."
 

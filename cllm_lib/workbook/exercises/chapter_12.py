@@ -142,6 +142,8 @@ def random_layer(generator, size=1.0, width=6, inner=10):
 
 def _mixing(x, parameters):
     """What stands in attention's place; it mixes the positions."""
+    if "matrix" not in parameters:
+        raise NotYet("attention was handed something else than its own parameters: attention(x, layer['attention']).")
     return (np.cumsum(x, axis=1) + x.sum(axis=1, keepdims=True)) @ parameters["matrix"]
 
 
@@ -154,6 +156,10 @@ def examine_encoder_layer(answer):
         found = array(call(answer, x, layer, _mixing), shape, "the result", "a layer keeps the shape of x.")
         first, second, feed = layer["attention_norm"], layer["feed_forward_norm"], partial(_feed, weights=layer["feed_forward"])
         attended = _mixing(x, layer["attention"])
+
+        def bare(name):
+            return partial(_feed, weights=layer["feed_forward"] | {name: 0.0})
+
         middle = _norm(x + attended, first)
         expected = _norm(middle + feed(middle), second)
         before = x + _mixing(_norm(x, first), layer["attention"])
@@ -179,6 +185,8 @@ def examine_encoder_layer(answer):
             "Nothing stands between the two matrices of the feed-forward part: your gelu belongs there.": _norm(
                 middle + feed(middle, gate=lambda y: y), second
             ),
+            "expand_bias is missing: it is added before the gelu.": _norm(middle + bare("expand_bias")(middle), second),
+            "contract_bias is missing: it is added last in the feed-forward part.": _norm(middle + bare("contract_bias")(middle), second),
             "Attention is not in it: call attention(x, layer['attention']).": _norm(_norm(x, first) + feed(_norm(x, first)), second),
             "You normalise first and add afterwards. Here the norm takes the sum.": (
                 (x + _norm(attended, first)) + _norm(feed(x + _norm(attended, first)), second)
@@ -208,12 +216,14 @@ def examine_mean_of_words(answer):
     """Against a loop over sentences, with sentences of several lengths."""
     generator = np.random.default_rng(14)
 
-    def look(lengths, width):
+    def look(lengths, width, first=True):
         is_token = np.arange(max(lengths), dtype=np.int64) < np.array(lengths)[:, None]
         hidden = generator.normal(size=(*is_token.shape, width))
+        if not first:  # tokens anywhere, and a state may be 0
+            is_token, hidden = is_token[:, ::-1], np.rint(hidden)
         shape = (len(lengths), width)
         found = array(call(answer, hidden, is_token), shape, "the result", "one row for each sentence: the mean runs over the tokens.")
-        expected = np.stack([rows[:n].mean(axis=0) for rows, n in zip(hidden, lengths, strict=True)])
+        expected = np.stack([rows[kept].mean(axis=0) for rows, kept in zip(hidden, is_token, strict=True)])
         kept = hidden * is_token[..., None]
         known = {
             "What fills up the shorter sentences is in the mean, too. Leave it out by is_token.": hidden.mean(axis=1),
@@ -226,6 +236,12 @@ def examine_mean_of_words(answer):
             "You divide by all the tokens of all sentences. Each sentence has a count of its own: is_token.sum(axis=1).": (
                 kept.sum(axis=1) / is_token.sum()
             ),
+            "You take the first ones, as many as there are tokens. Which ones are tokens, is_token says.": np.stack(
+                [rows[:n].mean(axis=0) for rows, n in zip(hidden, lengths, strict=True)]
+            ),
+            "You count the numbers that are not 0. A token's state may be 0: count tokens, is_token.sum(axis=1).": (
+                kept.sum(axis=1) / np.maximum((kept != 0).sum(axis=1), 1)
+            ),
             "That is the mean over what fills up: is_token is True where a token stands.": (hidden * ~is_token[..., None]).sum(axis=1)
             / np.maximum((~is_token).sum(axis=1), 1)[:, None],
         }
@@ -233,7 +249,7 @@ def examine_mean_of_words(answer):
         known["You have made the rows of length 1 already; the page does that in the next step."] = unit
         return _worst("the mean", found, expected), found, expected, known
 
-    cases = (((5, 2, 3), 4), ((1, 7), 3), ((4,), 2))
+    cases = (((5, 2, 3), 4), ((1, 7), 3), ((4,), 2), ((5, 2, 3), 4, False))
     told_apart(look, cases, _nearly, "Sum over the tokens of a sentence, divided by how many there are.")
 
 

@@ -100,12 +100,12 @@ def examined(exercise, trial, answer):
 
 
 def _with_slip(reason, slip):
-    """What was seen and what the slip is, in full where the line has room for it; else its kind, after the hint if that fits."""
+    """What was seen and what the slip is, in full where the line has room for it; else the hint, and where there is none, its kind."""
     text = str(slip)
-    for line in (f"{reason.seen} {text[0].upper()}{text[1:]}", f"{reason} Look for the slip: {slip.kind}."):
-        if len(line) < ROOM:
-            return line
-    return f"{reason.seen} Look for the slip: {slip.kind}."
+    line = f"{reason.seen} {text[0].upper()}{text[1:]}"
+    if len(line) < ROOM:
+        return line
+    return str(reason) if str(reason) != reason.seen else f"{reason.seen} It is a slip of this kind: {slip.kind}."
 
 
 def _kept(exercise, answer):

@@ -163,7 +163,8 @@ def _constant(node):
     elif isinstance(value, int):
         yield from (("number", _number(other)) for other in (value + 1, value - 1))
     elif isinstance(value, float):
-        yield from (("number", _number(other)) for other in (2 * value, value / 2, value + 1.0))
+        others = (2 * value, value / 2) if 0 < abs(value) < 1e-3 else (2 * value, value / 2, value + 1.0)  # nobody adds 1 to a tolerance
+        yield from (("number", _number(other)) for other in others)
 
 
 def _number(value):

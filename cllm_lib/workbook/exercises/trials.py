@@ -107,6 +107,8 @@ def _parted(found, right):
         place = np.unravel_index(np.abs(arrays[0] - arrays[1]).argmax(), arrays[0].shape)
         at = f" at {list(map(int, place))}" if place else ""
         return f"its result{at} is {side_by_side(*(float(array[place]) for array in arrays))} was asked for"
+    if len(arrays) == 2 and arrays[0].shape == arrays[1].shape and not np.isfinite(arrays[0]).all():
+        return "its result holds NaN or infinity, and the solution's does not: is something too large for exp, or divided by 0"
     several = [deed[-1] for deed in (found, right) if deed[0] == "gives" and isinstance(deed[-1], tuple | list)]
     if len(several) == 2 and len(several[0]) == len(several[1]) <= 4:
         place = next(i for i, pair in enumerate(zip(*several, strict=True)) if not alike(*pair))
@@ -130,6 +132,8 @@ def explained(exercise, trial, answer, patience=2.0):
     if deeds[0][0] == "does not come back":
         return None
     deeds += [done(trial, answer, exercise.form, seed, seconds=1.0)[0] for seed in seeds[1:]]
+    if _all_one(deeds):
+        return None
     right = [done(trial, exercise.reference, exercise.form, seed)[0] for seed in seeds]
     until = time.process_time() + patience  # not the clock: a busy machine leaves nobody without an explanation
     for slip in slips(source_of(exercise.reference)):
@@ -143,6 +147,19 @@ def explained(exercise, trial, answer, patience=2.0):
             if all(same_deed(*both) for both in later):
                 return slip
     return None
+
+
+def _all_one(deeds):
+    """Whether an answer says one word or number whatever it is given, or is no number: seldom one step from the solution."""
+    if any(deed[0] != "gives" for deed in deeds):
+        return False
+    try:
+        values = np.concatenate([np.ravel(np.asarray(deed[-1])) for deed in deeds])
+    except ValueError:
+        return False
+    if values.dtype.kind == "f" and np.isnan(values).any():
+        return True
+    return values.dtype.kind in "biufU" and len(np.unique(values)) == 1
 
 
 def source_of(function):

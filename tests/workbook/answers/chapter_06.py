@@ -130,6 +130,11 @@ def keep_in_place(probabilities, k):
     return probabilities / probabilities.sum()
 
 
+def minus_infinity_for_the_rest(p, k):
+    kept = normalised(keep(p, best(p, k)))
+    return np.where(kept > 0, kept, -np.inf)
+
+
 def keep_by_threshold(probabilities, k):
     worst = sorted(probabilities, reverse=True)[min(k, len(probabilities)) - 1]
     return normalised(np.where(probabilities >= worst, probabilities, 0.0)).tolist()
@@ -182,6 +187,12 @@ def as_floats(tokens, seq_len):
     for i in range(count * seq_len):
         inputs.flat[i], targets.flat[i] = tokens[i], tokens[i + 1]
     return inputs, targets
+
+
+def shifted_by_the_mean(query, keys, values):
+    scores = keys @ query / math.sqrt(len(query))
+    powers = np.exp(scores - scores.mean())
+    return powers / powers.sum() @ values
 
 
 WRONG = {
@@ -270,6 +281,8 @@ WRONG = {
         (lambda p, k: normalised(keep(p, best(p, k + 1))), "3 are kept; 2 of 5"),
         (lambda p, k: np.sort(p)[-k:] / np.sort(p)[-k:].sum(), "one number for each of the 5 words"),
         (lambda p, k: normalised(np.sort(keep(p, best(p, k)))), "at their own places"),
+        (minus_infinity_for_the_rest, "for logits, before a softmax"),
+        (keep_by_threshold, "Of equally good ones"),
         (lambda p, k: p * np.nan, "NaN or infinity"),
         (keep_in_place, "changed its input"),
         (returns(None), "returned None"),
@@ -279,6 +292,7 @@ WRONG = {
         (3, "a function was asked for"),
     ],
     "06.6": [
+        (shifted_by_the_mean, "subtract their maximum first"),
         (lambda q, k, v: attend(q, k, v, scale=1.0), "not divided by sqrt"),
         (lambda q, k, v: v.mean(axis=0), "plain mean"),
         (attend_without_itself, "does not look at itself"),
@@ -319,7 +333,6 @@ RIGHT = {
         list(DIAGNOSIS.items()),
     ],
     "06.5": [
-        keep_by_threshold,
         keep_by_loop,
         lambda p, k: normalised(keep(p, np.argpartition(-p, min(k, len(p)) - 1)[:k])).astype(np.float32),
     ],

@@ -49,6 +49,15 @@ def by_trial_division(n):
     return [m for m in range(2, n) if all(m % d for d in range(2, math.isqrt(m) + 1))]
 
 
+def strikes_twice_each_only(n):
+    flags = np.ones(n, dtype=bool)
+    flags[:2] = False
+    for p in range(2, (n + 1) // 2):
+        if flags[p]:
+            flags[2 * p] = False
+    return np.flatnonzero(flags)
+
+
 def by_every_number(n):
     return [m for m in range(2, n) if all(m % d for d in range(2, m))]
 
@@ -71,9 +80,9 @@ FOUNDATION = tuple(primes_below(62).tolist())
 LIST = (1, 7, 11, 17, 19, 23, 29, 59)
 
 
-def program(remainders=LIST, primes=FOUNDATION, first=62, built_in=FOUNDATION, last=0):
+def program(remainders=LIST, primes=FOUNDATION, first=62, built_in=FOUNDATION, last=0, kind=np.int64):
     def program_primes(n):
-        m = np.arange(first, max(n + last, first), dtype=np.int64)
+        m = np.arange(first, max(n + last, first), dtype=kind)
         m = m[~np.isin(m % 12, (0, 6, 8, 10)) & np.isin(m % 30, remainders) & np.isin(m * m % 12, (1, 9))]
         m = m[(m[:, None] % np.array(primes) != 0).all(axis=1)]
         return np.concatenate([[p for p in built_in if p < n], m]).astype(np.int64)
@@ -215,6 +224,49 @@ def shared_memory(build):
     return get
 
 
+def one_for_each_thread(build):
+    own = threading.local()
+
+    def get():
+        if not hasattr(own, "value"):
+            own.value = build()
+        return own.value
+
+    return get
+
+
+def others_get_none(build):
+    lock, state = threading.Lock(), {}
+
+    def get():
+        if lock.acquire(blocking=False):
+            state["value"] = state["value"] if "value" in state else build()
+            lock.release()
+        return state.get("value")
+
+    return get
+
+
+ONE_LOCK = threading.Lock()
+
+
+def one_lock_for_all(build):
+    kept = []
+
+    def get():
+        # an end after some seconds, so that a test leaves no thread behind that holds it
+        if not ONE_LOCK.acquire(timeout=5):
+            raise TimeoutError
+        try:
+            if not kept:
+                kept.append(build())
+            return kept[0]
+        finally:
+            ONE_LOCK.release()
+
+    return get
+
+
 def returns_build(build):
     return lambda: build
 
@@ -324,31 +376,43 @@ WRONG = {
         (lambda n: [m for m in range(1, n) if all(m % d for d in range(2, m))], "holds 1. A prime has exactly"),
         (lambda n: by_trial_division(n + 1), "sieve.31. holds 31 itself"),
         (sieve_with(last=lambda n: math.isqrt(max(n - 1, 0))), "holds 25 = 5 x 5"),
-        (lambda n: by_trial_division(n)[1:], "lacks 2. Nothing divides it"),
+        (lambda n: by_trial_division(n)[1:], "lacks 2. Your list begins too late"),
         (flags_below, "a row of flags"),
         (lambda n: np.flatnonzero(~flags_below(n))[2:], "just the numbers that are struck"),
         (lambda n: np.arange(2, n, dtype=np.int64)[::-1][flags_below(n)[2:][::-1]], "but not ascending"),
         (lambda n: set(by_trial_division(n)), "which has no order"),
         (lambda n: sorted(by_trial_division(n) * 2), "some numbers twice"),
         (sieve_with(start=lambda p: p), "lacks 2. It does what"),
+        (lambda n: by_trial_division(n - 1), "lacks 29, the last number below 30. Your list ends one too early"),
+        (lambda n: [m for m in by_trial_division(n) if m > 4], "Your list begins too late"),
+        (lambda n: [2, *range(3, n, 2)][: max(n // 2, 0)] if n > 2 else [], "only multiples of 2 were struck"),
+        (lambda n: list(range(3, n, 2)), "only multiples of 2 were struck"),
+        (lambda n: [m for m in range(n) if all(m % d for d in range(2, math.isqrt(m) + 1))], "holds 0. A prime has exactly"),
+        (strikes_twice_each_only, "3 p, 4 p, ... are multiples"),
         (lambda n: [2, *range(3, n, 2)], "holds 9 = 3 x 3|holds 15 = 3 x 5"),
         (lambda n: [m for m in range(2, n) if pow(2, m, m) == 2 % m], "holds 341 = 11 x 31"),
         *BROKEN_LISTS,
+        (lambda n: by_trial_division(n) if n > 3 else [], "sieve.3. lacks 2"),
+        (lambda n: by_trial_division(n) if n != 8 else [2, 3, 5], "sieve.8. lacks 7"),
         (sieve_with(last=lambda n: min(200, math.isqrt(max(n - 1, 0)) + 1)), "sieve.200000. holds 44521 = 211 x 211"),
     ],
     "07.3": [
         (by_trial_division, "the true primes"),
         (program(remainders=(*LIST, 13)), "73, which is 13 mod 30, and rule 2"),
-        (program(remainders=sorted(set(range(30)) - set(LIST))), "73, which is 13 mod 30, and rule 2"),
+        (program(remainders=sorted(set(range(30)) - set(LIST))), "and rule 2 .* is it turned round"),
         (program(built_in=()), "lacks 2. The numbers to 61 pass no rules"),
         (lambda n: [m for m in program()(n) if m in primes_below(n)], "lacks 4489 = 67 x 67"),
         (program(built_in=[p for p in FOUNDATION if p % 30 in LIST]), "lacks 2. The numbers to 61 pass no rules"),
         (program(primes=FOUNDATION[:-1]), "3721 = 61 x 61, and rule 4"),
         (program(primes=(2,)), "holds 77 = 7 x 11, and rule 4"),
-        (program(remainders=range(30)), "13 mod 30.*without its line"),
-        (program(remainders=(1, 7, 11, 17, 19, 29)), "lacks 83, which no rule throws out: 83 mod 12 = 11, mod 30 = 23"),
+        (program(remainders=range(30)), "13 mod 30, and rule 2 throws that out. The"),
+        (program(remainders=(1, 7, 11, 17, 19, 29)), "lacks 83, and all that is 23 mod 30: rule 2's list holds 23"),
         (program(last=1), "holds 4489 itself"),
         (lambda n: program()(n)[::-1], "not ascending"),
+        (program(remainders=LIST[1:]), "all that is 1 mod 30"),
+        (lambda n: [m for m in program()(n) if m <= 61 or m % 12 in (0, 6, 8, 10)], "nothing above 61"),
+        (program(kind=np.int32), "more than 31 bits"),
+        (lambda n: program()(n) if n != 60 else [2], "program_primes.60. lacks 3"),
         (lambda n: [1, *program()(n)], "holds 1; to 61 there are the 18"),
         *BROKEN_LISTS,
     ],
@@ -365,6 +429,9 @@ WRONG = {
         (marked_though_it_failed, "did not try again"),
         (swallows_errors, "did not pass it on"),
         (shared_memory, "share one memory"),
+        (one_for_each_thread, "each thread builds its own"),
+        (others_get_none, "some got None before"),
+        (one_lock_for_all, "one for each value"),
         (returns_build, "returns build itself"),
         (lambda build: lambda: None, "returns None. Is there a `return`"),
         (returns(float("nan")), "a function was asked for, which returns"),
@@ -388,7 +455,7 @@ WRONG = {
         (vogel, "the program's formula"),
         (lambda n: (*vogel(n), math.log(n + 1)), "without a third coordinate"),
         (lambda n: (math.sqrt(n), 0.5), "a pair of whole numbers"),
-        (lambda n: walk(n, growth=1), "in place of .turns . 1."),
+        (lambda n: walk(n, growth=1), "a side grows only after every second turn"),
         (lambda n: walk(n, growth=10**9), "a side grows only after every second turn"),
         (lambda n: walk(n) if n < 50 else (0, 0), r"right to 26, but ulam\(100\) is \(0.0, 0.0\)"),
         (returns(7), r"ulam\(1\) is 7; a pair"),
@@ -422,7 +489,8 @@ WRONG = {
         *BROKEN_FUNCTIONS,
         (lambda grid: 1 / np.log2(memory_distances(grid)).mean(), "Turn it round"),
         (lambda grid: -np.log(memory_distances(grid)).mean(), "Turn it round"),
-        (lambda grid: np.log2(memory_distances(grid)).var(), "Chaos gets the smallest"),
+        (lambda grid: np.log2(memory_distances(grid)).var(), "turned round rows would still"),
+        (lambda grid: np.log2(memory_distances(grid)).std(), "turned round rows would still"),
     ],
 }
 
@@ -442,6 +510,7 @@ RIGHT = {
     "07.5": [walk, by_corners, lambda n: np.array(ulam_coordinates(n))],
     "07.6": [
         lambda grid: (memory_distances(grid) > 16).mean(),
+        lambda grid: np.log2(memory_distances(grid).astype(np.float32)).mean(),
         lambda grid: (memory_distances(grid // 16) > 0).mean(),
         lambda grid: np.float32(along_the_curve(grid, steps=40).mean()),
         lambda grid: np.sqrt(np.concatenate([d.ravel() for d in differences(grid)])).mean(),

@@ -12,7 +12,7 @@ def broken_arrays(shape):
         (raises, "it raised KeyError"),
         (returns(np.full(shape, np.nan)), "NaN"),
         (returns(np.zeros((1, 7))), r"has shape \(1, 7\)"),
-        (returns([[1.0]]), "is a list; an array was asked for"),
+        (returns([[1.0]]), r"has shape \(1, 1\)"),
         (returns("an array"), "of type str; an array of numbers"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
@@ -157,7 +157,7 @@ def distances_in_place(scores, slopes):
 
 # 08.6
 
-EVERYWHERE = tuple((m, n) for m in range(50) for n in range(m + 1))
+EVERYWHERE = tuple((m, n) for m in range(63) for n in range(m + 1))
 
 
 def experiment(pairs=tuple((m, n) for m in range(12) for n in range(m + 1)), moves=range(1, 15), room=1e-9, nothing=True):
@@ -212,6 +212,20 @@ def sees_by_matrix(score):
         return "NOTHING"
     along = [np.ptp(np.diagonal(scores, k)) for k in range(-63, 64)]
     return "Places" if max(along) > 1e-10 else "Distance"
+
+
+def sees_by(differ):
+    def what_it_sees(score):
+        scores = np.array([[score(m, n) for n in range(64)] for m in range(64)])
+        if np.ptp(scores) < 1e-9:
+            return "nothing"
+        return "places" if differ(scores) > 1e-9 else "distance"
+
+    return what_it_sees
+
+
+sees_by_diagonal = sees_by(lambda scores: np.ptp(np.diag(scores)))
+sees_by_neighbours = sees_by(lambda scores: max(np.ptp(np.diagonal(scores, k)) for k in (-1, 0, 1)))
 
 
 WRONG = {
@@ -285,6 +299,7 @@ WRONG = {
         (turn(like=True), "the fractions are lost"),
         (turn(second=lambda a, b, c, s: a), "Each pair"),
         (turn_in_place, "changed its input"),
+        (lambda x, positions, speeds: turn()(x, positions.astype(int), speeds), "result at"),
         (lambda x, positions, speeds: turned(x, positions * speeds), "it raised ValueError"),
         *broken_arrays((4, 6)),
     ],
@@ -307,9 +322,14 @@ WRONG = {
         (masked_distances, "Leave masking to the model"),
         (lambda scores, slopes: scores - 1.0, "result at"),
         (distances_in_place, "changed its input"),
+        (lambda scores, slopes: distances_in_loops(scores, abs(slopes)), "result at|abs"),
         *broken_arrays((2, 5, 5)),
     ],
     "08.6": [
+        (sees_by_diagonal, "grows with the place: you say 'distance'"),
+        (sees_by_neighbours, "from the second step on: you say 'distance'"),
+        (experiment(EVERYWHERE[:-63], moves=[1]), "told places from 62 on|both stand at the end"),
+        (experiment(room=1e-3, moves=[1], pairs=EVERYWHERE), "a small change none|turns slowly|faint hands"),
         (experiment(moves=[12]), "a clock of twelve hours: you say 'distance'"),
         (experiment(nothing=False), "does anything"),
         (experiment(room=0.0), "but for rounding"),
@@ -324,8 +344,8 @@ WRONG = {
         (experiment(moves=range(1, 64)), "positions run from 0 to 63"),
         (lambda score: score(3, 2) == score(4, 3), "it returned (True|False); one of 'nothing'"),
         (returns("relative"), "it returned 'relative'"),
-        (returns("nothing"), "condition left out"),
-        (returns("places"), "you say .places.; .nothing. was asked for"),
+        (returns("nothing"), "Its score does change"),
+        (returns("places"), "Do you ask for that first"),
         (returns(None), "returned None"),
         (raises, "it raised KeyError"),
         (returns(float("nan")), "it returned nan"),
@@ -352,14 +372,14 @@ RIGHT = {
         lambda a, b: np.float64(math.log(math.gcd(a, b))) / (math.log(a) + math.log(b) - math.log(math.gcd(a, b))),
         by_exponents(),
     ],
-    "08.3": [pull_in_loops, pull_by_broadcasting, pull_by_laplacian],
+    "08.3": [lambda e, s: pull_in_loops(e, s).tolist(), pull_in_loops, pull_by_broadcasting, pull_by_laplacian],
     "08.4": [turn(), turn_by_complex_numbers, turn_by_matrices],
     "08.5": [
         distances_in_loops,
         lambda scores, slopes: (scores - np.einsum("h,ij->hij", slopes, apart(scores))).astype(np.float32),
         lambda scores, slopes: np.stack([s - m * apart(scores) for s, m in zip(scores, slopes, strict=True)]),
     ],
-    "08.6": [experiment(EVERYWHERE), experiment(EVERYWHERE, moves=[1, 14]), sees_by_matrix],
+    "08.6": [experiment(EVERYWHERE, moves=[1]), experiment(EVERYWHERE[::-1], moves=[1]), sees_by_matrix],
 }
 
 TYPED_WRONG = {

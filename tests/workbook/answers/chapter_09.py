@@ -88,6 +88,29 @@ def swapped_without_a_copy(basis, k, delta):
     return new, after
 
 
+def swapped_as_tuples(basis, k, delta):
+    new, after = step(swap=False)(basis, k, delta)
+    if after != k + 1:
+        new[k - 1], new[k] = new[k], new[k - 1]
+    return new, after
+
+
+def step_of_zeros(basis, k, delta):
+    return np.arange(basis.size).reshape(basis.shape) ** 3, k + 1
+
+
+def indices_exchanged(basis, k, delta):
+    basis = basis.copy()
+    for j in reversed(range(k)):
+        basis[k] = basis[k] - round(gram_schmidt(basis)[1][j, k]) * basis[j]
+    return step(reduce=False)(basis, k, delta)
+
+
+def never_past_the_last(basis, k, delta):
+    new, after = step()(basis, k, delta)
+    return new, min(after, len(basis) - 1)
+
+
 def step_in_place(basis, k, delta):
     basis[k] = basis[k] - basis[0]
     return basis, k + 1
@@ -216,6 +239,10 @@ def downwards(loss, allowed):
     return np.int64(answer)
 
 
+def against_eight_bits(loss, allowed):
+    return search(surely_below)(lambda bits, seed: loss(8 if bits is None else bits, seed), allowed)
+
+
 def first_row_only(weights, total):
     row = lll_reduce(knapsack_rows(weights, total, len(weights)), Fraction(99, 100))[0][0]
     return [int(entry != 0) for entry in row[:-1]]
@@ -240,7 +267,7 @@ WRONG = {
         *broken(2),
     ],
     "09.2": [
-        (step(reduce=False), "half of it at most"),
+        (step(reduce=False), "row k stayed as it was: half of"),
         (step(lovasz=lambda own, mu, k, delta, b: True), "yours goes on to k"),
         (step(lovasz=lambda own, mu, k, delta, b: False), "yours swaps, or does not go on: Lovasz's condition holds"),
         (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= Fraction(3, 4) * (own[k - 1] @ own[k - 1])), "yours swaps"),
@@ -265,12 +292,20 @@ WRONG = {
         (step(lovasz=unsquared), r"lengths those of b\*, squared"),
         (step_in_floats, "give integers|more digits than a float holds"),
         (lambda basis, k, delta: (step()(basis, k, delta)[0], step()(basis, k, delta)[1] + 0.5), "a whole number was asked for"),
-        (step(renew=False), "not beside earlier ones|half of it"),
-        (step(order=iter), "not beside earlier ones|half of it"),
+        (step(renew=False), "not beside earlier ones. Go from j = k - 1 down to 0, and find mu anew"),
+        (step(order=iter), "not beside earlier ones. Go from"),
         (step(rounding=lambda mu: mu), "give integers, not Fraction"),
         (step(rounding=math.floor), "half of it at most"),
         (step(rounding=lambda mu: round(float(mu) * 1.001)), "more digits than a float holds"),
-        (swapped_without_a_copy, "another lattice"),
+        (swapped_without_a_copy, "one row stands there twice"),
+        (swapped_as_tuples, "one row stands there twice"),
+        (step_of_zeros, "another lattice"),
+        (indices_exchanged, "row k stayed as it was.*k comes first"),
+        (never_past_the_last, "the rows are right, and the next k is 2; 3 was asked for"),
+        (
+            step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= b[k - 1] @ b[k - 1]),
+            "yours swaps.*It is about the lengths|yours goes on",
+        ),
         (step_in_place, "changed its input"),
         (reduces_every_row, "other rows than row k|yours goes on"),
         (of_floats, "holds fractions"),
@@ -283,6 +318,8 @@ WRONG = {
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
         (None, "a function was asked for"),
+        (step(rounding=lambda mu: round(mu) if abs(mu) > 1 else 0), "row k stayed as it was"),
+        (step(rounding=lambda mu: round(mu) if abs(mu) > Fraction(3, 4) else 0), "row k stayed as it was"),
         (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= delta * (own[k - 1] @ own[k - 1])), "yours swaps"),
         (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= delta * (b[k - 1] @ b[k - 1])), "yours goes on"),
         (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (own[0] @ own[0])), "yours swaps"),
@@ -291,15 +328,16 @@ WRONG = {
     ],
     "09.3": [
         (flipped(lambda c: 1 - c), "the ones left out"),
+        (lambda w, t: by_hand(w, t)[::-1], "those you chose make .*Does your last column"),
         (flipped(lambda c: -c), "your numbers are 0 and -1"),
         (lambda w, t: lll_reduce(knapsack_rows(w, t, len(w)), Fraction(99, 100))[0][0], "leave out its last entry"),
         (lambda w, t: lll_reduce(knapsack_rows(w, t, 1))[0][-1][:-1], "0 or 1 was asked for. Not the first row"),
         (lambda w, t: [0] * len(w), "those you chose make 0"),
         (lambda w, t: [1] * len(w), "minus the total"),
         (lambda w, t: [c * x for c, x in zip(by_hand(w, t), w, strict=True)], "Not the first row"),
-        (lambda w, t: t, "1 numbers; 4 were asked for"),
+        (lambda w, t: t, "1 numbers; 5 were asked for"),
         (lambda w, t: np.full(len(w), np.nan), "NaN"),
-        (lambda w, t: ["yes"] * len(w), "a list of 4 numbers"),
+        (lambda w, t: ["yes"] * len(w), "a list of 5 numbers"),
         (returns(None), "returned None"),
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
@@ -343,6 +381,7 @@ WRONG = {
         (search(lambda rises, allowed: rises.mean() + 2 * rises.std(ddof=1) < allowed), "the mean over ten is known better"),
         (search(lambda rises, allowed: rises.mean() + 1.96 * rises.std(ddof=1) / math.sqrt(10) < allowed), "further than 1.96"),
         (search(surely_below, otherwise=9), "return 16"),
+        (against_eight_bits, "in full, loss.None, seed."),
         (search(lambda rises, allowed: np.median(rises) < allowed), "One seed in ten is ruined"),
         (search(surely_below, seeds=range(1)), "the result|nan|breaks|widely|you say"),
         (search(lambda rises, allowed: rises[0] < allowed), "you say"),
@@ -360,7 +399,9 @@ WRONG = {
         (3, "a function was asked for"),
         (None, "a function was asked for"),
         (search(lambda rises, allowed: (rises < allowed).sum() >= 9), "One seed in ten is ruined"),
-        (search(surely_below, seeds=range(9)), "the solution gives"),
+        (search(surely_below, seeds=range(9)), "you say|the solution gives"),
+        (downwards, "whatever more bits do"),
+        (search(lambda rises, allowed: surely_below(rises, allowed) and surely_below(-rises, allowed)), "without abs"),
         (search(lambda rises, allowed: surely_below(np.sort(rises)[:-1], allowed)), "One seed in ten is ruined"),
     ],
 }
@@ -390,7 +431,7 @@ RIGHT = {
         faults("Wrong sign", "forgets_the_error", "`rounds down`"),
         {"c": "rounds down", "b": "forgets the error", "a": "wrong sign"},
     ],
-    "09.6": [search(surely_below), downwards, lambda loss, allowed: float(search(surely_below)(loss, allowed))],
+    "09.6": [search(surely_below), lambda loss, allowed: float(search(surely_below)(loss, allowed))],
 }
 
 TYPED_WRONG = {

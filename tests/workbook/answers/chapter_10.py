@@ -134,6 +134,10 @@ WRONG = {
     "10.2": [
         (interval_with(lambda n, c: stats.norm.ppf((1 + c) / 2)), "normal's quantile, 1.96 and its like"),
         (interval_with(ddof=0), "ddof=1"),
+        (interval_with(lambda n, c: stats.t.ppf(0.5 + c, n - 1)), "NaN"),
+        (interval_with(lambda n, c: stats.t.ppf((1 - c) / 2, n - 1)), "the lower tail"),
+        (interval_with(lambda n, c: stats.t.ppf(0.5, n - 1)), "The two ends are one"),
+        (lambda values, c: interval_with()(np.unique(values), c), "the solution|was asked for"),
         (interval_with(root=lambda n: 1.0), "divide by the root of n"),
         (interval_with(root=lambda n: n), "falls with the root of n"),
         (interval_with(lambda n, c: stats.t.ppf(c, n - 1)), "half belongs to each"),
@@ -158,6 +162,8 @@ WRONG = {
         (None, "a function was asked for"),
     ],
     "10.3": [
+        (holm_with(factors=lambda m: 1 / np.arange(m, 0, -1, dtype=np.int64)), "You divide by the factors"),
+        (lambda p: np.ones(len(p)), "Sort, times m"),
         (holm_with(lambda m: m), "That is Bonferroni"),
         (holm_with(put_back=False), "in the order they came in"),
         (holm_with(rise=lambda x: x), "maximum.accumulate"),
@@ -195,6 +201,11 @@ WRONG = {
         (claim(measure=unseeded), "drawn without the seed"),
         (claim(measure=never_the_seed), "one run told ten times"),
         (claim(measure=never_the_variant), "does the measure use its variant"),
+        (
+            claim(measure=lambda variant, seed: drawn(variant, seed if variant == "with" else 0), ours="with", others="without"),
+            "for 'without'",
+        ),
+        (claim(measure=lambda variant, seed: 1 + (variant == "with") + 1e-14 * seed, ours="with", others="without"), "for 'with'"),
         (claim(measure=left_over), "left over from the call before"),
         (claim(others="rotary"), "a comparison needs two variants"),
         (claim(ours="rotatory"), "it raised ValueError"),

@@ -104,6 +104,13 @@ def other_eps_in_the_second(x, layer, attention):
     return normed(x + fed(x, layer), **layer["feed_forward_norm"], eps=1e-5)
 
 
+def without(name):
+    def layer_without(x, layer, attention):
+        return encoder_layer(x, layer | {"feed_forward": layer["feed_forward"] | {name: 0.0}}, attention)
+
+    return layer_without
+
+
 def layer_in_place(x, layer, attention):
     x += attention(x, layer["attention"])
     x = normed(x, **layer["attention_norm"])
@@ -170,6 +177,7 @@ WRONG = {
         (lambda x: x + 1, "GELU at"),
         (lambda x: float(np.sum(x)), r"has shape \(\)"),
         (gelu_in_place, "changed its input"),
+        (lambda x: np.array([[gelu(value) for value in row] for row in x]), "it raised TypeError|it raises"),
         *broken_arrays((3, 5)),
     ],
     "12.3": [
@@ -187,6 +195,9 @@ WRONG = {
         (lambda x, layer, attention: encoder_layer(x, layer, attention, gate=lambda y: np.maximum(y, 0)), "ReLU stands where"),
         (lambda x, layer, attention: encoder_layer(x, layer, attention, gate=lambda y: y), "Nothing stands between"),
         (other_eps_in_the_second, "1e-12 in both"),
+        (without("expand_bias"), "expand_bias is missing"),
+        (without("contract_bias"), "contract_bias is missing"),
+        (lambda x, layer, attention: encoder_layer(x, layer, lambda y, _: attention(y, layer)), "something else than its own parameters"),
         (no_attention, "Attention is not in it"),
         (added_after_the_norm, "normalise first and add afterwards"),
         (lambda x, layer, attention: encoder_layer(x, layer, attention, eps=1e-5), "eps=1e-12"),
@@ -215,6 +226,13 @@ WRONG = {
         (lambda hidden, is_token: hidden[:, 1], "it raised IndexError|the mean at"),
         (lambda hidden, is_token: hidden.mean(axis=0), "has shape"),
         (mean_in_place, "changed its input"),
+        (lambda hidden, is_token: [h[: t.sum()].mean(axis=0) for h, t in zip(hidden, is_token, strict=True)], "You take the first ones"),
+        (
+            lambda hidden, is_token: (
+                (hidden * is_token[..., None]).sum(axis=1) / np.maximum((hidden * is_token[..., None] != 0).sum(axis=1), 1)
+            ),
+            "A token's state may be 0",
+        ),
         *broken_arrays((3, 4)),
     ],
     "12.5": [
