@@ -274,6 +274,9 @@ def side_by_side(value, expected):
     return f"{shown(value, digits)}; {shown(expected, digits)}"
 
 
+ROUNDED = "Do not round inside the function."
+
+
 def told_apart(look, inputs, agree, hint):
     """Hold an answer to what is right, and name the mistake that does on all inputs what the answer does.
 
@@ -305,17 +308,27 @@ def told_apart(look, inputs, agree, hint):
             if seen is None:
                 raise
             continue  # where a wrong answer fails as well there is nothing to compare
-        mistakes["Do not round inside the function."] = _rounded(right)
+        mistakes[ROUNDED] = _rounded(right)
         wrong = not agree(found, right)
         seen = told if wrong and seen is None else seen
         looked.append((wrong, found, {(s, i): v for s, vs in mistakes.items() for i, v in enumerate(vs if isinstance(vs, list) else [vs])}))
     if seen is None:
         return
+    if len(looked) > 1 and _one_number([found for _, found, _ in looked]):
+        looked = [(wrong, found, {m: of[m] for m in of if m[0] != ROUNDED}) for wrong, found, of in looked]  # a constant is no rounding
     for mistake in dict.fromkeys(mistake for _, _, mistakes in looked for mistake in mistakes):
         known = [(wrong, found, of[mistake]) for wrong, found, of in looked if of.get(mistake) is not None]
         if any(wrong for wrong, _, _ in known) and all(agree(found, value) for _, found, value in known):
             raise Named(seen, mistake)
     raise Unexplained(seen, hint)
+
+
+def _one_number(several):
+    """Whether all results, and all entries of each, are one and the same number."""
+    try:
+        return np.ptp(np.concatenate([np.ravel(np.asarray(one, dtype=float)) for one in several])) == 0
+    except (TypeError, ValueError):
+        return False
 
 
 def _rounded(right):
