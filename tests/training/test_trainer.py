@@ -203,6 +203,15 @@ def test_a_loop_of_ones_own_can_leave_and_come_back(corpus):
     assert_equal_runs(straight, trainer)
 
 
+@pytest.fixture
+def ctrl_c():
+    """Ctrl-C is heard, also where these tests run in the background, for which a shell has turned it off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupt_lets_the_step_end_and_is_raised_then(corpus):
     trainer, before = Trainer(small(corpus), corpus, seed=4), signal.getsignal(signal.SIGINT)
     step, interrupted = trainer.optimizer.step, []
@@ -224,6 +233,7 @@ def test_an_interrupt_lets_the_step_end_and_is_raised_then(corpus):
     assert_equal_runs(straight, trainer)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_interrupt_breaks_off_at_once(corpus):
     trainer = Trainer(small(corpus), corpus)
 

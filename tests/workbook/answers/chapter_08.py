@@ -299,7 +299,7 @@ WRONG = {
         (turn(like=True), "the fractions are lost"),
         (turn(second=lambda a, b, c, s: a), "Each pair"),
         (turn_in_place, "changed its input"),
-        (lambda x, positions, speeds: turn()(x, positions.astype(int), speeds), "result at"),
+        (lambda x, positions, speeds: turn()(x, positions.astype(np.int64), speeds), "result at"),
         (lambda x, positions, speeds: turned(x, positions * speeds), "it raised ValueError"),
         *broken_arrays((4, 6)),
     ],

@@ -96,7 +96,7 @@ def swapped_as_tuples(basis, k, delta):
 
 
 def step_of_zeros(basis, k, delta):
-    return np.arange(basis.size).reshape(basis.shape) ** 3, k + 1
+    return np.arange(basis.size, dtype=np.int64).reshape(basis.shape) ** 3, k + 1
 
 
 def indices_exchanged(basis, k, delta):
