@@ -150,7 +150,7 @@ def gradient_error(forward, backward, x, eps=1e-6):
     """Reference: a random upstream gradient, central differences, the largest difference over the largest gradient."""
     x = np.array(x, dtype=float)
     dy = np.random.default_rng(0).standard_normal(np.shape(forward(x)))
-    analytic, numeric = backward(dy, x), np.empty(x.shape)
+    analytic, numeric = backward(dy, x), np.zeros(x.shape)
     for index in np.ndindex(x.shape):
         step = np.zeros(x.shape)
         step[index] = eps

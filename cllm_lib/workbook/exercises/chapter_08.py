@@ -184,7 +184,7 @@ def turn(x, positions, speeds):
     """Reference: each pair of columns turned by position times speed."""
     angles = np.asarray(positions)[:, None] * np.asarray(speeds)
     first, second = x[..., 0::2], x[..., 1::2]
-    y = np.empty(np.shape(x))
+    y = np.zeros(np.shape(x))
     y[..., 0::2] = first * np.cos(angles) - second * np.sin(angles)
     y[..., 1::2] = first * np.sin(angles) + second * np.cos(angles)
     return y

@@ -112,7 +112,7 @@ def holm(p_values):
     p_values = np.asarray(p_values, dtype=float)
     order = np.argsort(p_values)
     raised = p_values[order] * np.arange(len(p_values), 0, -1, dtype=np.int64)
-    adjusted = np.empty_like(p_values)
+    adjusted = np.zeros(len(p_values))
     adjusted[order] = np.minimum(1, np.maximum.accumulate(raised))
     return adjusted
 
