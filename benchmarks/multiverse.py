@@ -137,7 +137,7 @@ def page(ways, kept):
     )
     told = (
         f"Of {len(ways):,} ways, {(means < 0).mean():.0%} have the features sooner in the mean and {(means > 0).mean():.0%} the control; "
-        f"the means go from {means.min():+.2f} to {means.max():+.2f} of it. A way favours a side where its whole interval is there."
+        f"the means go from {means.min():+.2f} to {means.max():+.2f} horizons. A way favours a side where its whole interval is there."
     )
     texts = kept["texts"].items()
     losses = [[text, *(f"{loss:.3f}" for loss in one["targets"].values()), f"{one['horizon']}"] for text, one in texts]
