@@ -1,8 +1,8 @@
 """Everything the verdicts of chapter 10 rest on, made anew: `make evidence`, or `python -m benchmarks.evidence`.
 
 Every experiment of `cllm_lib.claims` with all its seeds, every single number to evidence/NAME.csv; the seeded numbers under
-evidence/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; and from all that
-evidence/table.csv, evidence/effects.csv and a paragraph of README.md. Finished runs are kept in .cache/evidence: stop it as
+evidence/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; the book's own
+sentences, to evidence/own_sentences.csv; and from all that evidence/table.csv, evidence/effects.csv and a paragraph of README.md. Finished runs are kept in .cache/evidence: stop it as
 you like, it goes on where it was. `python -m benchmarks.evidence NAME` runs one experiment, such as a new one or one that is
 run on demand only, and then writes the tables. `--freeze` writes the rules to evidence/protocol.json; once that is committed,
 `--seeds 200..219` judges by it anew, with seeds that nobody has seen. `--tiny` tries the whole path in a minute, in a folder
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import fresh, lookup, positions, reduced, similarity, startup, threads
+from benchmarks import fresh, lookup, positions, reduced, sentences, similarity, startup, threads
 from benchmarks.run import describe_machine, say
 from cllm_lib import claims
 from cllm_lib.claims import judging, protocol, registry
@@ -231,6 +231,7 @@ def main(arguments=None):
         check_similarity(CACHE, options.jobs)
         say("The seeded numbers under evidence/measured/ came out again.")
         measure_timings(FOLDER)
+        sentences.main(["--jobs", str(options.jobs)])
     rows = write_tables(FOLDER)
     say_in_readme(summary(rows))
     say(f"{summary(rows)} Written to evidence/ in {(time.monotonic() - started) / 60:.0f} minutes.")

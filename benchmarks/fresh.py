@@ -21,24 +21,35 @@ CHOOSING = ("tuning",)  # what chooses stays as it was: only what judges is draw
 ON_DEMAND_SEEDS = 10  # of what takes minutes a run
 
 
-def seeds_of(words):
+def numbers_of(words):
     """The seeds that "200..219" or "200,203" name.
 
     Raises
     ------
     ValueError
-        If it names fewer than ten, or some that the first runs have used.
+        If it is neither.
     """
     whole = re.fullmatch(r"(\d+)\.\.(\d+)", words)
     if not whole and not re.fullmatch(r"\d+(,\d+)*", words):
         raise ValueError(f"--seeds is {words!r}: give a range such as 200..219, or numbers such as 200,201,202")
-    seeds = range(int(whole[1]), int(whole[2]) + 1) if whole else tuple(sorted({int(seed) for seed in words.split(",")}))
+    return tuple(range(int(whole[1]), int(whole[2]) + 1) if whole else sorted({int(seed) for seed in words.split(",")}))
+
+
+def seeds_of(words):
+    """The seeds that such words name, which nobody has used.
+
+    Raises
+    ------
+    ValueError
+        If they name fewer than ten, or some that the first runs have used.
+    """
+    seeds = numbers_of(words)
     used = sorted({seed for one in claims.EXPERIMENTS.values() for seed in one.seeds} & {*seeds})
     if used:
         raise ValueError(f"--seeds names {used[0]}, which the first runs have used: fresh ones are those nobody has seen, such as 200..219")
     if len(seeds) < LEAST_SEEDS:
         raise ValueError(f"--seeds names {len(seeds)}: where chance has a part, no verdict without {LEAST_SEEDS} at least")
-    return tuple(seeds)
+    return seeds
 
 
 def check_protocol():

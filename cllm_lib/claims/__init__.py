@@ -22,6 +22,7 @@ __getattr__, __dir__, __all__ = face(
         "untestable verdict write_effects write_table",
         "questions": "Effect Question above below comparisons described every family some",
         "multiverse": "ways",
+        "own_words": "OwnSentence own_sentences",
         "registry": "EXPERIMENTS Run evidence_file experiment fresh reading recompute runs stored values",
         "trial": "try_out",
         "epochs": "HORIZONS RATES best_side curves epochs_of_arrival epochs_to",

@@ -63,12 +63,33 @@ def places(quotation, number):
     ValueError
         If a part does not stand there, whole words of it and after the part before.
     """
-    text, end, found = plain(document(number)), 0, []
+    return places_in(quotation, plain(document(number)), f"document {number}")
+
+
+def places_in(quotation, text, whose):
+    """As :func:`places`, in any text without marks.
+
+    Parameters
+    ----------
+    quotation, text : str
+    whose : str
+        What the text is called if it does not say so.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    ValueError
+        As above.
+    """
+    end, found = 0, []
     for part in quotation.split(LEFT_OUT):
         before, after = (r"\b" if re.match(r"\w", edge) else "" for edge in (part[:1], part[-1:]))
         there = re.compile(f"{before}{re.escape(part)}{after}").search(text, end) if part else None
         if there is None:
-            raise ValueError(f"document {number} does not say {part!r}{' after that' if found else ''}: quote it word for word")
+            raise ValueError(f"{whose} does not say {part!r}{' after that' if found else ''}: quote it word for word")
         found.append(there.start())
         end = there.end()
     return found
