@@ -9,7 +9,6 @@ from workbook.answers.common import raises, returns
 
 from cllm_lib.experiments.intervals import holm as holm_of_the_library
 from cllm_lib.experiments.intervals import interval
-from cllm_lib.workbook.exercises.chapter_10 import FAULTS, REFERENCE_CLAIM, held_out_loss
 
 # 10.1
 
@@ -67,51 +66,10 @@ def closed(p_values):
     return [max(min(1.0, len(g) * min(p_values[j] for j in g)) for g in groups if i in g) for i in range(len(p_values))]
 
 
-# 10.5
-
-
-def claim(**parts):
-    return REFERENCE_CLAIM | parts
-
-
-def unseeded(variant, seed):
-    return held_out_loss(variant, int(np.random.default_rng().integers(10**6)))
-
-
-def never_the_seed(variant, seed):
-    return held_out_loss(variant, 0)
-
-
-def never_the_variant(variant, seed):
-    return held_out_loss("none", seed)
-
-
-LEFT_OVER = []
-
-
-def left_over(variant, seed):
-    LEFT_OVER.append(seed)
-    return held_out_loss(variant, seed) + len(LEFT_OVER)
-
-
-def won(variant, seed):
-    return np.random.default_rng(seed).random() < (0.3 if variant == "with" else 0.6)
-
-
 def hochberg_1988(p_values):
     order = np.argsort(p_values)
     raised = p_values[order] * np.arange(len(p_values), 0, -1, dtype=np.int64)
     return np.minimum(1, np.minimum.accumulate(raised[::-1])[::-1])[np.argsort(order)]
-
-
-def drawn(variant, seed):
-    return np.random.default_rng(seed).normal() + (variant == "with")
-
-
-def fails_later(variant, seed):
-    if seed > 4:
-        raise ValueError("no such seed")
-    return drawn(variant, seed)
 
 
 WRONG = {
@@ -182,51 +140,6 @@ WRONG = {
         (raises, "it raised KeyError"),
         (None, "a function was asked for"),
     ],
-    "10.4": [
-        (FAULTS | {"A": "fair"}, "A as 'fair': then both sides would have had the same tries"),
-        (FAULTS | {"B": "uneven tuning"}, "B as 'uneven tuning': then one side"),
-        (FAULTS | {"C": "chosen by its judge"}, "C as 'chosen by its judge': then the runs that are reported"),
-        (FAULTS | {"D": "many looks"}, "D as 'many looks'"),
-        (FAULTS | {"E": "failures left out"}, "E as 'failures left out'"),
-        (FAULTS | {"E": "bad luck"}, "'bad luck', which is not in the table"),
-        (FAULTS | {"E": 3}, "not in the table"),
-        (FAULTS | {"C": ...}, "still open: C"),
-        (FAULTS | {"F": "fair"}, "F as 'fair': then both sides would have had the same tries"),
-        (FAULTS | {"B": "chosen by another rule"}, "B as 'chosen by another rule': then the settings would have been picked by one number"),
-        ({"A": "fair"}, "still open: B, C, D, E, F"),
-        (["fair"] * 5, "of type list"),
-        (None, "of type NoneType"),
-    ],
-    "10.5": [
-        (claim(measure=unseeded), "drawn without the seed"),
-        (claim(measure=never_the_seed), "one run told ten times"),
-        (claim(measure=never_the_variant), "does the measure use its variant"),
-        (
-            claim(measure=lambda variant, seed: drawn(variant, seed if variant == "with" else 0), ours="with", others="without"),
-            "for 'without'",
-        ),
-        (claim(measure=lambda variant, seed: 1 + (variant == "with") + 1e-14 * seed, ours="with", others="without"), "for 'with'"),
-        (claim(measure=left_over), "left over from the call before"),
-        (claim(others="rotary"), "a comparison needs two variants"),
-        (claim(ours="rotatory"), "it raised ValueError"),
-        (claim(ours=["rotary"]), "'ours' is of type list; results are kept under it"),
-        (claim(others={"width": 3}), "'others' is of type dict; results are kept under it"),
-        (claim(measure=returns(None)), "returned None"),
-        (claim(measure=returns(float("nan"))), "a finite number"),
-        (claim(measure=returns([1.0, 2.0])), "one number was asked for"),
-        (claim(measure=raises), "it raised KeyError"),
-        (claim(measure=2.5), "a function was asked for"),
-        (claim(claim="better"), "a sentence was asked for"),
-        (claim(**{"change our mind": "no"}), "written before the run"),
-        (claim(claim=...), "still open: 'claim'"),
-        (held_out_loss, "of type function; a dictionary"),
-        (None, "of type NoneType"),
-        (claim(measure=fails_later, ours="with", others="without"), "no such seed"),
-        (
-            claim(measure=lambda variant, seed: drawn(variant, seed) if seed < 9 else np.inf, ours="with", others="without"),
-            r"measure.'with', 9. is inf",
-        ),
-    ],
 }
 
 RIGHT = {
@@ -237,16 +150,6 @@ RIGHT = {
         lambda values, c: stats.t.interval(c, len(values) - 1, np.mean(values), stats.sem(values)),
     ],
     "10.3": [holm_of_the_library, closed, lambda p: np.float32(holm_with()(p)), lambda p: holm_with()(p).tolist()],
-    "10.4": [dict(FAULTS), list(FAULTS.items()), {letter.lower(): f" {name.upper()}" for letter, name in FAULTS.items()}],
-    "10.5": [
-        dict(REFERENCE_CLAIM),
-        claim(ours="none", others="rotary"),
-        claim(measure=drawn, ours="with", others="without"),
-        claim(measure=won, ours="with", others="without"),
-        claim(measure=lambda variant, seed: np.array([drawn(variant[0], seed)]), ours=("with", 1), others=("without", 1)),
-        claim(measure=lambda variant, seed: [drawn(variant, seed)], ours="with", others="without"),
-        claim(measure=lambda variant, seed: str(drawn(variant, seed)), ours="with", others="without"),
-    ],
 }
 
 TYPED_WRONG = {
@@ -257,9 +160,4 @@ TYPED_WRONG = {
         "    return np.mean(values) - half, np.mean(values) + half"
     ),
     "10.3": "def holm(p_values):\n    return np.minimum(1, p_values * len(p_values))",
-    "10.4": 'faults = dict.fromkeys("ABCDEF", "fair")',
-    "10.5": (
-        'my_claim = {"claim": "mine is better than theirs", "measure": lambda variant, seed: 1.0,\n'
-        '    "ours": "a", "others": "b", "change our mind": "nothing I can think of"}'
-    ),
 }
