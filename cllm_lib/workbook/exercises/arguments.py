@@ -192,11 +192,8 @@ def _findings(generator):
         generator.choice(["nothing", *sound] if generator.random() < 0.5 else ["nothing"])
     )  # one at most: which of two comes first is the reader's choice
     fault = {wrong: str(generator.choice(arrays)) if wrong == "first wrong" else False} if wrong != "nothing" else {}
-    loss = {
-        "optimiser": one("Adam", "SGD"),
-        "reading": str(generator.choice(["moving", "unigram entropy", "exploded", "ln V", "bigram entropy"])),
-    }
-    return (sound | fault | loss,)
+    optimiser, asked = one("Adam", "SGD"), wrong == "nothing"
+    return (sound | fault | {"optimiser": optimiser, "knows order": bool(generator.integers(2)) if asked else None},)
 
 
 # 06
