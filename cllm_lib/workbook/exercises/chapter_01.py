@@ -7,7 +7,7 @@ import numpy as np
 
 from cllm_lib.model.layers import cross_entropy_forward
 from cllm_lib.workbook.exercises.forms import as_number, by_name
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, compared, number, shown, told_apart
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, brief, call, close, compared, number, shown, told_apart
 
 SUSPECTS = {
     1: "initialisation",
@@ -111,7 +111,7 @@ def which_zeros(answer):
         try:
             names = list(answer)
         except TypeError:
-            raise NotYet(f'{shown(answer)} is no set of names. Write for instance {{"query", "key"}}, or set() for none of them.') from None
+            raise NotYet(f'{brief(answer)} is no set of names. Write for instance {{"query", "key"}}, or set() for none of them.') from None
     names = {_kind(name) for name in names}
     unknown = sorted(names - set(KINDS))
     if unknown:
@@ -120,7 +120,8 @@ def which_zeros(answer):
 
 
 def _kind(name):
-    return str(name).strip().lower().removesuffix("_weight").removesuffix("s")
+    name = str(name).strip().lower().removesuffix("_weight")
+    return name[:-1] if name[:-1] in KINDS else name
 
 
 VERDICTS = {
