@@ -12,7 +12,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
 def two_loss_curves():
-    """Twenty epochs each, as in chapter 01."""
+    """Twenty epochs each, of a larger model than chapter 01's: it is drawn once, and nobody waits for it."""
     corpus = load_corpus("sayings")
     config = CLLMConfig(vocab_size=10_000, d_model=128, n_layers=2, n_heads=4, d_ff=512)
     runs = {

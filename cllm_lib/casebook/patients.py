@@ -38,7 +38,7 @@ _STUCK = {  # another part of the model, or another argument of the trainer
 
 
 def stuck_trainers(config, corpus, seed=0):
-    """Make four trainings whose loss stands still, for one reason each, and a sound one, S: exercise 01.8.
+    """Make four trainings whose loss stands still, for one reason each, and a sound one, S: exercise 51.5.
 
     Parameters
     ----------

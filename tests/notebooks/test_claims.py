@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 
 def fall_of(repairs, sizes, seed):
-    """By how much the incident's loss falls in an epoch, with some of the four repairs of exercise 01.6."""
+    """By how much the incident's loss falls in an epoch, with some of the four repairs of exercise 51.4."""
     corpus = load_corpus("sayings")
     inputs, targets = next(corpus.batches(4, 32, np.random.default_rng(seed)))
     parts = {"init": "scaled_normal"} if "initialisation" in repairs else {}

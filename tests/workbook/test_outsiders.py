@@ -59,7 +59,7 @@ def half_and_turned(x, w, b, target):
 WRONG = {
     "bits, and the sign turned": ("01.2", lambda size: -math.log2(size)),
     "rounded to half precision": ("01.3", then("01.3", lambda found: {name: np.float16(value) for name, value in found.items()})),
-    "no root, and a layer short": ("01.4", lambda variance, n, eps=1e-5: (1 / (variance + eps)) ** (n - 1)),
+    "no root, and a layer short": ("51.2", lambda variance, n, eps=1e-5: (1 / (variance + eps)) ** (n - 1)),
     "each side sorted": ("02.2", lambda inputs, targets: solution("02.2")(np.sort(inputs.ravel()), np.sort(targets.ravel()))),
     "unscaled, and masked late": ("02.3", lambda q, k: (lambda e: e / e.sum(-1, keepdims=True) * np.tri(len(q)))(np.exp(q @ k.T))),
     "heads cut along the wrong axis": ("02.4", lambda x, n: x.reshape(n, x.shape[0], x.shape[1], -1).swapaxes(0, 1)),

@@ -364,15 +364,6 @@ TRIALS = {
     "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
     "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
     "01.3": on(lambda generator: (_arrays(generator),)),
-    "01.4": on(
-        lambda generator: (
-            float(generator.choice([0.0, 1e-4, 0.3, 2.0])),
-            int(generator.integers(0, 5)),
-            *generator.choice([1e-5, 0.1], int(generator.integers(2))).tolist(),
-        )
-    ),
-    "01.5": on(_weights, seen=lambda result, given: given[0], judges=False),
-    "01.6": on(_stuck),
     "02.2": on(_tokens),
     "02.3": on(_query_and_key),
     "02.4": on(_heads),
@@ -415,4 +406,13 @@ TRIALS = {
     "12.2": on(lambda generator: (np.asarray(generator.normal(0, 2, _sizes(generator, int(generator.integers(4))))),)),
     "12.3": on(_layer),
     "12.4": on(_sentences),
+    "51.2": on(
+        lambda generator: (
+            float(generator.choice([0.0, 1e-4, 0.3, 2.0])),
+            int(generator.integers(0, 5)),
+            *generator.choice([1e-5, 0.1], int(generator.integers(2))).tolist(),
+        )
+    ),
+    "51.3": on(_weights, seen=lambda result, given: given[0], judges=False),
+    "51.4": on(_stuck),
 }
