@@ -70,7 +70,7 @@ _ATTENTIONS = {  # the words of the exercise, and the names of the museum
 
 
 def attention_patients(config, seed=0):
-    """Make five models whose forward pass has one fault each, and a sound one, S: exercise 02.6.
+    """Make five models whose forward pass has one fault each, and a sound one, S: exercise 52.3.
 
     Parameters
     ----------

@@ -89,7 +89,7 @@ WRONG = {
 RIGHT = {
     "in single precision": ("01.3", then("01.3", lambda found: {name: np.float32(value) for name, value in found.items()})),
     "an array of heads": ("02.4", lambda x, n: np.array(np.split(x, n, axis=-1)).swapaxes(0, 1)),
-    "a generator": ("02.5", then("02.5", iter)),
+    "a generator": ("52.2", then("52.2", iter)),
     "a view": ("06.5", then("06.5", lambda kept: kept[:])),
     "halves rounded up": ("09.1", lambda short, long: long - math.floor((long @ short) / (short @ short) + 0.5) * short),
 }

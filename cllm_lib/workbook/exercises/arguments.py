@@ -12,9 +12,9 @@ import numpy as np
 
 from cllm_lib.model.layers import softmax
 from cllm_lib.workbook.exercises.attention_backward import random_attention
-from cllm_lib.workbook.exercises.chapter_02 import _Reacher
 from cllm_lib.workbook.exercises.chapter_08 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_12 import _mixing, random_layer
+from cllm_lib.workbook.exercises.chapter_52 import _Reacher, _Speaker
 from cllm_lib.workbook.exercises.trials import on, what_is_left
 
 
@@ -67,14 +67,6 @@ def _query_and_key(generator):
 def _heads(generator):
     batch, time, n_heads, width = _sizes(generator, 4)
     return generator.standard_normal((batch, time, n_heads * width)), n_heads
-
-
-def _reach(generator):
-    """A model with sources drawn at random, some of them faint or one-sided."""
-    sources = {t: set(np.flatnonzero(generator.random(6) < 0.5).tolist()) for t in range(6)}
-    model = _Reacher(lambda t, time: sources[t])
-    model.table = model.table * generator.choice([1e-8, 1e-6, 1.0, -1.0], (99, 1, 1))
-    return model, generator.integers(5, size=(1, 6)), int(generator.integers(6))
 
 
 # 03
@@ -360,6 +352,25 @@ def _values(generator):
     return values.round() if generator.random() < 0.3 else values, float(generator.uniform(0.5, 0.99))
 
 
+# 52
+
+
+def _reach(generator):
+    """A model with sources drawn at random, some of them faint or one-sided."""
+    sources = {t: set(np.flatnonzero(generator.random(6) < 0.5).tolist()) for t in range(6)}
+    model = _Reacher(lambda t, time: sources[t])
+    model.table = model.table * generator.choice([1e-8, 1e-6, 1.0, -1.0], (99, 1, 1))
+    return model, generator.integers(5, size=(1, 6)), int(generator.integers(6))
+
+
+def _in_use(generator):
+    """A model that peeks at whatever it is given, and some sequences."""
+    batch, time = _sizes(generator, 2, 1, 5)
+    shown = {t: set(np.flatnonzero(generator.random(6) < 0.6).tolist()) for t in range(6)}
+    model = _Speaker(lambda t, time: [s for s in shown[t] if s < time], seed=int(generator.integers(1_000)))
+    return model, *generator.integers(5, size=(2, batch, time))
+
+
 TRIALS = {
     "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
     "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
@@ -367,7 +378,7 @@ TRIALS = {
     "02.2": on(_tokens),
     "02.3": on(_query_and_key),
     "02.4": on(_heads),
-    "02.5": on(_reach),
+    "02.5": on(_query_and_key),
     "03.2": on(lambda generator: tuple(generator.normal(size=4).tolist())),
     "03.3": on(_matmul),
     "03.4": on(_softmax_backward),
@@ -415,4 +426,6 @@ TRIALS = {
     ),
     "51.3": on(_weights, seen=lambda result, given: given[0], judges=False),
     "51.4": on(_stuck),
+    "52.2": on(_reach),
+    "52.4": on(_in_use),
 }

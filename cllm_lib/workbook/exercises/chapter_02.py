@@ -1,15 +1,12 @@
 """Exercises of 02_real_attention."""
 
 import math
-import operator
 from collections import Counter
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 
-from cllm_lib.casebook.patients import ATTENTION_FAULTS
-from cllm_lib.workbook.exercises.forms import as_array, as_number, as_positions
+from cllm_lib.workbook.exercises.forms import as_array, as_number
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
@@ -17,7 +14,6 @@ from cllm_lib.workbook.exercises.machinery import (
     call,
     close,
     compared,
-    faults_by_letter,
     number,
     shown,
     told_apart,
@@ -223,104 +219,43 @@ def examine_split_heads(answer):
 
 
 # 02.5
-def reach(model, tokens, query):
-    """Reference: change one token at a time."""
-    before, found = model.logits(tokens)[0, query], set()
-    for t in range(tokens.shape[1]):
-        changed = tokens.copy()
-        changed[0, t] = (changed[0, t] + 1) % model.config.vocab_size
-        if np.abs(model.logits(changed)[0, query] - before).max() > 1e-9:
-            found.add(t)
-    return found
+def equal_weights(query, key):
+    """Reference: each row of what may be seen, divided by how much that is."""
+    time = query.shape[-2]
+    visible = np.tri(time)
+    shares = visible / visible.sum(axis=-1, keepdims=True)
+    return np.broadcast_to(shares, (*query.shape[:-2], time, time))
 
 
-class _Reacher:
-    """A model whose output at a position depends on exactly the positions that `sources` names."""
+def examine_equal_weights(answer):
+    """Sequences of several lengths against shares counted by hand; then leading axes."""
 
-    def __init__(self, sources, vocab_size=5):
-        self.config, self.sources = SimpleNamespace(vocab_size=vocab_size, seq_len=99), sources
-        self.table = np.random.default_rng(1).standard_normal((99, vocab_size, 4))
-        self.table[1] *= 1e-5  # position 1 matters little, and it matters
-        self.table[2] = 9 * (self.table[2] - self.table[2].mean(axis=-1, keepdims=True))  # 2 raises some logits by what it lowers others
-
-    def __repr__(self):
-        return "a small model"
-
-    def logits(self, tokens):
-        tokens = np.asarray(tokens)
-        if tokens.ndim != 2:
-            raise ValueError(f"tokens have shape {tokens.shape}: give (batch, time)")
-        if tokens.min() < 0 or tokens.max() >= self.config.vocab_size:
-            raise ValueError(f"an id is outside 0 to {self.config.vocab_size - 1}")
-        rows = [[sum(self.table[s, row[s]] for s in self.sources(t, len(row))) for t in range(len(row))] for row in tokens]
-        return np.array([[np.zeros(4) + cell for cell in row] for row in rows])
-
-
-_MODELS = {
-    "a causal model": lambda t, time: range(t + 1),
-    "a model that sees everything": lambda t, time: range(time),
-    "a model that sees itself only": lambda t, time: [t],
-    "a model that sees the first two": lambda t, time: [0, 1],
-    "a model that sees nothing": lambda t, time: [],
-    "a model that sees the word before": lambda t, time: [t - 1] if t else [],
-}
-
-
-def examine_reach(answer):
-    """On small models whose reach is known."""
-
-    def look(name, sources, query):
-        found, right = _positions(call(answer, _Reacher(sources), tokens, query)), set(sources(query, 6))
-        seen = f"{name}, output at {query}: yours is {sorted(found)}; {sorted(right)} was asked for."
-        if any(t not in range(6) for t in found):
-            raise NotYet(f"{seen} These are not positions: were ids or differences collected?")
+    def look(time, d):
+        query, key = np.random.default_rng(time).standard_normal((2, time, d))
+        weights = array_of(call(answer, query, key), (time, time), f"{time} queries and {time} keys")
+        if not np.isfinite(weights).all():
+            raise Unexplained("there are NaN or infinite numbers among the weights.", "Does a row sum to 0? A word sees itself, too.")
+        lower, counts = np.tri(time), np.arange(1.0, time + 1)
+        expected = np.array([[1 / (q + 1) if k <= q else 0.0 for k in range(time)] for q in range(time)])
         mistakes = {
-            "You look at earlier positions only; whether a later one matters is the question.": {t for t in right if t <= query},
-            "A position may depend on its own token, too.": right - {query},
-            "Where the token is 0 already, setting it to 0 changes nothing: take (id + 1) modulo V.": {
-                t for t in right if tokens[0, t] != 0
-            },
-            "You compare the output at the changed position; the one at `query` was asked for.": {
-                t for t in range(6) if t in sources(t, 6)
-            },
-            "The outputs of all positions are compared; the one at `query` was asked for.": (
-                {t for t in range(6) if any(t in sources(q, 6) for q in range(6))}
-            ),
-            "An earlier change was never undone: take a fresh copy for each t.": {t for t in range(6) if right and t >= min(right)},
+            "Each word shares its look among all T words, later ones too.": np.full((time, time), 1 / time),
+            "These are ones and zeros; divide each row by how many keys its word sees.": lower,
+            "Every row is divided by T; divide each by how many keys its word sees.": lower / time,
+            "You divide by d, the width of a query; how many keys a word sees was asked for.": lower / d,
+            "Columns sum to 1; each row should.": lower / counts[::-1],
+            "The mask is upside down: each word looks at itself and what comes later.": expected[::-1, ::-1],
+            "Each word looks at itself only.": np.eye(time),
+            "These are attention's weights: queries and keys have a say. Here they have none.": weights_in_loops(query, key),
         }
-        return seen, found, right, mistakes
+        return _what_shows(weights, lower.astype(bool)), weights, expected, mistakes
 
-    tokens = np.array([[4, 0, 0, 3, 1, 2]], dtype=np.int64)
-    hint = "Is one token changed at a time, on a fresh copy, always to a new id? Does a decrease count, and a change of 1e-6?"
-    told_apart(look, [(name, sources, query) for name, sources in _MODELS.items() for query in (2, 5, 0)], operator.eq, hint)
-
-
-def _positions(result):
-    """The positions in what a reader returned."""
-    try:
-        found = {int(t) for t in np.ravel(list(result)).tolist()}
-        flags = np.asarray(list(result)).dtype == bool
-    except (TypeError, ValueError):
-        raise NotYet(f"it returned something of type {type(result).__name__}; a set of positions was asked for.") from None
-    if flags:
-        raise NotYet("it returned True and False; a set of the positions themselves was asked for.")
-    return found
-
-
-# 02.6
-_WOULD_SHOW = {
-    "no mask": "its outputs would depend on later words: instrument 1.",
-    "head stride": "position 8 would depend on the first few words and itself, and on none between: instrument 1.",
-    "blocks": "most of its query weights would never get a gradient: instrument 3.",
-    "no residual": "nothing would come through with attention silenced: instrument 4.",
-    "exponential": "its weights would leave the range from 0 to 1: instrument 2.",
-}
-
-
-def examine_diagnosis(answer):
-    """One name for each letter; a wrong one is told what that fault would have shown."""
-    faults_by_letter(answer, ATTENTION_FAULTS, _WOULD_SHOW)
-    return "Five faults, each found by a measurement that was not the loss."
+    hint = "Row q should hold 1 / (q + 1) up to column q, and 0 after it."
+    told_apart(look, ((5, 3), (4, 6), (1, 2)), same_numbers, hint)
+    many = np.random.default_rng(3).standard_normal((2, 3, 4, 6))
+    weights = array_of(call(answer, many, many), (2, 3, 4, 4), "arrays of shape (2, 3, 4, 6), with batch and heads,")
+    if not same_numbers(weights, np.broadcast_to(np.tri(4) / np.arange(1.0, 5)[:, None], (2, 3, 4, 4))):
+        raise Unexplained("right for one sequence, wrong for arrays of shape (2, 3, 4, 6).", "T is the last axis but one.")
+    return "It is your control: what it reaches, nobody's query has earned."
 
 
 def array_of(value, shape, given):
@@ -346,6 +281,5 @@ EXERCISES = {
     "02.2": Exercise(bigram_floor, examine_bigram_floor, form=as_number),
     "02.3": Exercise(attention_weights, examine_attention_weights, form=as_array),
     "02.4": Exercise(split_heads, examine_split_heads, form=as_array),
-    "02.5": Exercise(reach, examine_reach, form=as_positions),
-    "02.6": Exercise(ATTENTION_FAULTS, examine_diagnosis, only_one=True),
+    "02.5": Exercise(equal_weights, examine_equal_weights, form=as_array),
 }

@@ -112,68 +112,17 @@ def by_slices(x, n_heads):
 
 
 # -- 02.5 --
-def reaching(model, tokens, query, positions=None, new=None, compare=None, change=None):
-    compare = compare or (lambda logits: logits[0, query])
-    before, found = compare(model.logits(tokens)), set()
-    for t in range(tokens.shape[1]) if positions is None else positions:
-        changed = tokens.copy()
-        changed[0, t] = (changed[0, t] + 1) % model.config.vocab_size if new is None else new
-        after = compare(model.logits(changed))
-        if (np.abs(after - before).max() if change is None else change(after, before)) > 1e-9:
-            found.add(t)
+def rows(shares):
+    """Weights of every sequence, out of those of one."""
+    return lambda query, key: np.broadcast_to(shares(query.shape[-2]), (*query.shape[:-1], query.shape[-2]))
+
+
+def in_turn(query, key):
+    found = np.zeros((*query.shape[:-1], query.shape[-2]))
+    for q in range(query.shape[-2]):
+        found[..., q, : q + 1] = 1 / (q + 1)
     return found
 
-
-def at_the_changed_one(model, tokens, query):
-    return {t for t in range(tokens.shape[1]) if t in reaching(model, tokens, t)}
-
-
-def in_place(model, tokens, query):
-    before, found = model.logits(tokens)[0, query], set()
-    for t in range(tokens.shape[1]):
-        tokens[0, t] = (tokens[0, t] + 1) % model.config.vocab_size
-        if (model.logits(tokens)[0, query] != before).any():
-            found.add(t)
-    return found
-
-
-def never_undone(model, tokens, query):
-    before, changed, found = model.logits(tokens)[0, query], tokens.copy(), set()
-    for t in range(tokens.shape[1]):
-        changed[0, t] = (changed[0, t] + 1) % model.config.vocab_size
-        if np.abs(model.logits(changed)[0, query] - before).max() > 1e-9:
-            found.add(t)
-    return found
-
-
-def without_abs(model, tokens, query):
-    return reaching(model, tokens, query, change=lambda after, before: (after - before)[0])
-
-
-def coarse(model, tokens, query):
-    return reaching(model, tokens, query, change=lambda after, before: np.abs(after - before).max() * 1e-6)
-
-
-def without_modulo(model, tokens, query):
-    before = model.logits(tokens)[0, query]
-    return {
-        t for t in range(tokens.shape[1]) if (model.logits(tokens + np.eye(tokens.shape[1], dtype=np.int64)[t])[0, query] != before).any()
-    }
-
-
-def as_flags(model, tokens, query):
-    found = reaching(model, tokens, query)
-    return [t in found for t in range(tokens.shape[1])]
-
-
-def in_one_batch(model, tokens, query):
-    time = tokens.shape[1]
-    changed = (tokens + np.eye(time, dtype=np.int64)) % model.config.vocab_size
-    return np.flatnonzero(np.abs(model.logits(changed)[:, query] - model.logits(tokens)[0, query]).max(axis=-1) > 1e-9)
-
-
-# -- 02.6 --
-DIAGNOSIS = {"A": "head stride", "B": "exponential", "C": "no residual", "D": "no mask", "E": "blocks"}
 
 BROKEN_ARRAYS = [
     (returns(None), "returned None"),
@@ -263,38 +212,20 @@ WRONG = {
         *BROKEN_ARRAYS,
     ],
     "02.5": [
-        (lambda m, t, q: reaching(m, t, q, positions=range(q + 1)), "earlier positions only"),
-        (lambda m, t, q: reaching(m, t, q, new=0), "is 0 already"),
-        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0]), "outputs of all positions are compared"),
-        (lambda m, t, q: reaching(m, t, q, positions=[p for p in range(6) if p != q]), "its own token"),
-        (at_the_changed_one, "output at the changed position"),
-        (in_place, "changed its input"),
-        (never_undone, "never undone"),
-        (without_abs, "Does a decrease count"),
-        (coarse, "a change of 1e-6"),
-        (without_modulo, "it raised ValueError: an id is outside"),
-        (as_flags, "True and False"),
-        (lambda m, t, q: {int(i) + 40 for i in t[0]}, "not positions"),
-        (lambda m, t, q: set(range(1, t.shape[1])), "one token changed at a time"),
-        (returns(5), "a set of positions was asked for"),
-        (returns({float("nan")}), "a set of positions was asked for|cannot make sense"),
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (None, "a function was asked for"),
-        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0, q].sum()), r"yours is .0, 1.; .0, 1, 2."),
-    ],
-    "02.6": [
-        (DIAGNOSIS | {"A": "no mask", "D": "head stride"}, "A as 'no mask': then its outputs would depend on later words"),
-        (DIAGNOSIS | {"B": "blocks"}, "B as 'blocks'"),
-        (DIAGNOSIS | {"C": "exponential"}, "leave the range"),
-        (DIAGNOSIS | {"E": "no residual"}, "nothing would come through"),
-        (DIAGNOSIS | {"D": "head stride"}, "position 8 would depend"),
-        (DIAGNOSIS | {"A": "stride"}, "not in the table"),
-        (DIAGNOSIS | {"C": ..., "E": ...}, "still open: C, E"),
-        (None, "a dictionary from letter to name"),
-        ({"A": float("nan")}, "still open"),
-        ("no mask", "a dictionary from letter to name"),
-        (list(DIAGNOSIS.values()), "a dictionary from letter to name"),
+        (rows(lambda t: np.full((t, t), 1 / t)), "later ones too"),
+        (rows(np.tri), "These are ones and zeros"),
+        (weights, "queries and keys have a say"),
+        (rows(lambda t: np.tri(t) / t), "Every row is divided by T"),
+        (rows(lambda t: np.tri(t) / np.tri(t).sum(axis=0)), "Columns sum to 1"),
+        (rows(lambda t: np.tri(t).T / np.tri(t).T.sum(axis=1, keepdims=True)), "upside down"),
+        (rows(np.eye), "looks at itself only"),
+        (lambda q, k: np.tri(q.shape[-2]) / q.shape[-1], "the width of a query"),
+        (rows(lambda t: np.tri(t, k=-1) / np.tri(t, k=-1).sum(axis=-1, keepdims=True)), "NaN or infinite"),
+        (lambda q, k: rows(lambda t: np.tri(t) / np.tri(t).sum(-1, keepdims=True))(q, k)[0], r"shape \(5,\)"),
+        (lambda q, k: np.tri(q.shape[-2]) / np.arange(1, q.shape[-2] + 1, dtype=np.int64)[:, None], r"\(2, 3, 4, 4\) was asked for"),
+        (lambda q, k: in_turn(q, k).tolist(), "it returned a list"),
+        (lambda q, k: in_turn(q, k) * 0.5, "each should sum to 1"),
+        *BROKEN_ARRAYS,
     ],
 }
 
@@ -303,8 +234,7 @@ RIGHT = {
     "02.2": [floor, weighted, by_matrix],
     "02.3": [lambda q, k: weights(q.astype(np.float32), k.astype(np.float32)), weights, by_einsum, scaled_beforehand],
     "02.4": [heads, by_slices, lambda x, n: np.moveaxis(x.reshape(*x.shape[:2], n, -1), 2, 1)],
-    "02.5": [reaching, in_one_batch, lambda m, t, q: sorted(reaching(m, t, q))],
-    "02.6": [dict(reversed(DIAGNOSIS.items())), {k.lower(): v.upper() for k, v in DIAGNOSIS.items()}, list(DIAGNOSIS.items())],
+    "02.5": [in_turn, lambda q, k: weights(0 * q, k), lambda q, k: in_turn(q, k).astype(np.float32)],
 }
 
 TYPED_WRONG = {
@@ -312,6 +242,5 @@ TYPED_WRONG = {
     "02.2": "def bigram_floor(inputs, targets):\n    return np.log(len(np.unique(targets)))",
     "02.3": "def attention_weights(query, key):\n    return np.exp(query @ key.T)",
     "02.4": "def split_heads(x, n_heads):\n    return x.reshape(x.shape[0], n_heads, x.shape[1], -1)",
-    "02.5": "def reach(model, tokens, query):\n    return set(range(query + 1))",
-    "02.6": 'diagnosis = {"A": "no mask", "B": "no mask", "C": "no mask", "D": "no mask", "E": "no mask"}',
+    "02.5": "def equal_weights(query, key):\n    return np.tri(query.shape[-2])",
 }
