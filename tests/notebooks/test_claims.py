@@ -107,7 +107,7 @@ def test_chapter_04_with_only_embeddings_the_loss_flattens_far_above_the_best(se
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_chapter_03_on_a_text_the_shortcut_trains_as_no_gradient_does(seed):
+def test_chapter_53_on_a_text_the_shortcut_trains_as_no_gradient_does(seed):
     corpus = load_corpus("sayings")
     config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=96)
     ends = {}
