@@ -94,7 +94,7 @@ _GRADIENTS = {
 
 
 def gradient_patients(config, seed=0):
-    """Make four models whose backward pass has one fault each, and a sound one, S: exercise 03.8.
+    """Make four models whose backward pass has one fault each, and a sound one, S: exercise 53.4.
 
     Parameters
     ----------

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "exercises.checking": "check",
+        "exercises.matrix_product": "matmul_backward",
         "scores": "score",
         "machine": "check_machine",
         "gallery": "GALLERY",

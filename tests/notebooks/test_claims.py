@@ -107,15 +107,15 @@ def test_chapter_04_with_only_embeddings_the_loss_flattens_far_above_the_best(se
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_chapter_03_on_a_text_the_shortcut_trains_as_no_gradient_does(seed):
+def test_chapter_53_on_a_text_the_shortcut_trains_and_no_gradient_trains_a_little_better(seed):
     corpus = load_corpus("sayings")
     config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=96)
     ends = {}
     for name in ("missing attention gradient", "outer-product backward"):
         ends[name] = Trainer(defects.ALL[name].patient(config, seed), corpus, learning_rate=3e-3, seed=seed).fit(24).epoch_losses[-1]
     sound = Trainer(CLLM(config, seed=seed), corpus, learning_rate=3e-3, seed=seed).fit(24).epoch_losses[-1]
-    assert ends["outer-product backward"] == pytest.approx(ends["missing attention gradient"], abs=0.15)
-    assert max(ends.values()) < corpus.bigram_entropy(32)
+    assert 0.0 < ends["outer-product backward"] - ends["missing attention gradient"] < 0.15
+    assert ends["missing attention gradient"] < corpus.bigram_entropy(32)
     assert sound < min(ends.values()) - 0.4
 
 

@@ -2,28 +2,18 @@
 
 import itertools
 import math
-import re
 from functools import partial
 
 import numpy as np
 
-from cllm_lib.casebook.patients import GRADIENT_FAULTS
 from cllm_lib.model.layers import softmax
 from cllm_lib.workbook.exercises import forms
-from cllm_lib.workbook.exercises.attention_backward import (
-    as_gradients,
-    attention_backward,
-    examine_attention_backward,
-    examine_scaled_dot_product_backward,
-    scaled_dot_product_backward,
-)
 from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, measured_slope, same_results, several, worst_of
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
     Unexplained,
     array,
-    by_letter,
     call,
     close,
     number,
@@ -31,27 +21,27 @@ from cllm_lib.workbook.exercises.machinery import (
     told_apart,
 )
 from cllm_lib.workbook.exercises.matrix_product import examine_matmul_backward, matmul_backward
+from cllm_lib.workbook.gallery import GALLERY
 
 _NEURON = ("dx", "dw", "db")
-MODELS = {"A": "the true gradient", "B": "frozen", "C": "nothing handed down", "D": "the shortcut"}
+CHECKS = ("the shape", "all ones", "a tolerance of 1e-2")
 
 
-def which_learn(answer):
-    """A prediction: a set of letters from A to D, or a string of them; empty for none."""
-    if isinstance(answer, str):
-        letters = re.findall(r"\b[A-Za-z]\b", answer) or (list(answer) if len(answer) <= len(MODELS) else [answer])
-    else:
-        try:
-            letters = list(answer)
-        except TypeError:
-            raise NotYet(f'{answer!r} is no set of letters. Write for instance {{"A", "B"}}, or set() for none of them.') from None
-    letters = {str(letter).strip().upper() for letter in letters}
-    unknown = sorted(letters - set(MODELS))
-    if unknown:
-        raise NotYet(f"{', '.join(unknown)}: none of the four models. Give letters from A to D.")
-    if not letters:
-        return "none of them. The experiment at the end will decide."
-    return f"{', '.join(f'{letter} ({MODELS[letter]})' for letter in sorted(letters))}. The experiment at the end will decide."
+def examine_counts(answer):
+    """A prediction: how many of the eight wrong ones each check lets pass."""
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    if isinstance(answer, str) or np.ndim(answer) != 1 or len(answer) != len(CHECKS):
+        raise NotYet(f"three whole numbers were asked for, such as [5, 5, 5]: how many pass {', '.join(CHECKS)}.")
+    counts = []
+    for check, entry in zip(CHECKS, answer, strict=True):
+        count = number(entry, f"your count for {check}")
+        if count != int(count):
+            raise NotYet(f"{shown(count)} backward passes? A whole number, please: each of the eight passes or is caught.")
+        if not 0 <= count <= len(GALLERY):
+            raise NotYet(f"{int(count)} of eight? Your count for {check} has to lie between 0 and 8.")
+        counts.append(f"{int(count)} of 8 pass {check}")
+    return f"{', '.join(counts)}. The gallery of this chapter will decide."
 
 
 def neuron_backward(x, w, b, target):
@@ -358,36 +348,10 @@ def _examine_edges(answer, error):
         )
 
 
-_CLUES = {
-    "P": "P goes wrong at the very first step back, LayerNorm of the upper layer, where no attention has been met yet.",
-    "Q": "Q is right everywhere except at one place, and that place is reached last.",
-    "R": "R's query and value have gradients, at right angles to the true ones.",
-    "T": "T's query and value have no gradient at all.",
-}
-
-
-def examine_verdicts(answer):
-    """One of four words for each letter."""
-    given = by_letter(answer, GRADIENT_FAULTS, "a dictionary was asked for, one of the four words for each of P, Q, R and T.")
-    known = {word.lower(): word for word in GRADIENT_FAULTS.values()}
-    for letter in GRADIENT_FAULTS:
-        word = known.get(str(given[letter]).strip().lower())
-        if word is None:
-            raise NotYet(f"{letter} is {given[letter]!r}; write one of {', '.join(map(repr, GRADIENT_FAULTS.values()))}.")
-        if word != GRADIENT_FAULTS[letter]:
-            raise NotYet(f"{letter} is not {word!r}. Look again: {_CLUES[letter]}")
-    return "Four patients, four faults, told apart by where the gradient first goes wrong and how."
-
-
 EXERCISES = {
-    "03.1": Exercise(None, which_learn, bet=True),
+    "03.1": Exercise(None, examine_counts, bet=True),
     "03.2": Exercise(neuron_backward, examine_neuron_backward, form=forms.several(forms.as_number, forms.as_number, forms.as_number)),
     "03.3": Exercise(matmul_backward, examine_matmul_backward, form=forms.several(forms.as_array, forms.as_array)),
     "03.4": Exercise(softmax_backward, examine_softmax_backward, form=forms.as_array),
     "03.5": Exercise(gradient_error, examine_gradient_error, form=forms.as_number),
-    "03.6": Exercise(
-        scaled_dot_product_backward, examine_scaled_dot_product_backward, form=forms.several(forms.as_array, forms.as_array, forms.as_array)
-    ),
-    "03.7": Exercise(attention_backward, examine_attention_backward, form=as_gradients),
-    "03.8": Exercise(GRADIENT_FAULTS, examine_verdicts, only_one=True),
 }
