@@ -51,7 +51,7 @@ def test_chapter_01_the_loss_of_the_large_one_may_rise_at_that_rate_without_clip
     assert fall_of({"initialisation", "rate", "attention"}, LARGE, 2) < 0
 
 
-def test_chapter_04_a_deep_model_is_freed_by_warm_up_in_six_of_six_by_clipping_in_two_by_decay_in_none():
+def test_chapter_54_a_deep_model_is_freed_by_warm_up_in_six_of_six_by_clipping_in_two_by_decay_in_none():
     corpus = load_corpus("sayings")
     config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=6, n_heads=4, d_ff=192)
     remedies = {

@@ -128,13 +128,14 @@ def examine_warm_cosine(answer):
     def look(step, rise, total):
         what = f"warm_cosine({step}, {rise}, {total})"
         value = plain_number(call(answer, step, rise, total), what)
-        fallen = min(max(step - rise, 0), total - rise) / (total - rise)
-        expected = (step + 1) / rise if step < rise else math.cos(math.pi / 2 * fallen) ** 2  # another road: half the angle
+        fallen = (step - rise) / (total - rise)
+        falling = math.cos(math.pi / 2 * fallen) ** 2 if step < total else 0.0  # by another road: half the angle
+        expected = (step + 1) / rise if step < rise else falling
         return compared(what, value, expected), value, expected, _schedule_slips(step, rise, total)
 
     steps = (0, 1, 4, 5, 6, 9, 15, 24, 25, 29, 40)
     hint = "Rise: (step + 1) / rise. From step `rise` on: (1 + cos(pi * share)) / 2 with share = (step - rise) / (total - rise), at most 1."
-    told_apart(look, [*((step, 5, 25) for step in steps), (0, 1, 2), (2, 3, 70), (33, 3, 70)], close, hint)
+    told_apart(look, [*((step, 5, 25) for step in steps), (0, 1, 2), (2, 3, 70), (33, 3, 70), (8, 1, 3)], close, hint)
 
 
 # Clipping
