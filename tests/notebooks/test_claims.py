@@ -51,7 +51,7 @@ def test_chapter_01_the_loss_of_the_large_one_may_rise_at_that_rate_without_clip
     assert fall_of({"initialisation", "rate", "attention"}, LARGE, 2) < 0
 
 
-def test_chapter_04_a_deep_model_is_freed_by_warm_up_in_six_of_six_by_clipping_in_two_by_decay_in_none():
+def test_chapter_54_a_deep_model_is_freed_by_warm_up_in_ten_of_ten_by_clipping_in_three_by_decay_in_none():
     corpus = load_corpus("sayings")
     config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=6, n_heads=4, d_ff=192)
     remedies = {
@@ -64,15 +64,15 @@ def test_chapter_04_a_deep_model_is_freed_by_warm_up_in_six_of_six_by_clipping_i
     freed = {}
     for name, settings in remedies.items():
         ends = []
-        for seed in range(6):
+        for seed in range(10):
             trainer = Trainer(CLLM(config, seed=seed), corpus, seed=seed, **({"learning_rate": 3e-3} | settings))
             trainer.fit(epochs=16)
             ends.append(trainer.model.loss(*windows(corpus.tokens, 32)))
         freed[name] = sum(end < corpus.unigram_entropy(32) - 0.05 for end in ends)
-    assert freed == {"nothing": 0, "weight decay": 0, "clipping": 2, "warm-up": 6, "lower rate": 6}
+    assert freed == {"nothing": 0, "weight decay": 0, "clipping": 3, "warm-up": 10, "lower rate": 10}
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", range(10))
 def test_chapter_04_the_order_of_the_optimisers(seed):
     corpus = load_corpus("sayings")
     config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=96)

@@ -69,7 +69,7 @@ WRONG = {
     "a running mean that is not used": ("04.2", momentum_in_neither),
     "no correction, and eps twice": ("04.4", adam_twice_wrong),
     "shares of one word less": (
-        "04.6",
+        "54.2",
         lambda targets: (lambda c: -(c / (c.sum() - 1 + 1e-9) * np.log(c / c.sum())).sum())(np.unique(targets, return_counts=True)[1]),
     ),
     "runs a word too long": ("06.3", lambda train, held_out, n: solution("06.3")(train, held_out, n + 1)),

@@ -126,12 +126,6 @@ def _adam(generator):
     return _step(generator, 2, [*settings, float(generator.choice([1e-8, 0.3]))])
 
 
-def _clip(generator):
-    gradients = _arrays(generator)
-    length = math.sqrt(sum((array**2).sum() for array in gradients.values()))
-    return gradients, float(length * generator.choice([0.3, 0.9, 1.0, 1.1, 4.0]))
-
-
 # 05
 
 _LEVELS = {"ln V": 5.6, "unigram entropy": 4.7, "bigram entropy": 1.5}
@@ -369,6 +363,18 @@ def _in_use(generator):
     shown = {t: set(np.flatnonzero(generator.random(6) < 0.6).tolist()) for t in range(6)}
     model = _Speaker(lambda t, time: [s for s in shown[t] if s < time], seed=int(generator.integers(1_000)))
     return model, *generator.integers(5, size=(2, batch, time))
+# 54
+
+
+def _schedule(generator):
+    rise, fall = int(generator.integers(1, 7)), int(generator.integers(2, 12))
+    return int(generator.integers(0, rise + fall + 4)), rise, rise + fall
+
+
+def _clip(generator):
+    gradients = _arrays(generator)
+    length = math.sqrt(sum((array**2).sum() for array in gradients.values()))
+    return gradients, float(length * generator.choice([0.3, 0.9, 1.0, 1.1, 4.0]))
 
 
 TRIALS = {
@@ -388,8 +394,6 @@ TRIALS = {
     "04.2": on(_momentum, seen=what_is_left),
     "04.3": on(lambda generator: (int(generator.integers(1, 60)), *generator.uniform(0.2, 0.99, 2 * int(generator.integers(2))).tolist())),
     "04.4": on(_adam, seen=what_is_left),
-    "04.5": on(_clip),
-    "04.6": on(lambda generator: (generator.integers(int(generator.integers(1, 12)), size=_sizes(generator, 2)) ** 2,)),
     "05.2": on(_losses),
     "05.3": on(_company),
     "05.4": on(_errors),
@@ -428,4 +432,7 @@ TRIALS = {
     "51.4": on(_stuck),
     "52.2": on(_reach),
     "52.4": on(_in_use),
+    "54.2": on(lambda generator: (generator.integers(int(generator.integers(1, 12)), size=_sizes(generator, 2)) ** 2,)),
+    "54.3": on(_schedule),
+    "54.4": on(_clip),
 }

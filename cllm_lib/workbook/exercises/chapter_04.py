@@ -2,21 +2,20 @@
 
 import contextlib
 import math
-from collections import Counter
 
 import numpy as np
 
-from cllm_lib.workbook.exercises.forms import as_array, as_number, by_name
+from cllm_lib.workbook.exercises.forms import as_number
 from cllm_lib.workbook.exercises.gradients import worst_of
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
     Unexplained,
-    brief,
     call,
     close,
     compared,
     number,
+    plain_number,
     run,
     shown,
     told_apart,
@@ -168,22 +167,12 @@ def _uncorrected_by_hand(t, beta1, beta2):
     return m / math.sqrt(v)
 
 
-def _plain_number(result, what):
-    """A number as the next cell can print it: no text, and no array or tuple around it."""
-    if isinstance(result, str):
-        raise NotYet(f"{what} is the text {brief(result)}; a number was asked for.")
-    value = number(result, what)
-    if np.ndim(result):
-        raise NotYet(f"{what} is a {type(result).__name__} with one number in it. Return the number itself.")
-    return value
-
-
 def examine_uncorrected(answer):
     """Against m and v renewed t times."""
 
     def look(t, *betas):
         what = f"uncorrected({', '.join(map(str, (t, *betas)))})"
-        value, (beta1, beta2) = _plain_number(call(answer, t, *betas), what), betas or (0.9, 0.999)
+        value, (beta1, beta2) = plain_number(call(answer, t, *betas), what), betas or (0.9, 0.999)
         expected, m, v = _uncorrected_by_hand(t, beta1, beta2), 1 - beta1**t, 1 - beta2**t
         mistakes = {
             "A length of 1 is what the corrected step has. What are m and v while both are too small?": 1.0,
@@ -298,144 +287,9 @@ def examine_adam_step(answer):
     _examine_step(answer, _adam_by_hand(), _ADAM_SLIPS, ("parameters", "m", "v"), gradients, settings)
 
 
-# Clipping, and a number to name
-
-
-def clip_gradients(gradients, max_norm):
-    """Reference: one factor for all arrays."""
-    norm = math.sqrt(sum(float((array**2).sum()) for array in gradients.values()))
-    factor = min(1.0, max_norm / norm) if norm else 1.0
-    return {name: factor * array for name, array in gradients.items()}
-
-
-def _length(gradients):
-    """Root of the sum of all squares, one number at a time."""
-    return math.sqrt(math.fsum(x * x for array in gradients.values() for x in np.ravel(array).tolist()))
-
-
-def _scaled(gradients, factor):
-    return {name: factor * array for name, array in gradients.items()}
-
-
-_NORMALISED = "What is within the limit stays as it is: clip, do not normalise."
-_UNTOUCHED = "They came back as they were, though their length is above the limit."
-
-
-def _clip_slips(gradients, limit):
-    """What usual slips make of gradients longer than the limit, and of shorter ones what two of them do."""
-    either = {_UNTOUCHED: gradients, _NORMALISED: _scaled(gradients, limit / _length(gradients))}
-    if _length(gradients) <= limit:
-        return either
-    length, lengths = _length(gradients), {name: _length({name: array}) for name, array in gradients.items()}
-    values = np.concatenate([np.ravel(array) for array in gradients.values()])
-    return either | {
-        "Each array was clipped by its own length. One length for all arrays together, or the direction changes.": {
-            name: array * min(1.0, limit / lengths[name]) for name, array in gradients.items()
-        },
-        "Each number was clipped by itself. That turns the direction: multiply all by the same factor.": {
-            name: np.clip(array, -limit, limit) for name, array in gradients.items()
-        },
-        "The lengths of the arrays were added. Add the squares of all numbers, then take the root.": _scaled(
-            gradients, limit / sum(lengths.values())
-        ),
-        "The root is missing: you divide by the sum of squares, the square of the length.": _scaled(gradients, limit / length**2),
-        "The result has length 1, whatever max_norm is: multiply by max_norm / length.": _scaled(gradients, 1 / length),
-        "You divide by the sum of absolute values; the length is the root of the sum of squares.": _scaled(
-            gradients, limit / np.abs(values).sum()
-        ),
-        "You divide by the largest number; the length is the root of the sum of all squares.": _scaled(
-            gradients, limit / np.abs(values).max()
-        ),
-        "They became longer: the factor is upside down. max_norm / length is below 1 here.": _scaled(gradients, length / limit),
-    }
-
-
-def examine_clip_gradients(answer):
-    """Longer than the limit, shorter, and nothing at all."""
-    generator = np.random.default_rng(13)
-    gradients = {
-        "embedding": generator.standard_normal((7, 3)),
-        "layers.0.norm.gain": 5.0 * generator.standard_normal(4),
-        "layers.0.norm.bias": 0.1 * generator.standard_normal(4),
-    }
-
-    def look(limit, scale):
-        given = _scaled(gradients, scale)
-        length, seen = _length(given), _clipped(answer, given, limit)
-        wanted = _scaled(given, min(1.0, limit / length))
-        told = f"from length {shown(length)} to {shown(_length(seen))}; {limit} was the limit, by one factor for all numbers."
-        return told, seen, wanted, _clip_slips(given, limit)
-
-    told_apart(look, ((2.5, 1.0), (4.0, 0.5), (20.0, 1.0)), _alike, "max_norm / length where that is below 1.")
-    nothing = _scaled(gradients, 0.0)
-    if not _alike(_clipped(answer, nothing, 2.5), nothing):
-        raise Unexplained("gradients of 0 came back as something else.", "Their length is 0: do not divide by it.")
-
-
-def _clipped(answer, gradients, limit):
-    result = call(answer, gradients, limit)
-    if not isinstance(result, dict) or set(result) != set(gradients):
-        raise NotYet(f"a dictionary with the names of the gradients was asked for, and this is {_kind(result)}.")
-    for name, array in gradients.items():
-        if np.shape(result[name]) != array.shape:
-            raise NotYet(f"{name!r} came back with shape {np.shape(result[name])}; it went in with {array.shape}.")
-    result = {name: np.asarray(array, dtype=float) for name, array in result.items()}
-    if not all(np.isfinite(array).all() for array in result.values()):
-        raise NotYet(f"NaN or infinity in what came back, for gradients of length {shown(_length(gradients))}. Was something divided by 0?")
-    return result
-
-
-def _kind(result):
-    return f"one with the names {sorted(map(str, result))[:3]}" if isinstance(result, dict) else f"of type {type(result).__name__}"
-
-
-def _alike(first, second):
-    return all(np.allclose(first[name], second[name], rtol=1e-6, atol=1e-12) for name in second)
-
-
-def best_constant_loss(targets):
-    """Reference: the entropy of how often each id occurs."""
-    _, counts = np.unique(targets, return_counts=True)
-    shares = counts / counts.sum()
-    return float(-(shares * np.log(shares)).sum())
-
-
-def examine_best_constant_loss(answer):
-    """Against the mean of -ln(share), token by token."""
-    skewed = np.array([[0, 0, 0, 5], [0, 5, 0, 9]], dtype=np.int64)
-
-    def look(targets):
-        counts, total = Counter(targets.ravel().tolist()), targets.size
-        expected = sum(-math.log(counts[token] / total) for token in targets.ravel().tolist()) / total
-        what = f"best_constant_loss of {targets.tolist()}" if targets is skewed else "best_constant_loss of a longer text"
-        value = _plain_number(call(answer, targets), what)
-        losses, of_rows = [-math.log(count / total) for count in counts.values()], [count / len(targets) for count in counts.values()]
-        mistakes = {
-            "That gives each word the same chance. Frequent words deserve more.": math.log(len(counts)),
-            "That is in bits, the logarithm to base 2; losses here are in nats.": expected / math.log(2),
-            "Your mean counts each word once. The loss counts each position: a frequent word counts as often as it occurs.": (
-                sum(losses) / len(losses)
-            ),
-            "That is the loss at the most frequent word alone; average over all positions.": min(losses),
-            "The sign: a logarithm of a share is negative, and the loss is minus that.": -expected,
-            "That is a sum over the words; weigh each by its share.": sum(losses),
-            "len(targets) counts the rows; the positions are targets.size.": -sum(share * math.log(share) for share in of_rows),
-            "That is the sum over all positions; the loss is their mean.": expected * total,
-            "That is the perplexity; the loss is its logarithm.": math.exp(expected),
-        }
-        return compared(what, value, expected), value, expected, mistakes
-
-    texts = (skewed, np.random.default_rng(14).zipf(1.6, (6, 50)) % 40, np.full((2, 3), 7, dtype=np.int64))
-    hint = "Give each word its share of all positions, and average minus the logarithm over the positions."
-    told_apart(look, [(targets,) for targets in texts], close, hint)
-    return "Here is its value for this text, beside the loss the deep model stands at."
-
-
 EXERCISES = {
     "04.1": Exercise(None, rate_factor, bet=True),
     "04.2": Exercise(momentum_step, examine_momentum_step),
     "04.3": Exercise(uncorrected, examine_uncorrected, form=as_number),
     "04.4": Exercise(adam_step, examine_adam_step),
-    "04.5": Exercise(clip_gradients, examine_clip_gradients, form=by_name(as_array)),
-    "04.6": Exercise(best_constant_loss, examine_best_constant_loss, form=as_number),
 }

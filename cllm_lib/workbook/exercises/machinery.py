@@ -245,6 +245,16 @@ def number(value, what="it"):
     return array.item()
 
 
+def plain_number(result, what):
+    """A number as the next cell can print it: no text, and no array or tuple around it."""
+    if isinstance(result, str):
+        raise NotYet(f"{what} is the text {brief(result)}; a number was asked for.")
+    value = number(result, what)
+    if np.ndim(result):
+        raise NotYet(f"{what} is a {type(result).__name__} with one number in it. Return the number itself.")
+    return value
+
+
 def array(value, shape, what, why):
     """Read an array of finite numbers of a known shape out of what a reader returned; `why` ends what is said of another shape."""
     try:

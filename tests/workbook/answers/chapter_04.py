@@ -1,7 +1,6 @@
 """Answers for chapter 04: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
 
 import math
-from collections import Counter
 
 import numpy as np
 import sympy
@@ -131,42 +130,6 @@ def adam_with_one_rate(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.
     return parameters, m, v
 
 
-# 04.5
-
-
-def scaled(gradients, factor):
-    return {name: factor * array for name, array in gradients.items()}
-
-
-def length(gradients):
-    return np.sqrt(sum((array**2).sum() for array in gradients.values()))
-
-
-def clip_in_place(gradients, max_norm):
-    factor = min(1.0, max_norm / length(gradients))
-    for array in gradients.values():
-        array *= factor
-    return gradients
-
-
-def clip_by_flattening(gradients, max_norm):
-    flat = np.concatenate([array.ravel() for array in gradients.values()])
-    flat /= max(1.0, np.linalg.norm(flat) / max_norm)
-    cuts = np.cumsum([array.size for array in gradients.values()])[:-1]
-    return {name: part.reshape(gradients[name].shape) for name, part in zip(gradients, np.split(flat, cuts), strict=True)}
-
-
-def clip_as_lists(gradients, max_norm):
-    return {name: array.tolist() for name, array in scaled(gradients, min(1.0, max_norm / (length(gradients) + 1e-12))).items()}
-
-
-# 04.6
-
-
-def shares(targets):
-    return np.unique(targets, return_counts=True)[1] / np.size(targets)
-
-
 def all_but_the_last(parameters, gradients, velocity, rate, momentum=0.9):
     velocity[:-1] = momentum * velocity[:-1] + gradients[:-1]
     parameters[:-1] -= rate * velocity[:-1]
@@ -245,48 +208,6 @@ WRONG = {
         (adam(given=lambda rate, b1, b2, eps: (2 * rate, b1, b2, eps)), r"parameters\[\d\] is"),
         *BROKEN_STEPS,
     ],
-    "04.5": [
-        (lambda g, limit: {name: array * min(1.0, limit / np.linalg.norm(array)) for name, array in g.items()}, "by its own length"),
-        (lambda g, limit: {name: np.clip(array, -limit, limit) for name, array in g.items()}, "Each number was clipped by itself"),
-        (lambda g, limit: scaled(g, limit / length(g)), "clip, do not normalise"),
-        (lambda g, limit: scaled(g, min(1.0, limit / sum(np.linalg.norm(a) for a in g.values()))), "lengths of the arrays were added"),
-        (lambda g, limit: scaled(g, min(1.0, limit / length(g) ** 2)), "root is missing"),
-        (lambda g, limit: scaled(g, 1 / length(g)), "length 1, whatever max_norm"),
-        (lambda g, limit: scaled(g, min(1.0, limit / sum(abs(a).sum() for a in g.values()))), "sum of absolute values"),
-        (lambda g, limit: scaled(g, min(1.0, limit / max(abs(a).max() for a in g.values()))), "the largest number"),
-        (lambda g, limit: scaled(g, max(1.0, length(g) / limit)), "upside down"),
-        (lambda g, limit: dict(g), "came back as they were"),
-        (lambda g, limit: scaled(g, limit / max(limit, length(g))) if length(g) else scaled(g, np.nan), "NaN"),
-        (
-            lambda g, limit: scaled(g, limit / length(g) if length(g) > limit else 1.0) if length(g) else {n: a + 1 for n, a in g.items()},
-            "of 0",
-        ),
-        (lambda g, limit: scaled(g, 0.5 * limit / length(g)), "by one factor for all numbers"),
-        (clip_in_place, "changed its input"),
-        (lambda g, limit: length(g), "a dictionary with the names"),
-        (lambda g, limit: {"embedding": g["embedding"]}, "a dictionary with the names"),
-        (lambda g, limit: {name: array.ravel() for name, array in g.items()}, "came back with shape"),
-        (lambda g, limit: scaled(g, np.nan), "NaN"),
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (3, "a function was asked for"),
-    ],
-    "04.6": [
-        (lambda targets: math.log(len(np.unique(targets))), "same chance"),
-        (lambda targets: -np.log(shares(targets)).mean(), "counts each word once"),
-        (lambda targets: -(shares(targets) * np.log2(shares(targets))).sum(), "in bits"),
-        (lambda targets: (shares(targets) * np.log(shares(targets))).sum(), "The sign"),
-        (lambda targets: -math.log(shares(targets).max()), "most frequent word alone"),
-        (lambda targets: -np.log(shares(targets)).sum(), "sum over the words"),
-        (lambda targets: -(shares(targets) * np.log(shares(targets))).sum() * np.size(targets), "sum over all positions"),
-        (lambda targets: -sum(c / len(targets) * math.log(c / len(targets)) for c in Counter(targets.ravel()).values()), "counts the rows"),
-        (lambda targets: (-(shares(targets) * np.log(shares(targets))).sum(),), "a tuple with one number in it"),
-        (lambda targets: str(-(shares(targets) * np.log(shares(targets))).sum()), "is the text"),
-        (lambda targets: math.exp(-(shares(targets) * np.log(shares(targets))).sum()), "the perplexity"),
-        (lambda targets: math.log(10_000), "Give each word its share"),
-        (lambda targets: np.bincount(targets.astype(np.intp)).max(), "it raised ValueError"),
-        *BROKEN_FUNCTIONS,
-    ],
 }
 
 RIGHT = {
@@ -298,11 +219,6 @@ RIGHT = {
         lambda t, beta1=0.9, beta2=0.999: np.array((1 - beta1) * sum(beta1**k for k in range(t)) * (1 - beta2**t) ** -0.5),
     ],
     "04.4": [adam(), adam_one_by_one, adam_with_one_rate],
-    "04.5": [clip_by_flattening, clip_as_lists],
-    "04.6": [
-        lambda targets: sum(-math.log(n / np.size(targets)) * n for n in Counter(np.ravel(targets).tolist()).values()) / np.size(targets),
-        lambda targets: -np.mean(np.log([(targets == token).mean() for token in targets.ravel()])),
-    ],
 }
 
 TYPED_WRONG = {
@@ -310,6 +226,4 @@ TYPED_WRONG = {
     "04.2": "def momentum_step(parameters, gradients, velocity, rate, momentum=0.9):\n    velocity = momentum * velocity + gradients",
     "04.3": "def uncorrected(t, beta1=0.9, beta2=0.999):\n    return (1 - beta1) / (1 - beta2)",
     "04.4": "def adam_step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):\n    parameters -= rate * gradients",
-    "04.5": "def clip_gradients(gradients, max_norm):\n    return max_norm",
-    "04.6": "def best_constant_loss(targets):\n    return 9.2103",
 }
