@@ -7,5 +7,6 @@ __getattr__, __dir__, __all__ = face(
     {
         "encoders": "faulty_encoder",
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
+        "voices": "five_voices",
     },
 )

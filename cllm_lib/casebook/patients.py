@@ -118,7 +118,7 @@ _FILES = ["sayings", "prose"]
 
 
 def spoilt_texts(validation_fraction=0.15):
-    """Make five corpora with one fault each, and the sound one, S: exercise 06.4.
+    """Make five corpora with one fault each, and the sound one, S: exercise 06.5.
 
     Parameters
     ----------

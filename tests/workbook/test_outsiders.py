@@ -73,8 +73,6 @@ WRONG = {
         lambda targets: (lambda c: -(c / (c.sum() - 1 + 1e-9) * np.log(c / c.sum())).sum())(np.unique(targets, return_counts=True)[1]),
     ),
     "runs a word too long": ("06.3", lambda train, held_out, n: solution("06.3")(train, held_out, n + 1)),
-    "remembered by length": ("06.5", remembers("06.5", lambda p, k: (len(p), k))),
-    "products entry by entry": ("06.6", lambda q, k, v: (np.exp(k * q) / np.exp(k * q).sum() @ np.ones(len(q))) @ v),
     "primes by base two": ("07.2", lambda n: [m for m in range(2, n) if m == 2 or pow(2, m - 1, m) == 1]),
     "mirrored, and exchanged": ("07.5", then("07.5", lambda place: (-place[1], -place[0]))),
     "a third of it": ("08.3", then("08.3", lambda gradient: gradient / 3)),
@@ -85,13 +83,17 @@ WRONG = {
     "neither cut off nor put back": ("10.3", lambda p: np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1, dtype=np.int64))),
     "both norms with another eps, and sums exchanged": ("12.3", lambda x, layer, attention: attention(x, layer["attention"]) - x),
     "a mean over one token less": ("12.4", lambda h, t: (h * t[..., None]).sum(1) / np.maximum(t.sum(1, keepdims=True) - 1, 1)),
+    "remembered by length": ("56.2", remembers("56.2", lambda p, k: (len(p), k))),
+    "products entry by entry": ("56.4", lambda q, k, v: (np.exp(k * q) / np.exp(k * q).sum() @ np.ones(len(q))) @ v),
 }
 RIGHT = {
     "in single precision": ("01.3", then("01.3", lambda found: {name: np.float32(value) for name, value in found.items()})),
     "an array of heads": ("02.4", lambda x, n: np.array(np.split(x, n, axis=-1)).swapaxes(0, 1)),
     "a generator": ("52.2", then("52.2", iter)),
     "a view": ("06.5", then("06.5", lambda kept: kept[:])),
+    "a generator": ("02.5", then("02.5", iter)),
     "halves rounded up": ("09.1", lambda short, long: long - math.floor((long @ short) / (short @ short) + 0.5) * short),
+    "a view": ("56.2", then("56.2", lambda kept: kept[:])),
 }
 
 

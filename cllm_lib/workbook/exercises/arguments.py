@@ -145,6 +145,12 @@ def _losses(generator):
     return [*before.tolist(), *end.tolist()], levels
 
 
+def _held_out_losses(generator):
+    """Losses of a few epochs, with bumps and with equal ones, and a patience."""
+    losses = np.cumsum(generator.choice([-1.0, -0.5, 0.0, 0.25, 1.0], int(generator.integers(1, 12)))) + 20.0
+    return losses.tolist(), int(generator.integers(1, 5))
+
+
 def _company(generator):
     """A ladder in which each set of repairs has an end of its own, a repair, and a company."""
     ends = {frozenset(some): float(generator.normal()) for n in range(5) for some in itertools.combinations("abcd", n)}
@@ -400,8 +406,7 @@ TRIALS = {
     "05.5": on(_findings),
     "06.2": on(_text),
     "06.3": on(_two_texts),
-    "06.5": on(_shares),
-    "06.6": on(_one_query),
+    "06.4": on(_held_out_losses),
     "07.2": on(lambda generator: (int(generator.choice([0, 1, 2, 3, 4, 5, 9, 10, 25, 26, 49, 50, 121, 122, 169, 170, 400, 961, 962])),)),
     "07.3": on(lambda generator: (int(generator.integers(0, 9_000)),)),
     "07.5": on(lambda generator: (int(generator.integers(1, 200)),)),
@@ -435,4 +440,6 @@ TRIALS = {
     "54.2": on(lambda generator: (generator.integers(int(generator.integers(1, 12)), size=_sizes(generator, 2)) ** 2,)),
     "54.3": on(_schedule),
     "54.4": on(_clip),
+    "56.2": on(_shares),
+    "56.4": on(_one_query),
 }

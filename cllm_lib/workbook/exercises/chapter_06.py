@@ -1,15 +1,13 @@
 """Exercises of 06_training_a_language_model."""
 
-import math
-
 import numpy as np
 
 from cllm_lib.casebook.patients import TEXT_FAULTS
-from cllm_lib.workbook.exercises.forms import as_array, as_ids, as_number, several
+from cllm_lib.workbook.exercises.forms import as_ids, as_integer, as_number, several
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
-    Unexplained,
+    brief,
     call,
     close,
     compared,
@@ -204,6 +202,94 @@ def _seen_slips(train, held_out, n, places, seen_at):
 
 
 # 06.4
+def when_to_stop(losses, patience):
+    """Reference: the epoch of the best loss, and the last one before patience ends, both from 1."""
+    best = 0
+    for epoch, loss in enumerate(losses):
+        if loss < losses[best]:
+            best = epoch
+        if epoch - best == patience:
+            break
+    return best + 1, epoch + 1
+
+
+_HELD_OUT = [
+    ([5.0, 4.0, 6.0, 7.0, 3.0], 2),
+    ([7.6, 7.0, 6.9, 7.1, 7.2, 7.4, 7.9, 8.1], 3),
+    ([6.0, 5.0, 5.5, 4.5, 4.8, 4.2, 4.3, 4.4, 4.5, 4.1], 3),  # bumps that patience outlives
+    ([3.0, 2.0, 2.0, 2.0, 1.0], 2),  # as good is not better
+    ([4.0, 3.0, 2.5, 2.6], 3),  # the list ends first
+    ([9.0, 8.0, 7.0], 1),
+    ([2.0, 3.0, 4.0, 5.0], 2),
+    ([5.0, 4.0, 4.5, 4.4, 4.3, 4.2, 3.0], 3),  # falling again, and still no new best
+    ([6.1], 4),
+]
+
+
+def _by_looking_back(losses, patience):
+    """The reference by another road: epoch by epoch, how long ago the first of the best stood."""
+    for last in range(1, len(losses) + 1):
+        best = 1 + losses[:last].index(min(losses[:last]))
+        if last - best >= patience:
+            break
+    return best, last
+
+
+def _stopped_by_slips(losses, patience):
+    """What slips make of one list: two epochs, by the sentence that names the slip."""
+    best, last = _by_looking_back(losses, patience)
+    whole = 1 + losses.index(min(losses))
+    rises, first_rise = [i for i in range(1, len(losses)) if losses[i] >= losses[i - 1]], len(losses)
+    run = 0
+    for i in range(1, len(losses)):
+        run = run + 1 if losses[i] >= losses[i - 1] else 0
+        if run == patience:
+            first_rise = i + 1
+            break
+    seen = losses[:first_rise]
+    late = _late_ties(losses, patience)
+    return {
+        "Those are counted from 0; the first epoch is 1.": [(best - 1, last - 1), (best - 1, last), (best, last - 1)],
+        "They have changed places: first the epoch whose weights are kept.": (last, best),
+        "You look at the whole list for the best; what comes after the stop nobody has seen.": [(whole, last), (whole, len(losses))],
+        "You compare with the epoch before. Patience counts epochs since the best one.": (1 + seen.index(min(seen)), first_rise),
+        "As good as the best is not better: the first of them stays the best, and patience runs on.": late,
+        "One epoch too many: it ends with the epoch that is the last of its patience.": _by_looking_back(losses, patience + 1),
+        "One epoch too few: patience counts the epochs after the best one.": (
+            _by_looking_back(losses, patience - 1) if patience > 1 else (1, 1)
+        ),
+        "You stop at the first rise, whatever the patience.": ((rises[0], rises[0] + 1) if rises else (best, last)),
+        "Those are losses; the numbers of the epochs were asked for.": (losses[best - 1], losses[last - 1]),
+    }
+
+
+def _late_ties(losses, patience):
+    best = 0
+    for epoch, loss in enumerate(losses):
+        if loss <= losses[best]:
+            best = epoch
+        if epoch - best == patience:
+            break
+    return best + 1, epoch + 1
+
+
+def examine_when_to_stop(answer):
+    """On short lists, against looking back from every epoch."""
+
+    def look(losses, patience):
+        result = call(answer, list(losses), patience)
+        if isinstance(result, str) or np.ndim(result) != 1 or len(result) != 2:
+            raise NotYet(f"it returned {brief(result)}; two epochs were asked for: return best, last.")
+        found = tuple(number(epoch, name) for epoch, name in zip(result, ("the best epoch", "the last epoch"), strict=True))
+        right = _by_looking_back(losses, patience)
+        told = f"for losses {losses} and patience {patience} it gives {shown(found[0])} and {shown(found[1])};"
+        return f"{told} {right[0]} and {right[1]} were asked for.", found, right, _stopped_by_slips(losses, patience)
+
+    hint = "After each epoch: is it a new best? If not, how many epochs ago was the best? Stop once that is the patience."
+    told_apart(look, _HELD_OUT, lambda first, second: tuple(first) == tuple(second), hint)
+
+
+# 06.5
 _WOULD_SHOW = {
     "own word": "its training loss would fall far below the bigram entropy, to next to 0, and each target would be its own input.",
     "sorted": "its inputs would rise from left to right, and hardly a target would be the next input.",
@@ -219,147 +305,10 @@ def examine_diagnosis(answer):
     return "Five faults, none of them in the model, each found by counting."
 
 
-# 06.5
-def keep_best(probabilities, k):
-    """Reference: the k best, sharing all probability in the old ratio."""
-    best = np.argsort(probabilities)[-k:]
-    kept = np.zeros_like(probabilities)
-    kept[best] = probabilities[best]
-    return kept / kept.sum()
-
-
-def _kept_in_loops(probabilities, ids):
-    total = sum(probabilities[i] for i in ids)
-    return np.array([p / total if i in ids else 0.0 for i, p in enumerate(probabilities)])
-
-
-def examine_keep_best(answer):
-    """Against loops, with the best at the end, in the middle, and fewer words than k."""
-
-    def look(given, k):
-        ids, p = sorted(range(len(given)), key=lambda i: -given[i]), np.array(given)
-        right = _kept_in_loops(given, ids[:k])
-        found = _distribution(call(answer, p, k), len(given), f"{given} and k = {k}")
-        kept, powers = int((found != 0).sum()), np.exp(np.where(right > 0, p, 0.0))
-        best = powers * (right > 0)
-        mistakes = {
-            "Those are the first k ids, whatever they are: the program's own slip. The best k were asked for.": (
-                _kept_in_loops(given, range(min(k, len(given))))
-            ),
-            "Those are the worst k. argsort sorts upwards: its last entries are the best.": _kept_in_loops(given, ids[-k:]),
-            "The right ones, and they do not sum to 1. They share all probability: divide by their sum.": np.where(right > 0, p, 0.0),
-            "Nothing was taken away: all but the best k must become 0.": p,
-            "Now the best k are equally likely. They keep their old ratio.": np.where(right > 0, 1 / min(k, len(given)), 0.0),
-            "A second softmax: these are probabilities already. Dividing by their sum keeps the ratio.": best / best.sum(),
-            "A second softmax, and exp(0) is 1: what was taken away came back. Divide by the sum instead.": powers / powers.sum(),
-        }
-        seen = f"for {given} and k = {k} it is {found.round(3).tolist()}."
-        if kept != min(k, len(given)):
-            seen += f" {kept} {'is' if kept == 1 else 'are'} kept; {min(k, len(given))} of {len(given)} were asked for."
-        return seen, found, right, mistakes
-
-    cases = (([0.25, 0.1, 0.2, 0.4, 0.05], 2), ([0.02, 0.3, 0.08, 0.6], 1), ([0.15, 0.25, 0.05, 0.1, 0.35, 0.1], 3), ([0.3, 0.7], 5))
-    told_apart(look, cases, _near, "The best k, divided by their sum, at their own places.")
-    for given, k, right in (([0.25] * 4, 2, [0.0, 0.0, 0.5, 0.5]), ([0.3, 0.1, 0.3, 0.3], 2, [0.0, 0.0, 0.5, 0.5])):
-        found = _distribution(call(answer, np.array(given), k), len(given), f"{given} and k = {k}")
-        if not _near(np.sort(found), np.array(right)):
-            seen = f"for {given} and k = {k} it is {found.round(3).tolist()}."
-            raise Unexplained(seen, "Of equally good ones, too, only as many stay as make k; which of them is all one.")
-
-
-def _near(first, second):
-    return first.shape == second.shape and np.allclose(first, second, rtol=1e-6, atol=1e-9)
-
-
-def _distribution(result, size, given):
-    try:
-        array = np.asarray(result, dtype=float)
-    except (TypeError, ValueError):
-        raise NotYet(f"it returned something of type {type(result).__name__}; an array of probabilities was asked for.") from None
-    if array.shape != (size,):
-        raise NotYet(
-            f"for {given} it returned shape {array.shape}; one number for each of the {size} words was asked for, 0 for those left out."
-        )
-    if np.isneginf(array).any():
-        raise NotYet(f"for {given} it holds minus infinity, which is for logits, before a softmax. A probability left out is 0.")
-    if not np.isfinite(array).all():
-        raise Unexplained(f"for {given} it holds NaN or infinity.", "Was something divided by a sum of 0?")
-    return array
-
-
-# 06.6
-def attend_one(query, keys, values):
-    """Reference: one query looks at all keys."""
-    scores = keys @ query / math.sqrt(len(query))
-    powers = np.exp(scores - scores.max())
-    return powers / powers.sum() @ values
-
-
-def _attend_in_loops(query, keys, values, scale=None, scores=None):
-    scale = math.sqrt(len(query)) if scale is None else scale
-    scores = [sum(q * k for q, k in zip(query, key, strict=True)) / scale for key in keys] if scores is None else scores
-    top = max(scores)
-    powers = [math.exp(score - top) for score in scores]
-    return np.array([sum(p * v[j] for p, v in zip(powers, values, strict=True)) / sum(powers) for j in range(len(values[0]))])
-
-
-def examine_attend_one(answer):
-    """Against loops, on odd sizes, one key alone, and scores that overflow."""
-    generator = np.random.default_rng(17)
-
-    def look(n, d, width, size):
-        query, keys, values = (size * generator.standard_normal(shape) for shape in (d, (n, d), (n, width)))
-        result, given = call(answer, query, keys, values), f"{n} keys of {d} numbers and {n} values of {width}"
-        try:
-            found = np.asarray(result, dtype=float)
-        except (TypeError, ValueError):
-            raise NotYet(f"it returned something of type {type(result).__name__}; an array was asked for.") from None
-        if found.shape != (width,):
-            hint = "Are those weights, one for each key? Average the values with them." if found.shape == (n,) else ""
-            raise Unexplained(f"for {given} it returned shape {found.shape}; ({width},) was asked for.", hint)
-        if not np.isfinite(found).all():
-            raise _not_finite(f"for {given} it holds NaN or infinity.", size > 1.0)
-        right = _attend_in_loops(query, keys, values)
-        seen = f"for {given} it begins with {found[0]:.4f}; {right[0]:.4f} was asked for."
-        return seen, found, right, _attend_slips(query, keys, values) if size == 1.0 else {}
-
-    cases = ((5, 3, 4, 1.0), (1, 2, 3, 1.0), (7, 9, 9, 1.0), (4, 4, 4, 30.0), (9, 9, 2, 300.0))
-    told_apart(look, cases, _near, "Scores keys @ query / sqrt(d), softmax over the keys, then the average of the values.")
-
-
-def _not_finite(seen, large):
-    """What to raise; of scores up to 900 it has one reason where it was right of small ones."""
-    return NotYet(f"{seen} Large scores overflow exp: subtract their maximum first.") if large else Unexplained(seen)
-
-
-def _attend_slips(query, keys, values):
-    d, n = len(query), len(keys)
-    scores = keys @ query / math.sqrt(d)
-    powers = np.exp(np.minimum(scores, 700.0))
-    return {
-        "The scores were not divided by sqrt(d).": _attend_in_loops(query, keys, values, scale=1.0),
-        "The scores were divided by d; its square root was asked for.": _attend_in_loops(query, keys, values, scale=d),
-        "That is the plain mean of the values: the weights do not depend on the query.": values.mean(axis=0),
-        "The newest word does not look at itself: its own key and value are the last rows.": (
-            _attend_in_loops(query, keys[:-1], values[:-1]) if n > 1 else None
-        ),
-        "Only the newest word is looked at. The point of keeping the others is to look at them too.": values[-1] if n > 1 else None,
-        "The scores weigh the values as they are: softmax is missing.": scores @ values,
-        "The powers do not sum to 1: divide by their sum.": powers @ values,
-        "The values made the scores; the keys are for that.": (
-            _attend_in_loops(query, values, values) if values.shape == keys.shape else None
-        ),
-        "The keys were averaged; the values are what is handed over.": (
-            _attend_in_loops(query, keys, keys) if values.shape == keys.shape else None
-        ),
-    }
-
-
 EXERCISES = {
     "06.1": Exercise(None, examine_numbers, bet=True),
     "06.2": Exercise(inputs_and_targets, examine_inputs_and_targets, form=several(as_ids, as_ids)),
     "06.3": Exercise(seen_before, examine_seen_before, form=as_number),
-    "06.4": Exercise(TEXT_FAULTS, examine_diagnosis, only_one=True),
-    "06.5": Exercise(keep_best, examine_keep_best, form=as_array),
-    "06.6": Exercise(attend_one, examine_attend_one, form=as_array),
+    "06.4": Exercise(when_to_stop, examine_when_to_stop, form=several(as_integer, as_integer)),
+    "06.5": Exercise(TEXT_FAULTS, examine_diagnosis, only_one=True),
 }

@@ -1,6 +1,5 @@
 """Answers to the exercises of chapter 06."""
 
-import math
 from collections import Counter
 
 import numpy as np
@@ -59,6 +58,14 @@ def by_strides(tokens, seq_len):
     return [both[:, :-1].astype(np.int32), both[:, 1:]]
 
 
+def as_floats(tokens, seq_len):
+    count = (len(tokens) - 1) // seq_len
+    inputs, targets = np.zeros((count, seq_len)), np.zeros((count, seq_len))
+    for i in range(count * seq_len):
+        inputs.flat[i], targets.flat[i] = tokens[i], tokens[i + 1]
+    return inputs, targets
+
+
 # -- 06.3 --
 
 
@@ -96,103 +103,62 @@ def by_counters(train, held_out, n):
 
 
 # -- 06.4 --
-DIAGNOSIS = {"A": "own word", "B": "one file", "C": "leak", "D": "shared ids", "E": "sorted"}
+
+
+def stopped(losses, patience, better=lambda loss, best: loss < best, since=0, first=1):
+    best = 0
+    for epoch, loss in enumerate(losses):
+        if better(loss, losses[best]):
+            best = epoch
+        if epoch - best == patience + since:
+            break
+    return best + first, epoch + first
+
+
+def best_of_all(losses, patience):
+    return losses.index(min(losses)) + 1, stopped(losses, patience)[1]
+
+
+def never_stopped(losses, patience):
+    return losses.index(min(losses)) + 1, len(losses)
+
+
+def beside_the_one_before(losses, patience):
+    bad, last = 0, len(losses)
+    for i in range(1, len(losses)):
+        bad = bad + 1 if losses[i] >= losses[i - 1] else 0
+        if bad == patience:
+            last = i + 1
+            break
+    return losses[:last].index(min(losses[:last])) + 1, last
+
+
+def at_the_first_rise(losses, patience):
+    for i in range(1, len(losses)):
+        if losses[i] >= losses[i - 1]:
+            return i, i + 1
+    return len(losses), len(losses)
+
+
+def with_a_counter(losses, patience):
+    best, at, bad = float("inf"), 0, 0
+    for epoch, loss in enumerate(losses, start=1):
+        best, at, bad = (loss, epoch, 0) if loss < best else (best, at, bad + 1)
+        if bad >= patience:
+            return at, epoch
+    return at, len(losses)
+
+
+def with_arrays(losses, patience):
+    losses = np.asarray(losses)
+    best = np.array([int(losses[: i + 1].argmin()) for i in range(len(losses))], dtype=np.intp)
+    waited = np.arange(len(losses), dtype=np.int64) - best
+    last = int(np.argmax(waited >= patience)) if (waited >= patience).any() else len(losses) - 1
+    return np.array([best[last] + 1, last + 1], dtype=np.int64)
+
 
 # -- 06.5 --
-
-
-def keep(probabilities, ids):
-    kept = np.zeros_like(probabilities)
-    kept[ids] = probabilities[ids]
-    return kept
-
-
-def best(probabilities, k):
-    return np.argsort(probabilities)[-k:]
-
-
-def normalised(array):
-    return array / array.sum()
-
-
-def softmax(array):
-    return np.exp(array) / np.exp(array).sum()
-
-
-def softmax_of_the_kept(p, k):
-    kept = np.zeros_like(p)
-    kept[best(p, k)] = softmax(p[best(p, k)])
-    return kept
-
-
-def keep_in_place(probabilities, k):
-    probabilities[np.argsort(probabilities)[:-k]] = 0
-    return probabilities / probabilities.sum()
-
-
-def minus_infinity_for_the_rest(p, k):
-    kept = normalised(keep(p, best(p, k)))
-    return np.where(kept > 0, kept, -np.inf)
-
-
-def keep_by_threshold(probabilities, k):
-    worst = sorted(probabilities, reverse=True)[min(k, len(probabilities)) - 1]
-    return normalised(np.where(probabilities >= worst, probabilities, 0.0)).tolist()
-
-
-def keep_by_loop(probabilities, k):
-    left, chosen = dict(enumerate(probabilities)), []
-    while left and len(chosen) < k:
-        chosen.append(max(left, key=left.get))
-        del left[chosen[-1]]
-    return normalised(keep(probabilities, chosen))
-
-
-# -- 06.6 --
-
-
-def attend(query, keys, values, scale=None, safe=True):
-    scores = keys @ query / (math.sqrt(len(query)) if scale is None else scale)
-    powers = np.exp(scores - scores.max()) if safe else np.exp(scores)
-    return powers / powers.sum() @ values
-
-
-def attend_without_itself(query, keys, values):
-    return attend(query, keys[:-1], values[:-1]) if len(keys) > 1 else attend(query, keys, values)
-
-
-def attend_weights(query, keys, values):
-    return softmax(keys @ query / math.sqrt(len(query)))
-
-
-def attend_with_sum_missing(query, keys, values):
-    return np.exp(keys @ query / math.sqrt(len(query))) @ values
-
-
-def attend_by_logs(query, keys, values):
-    scores = np.array([key.dot(query) for key in keys]) * len(query) ** -0.5
-    logs = scores - np.logaddexp.reduce(scores)
-    return sum(math.exp(log) * value for log, value in zip(logs, values, strict=True))
-
-
-def attend_in_batches(query, keys, values):
-    scores = np.einsum("d,nd->n", query, keys)[None] / np.sqrt(query.shape[-1])
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return np.einsum("bn,ne->e", powers / powers.sum(axis=-1, keepdims=True), values).astype(np.float64).tolist()
-
-
-def as_floats(tokens, seq_len):
-    count = (len(tokens) - 1) // seq_len
-    inputs, targets = np.zeros((count, seq_len)), np.zeros((count, seq_len))
-    for i in range(count * seq_len):
-        inputs.flat[i], targets.flat[i] = tokens[i], tokens[i + 1]
-    return inputs, targets
-
-
-def shifted_by_the_mean(query, keys, values):
-    scores = keys @ query / math.sqrt(len(query))
-    powers = np.exp(scores - scores.mean())
-    return powers / powers.sum() @ values
+DIAGNOSIS = {"A": "own word", "B": "one file", "C": "leak", "D": "shared ids", "E": "sorted"}
 
 
 WRONG = {
@@ -258,6 +224,26 @@ WRONG = {
         *BROKEN_FUNCTIONS,
     ],
     "06.4": [
+        (lambda losses, patience: stopped(losses, patience, first=0), "counted from 0"),
+        (lambda losses, patience: stopped(losses, patience)[::-1], "changed places"),
+        (best_of_all, "what comes after the stop"),
+        (never_stopped, "what comes after the stop"),
+        (beside_the_one_before, "epochs since the best one"),
+        (lambda losses, patience: stopped(losses, patience, better=lambda loss, best: loss <= best), "is not better"),
+        (lambda losses, patience: stopped(losses, patience, since=1), "One epoch too many"),
+        (lambda losses, patience: stopped(losses, patience, since=-1), "One epoch too few"),
+        (at_the_first_rise, "at the first rise"),
+        (lambda losses, patience: tuple(losses[epoch - 1] for epoch in stopped(losses, patience)), "Those are losses"),
+        (lambda losses, patience: stopped(losses, patience)[0], "two epochs were asked for"),
+        (lambda losses, patience: (1, 2), "Stop once that is the patience"),
+        (lambda losses, patience: (losses.sort(), (1, 1))[1], "changed its input"),
+        (returns((1, float("nan"))), "finite number"),
+        (returns(("one", "two")), "a number was asked for"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+    ],
+    "06.5": [
         (DIAGNOSIS | {"A": "leak", "C": "own word"}, "A as 'leak': then all runs of four"),
         (DIAGNOSIS | {"B": "shared ids"}, "far fewer different ones"),
         (DIAGNOSIS | {"D": "one file"}, "fewer words in all"),
@@ -269,51 +255,6 @@ WRONG = {
         ({"A": float("nan")}, "still open"),
         ("leak", "a dictionary from letter to name"),
         (list(DIAGNOSIS.values()), "a dictionary from letter to name"),
-    ],
-    "06.5": [
-        (lambda p, k: normalised(keep(p, np.arange(min(k, len(p)), dtype=np.int64))), "the program's own slip"),
-        (lambda p, k: normalised(keep(p, np.argsort(p)[:k])), "the worst k"),
-        (lambda p, k: keep(p, best(p, k)), "divide by their sum"),
-        (lambda p, k: p.copy(), "Nothing was taken away"),
-        (lambda p, k: normalised(keep(np.ones(len(p)), best(p, k))), "equally likely"),
-        (softmax_of_the_kept, "A second softmax: these"),
-        (lambda p, k: softmax(keep(p, best(p, k))), "what was taken away came back"),
-        (lambda p, k: normalised(keep(p, best(p, k + 1))), "3 are kept; 2 of 5"),
-        (lambda p, k: np.sort(p)[-k:] / np.sort(p)[-k:].sum(), "one number for each of the 5 words"),
-        (lambda p, k: normalised(np.sort(keep(p, best(p, k)))), "at their own places"),
-        (minus_infinity_for_the_rest, "for logits, before a softmax"),
-        (keep_by_threshold, "Of equally good ones"),
-        (lambda p, k: p * np.nan, "NaN or infinity"),
-        (keep_in_place, "changed its input"),
-        (returns(None), "returned None"),
-        (returns("nine"), "an array of probabilities"),
-        (returns(np.zeros((2, 2))), r"shape \(2, 2\)"),
-        (raises, "it raised KeyError"),
-        (3, "a function was asked for"),
-    ],
-    "06.6": [
-        (shifted_by_the_mean, "subtract their maximum first"),
-        (lambda q, k, v: attend(q, k, v, scale=1.0), "not divided by sqrt"),
-        (lambda q, k, v: v.mean(axis=0), "plain mean"),
-        (attend_without_itself, "does not look at itself"),
-        (lambda q, k, v: attend(q, k, v, scale=len(q)), "divided by d"),
-        (lambda q, k, v: v[-1], "Only the newest word"),
-        (lambda q, k, v: k @ q / math.sqrt(len(q)) @ v, "softmax is missing"),
-        (attend_with_sum_missing, "do not sum to 1"),
-        (attend_weights, "Are those weights"),
-        (lambda q, k, v: attend(q, k, v, safe=False), "subtract their maximum"),
-        (lambda q, k, v: attend(q, k, v)[None], r"shape \(1, 4\)"),
-        (lambda q, k, v: attend(q, k, v) if v.shape != k.shape else attend(q, v, v), "The values made the scores"),
-        (lambda q, k, v: attend(q, k, v) if v.shape != k.shape else attend(q, k, k), "The keys were averaged"),
-        (lambda q, k, v: attend(q, k, v) + 1, r"@ values . 1"),
-        (lambda q, k, v: attend(q, k, v) * np.nan, "NaN or infinity"),
-        (lambda q, k, v: q @ k @ v, "it raised ValueError"),
-        (returns(None), "returned None"),
-        (returns("nine"), "an array was asked for"),
-        (returns(np.zeros(3)), r"shape \(3,\)"),
-        (raises, "it raised KeyError"),
-        (3, "a function was asked for"),
-        (lambda q, k, v: np.nan_to_num(attend(q, k, v, safe=False)), "was asked for"),
     ],
 }
 
@@ -327,16 +268,12 @@ RIGHT = {
     ],
     "06.2": [cut, by_loops, by_strides, as_floats],
     "06.3": [with_gaps, by_windows, by_counters],
-    "06.4": [
+    "06.4": [with_a_counter, with_arrays, lambda losses, patience: list(map(str, with_a_counter(losses, patience)))],
+    "06.5": [
         dict(reversed(DIAGNOSIS.items())),
         {k.lower(): v.upper().replace(" ", "_") for k, v in DIAGNOSIS.items()},
         list(DIAGNOSIS.items()),
     ],
-    "06.5": [
-        keep_by_loop,
-        lambda p, k: normalised(keep(p, np.argpartition(-p, min(k, len(p)) - 1)[:k])).astype(np.float32),
-    ],
-    "06.6": [attend_by_logs, attend_in_batches, lambda q, k, v: attend(q, k, v).astype(np.float32)],
 }
 
 TYPED_WRONG = {
@@ -344,7 +281,6 @@ TYPED_WRONG = {
     "06.2": "def inputs_and_targets(tokens, seq_len):\n    used = len(tokens) // seq_len * seq_len\n"
     "    return tokens[:used].reshape(-1, seq_len), tokens[:used].reshape(-1, seq_len)",
     "06.3": "def seen_before(train, held_out, n):\n    return np.isin(held_out, train).mean()",
-    "06.4": 'diagnosis = {"A": "leak", "B": "leak", "C": "leak", "D": "leak", "E": "leak"}',
-    "06.5": "def keep_best(probabilities, k):\n    return probabilities[:k] / probabilities[:k].sum()",
-    "06.6": "def attend_one(query, keys, values):\n    return values.mean(axis=0)",
+    "06.4": "def when_to_stop(losses, patience):\n    return losses.index(min(losses)), len(losses)",
+    "06.5": 'diagnosis = {"A": "leak", "B": "leak", "C": "leak", "D": "leak", "E": "leak"}',
 }
