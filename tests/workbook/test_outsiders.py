@@ -76,7 +76,6 @@ WRONG = {
     "remembered by length": ("06.5", remembers("06.5", lambda p, k: (len(p), k))),
     "products entry by entry": ("06.6", lambda q, k, v: (np.exp(k * q) / np.exp(k * q).sum() @ np.ones(len(q))) @ v),
     "primes by base two": ("07.2", lambda n: [m for m in range(2, n) if m == 2 or pow(2, m - 1, m) == 1]),
-    "mirrored, and exchanged": ("07.5", then("07.5", lambda place: (-place[1], -place[0]))),
     "a third of it": ("08.3", then("08.3", lambda gradient: gradient / 3)),
     "changed in place": ("08.5", spoils_the_scores),
     "moved by half precision": ("09.4", lambda basis, target: solution("09.4")(basis.astype(np.float16).astype(float), target)),
@@ -84,6 +83,8 @@ WRONG = {
     "about the median": ("10.2", lambda v, c: tuple(end - v.mean() + np.median(v) for end in solution("10.2")(v, c))),
     "neither cut off nor put back": ("10.3", lambda p: np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1, dtype=np.int64))),
     "both norms with another eps, and sums exchanged": ("12.3", lambda x, layer, attention: attention(x, layer["attention"]) - x),
+    "mirrored, and exchanged": ("57.2", then("57.2", lambda place: (-place[1], -place[0]))),
+    "pages of one row more": ("57.4", lambda places, per_page: solution("57.4")(places, per_page + 1)),
     "a mean over one token less": ("12.4", lambda h, t: (h * t[..., None]).sum(1) / np.maximum(t.sum(1, keepdims=True) - 1, 1)),
 }
 RIGHT = {

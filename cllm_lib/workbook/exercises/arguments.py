@@ -223,19 +223,6 @@ def _one_query(generator):
     return size * generator.standard_normal(width), size * generator.standard_normal((n, width)), generator.standard_normal((n, other))
 
 
-# 07
-
-
-def _grid(generator):
-    side = int(generator.integers(2, 7))
-    return (generator.permutation(side * side).reshape(side, side) + 1,)
-
-
-def _curve(generator):
-    side = int(generator.integers(3, 9))
-    return (generator.permutation(side * side).reshape(side, side) + 1 + int(generator.integers(100)),)
-
-
 # 08
 
 
@@ -363,6 +350,19 @@ def _values(generator):
     return values.round() if generator.random() < 0.3 else values, float(generator.uniform(0.5, 0.99))
 
 
+# 57
+
+
+def _curve(generator):
+    side = int(generator.integers(3, 9))
+    return (generator.permutation(side * side).reshape(side, side) + 1 + int(generator.integers(100)),)
+
+
+def _fetch(generator):
+    per_page = int(generator.integers(2, 40))
+    return generator.integers(0, int(generator.integers(1, 10)) * per_page, int(generator.integers(1, 30))), per_page
+
+
 TRIALS = {
     "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
     "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
@@ -401,8 +401,6 @@ TRIALS = {
     "06.6": on(_one_query),
     "07.2": on(lambda generator: (int(generator.choice([0, 1, 2, 3, 4, 5, 9, 10, 25, 26, 49, 50, 121, 122, 169, 170, 400, 961, 962])),)),
     "07.3": on(lambda generator: (int(generator.integers(0, 9_000)),)),
-    "07.5": on(lambda generator: (int(generator.integers(1, 200)),)),
-    "07.6": on(_curve, judges=False),
     "08.2": on(_two_products),
     "08.3": on(_embedding),
     "08.4": on(_turn),
@@ -418,4 +416,7 @@ TRIALS = {
     "12.2": on(lambda generator: (np.asarray(generator.normal(0, 2, _sizes(generator, int(generator.integers(4))))),)),
     "12.3": on(_layer),
     "12.4": on(_sentences),
+    "57.2": on(lambda generator: (int(generator.integers(1, 200)),)),
+    "57.3": on(_curve, judges=False),
+    "57.4": on(_fetch),
 }
