@@ -155,7 +155,7 @@ RIGHT = {
     ],
     "57.4": [
         lambda places, per_page: len({place // per_page for place in places.tolist()}),
-        lambda places, per_page: np.count_nonzero(np.bincount(places // per_page)),
+        lambda places, per_page: np.count_nonzero(np.bincount((places // per_page).astype(np.intp))),
         lambda places, per_page: np.unique(np.floor(places / per_page)).size,
         lambda places, per_page: float(len(set(np.divmod(places, per_page)[0].tolist()))),
     ],
