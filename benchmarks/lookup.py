@@ -152,7 +152,8 @@ def page(found, conditions):
         f"gradients an eighth), {BATCH_NUMBERS:,} a call, of another stretch of the text, in each order in turn; {ROUNDS} rounds. Ratio: "
         "time over that by id in the same round, median and quartiles; below 1 is faster. Ids are given in the order in which words "
         "first occur. Frequency: the most frequent first. Ulam's spiral and Hilbert's curve: ids written on a square row by row, "
-        "stored along the curve."
+        "stored along the curve. The ratios are of texts so long: a "
+        "short one has met few rows, which lie in one piece by id and all over the table in random order, and gives others."
     )
     return (
         "\n\n".join(["# Row order and the speed of an embedding", how, *conditions, "\n".join(table(header, rows)), verdict(found)]) + "\n"

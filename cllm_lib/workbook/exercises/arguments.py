@@ -212,19 +212,6 @@ def _one_query(generator):
     return size * generator.standard_normal(width), size * generator.standard_normal((n, width)), generator.standard_normal((n, other))
 
 
-# 07
-
-
-def _grid(generator):
-    side = int(generator.integers(2, 7))
-    return (generator.permutation(side * side).reshape(side, side) + 1,)
-
-
-def _curve(generator):
-    side = int(generator.integers(3, 9))
-    return (generator.permutation(side * side).reshape(side, side) + 1 + int(generator.integers(100)),)
-
-
 # 08
 
 
@@ -381,6 +368,17 @@ def _clip(generator):
     gradients = _arrays(generator)
     length = math.sqrt(sum((array**2).sum() for array in gradients.values()))
     return gradients, float(length * generator.choice([0.3, 0.9, 1.0, 1.1, 4.0]))
+# 57
+
+
+def _curve(generator):
+    side = int(generator.integers(3, 9))
+    return (generator.permutation(side * side).reshape(side, side) + 1 + int(generator.integers(100)),)
+
+
+def _fetch(generator):
+    per_page = int(generator.integers(2, 40))
+    return generator.integers(0, int(generator.integers(1, 10)) * per_page, int(generator.integers(1, 30))), per_page
 
 
 TRIALS = {
@@ -409,8 +407,6 @@ TRIALS = {
     "06.4": on(_held_out_losses),
     "07.2": on(lambda generator: (int(generator.choice([0, 1, 2, 3, 4, 5, 9, 10, 25, 26, 49, 50, 121, 122, 169, 170, 400, 961, 962])),)),
     "07.3": on(lambda generator: (int(generator.integers(0, 9_000)),)),
-    "07.5": on(lambda generator: (int(generator.integers(1, 200)),)),
-    "07.6": on(_curve, judges=False),
     "08.2": on(_two_products),
     "08.3": on(_embedding),
     "08.4": on(_turn),
@@ -442,4 +438,7 @@ TRIALS = {
     "54.4": on(_clip),
     "56.2": on(_shares),
     "56.4": on(_one_query),
+    "57.2": on(lambda generator: (int(generator.integers(1, 200)),)),
+    "57.3": on(_curve, judges=False),
+    "57.4": on(_fetch),
 }
