@@ -44,13 +44,13 @@ WIDGETS = {
     "02": [("Map of attention weights", r" b1 ([\d.]+)", r"head \d, trained: the last row, b, is largest at b1 \(column 3\): ([\d.]+)")],
     "53": [("Gradient against measured slope", r"factor (-?[\d.]+)", r"24 entries: factor (-?[\d.]+)")],
     "04": [("Path of ", r"the loss is ([\d.]+)", r"momentum 0\.01: from 33 to ([\d.]+)")],
-    "08": [
-        ("A circle with two arrows", r"from key to query (-?[\d.]+) degrees", r"degrees from key to query: at (-?[\d.]+)"),
-        ("Two maps of the clock", r"position 12 ([\d.]+)", r"clock: from 1 to ([\d.]+)"),
-    ],
     "09": [
         ("A lattice in the plane", r"at ([\d.]+) degrees", r"\(7, 7\) and \(5, 3\), degrees between them: at ([\d.]+)"),
         ("LLL, step ", r"log10 of the potential ([\d.]+)", r"log10 of the potential: from ([\d.]+)"),
+    ],
+    "58": [
+        ("A circle with two arrows", r"from key to query (-?[\d.]+) degrees", r"degrees from key to query: at (-?[\d.]+)"),
+        ("Two maps of the clock", r"position 12 ([\d.]+)", r"clock: from 1 to ([\d.]+)"),
     ],
 }
 

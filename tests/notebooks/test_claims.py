@@ -162,8 +162,8 @@ def test_chapter_56_always_the_likeliest_word_turns_in_circles(seed, circle):
     assert circle is None or (said[-60 + circle :] == said[-60:-circle]).all()
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_chapter_08_attention_as_coded_learns_no_more_than_a_heap_and_less_than_attention_without_positions(seed):
+@pytest.mark.parametrize("seed", range(10))
+def test_chapter_58_attention_as_coded_learns_no_more_than_a_heap_and_less_than_attention_without_positions(seed):
     task = LastFollower(seq_len=16)
     heap = task.accuracy_without_order(np.random.default_rng(1))
     shares = []

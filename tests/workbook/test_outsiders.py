@@ -75,7 +75,7 @@ WRONG = {
     "runs a word too long": ("06.3", lambda train, held_out, n: solution("06.3")(train, held_out, n + 1)),
     "primes by base two": ("07.2", lambda n: [m for m in range(2, n) if m == 2 or pow(2, m - 1, m) == 1]),
     "a third of it": ("08.3", then("08.3", lambda gradient: gradient / 3)),
-    "changed in place": ("08.5", spoils_the_scores),
+    "changed in place": ("58.3", spoils_the_scores),
     "moved by half precision": ("09.4", lambda basis, target: solution("09.4")(basis.astype(np.float16).astype(float), target)),
     "two of three parts wrong": ("10.2", lambda v, c: tuple(v.mean() + s * 1.96 * v.std() / math.sqrt(len(v)) for s in (-1, 1))),
     "about the median": ("10.2", lambda v, c: tuple(end - v.mean() + np.median(v) for end in solution("10.2")(v, c))),

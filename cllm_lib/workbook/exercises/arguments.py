@@ -15,6 +15,9 @@ from cllm_lib.workbook.exercises.attention_backward import random_attention
 from cllm_lib.workbook.exercises.chapter_08 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_12 import _mixing, random_layer
 from cllm_lib.workbook.exercises.chapter_52 import _Reacher, _Speaker
+from cllm_lib.workbook.exercises.chapter_02 import _Reacher
+from cllm_lib.workbook.exercises.chapter_12 import _mixing, random_layer
+from cllm_lib.workbook.exercises.chapter_58 import N_PLACES
 from cllm_lib.workbook.exercises.trials import on, what_is_left
 
 
@@ -228,6 +231,11 @@ def _embedding(generator):
     return generator.standard_normal((n, width)), similarities
 
 
+def _likeness_and_order(generator):
+    embedding, similarities = _embedding(generator)
+    return similarities, generator.permutation(len(embedding))
+
+
 def _turn(generator):
     *front, time, pairs = _sizes(generator, int(generator.integers(2, 4)))
     start = int(generator.integers(-9, 30))
@@ -409,9 +417,7 @@ TRIALS = {
     "07.3": on(lambda generator: (int(generator.integers(0, 9_000)),)),
     "08.2": on(_two_products),
     "08.3": on(_embedding),
-    "08.4": on(_turn),
-    "08.5": on(_scores),
-    "08.6": on(_box),
+    "08.4": on(_likeness_and_order),
     "09.1": on(_two_vectors),
     "09.2": on(_step_of_lll, judges=False),
     "09.3": on(_knapsack),
@@ -441,4 +447,7 @@ TRIALS = {
     "57.2": on(lambda generator: (int(generator.integers(1, 200)),)),
     "57.3": on(_curve, judges=False),
     "57.4": on(_fetch),
+    "58.2": on(_turn),
+    "58.3": on(_scores),
+    "58.4": on(_box),
 }

@@ -284,6 +284,12 @@ def side_by_side(value, expected):
     return f"{shown(value, digits)}; {shown(expected, digits)}"
 
 
+def worst(what, found, right):
+    """The largest error in an array, as the beginning of a sentence."""
+    where = np.unravel_index(np.argmax(np.abs(found - right)), right.shape)
+    return f"{what} at {list(map(int, where))} is {side_by_side(float(found[where]), float(right[where]))} was asked for."
+
+
 ROUNDED = "Do not round inside the function."
 
 

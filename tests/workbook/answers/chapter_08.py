@@ -3,27 +3,13 @@
 import math
 
 import numpy as np
-from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
-
-
-def broken_arrays(shape):
-    return [
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (returns(np.full(shape, np.nan)), "NaN"),
-        (returns(np.zeros((1, 7))), r"has shape \(1, 7\)"),
-        (returns([[1.0]]), r"has shape \(1, 1\)"),
-        (returns("an array"), "of type str; an array of numbers"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
-    ]
-
+from workbook.answers.common import BROKEN_FUNCTIONS, broken_arrays
 
 # 08.1
 
 
-def bets(trained="rotary", longer="rotary"):
-    return {"as trained": trained, "four times as long": longer}
+def bets(values=2, fast=0.04, nats=0.3):
+    return {"different values": values, "times as fast": fast, "nats": nats}
 
 
 # 08.2
@@ -83,160 +69,32 @@ def pull_in_place(embedding, similarities):
 # 08.4
 
 
-def turned(x, angles, first=lambda a, b, c, s: a * c - b * s, second=lambda a, b, c, s: a * s + b * c, like=None):
-    a, b, c, s = x[..., 0::2], x[..., 1::2], np.cos(angles), np.sin(angles)
-    y = np.empty(x.shape) if like is None else np.empty_like(x)
-    y[..., 0::2], y[..., 1::2] = first(a, b, c, s), second(a, b, c, s)
-    return y
+def dealt(similarities, order):
+    return np.array([[similarities[i, j] for j in order] for i in order])
 
 
-def turn(**slips):
-    return lambda x, positions, speeds: turned(x, np.outer(positions, speeds), **slips)
+def dealt_in_place(similarities, order):
+    similarities[:] = similarities[np.ix_(order, order)]
+    return similarities
 
 
-def turn_in_halves(x, positions, speeds):
-    a, b = np.split(x, 2, axis=-1)
-    c, s = np.cos(np.outer(positions, speeds)), np.sin(np.outer(positions, speeds))
-    return np.concatenate([a * c - b * s, a * s + b * c], axis=-1)
-
-
-def turn_overwrites(x, positions, speeds):
-    y, angles = np.array(x, dtype=float), np.outer(positions, speeds)
-    y[..., 0::2] = y[..., 0::2] * np.cos(angles) - y[..., 1::2] * np.sin(angles)
-    y[..., 1::2] = y[..., 0::2] * np.sin(angles) + y[..., 1::2] * np.cos(angles)
-    return y
-
-
-def turn_in_place(x, positions, speeds):
-    x[...] = turned(x, np.outer(positions, speeds))
-    return x
-
-
-def turn_in_another_order(x, positions, speeds):
-    y = turned(x, np.outer(positions, speeds))
-    return np.concatenate([y[..., 0::2], y[..., 1::2]], axis=-1)
-
-
-def turn_by_complex_numbers(x, positions, speeds):
-    z = (x[..., 0::2] + 1j * x[..., 1::2]) * np.exp(1j * np.multiply.outer(positions, speeds))
-    return np.stack([z.real, z.imag], axis=-1).reshape(x.shape)
-
-
-def turn_by_matrices(x, positions, speeds):
-    y = np.array(x, dtype=float)
-    for t, position in enumerate(positions):
-        for i, speed in enumerate(speeds):
-            c, s = math.cos(position * speed), math.sin(position * speed)
-            y[..., t, 2 * i : 2 * i + 2] = y[..., t, 2 * i : 2 * i + 2] @ np.array([[c, s], [-s, c]])
-    return y
-
-
-# 08.5
-
-
-def apart(scores, difference=lambda i, j: abs(i - j)):
-    i, j = np.indices(scores.shape[-2:], dtype=np.int64)
-    return difference(i, j)
-
-
-def distances_in_loops(scores, slopes):
-    result = np.array(scores)
-    for h, i, j in np.ndindex(result.shape):
-        result[h, i, j] -= slopes[h] * abs(i - j)
-    return result
-
-
-def masked_distances(scores, slopes):
-    return np.where(apart(scores, lambda i, j: i >= j), distances_in_loops(scores, slopes), -np.inf)
-
-
-def distances_in_place(scores, slopes):
-    scores -= slopes[:, None, None] * apart(scores)
-    return scores
-
-
-# 08.6
-
-EVERYWHERE = tuple((m, n) for m in range(63) for n in range(m + 1))
-
-
-def experiment(pairs=tuple((m, n) for m in range(12) for n in range(m + 1)), moves=range(1, 15), room=1e-9, nothing=True):
-    def what_it_sees(score):
-        before = [score(m, n) for m, n in pairs]
-        moved = [[score(m + by, n + by) for m, n in pairs] for by in moves]
-        if nothing and max(map(max, [before, *moved])) - min(map(min, [before, *moved])) <= room:
-            return "nothing"
-        changes = max(abs(a - b) for row in moved for a, b in zip(row, before, strict=True))
-        return "distance" if changes <= room else "places"
-
-    return what_it_sees
-
-
-def moves_the_query_only(score):
-    changes = [abs(score(m + 1, 3) - score(m, 3)) for m in range(10)]
-    return "nothing" if max(changes) < 1e-9 else "places"
-
-
-def three_calls(score):
-    start, both, one = score(0, 0), score(1, 1), score(1, 0)
-    if abs(both - start) < 1e-9:
-        return "nothing" if abs(one - start) < 1e-9 else "distance"
-    return "places"
-
-
-def one_move_of_one_pair(score):
-    far = [score(9, n) for n in range(10)]
-    if np.ptp([*far, score(8, 2), score(20, 2)]) < 1e-9:
-        return "nothing"
-    return "distance" if abs(score(6, 3) - score(5, 2)) < 1e-9 else "places"
-
-
-def moves_from_the_first_key(score):
-    pairs = [(m, 0) for m in range(40)]
-    scores = [[score(m + by, n + by) for m, n in pairs] for by in (0, 1)]
-    if np.ptp([*scores, [score(40, n) for n in range(40)]]) < 1e-9:
-        return "nothing"
-    return "distance" if np.abs(np.subtract(*scores)).max() < 1e-9 else "places"
-
-
-def by_allclose(score):
-    scores = np.array([[score(m, n) for n in range(30)] for m in range(30)])
-    if np.allclose(scores, scores[0, 0], atol=1e-9):
-        return "nothing"
-    return "distance" if np.allclose(scores[1:, 1:], scores[:-1, :-1], atol=1e-9) else "places"
-
-
-def sees_by_matrix(score):
-    scores = np.array([[score(m, n) for n in range(64)] for m in range(64)])
-    if np.allclose(scores, scores[0, 0], rtol=0, atol=1e-10):
-        return "NOTHING"
-    along = [np.ptp(np.diagonal(scores, k)) for k in range(-63, 64)]
-    return "Places" if max(along) > 1e-10 else "Distance"
-
-
-def sees_by(differ):
-    def what_it_sees(score):
-        scores = np.array([[score(m, n) for n in range(64)] for m in range(64)])
-        if np.ptp(scores) < 1e-9:
-            return "nothing"
-        return "places" if differ(scores) > 1e-9 else "distance"
-
-    return what_it_sees
-
-
-sees_by_diagonal = sees_by(lambda scores: np.ptp(np.diag(scores)))
-sees_by_neighbours = sees_by(lambda scores: max(np.ptp(np.diagonal(scores, k)) for k in (-1, 0, 1)))
+def entries_dealt(similarities, order):
+    return np.random.default_rng(0).permutation(similarities.ravel()).reshape(similarities.shape)
 
 
 WRONG = {
     "08.1": [
-        (bets("relative"), "not in the table: take one of none, sinusoidal"),
-        ({"as trained": "rotary"}, "still open: 'four times as long'"),
-        ("rotary", "a dictionary from length to encoding"),
-        (bets(3), "a name in quotes"),
-        (bets(longer=None), "a name in quotes"),
-        (bets(longer=...), "still open"),
-        (None, "a dictionary from length to encoding"),
+        (bets(values=0), "at least 1, and at most a million"),
+        (bets(fast=-20), "above 0. Half as fast is 0.5"),
+        (bets(nats=43), "more than the whole loss"),
+        ({"different values": 2}, "still open: 'times as fast', 'nats'"),
+        (bets(nats=...), "still open: 'nats'"),
+        (bets(fast="much"), "a number was asked for"),
+        (bets(values=2e6), "at most a million"),
+        (bets(nats=float("nan")), "finite number"),
+        (bets(fast=None), "a number was asked for"),
+        ([2, 0.04, 0.3], "a dictionary with three numbers"),
+        (None, "a dictionary with three numbers"),
         (np.zeros(3), "a dictionary"),
     ],
     "08.2": [
@@ -283,88 +141,29 @@ WRONG = {
         *broken_arrays((5, 3)),
     ],
     "08.4": [
-        (lambda x, positions, speeds: turned(x, np.outer(-positions, speeds)), "the other way round"),
-        (turn_in_halves, r"i \+ d/2"),
-        (turn_overwrites, "turned already"),
-        (lambda x, positions, speeds: x.copy(), "nothing was turned"),
-        (lambda x, positions, speeds: turned(x, np.outer(positions, np.full_like(speeds, speeds[0]))), "at the first speed"),
-        (lambda x, positions, speeds: turned(x, speeds), "the program's symmetry operation"),
-        (lambda x, positions, speeds: turned(x, np.outer(np.arange(x.shape[-2], dtype=np.int64), speeds)), "need not be t"),
-        (turn(first=lambda a, b, c, s: a * s - b * c, second=lambda a, b, c, s: a * c + b * s), "exchanged"),
-        (turn(first=lambda a, b, c, s: a * c + b * s), "A minus is missing"),
-        (turn_in_another_order, "in another order"),
-        (lambda x, positions, speeds: turned(x, np.deg2rad(np.outer(positions, speeds))), "takes radians"),
-        (lambda x, positions, speeds: turned(x, positions[:, None] + speeds), "the angle is their product"),
-        (lambda x, positions, speeds: turned(x, 2 * np.pi * np.outer(positions, speeds)), "not whole turns"),
-        (turn(like=True), "the fractions are lost"),
-        (turn(second=lambda a, b, c, s: a), "Each pair"),
-        (turn_in_place, "changed its input"),
-        (lambda x, positions, speeds: turn()(x, positions.astype(np.int64), speeds), "result at"),
-        (lambda x, positions, speeds: turned(x, positions * speeds), "it raised ValueError"),
-        *broken_arrays((4, 6)),
-    ],
-    "08.5": [
-        (lambda scores, slopes: scores / (1 + apart(scores)), "That multiplies"),
-        (lambda scores, slopes: scores + slopes[:, None, None] * apart(scores), "you raise what is far"),
-        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores, lambda i, j: i - j), "Without abs"),
-        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores, lambda i, j: j - i), "Without abs"),
-        (lambda scores, slopes: scores / (1 + slopes[:, None, None] * apart(scores)), "That multiplies"),
-        (lambda scores, slopes: scores.copy(), "as they were"),
-        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores, lambda i, j: j), "from the beginning"),
-        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores) ** 2, "squared"),
-        (lambda scores, slopes: scores - apart(scores), "The slopes are missing"),
-        (lambda scores, slopes: scores - slopes * apart(scores), "it raised ValueError"),
-        (lambda scores, slopes: np.stack([s - np.resize(slopes, len(s)) * apart(scores) for s in scores]), "result at"),
-        (lambda scores, slopes: -slopes[:, None, None] * apart(scores), "the bias alone"),
-        (lambda scores, slopes: scores - slopes[0] * apart(scores), "the first slope"),
-        (lambda scores, slopes: scores - slopes[:, None, None] * np.tril(apart(scores)), "the mask comes after"),
-        (lambda scores, slopes: scores - slopes[:, None, None] * apart(scores, lambda i, j: np.maximum(i - j, 0)), "the mask comes after"),
-        (masked_distances, "Leave masking to the model"),
-        (lambda scores, slopes: scores - 1.0, "result at"),
-        (distances_in_place, "changed its input"),
-        (lambda scores, slopes: distances_in_loops(scores, abs(slopes)), "result at|abs"),
-        *broken_arrays((2, 5, 5)),
-    ],
-    "08.6": [
-        (sees_by_diagonal, "grows with the place: you say 'distance'"),
-        (sees_by_neighbours, "from the second step on: you say 'distance'"),
-        (experiment(EVERYWHERE[:-63], moves=[1]), "told places from 62 on|both stand at the end"),
-        (experiment(room=1e-3, moves=[1], pairs=EVERYWHERE), "a small change none|turns slowly|faint hands"),
-        (experiment(moves=[12]), "a clock of twelve hours: you say 'distance'"),
-        (experiment(nothing=False), "does anything"),
-        (experiment(room=0.0), "but for rounding"),
-        (moves_the_query_only, "rotary embedding: you say 'places'"),
-        (experiment(room=1e-2), "turns slowly: you say 'nothing'"),
-        (experiment(pairs=[(m, m) for m in range(12)]), "rotary embedding: you say 'nothing'"),
-        (three_calls, "from five on: you say 'nothing'"),
-        (experiment(pairs=[(5, 2)], moves=[1]), "you say 'nothing'"),
-        (one_move_of_one_pair, "told places from 10 on: you say 'distance'"),
-        (moves_from_the_first_key, "first two places are alike: you say 'distance'"),
-        (by_allclose, r"faint hands: you say 'nothing'. .*rtol=0"),
-        (experiment(moves=range(1, 64)), "positions run from 0 to 63"),
-        (lambda score: score(3, 2) == score(4, 3), "it returned (True|False); one of 'nothing'"),
-        (returns("relative"), "it returned 'relative'"),
-        (returns("nothing"), "Its score does change"),
-        (returns("places"), "Do you ask for that first"),
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (returns(float("nan")), "it returned nan"),
-        (returns(np.zeros(3)), "one of 'nothing'"),
-        (lambda score: score(2), "it raised TypeError"),
-        (0.5, "a function was asked for"),
-        (experiment(pairs=[(m, n) for m in range(12) for n in range(12)], moves=[1]), "told places from 62 on"),
-        (experiment(pairs=[(m, n) for m in range(61) for n in range(m + 1)], moves=[1]), "told places from 62 on"),
+        (lambda s, order: s[order], "moved the rows only"),
+        (lambda s, order: s[:, order], "moved the columns only"),
+        (lambda s, order: dealt(s, np.argsort(order)), "the other way round"),
+        (lambda s, order: s.copy(), "still has its own features"),
+        (lambda s, order: np.full_like(s, s[np.triu_indices(len(s), 1)].mean() if len(s) > 1 else 1.0), "the other control"),
+        (lambda s, order: dealt(dealt(s, order), order), "You dealt twice"),
+        (lambda s, order: s[order][:, np.argsort(order)], "one way and your columns the other"),
+        (entries_dealt, "deal out words, not entries"),
+        (lambda s, order: s[order, order], r"has shape \(5,\)"),
+        (lambda s, order: 1 - dealt(s, order), "Entry .i, j. is what"),
+        (lambda s, order: np.round(dealt(s, order), 1), "Do not round"),
+        (dealt_in_place, "changed its input"),
+        *broken_arrays((5, 5)),
     ],
 }
 
 RIGHT = {
     "08.1": [
         bets(),
-        bets("Distance bias", " none "),
-        bets("distance-bias", "`rotary`"),
-        bets("RoPE", "ALiBi"),
-        [("as trained", "clock"), ("four times as long", "prime")],
-        bets() | {"prose": "none"},
+        bets("1000", 10, -0.1),
+        bets(np.int64(2), 1e-3, 0),
+        {key.upper(): value for key, value in bets().items()},
+        [*bets(1_000_000, 100, 0.43).items(), ("and", "more")],
     ],
     "08.2": [
         lambda a, b: math.log(math.gcd(a, b), math.lcm(a, b)),
@@ -373,20 +172,18 @@ RIGHT = {
         by_exponents(),
     ],
     "08.3": [lambda e, s: pull_in_loops(e, s).tolist(), pull_in_loops, pull_by_broadcasting, pull_by_laplacian],
-    "08.4": [turn(), turn_by_complex_numbers, turn_by_matrices],
-    "08.5": [
-        distances_in_loops,
-        lambda scores, slopes: (scores - np.einsum("h,ij->hij", slopes, apart(scores))).astype(np.float32),
-        lambda scores, slopes: np.stack([s - m * apart(scores) for s, m in zip(scores, slopes, strict=True)]),
+    "08.4": [
+        dealt,
+        lambda s, order: dealt(s, order).tolist(),
+        lambda s, order: s[order][:, order].astype(np.float32),
+        lambda s, order: np.eye(len(s))[order] @ s @ np.eye(len(s))[order].T,
+        lambda s, order: s.take(order, axis=0).take(order, axis=1),
     ],
-    "08.6": [experiment(EVERYWHERE, moves=[1]), experiment(EVERYWHERE[::-1], moves=[1]), sees_by_matrix],
 }
 
 TYPED_WRONG = {
-    "08.1": 'my_bets = {"as trained": "relative", "four times as long": "rotary"}',
+    "08.1": 'my_bets = {"different values": 0, "times as fast": 10, "nats": 0.5}',
     "08.2": "def feature_likeness(a, b):\n    return math.gcd(a, b) / max(a, b)",
     "08.3": "def pull_gradient(embedding, similarities):\n    return similarities @ embedding",
-    "08.4": "def turn(x, positions, speeds):\n    return x * np.cos(positions[:, None])",
-    "08.5": "def distance_scores(scores, slopes):\n    return scores / (1 + slopes[:, None, None])",
-    "08.6": "def what_it_sees(score):\n    return 'places'",
+    "08.4": "def dealt_out(similarities, order):\n    return similarities[order]",
 }

@@ -1,4 +1,4 @@
-"""Answers that are wrong in every exercise that asks for a number from a function."""
+"""Answers that are wrong in every exercise that asks for a number, or an array, from a function."""
 
 import numpy as np
 
@@ -19,3 +19,16 @@ BROKEN_FUNCTIONS = [
     (returns("nine"), "a number was asked for"),
     (3, "a function was asked for"),
 ]
+
+
+def broken_arrays(shape):
+    return [
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (returns(np.full(shape, np.nan)), "NaN"),
+        (returns(np.zeros((1, 7))), r"has shape \(1, 7\)"),
+        (returns([[1.0]]), r"has shape \(1, 1\)"),
+        (returns("an array"), "of type str; an array of numbers"),
+        (3, "a function was asked for"),
+        (None, "a function was asked for"),
+    ]
