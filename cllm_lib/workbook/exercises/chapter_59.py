@@ -1,5 +1,7 @@
 """Exercises of 59_weights_in_few_bits."""
 
+import math
+
 import numpy as np
 
 from cllm_lib.casebook.patients import QUANTIZER_FAULTS
@@ -109,7 +111,7 @@ def _scaling_mistakes(row, bits):
 
 def _scaled_alike(found, expected):
     """Whole numbers to the digit, the scale relative to itself: it may be tiny."""
-    return matching(found[:-1], expected[:-1]) and close(found[-1] / expected[-1], 1.0)
+    return matching(found[:-1], expected[:-1]) and math.isclose(found[-1], expected[-1], rel_tol=1e-6)
 
 
 # The nearest plane
