@@ -144,7 +144,7 @@ _SHARE_AND_ROUNDING = {"wrong sign": (-1.0, np.rint), "forgets the error": (0.0,
 
 
 def faulty_quantizer(letter):
-    """Make one of three faulty quantisers, column by column as GPTQ goes: exercise 09.5.
+    """Make one of three faulty quantisers, column by column as GPTQ goes: exercise 59.4.
 
     Parameters
     ----------

@@ -77,6 +77,8 @@ WRONG = {
     "a third of it": ("08.3", then("08.3", lambda gradient: gradient / 3)),
     "changed in place": ("58.3", spoils_the_scores),
     "moved by half precision": ("09.4", lambda basis, target: solution("09.4")(basis.astype(np.float16).astype(float), target)),
+    "changed in place": ("08.5", spoils_the_scores),
+    "moved by half precision": ("59.3", lambda basis, target: solution("59.3")(basis.astype(np.float16).astype(float), target)),
     "two of three parts wrong": ("10.2", lambda v, c: tuple(v.mean() + s * 1.96 * v.std() / math.sqrt(len(v)) for s in (-1, 1))),
     "about the median": ("10.2", lambda v, c: tuple(end - v.mean() + np.median(v) for end in solution("10.2")(v, c))),
     "neither cut off nor put back": ("10.3", lambda p: np.maximum.accumulate(np.sort(p) * np.arange(len(p), 0, -1, dtype=np.int64))),
@@ -95,6 +97,7 @@ RIGHT = {
     "a generator": ("02.5", then("02.5", iter)),
     "halves rounded up": ("09.1", lambda short, long: long - math.floor((long @ short) / (short @ short) + 0.5) * short),
     "a view": ("56.2", then("56.2", lambda kept: kept[:])),
+    "halves rounded up": ("09.2", lambda short, long: long - math.floor((long @ short) / (short @ short) + 0.5) * short),
 }
 
 

@@ -268,7 +268,7 @@ def _box(generator):
     return (score,)
 
 
-# 09
+# 09 and 59
 
 
 def _two_vectors(generator):
@@ -296,6 +296,12 @@ def _knapsack(generator):
 
     weights, total, _ = knapsack(int(generator.integers(3, 9)), 40, int(generator.integers(10_000)))
     return weights, total
+
+
+def _row_of_weights(generator):
+    """A row, its largest weight above 0 or below, and a number of bits."""
+    size = float(generator.choice([1.0, 0.02, 7.0]))
+    return size * generator.standard_normal(int(generator.integers(1, 8))), int(generator.integers(2, 9))
 
 
 def _lattice(generator):
@@ -423,6 +429,12 @@ TRIALS = {
     "09.3": on(_knapsack),
     "09.4": on(_lattice),
     "09.6": on(_losses_by_bits),
+    "08.4": on(_turn),
+    "08.5": on(_scores),
+    "08.6": on(_box),
+    "09.2": on(_two_vectors),
+    "09.3": on(_step_of_lll, judges=False),
+    "09.4": on(_knapsack),
     "10.2": on(_values),
     "10.3": on(_p_values),
     "12.2": on(lambda generator: (np.asarray(generator.normal(0, 2, _sizes(generator, int(generator.integers(4))))),)),
@@ -450,4 +462,7 @@ TRIALS = {
     "58.2": on(_turn),
     "58.3": on(_scores),
     "58.4": on(_box),
+    "59.2": on(_row_of_weights),
+    "59.3": on(_lattice),
+    "59.5": on(_losses_by_bits),
 }

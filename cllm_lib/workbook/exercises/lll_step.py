@@ -1,4 +1,4 @@
-"""Exercise 09.2: a step of LLL."""
+"""Exercise 09.3: a step of LLL."""
 
 from fractions import Fraction
 

@@ -10,7 +10,6 @@ from workbook.answers.common import raises, returns
 from cllm_lib.lattice.gauss import gauss_reduce
 from cllm_lib.lattice.lll import lll_reduce
 from cllm_lib.lattice.orthogonalization import gram_schmidt
-from cllm_lib.lattice.search import babai_nearest_plane
 
 
 def broken(shape):
@@ -28,6 +27,13 @@ def broken(shape):
 # 09.1
 
 
+def bets(right=80, faster=3):
+    return {"right of 100": right, "times as fast": faster}
+
+
+# 09.2
+
+
 def taken(multiple):
     return lambda short, long: long - multiple(short, long) * short
 
@@ -41,7 +47,7 @@ def by_trying(short, long):
     return min((long - m * short for m in range(-100, 100)), key=np.linalg.norm).tolist()
 
 
-# 09.2
+# 09.3
 
 
 def step(rounding=round, reduce=True, lovasz=None, back=lambda k: max(k - 1, 1), order=reversed, renew=True, swap=True, only_last=False):
@@ -145,7 +151,7 @@ def of_floats(basis, k, delta):
     return new.astype(float) + 0.25, after
 
 
-# 09.3
+# 09.4
 
 
 def knapsack_rows(weights, total, scale):
@@ -178,71 +184,6 @@ def by_halves(weights, total):
     return None
 
 
-# 09.4
-
-
-def babai(rounding=np.rint, order=reversed, update=True, starred=True, length=lambda along, basis: along @ along):
-    def nearest_plane(basis, target):
-        own, _ = gram_schmidt(basis, exact=False)
-        along = own if starred else basis
-        left, integers = np.array(target, dtype=float), np.zeros(len(basis))
-        for i in order(range(len(basis))):
-            integers[i] = rounding((left @ along[i]) / length(along[i], basis[i]))
-            if update:
-                left = left - integers[i] * basis[i]
-        return integers
-
-    return nearest_plane
-
-
-def coordinates(basis, target):
-    return np.linalg.lstsq(basis.T, target, rcond=None)[0]
-
-
-def plane_in_place(basis, target):
-    target -= basis[0]
-    return babai()(basis, target)
-
-
-# 09.5
-
-
-def faults(a="wrong sign", b="forgets the error", c="rounds down"):
-    return {"A": a, "B": b, "C": c}
-
-
-# 09.6
-
-
-def search(judge, bits=(2, 3, 4, 8), otherwise=16, seeds=range(10), paired=True):
-    def fewest_bits(loss, allowed):
-        full = np.array([loss(None, seed) for seed in seeds])
-        for b in bits:
-            rises = np.array([loss(b, seed) for seed in seeds]) - (full if paired else full.mean())
-            if judge(rises, allowed):
-                return b
-        return otherwise
-
-    return fewest_bits
-
-
-def surely_below(rises, allowed):
-    return rises.mean() + 2.262 * rises.std(ddof=1) / math.sqrt(len(rises)) < allowed
-
-
-def downwards(loss, allowed):
-    full, answer = np.array([loss(None, seed) for seed in range(10)]), 16
-    for bits in (8, 4, 3, 2):
-        if not surely_below(np.array([loss(bits, seed) for seed in range(10)]) - full, allowed):
-            break
-        answer = bits
-    return np.int64(answer)
-
-
-def against_eight_bits(loss, allowed):
-    return search(surely_below)(lambda bits, seed: loss(8 if bits is None else bits, seed), allowed)
-
-
 def first_row_only(weights, total):
     row = lll_reduce(knapsack_rows(weights, total, len(weights)), Fraction(99, 100))[0][0]
     return [int(entry != 0) for entry in row[:-1]]
@@ -250,6 +191,20 @@ def first_row_only(weights, total):
 
 WRONG = {
     "09.1": [
+        (bets(right=130), "the count lies from 0 to 100"),
+        (bets(right=0.8), "out of a hundred: 80"),
+        (bets(faster=0), "is no speed"),
+        (bets(faster=-2), "is no speed"),
+        ({"right of 100": 50}, "still open: 'times as fast'"),
+        (bets(right=...), "still open: 'right of 100'"),
+        (bets(faster="twice"), "'times as fast' is of type str|'times as fast' is 'twice'; a number was asked for"),
+        (bets(right=None), "'right of 100' is None"),
+        (bets(faster=float("nan")), "a finite number"),
+        (3, "a dictionary with 'right of 100' and 'times as fast'"),
+        (None, "a dictionary with"),
+        (np.zeros(3), "a dictionary with"),
+    ],
+    "09.2": [
         (taken(lambda s, v: 0), "the longer one as it came"),
         (taken(lambda s, v: (v @ s) / (s @ s)), "The multiple was not rounded"),
         (taken(lambda s, v: (v @ s) // (s @ s)), "was rounded down"),
@@ -266,7 +221,7 @@ WRONG = {
         (take_in_place, "changed its input"),
         *broken(2),
     ],
-    "09.2": [
+    "09.3": [
         (step(reduce=False), "row k stayed as it was: half of"),
         (step(lovasz=lambda own, mu, k, delta, b: True), "yours goes on to k"),
         (step(lovasz=lambda own, mu, k, delta, b: False), "yours swaps, or does not go on: Lovasz's condition holds"),
@@ -326,7 +281,7 @@ WRONG = {
         (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (b[k - 1] @ b[k - 1])), "yours swaps"),
         (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1])), "yours goes on"),
     ],
-    "09.3": [
+    "09.4": [
         (flipped(lambda c: 1 - c), "the ones left out"),
         (lambda w, t: by_hand(w, t)[::-1], "those you chose make .*Does your last column"),
         (flipped(lambda c: -c), "your numbers are 0 and -1"),
@@ -344,101 +299,34 @@ WRONG = {
         (None, "a function was asked for"),
         (first_row_only, "two of them alike, those you chose"),
     ],
-    "09.4": [
-        (lambda b, t: np.rint(coordinates(b, t)), "the coordinates, rounded"),
-        (babai(starred=False), "You measure along basis"),
-        (babai(length=lambda along, basis: basis @ basis), "You measure along basis"),
-        (babai(length=lambda along, basis: math.sqrt(along @ along)), "and not by its square"),
-        (babai(order=iter), "begin with the last row"),
-        (babai(update=False), "begin with the last row"),
-        (babai(rounding=lambda x: x), "Not whole"),
-        (coordinates, "Not whole"),
-        (babai(rounding=np.floor), "Rounded down"),
-        (babai(rounding=np.trunc), "Cut off after the point"),
-        (lambda b, t: babai()(b, t) @ b, "the lattice point itself|as long as the target"),
-        (lambda b, t: -babai()(b, t), "signs turned round"),
-        (lambda b, t: babai()(b, t) + 1, "From the last row to the first"),
-        (plane_in_place, "changed its input"),
-        *broken(3),
-    ],
-    "09.5": [
-        (faults("forgets the error", "wrong sign"), "A as 'forgets the error'"),
-        (faults(b="half of it"), "B as 'half of it'"),
-        (faults(c="wrong sign"), "C as 'wrong sign'"),
-        (faults(a="rounds down", c="wrong sign"), "errors up to a whole step"),
-        (faults(a="clips"), "not in the table"),
-        ({"A": "wrong sign"}, "still open: B, C"),
-        (faults(b=...), "still open: B"),
-        ("wrong sign", "a dictionary from letter to name"),
-        (None, "a dictionary from letter to name"),
-        (faults(None), "not in the table"),
-        (np.zeros(3), "a dictionary from letter"),
-    ],
-    "09.6": [
-        (search(surely_below, paired=False), "you say 16 bits; 4 was asked for"),
-        (search(lambda rises, allowed: rises.mean() < allowed), "One seed in ten is ruined"),
-        (search(lambda rises, allowed: rises.max() < allowed), "the mean over ten is known better"),
-        (search(lambda rises, allowed: rises.mean() + 2 * rises.std(ddof=1) < allowed), "the mean over ten is known better"),
-        (search(lambda rises, allowed: rises.mean() + 1.96 * rises.std(ddof=1) / math.sqrt(10) < allowed), "further than 1.96"),
-        (search(surely_below, otherwise=9), "return 16"),
-        (against_eight_bits, "in full, loss.None, seed."),
-        (search(lambda rises, allowed: np.median(rises) < allowed), "One seed in ten is ruined"),
-        (search(surely_below, seeds=range(1)), "the result|nan|breaks|widely|you say"),
-        (search(lambda rises, allowed: rises[0] < allowed), "you say"),
-        (search(surely_below, bits=(8, 4, 3, 2)), "Begin at 2 bits"),
-        (search(lambda rises, allowed: True), "you say 2 bits"),
-        (search(surely_below, bits=range(2, 9)), "bits are 2, 3, 4 or 8"),
-        (search(surely_below, seeds=range(20)), "seeds go from 0 to 9"),
-        (search(surely_below, otherwise=None), "returned None"),
-        (returns(4), "you say 4 bits"),
-        (returns(float("nan")), "a finite number"),
-        (returns(np.zeros(3)), "one number was asked for"),
-        (returns("four"), "a number was asked for"),
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
-        (search(lambda rises, allowed: (rises < allowed).sum() >= 9), "One seed in ten is ruined"),
-        (search(surely_below, seeds=range(9)), "you say|the solution gives"),
-        (downwards, "whatever more bits do"),
-        (search(lambda rises, allowed: surely_below(rises, allowed) and surely_below(-rises, allowed)), "without abs"),
-        (search(lambda rises, allowed: surely_below(np.sort(rises)[:-1], allowed)), "One seed in ten is ruined"),
-    ],
 }
 
 RIGHT = {
     "09.1": [
+        bets(),
+        bets(0, 1),
+        bets(np.int64(47), "2.5"),
+        [("right of 100", 100), ("times as fast", np.array([3.0]))],
+        {"Right of 100": 60, " TIMES AS FAST ": 0.9, "why": "a guess"},
+    ],
+    "09.2": [
         taken(lambda s, v: np.rint((v @ s) / (s @ s))),
         taken(lambda s, v: math.floor((v @ s) / (s @ s) + 0.5)),
         by_trying,
     ],
-    "09.2": [step(), lazy_step, rounds_halves_away, lambda basis, k, delta: list(step()(basis, k, delta))],
-    "09.3": [
+    "09.3": [step(), lazy_step, rounds_halves_away, lambda basis, k, delta: list(step()(basis, k, delta))],
+    "09.4": [
         by_hand,
         by_halves,
         lambda w, t: np.array(by_hand(w, t), dtype=bool),
         lambda w, t: list(np.array(by_hand(w, t), dtype=bool)),
         lambda w, t: [Fraction(int(c)) for c in by_halves(w, t)],
     ],
-    "09.4": [
-        babai(),
-        lambda b, t: list(babai()(b, t)),
-        lambda b, t: babai_nearest_plane(b, t),
-        lambda b, t: babai()(b, t).astype(np.float32),
-    ],
-    "09.5": [
-        faults(),
-        faults("Wrong sign", "forgets_the_error", "`rounds down`"),
-        {"c": "rounds down", "b": "forgets the error", "a": "wrong sign"},
-    ],
-    "09.6": [search(surely_below), lambda loss, allowed: float(search(surely_below)(loss, allowed))],
 }
 
 TYPED_WRONG = {
-    "09.1": "def take_away(short, long):\n    return long - short",
-    "09.2": "def lll_step(basis, k, delta):\n    return basis, k + 1",
-    "09.3": "def break_knapsack(weights, total):\n    return [1] * len(weights)",
-    "09.4": "def nearest_plane(basis, target):\n    return np.rint(np.linalg.lstsq(basis.T, target, rcond=None)[0])",
-    "09.5": 'my_findings = {"A": "rounds down", "B": "half of it", "C": "wrong sign"}',
-    "09.6": "def fewest_bits(loss, allowed):\n    return 4",
+    "09.1": 'my_bets = {"right of 100": 0.5, "times as fast": 3}',
+    "09.2": "def take_away(short, long):\n    return long - short",
+    "09.3": "def lll_step(basis, k, delta):\n    return basis, k + 1",
+    "09.4": "def break_knapsack(weights, total):\n    return [1] * len(weights)",
 }
