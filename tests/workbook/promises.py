@@ -97,6 +97,4 @@ def _orthogonal(rows):
     return own, shares
 
 
-PROMISES = {"51.3": initialises, "07.4": builds_once, "07.6": keeps_the_promises, "09.2": makes_a_step}
-PROMISES = {"01.5": initialises, "07.4": builds_once, "09.2": makes_a_step, "57.3": keeps_the_promises}
-PROMISES = {"01.5": initialises, "07.4": builds_once, "07.6": keeps_the_promises, "09.3": makes_a_step}
+PROMISES = {"51.3": initialises, "07.4": builds_once, "57.3": keeps_the_promises, "09.3": makes_a_step}

@@ -76,8 +76,6 @@ WRONG = {
     "primes by base two": ("07.2", lambda n: [m for m in range(2, n) if m == 2 or pow(2, m - 1, m) == 1]),
     "a third of it": ("08.3", then("08.3", lambda gradient: gradient / 3)),
     "changed in place": ("58.3", spoils_the_scores),
-    "moved by half precision": ("09.4", lambda basis, target: solution("09.4")(basis.astype(np.float16).astype(float), target)),
-    "changed in place": ("08.5", spoils_the_scores),
     "moved by half precision": ("59.3", lambda basis, target: solution("59.3")(basis.astype(np.float16).astype(float), target)),
     "two of three parts wrong": ("10.2", lambda v, c: tuple(v.mean() + s * 1.96 * v.std() / math.sqrt(len(v)) for s in (-1, 1))),
     "about the median": ("10.2", lambda v, c: tuple(end - v.mean() + np.median(v) for end in solution("10.2")(v, c))),
@@ -93,9 +91,6 @@ RIGHT = {
     "in single precision": ("01.3", then("01.3", lambda found: {name: np.float32(value) for name, value in found.items()})),
     "an array of heads": ("02.4", lambda x, n: np.array(np.split(x, n, axis=-1)).swapaxes(0, 1)),
     "a generator": ("52.2", then("52.2", iter)),
-    "a view": ("06.5", then("06.5", lambda kept: kept[:])),
-    "a generator": ("02.5", then("02.5", iter)),
-    "halves rounded up": ("09.1", lambda short, long: long - math.floor((long @ short) / (short @ short) + 0.5) * short),
     "a view": ("56.2", then("56.2", lambda kept: kept[:])),
     "halves rounded up": ("09.2", lambda short, long: long - math.floor((long @ short) / (short @ short) + 0.5) * short),
 }

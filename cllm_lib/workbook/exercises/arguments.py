@@ -12,11 +12,8 @@ import numpy as np
 
 from cllm_lib.model.layers import softmax
 from cllm_lib.workbook.exercises.attention_backward import random_attention
-from cllm_lib.workbook.exercises.chapter_08 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_12 import _mixing, random_layer
 from cllm_lib.workbook.exercises.chapter_52 import _Reacher, _Speaker
-from cllm_lib.workbook.exercises.chapter_02 import _Reacher
-from cllm_lib.workbook.exercises.chapter_12 import _mixing, random_layer
 from cllm_lib.workbook.exercises.chapter_58 import N_PLACES
 from cllm_lib.workbook.exercises.trials import on, what_is_left
 
@@ -370,6 +367,8 @@ def _in_use(generator):
     shown = {t: set(np.flatnonzero(generator.random(6) < 0.6).tolist()) for t in range(6)}
     model = _Speaker(lambda t, time: [s for s in shown[t] if s < time], seed=int(generator.integers(1_000)))
     return model, *generator.integers(5, size=(2, batch, time))
+
+
 # 54
 
 
@@ -382,6 +381,8 @@ def _clip(generator):
     gradients = _arrays(generator)
     length = math.sqrt(sum((array**2).sum() for array in gradients.values()))
     return gradients, float(length * generator.choice([0.3, 0.9, 1.0, 1.1, 4.0]))
+
+
 # 57
 
 
@@ -424,14 +425,6 @@ TRIALS = {
     "08.2": on(_two_products),
     "08.3": on(_embedding),
     "08.4": on(_likeness_and_order),
-    "09.1": on(_two_vectors),
-    "09.2": on(_step_of_lll, judges=False),
-    "09.3": on(_knapsack),
-    "09.4": on(_lattice),
-    "09.6": on(_losses_by_bits),
-    "08.4": on(_turn),
-    "08.5": on(_scores),
-    "08.6": on(_box),
     "09.2": on(_two_vectors),
     "09.3": on(_step_of_lll, judges=False),
     "09.4": on(_knapsack),
