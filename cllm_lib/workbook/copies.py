@@ -1,4 +1,7 @@
-"""Imports in a reader's copies of chapters that the library no longer has: `python -m cllm_lib.workbook.copies workspace`."""
+"""Which of a reader's copies no longer fit the book, and what to do: `python -m cllm_lib.workbook.copies workspace`.
+
+A copy may be of a chapter that has another name by now, or import what the library no longer has.
+"""
 
 import ast
 import importlib
@@ -10,6 +13,19 @@ import sys
 from pathlib import Path
 
 import cllm_lib
+
+GOES_ON = {  # chapters of the first edition, where many took more than an hour, and those that they have become
+    "02_real_attention": ("03_real_attention", "04_which_one_is_sound"),
+    "03_attention_backward": ("05_where_gradients_come_from", "06_the_shortcut"),
+    "04_adam": ("07_adam", "08_when_a_right_optimiser_still_fails"),
+    "05_the_repair_ladder": ("09_the_repair_ladder",),
+    "06_training_a_language_model": ("10_training_a_language_model", "11_letting_it_speak"),
+    "07_primes_and_spirals": ("12_the_primes_of_a_log", "13_what_a_curve_keeps_together"),
+    "08_lattice_inside_the_model": ("14_lattice_inside_the_model", "15_where_does_a_word_stand"),
+    "09_lattice_reduction": ("16_lattice_reduction", "17_weights_in_few_bits"),
+    "10_evidence": ("18_evidence", "19_how_sure_is_that"),
+    "12_a_real_model": ("21_a_real_model",),
+}
 
 
 def stale_imports(source):
@@ -58,7 +74,7 @@ def home_of(name):
 
 
 def notices(folder):
-    """A sentence for each notebook of a folder that imports what is no longer there.
+    """A sentence for each notebook of a folder that is of an earlier edition, or imports what is no longer there.
 
     Parameters
     ----------
@@ -73,6 +89,10 @@ def notices(folder):
 
 
 def _notice(path):
+    if path.stem in GOES_ON:
+        new = " and ".join(f"{name}.ipynb" for name in GOES_ON[path.stem])
+        yield f"Your {path.name} is of an earlier edition and goes on in {new}. Yours stays as it is; its checks ask for other exercises now."
+        return
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         sources = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]

@@ -1,8 +1,9 @@
 import json
 
 import pytest
+from notebooks.books import NAMES
 
-from cllm_lib.workbook.copies import home_of, notices, stale_imports
+from cllm_lib.workbook.copies import GOES_ON, home_of, notices, stale_imports
 
 
 @pytest.mark.parametrize(
@@ -35,14 +36,14 @@ def book(*sources):
 
 def test_each_old_copy_is_named_once_with_what_to_do(tmp_path):
     old = "from cllm_lib.statistics import interval, p_value"
-    (tmp_path / "10_evidence.ipynb").write_text(book("x = 1", old), encoding="utf-8")
+    (tmp_path / "18_evidence.ipynb").write_text(book("x = 1", old), encoding="utf-8")
     (tmp_path / "mine.ipynb").write_text(book("from cllm_lib.statistics import karpus"), encoding="utf-8")
-    (tmp_path / "10_evidence.mine-1.ipynb").write_text(book(old), encoding="utf-8")
+    (tmp_path / "18_evidence.mine-1.ipynb").write_text(book(old), encoding="utf-8")
     (tmp_path / "00_start_here.ipynb").write_text(book("from cllm_lib import CLLM"), encoding="utf-8")
     (tmp_path / "damaged.ipynb").write_text("{", encoding="utf-8")
     assert notices(tmp_path) == [
-        "Your 10_evidence.ipynb imports interval from cllm_lib.statistics, which stands in cllm_lib.experiments now and 1 more: "
-        "`make fresh CHAPTER=10` sets it aside and gives you the new one.",
+        "Your 18_evidence.ipynb imports interval from cllm_lib.statistics, which stands in cllm_lib.experiments now and 1 more: "
+        "`make fresh CHAPTER=18` sets it aside and gives you the new one.",
         "Your mine.ipynb imports karpus from cllm_lib.statistics: change these imports in it.",
     ]
 
@@ -51,3 +52,16 @@ def test_the_chapters_of_today_import_nothing_stale():
     from notebooks.books import ROOT
 
     assert notices(ROOT / "notebooks") == []
+
+
+def test_a_copy_of_a_chapter_that_was_split_is_named_with_those_it_goes_on_in(tmp_path):
+    (tmp_path / "04_adam.ipynb").write_text(book("from cllm_lib.statistics import interval"), encoding="utf-8")
+    assert notices(tmp_path) == [
+        "Your 04_adam.ipynb is of an earlier edition and goes on in 07_adam.ipynb and 08_when_a_right_optimiser_still_fails.ipynb. "
+        "Yours stays as it is; its checks ask for other exercises now."
+    ]
+
+
+def test_every_chapter_of_the_first_edition_goes_on_in_one_of_today():
+    assert {name for names in GOES_ON.values() for name in names} <= set(NAMES)
+    assert not set(GOES_ON) & set(NAMES)
