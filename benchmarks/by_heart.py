@@ -1,6 +1,6 @@
 """What few bits cost models that know a text by heart: `python -m benchmarks.by_heart`.
 
-The model of chapter 59, with ten seeds: trained on the sayings, quantised by every method, and asked for the same text again;
+The model of chapter 17, with ten seeds: trained on the sayings, quantised by every method, and asked for the same text again;
 then with fifteen seeds more, to ask once more what ten only hinted at. In float64, so the numbers are the same on every
 processor; files are in float32. Ten minutes; writes evidence/measured/by_heart.json. What few bits cost on a text that was
 held out, and a large model, is in `benchmarks/quantization.py`.

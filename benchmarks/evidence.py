@@ -1,4 +1,4 @@
-"""Everything the verdicts of chapter 10 rest on, made anew: `make evidence`, or `python -m benchmarks.evidence`.
+"""Everything the verdicts of chapter 18 rest on, made anew: `make evidence`, or `python -m benchmarks.evidence`.
 
 Every experiment of `cllm_lib.claims` with all its seeds, every single number to evidence/NAME.csv; the seeded numbers under
 evidence/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; the book's own

@@ -149,7 +149,7 @@ def page(config, corpus, rows, epochs, minutes):
         f"Counted from the text: ln V {np.log(config.vocab_size):.2f}, unigram entropy {corpus.unigram_entropy(config.seq_len):.2f}, "
         f"bigram entropy {corpus.bigram_entropy(config.seq_len):.2f}."
     )
-    how = "Written by `python -m benchmarks.repair_ladder`. Chapter 05 has the same ladder at a size that runs in a notebook."
+    how = "Written by `python -m benchmarks.repair_ladder`. Chapter 09 has the same ladder at a size that runs in a notebook."
     machine = f"{describe_machine()} The rows measured in the last sitting took {minutes:.0f} minutes."
     return "\n\n".join(["# The repair ladder at full size", how, facts, "\n".join(lines), levels, machine]) + "\n"
 

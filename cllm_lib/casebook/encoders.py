@@ -11,7 +11,7 @@ ENCODER_FAULTS = {"A": "no positions", "B": "norm first", "C": "causal mask", "D
 
 
 def faulty_encoder(letter, encoder, sentences):
-    """Return what one of four faulty encoders makes of sentences that go through together: exercise 12.5.
+    """Return what one of four faulty encoders makes of sentences that go through together: exercise 21.5.
 
     Parameters
     ----------

@@ -38,7 +38,7 @@ _STUCK = {  # another part of the model, or another argument of the trainer
 
 
 def stuck_trainers(config, corpus, seed=0):
-    """Make four trainings whose loss stands still, for one reason each, and a sound one, S: exercise 51.5.
+    """Make four trainings whose loss stands still, for one reason each, and a sound one, S: exercise 02.5.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ _ATTENTIONS = {  # the words of the exercise, and the names of the museum
 
 
 def attention_patients(config, seed=0):
-    """Make five models whose forward pass has one fault each, and a sound one, S: exercise 52.3.
+    """Make five models whose forward pass has one fault each, and a sound one, S: exercise 04.3.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ _GRADIENTS = {
 
 
 def gradient_patients(config, seed=0):
-    """Make four models whose backward pass has one fault each, and a sound one, S: exercise 53.4.
+    """Make four models whose backward pass has one fault each, and a sound one, S: exercise 06.4.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ _FILES = ["sayings", "prose"]
 
 
 def spoilt_texts(validation_fraction=0.15):
-    """Make five corpora with one fault each, and the sound one, S: exercise 06.5.
+    """Make five corpora with one fault each, and the sound one, S: exercise 10.5.
 
     Parameters
     ----------
@@ -144,7 +144,7 @@ _SHARE_AND_ROUNDING = {"wrong sign": (-1.0, np.rint), "forgets the error": (0.0,
 
 
 def faulty_quantizer(letter):
-    """Make one of three faulty quantisers, column by column as GPTQ goes: exercise 59.4.
+    """Make one of three faulty quantisers, column by column as GPTQ goes: exercise 17.4.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ VOICES = {"A": "ten best", "B": "other pass", "C": "first five", "D": "bold", "E
 
 
 def five_voices(model, corpus, prompts, count=27, seed=0):
-    """Let a model speak in five ways: exercise 56.3.
+    """Let a model speak in five ways: exercise 11.3.
 
     Parameters
     ----------

@@ -1,6 +1,6 @@
 """What the five documents say, each claim with its measurement and a verdict.
 
-    claims.show("07")             # what one chapter tests
+    claims.show("12")             # what one chapter tests
     claims.table()                # all of it, in order of document
     claims.runs("suspects")       # the runs an experiment stored
     claims.recompute("suspects")  # a few of them, made now

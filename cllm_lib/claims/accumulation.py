@@ -25,7 +25,7 @@ WORSE = {name: above(f"share of the fall lost at all, {name}", 0.0, 0.02, "share
 
 
 @measured(
-    "10",
+    "18",
     "Gradient Accumulation: Essential for batch training",
     "004",
     section="What We Learned",

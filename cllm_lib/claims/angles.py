@@ -40,7 +40,7 @@ NEAR = {  # half a right angle: more along the true gradient than across it
 
 
 @measured(
-    "10",
+    "18",
     "This is a simplified version that approximates the full attention backward pass",
     "003",
     section="Attention Backward Implementation",

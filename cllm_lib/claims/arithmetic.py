@@ -13,7 +13,7 @@ TOKENS = 1241  # from the output quoted in document 001
 
 
 @measured(
-    "10",
+    "18",
     "This is NOT attention - it's just output = 2 * input",
     "000, 002",
     about="001 says the same with a mark of exclamation",
@@ -34,7 +34,7 @@ def twice_the_input():
 
 
 @measured(
-    "10",
+    "18",
     "Loss Computation ... Proper softmax with numerical stability (max subtraction) ... Cross-entropy with log-sum-exp ... No issues here",
     "001",
     section="6. Loss Computation",
@@ -82,7 +82,7 @@ def clamped_cross_entropy(logits, targets, least=1e-10):
 
 
 @measured(
-    "10",
+    "18",
     "Batches per epoch: ~9-10 ... This is reasonable - Not the issue",
     "001",
     section="5. Batch Size vs Dataset Size",
@@ -102,7 +102,7 @@ STUCK = 9.2103
 
 
 @measured(
-    "10",
+    "18",
     "Training loss stays constant at 9.2103 across all epochs",
     "000, 001",
     section="000: Issues Identified, 1; 001: Executive Summary",
@@ -123,7 +123,7 @@ HOURS = (0.5, 0.25, 2, 0.5, 1, 0.5)  # of the six steps of document 002
 
 
 @measured(
-    "10",
+    "18",
     "Add diagnostics (30 min) ... Test and analyze output (15 min) ... Fix attention forward (2 hours) ... Test training (30 min) ... "
     "Optimize startup (1 hour) ... Final testing (30 min) ... Total time: ~5 hours",
     "002",

@@ -37,7 +37,7 @@ def _checked(model):
 
 
 @measured(
-    "10",
+    "18",
     "Computes softmax gradients correctly ... Backpropagates through output projection ... Backpropagates through layers",
     "001",
     section="7. Backward Pass",
@@ -63,7 +63,7 @@ def gradients_of_the_program():
 
 
 @measured(
-    "10",
+    "18",
     "Complete gradient computation (backward)",
     "003",
     section="Summary",
@@ -92,7 +92,7 @@ def untouched(model):
 
 
 @measured(
-    "10",
+    "18",
     "Updates ALL parameters",
     "003",
     section="Optimizer",
@@ -121,7 +121,7 @@ class Recomputing(CausalSelfAttention):
 
 
 @measured(
-    "10",
+    "18",
     "A complete implementation would require storing attention weights from the forward pass",
     "003",
     section="Attention Backward Implementation",
@@ -147,7 +147,7 @@ def leaves_a_mark(repair):
 
 
 @measured(
-    "10",
+    "18",
     "The training system had TWO critical bugs ... Both are now fixed",
     "003",
     section="Summary",
@@ -192,7 +192,7 @@ def faults_of_attention(part):
 
 
 @measured(
-    "10",
+    "18",
     "Proper multi-head attention (Q/K/V projections, scaled dot-product, softmax)",
     "003",
     section="Complete Training Pipeline Now",
@@ -208,7 +208,7 @@ def proper_attention():
 
 
 @measured(
-    "10",
+    "18",
     "Forward Pass: Complete and functional ... Token embedding ... Positional encoding ... Attention mechanism (standard) ... "
     "Feed-forward layers ... Layer normalization",
     "004",
@@ -229,7 +229,7 @@ def forward_pass():
 
 
 @measured(
-    "10",
+    "18",
     "Relies on simplified attention forward pass, so gradients may not be meaningful",
     "001",
     section="7. Backward Pass",
@@ -268,7 +268,7 @@ def gradients_of_pattern(loss=distance_of_pattern):
 
 
 @measured(
-    "10",
+    "18",
     "The remaining work is to extend this to all layers, which follows the same pattern we've established",
     "004",
     section="Conclusion",

@@ -43,7 +43,7 @@ LOWER = {
 
 
 @measured(
-    "10",
+    "18",
     "If gradients are huge (>1.0): Need gradient clipping",
     "002",
     section="Expected Outcomes, After Diagnostics",

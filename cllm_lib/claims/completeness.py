@@ -19,7 +19,7 @@ TOTAL = 75
 
 
 @measured(
-    "10",
+    "18",
     "Overall Completion: ~75%",
     "004",
     section="Progress Metrics",
@@ -38,7 +38,7 @@ def components_complete():
 
 
 @measured(
-    "10",
+    "18",
     "Production-ready for embedding training",
     "004",
     section="Conclusion",
@@ -56,7 +56,7 @@ def production_ready():
 
 
 @measured(
-    "10",
+    "18",
     "keeps becoming unresponsive for a minute before continuing ... Likely cause: Training thread is blocking or consuming too much CPU",
     "001",
     about="the application's window",
@@ -77,7 +77,7 @@ DONE, LISTED = 1, 4  # of the status list of document 000: marked as done, of al
 
 
 @measured(
-    "10",
+    "18",
     "Overall: 40% complete",
     "000",
     section="Status",
@@ -124,7 +124,7 @@ COUNTED = "The share of the embedding, by parts (embedding, attention, feed-forw
 
 
 @measured(
-    "10",
+    "18",
     "Backward Pass ... Partial ... 40%",
     "004",
     section="Progress Metrics",
@@ -137,7 +137,7 @@ def backward_percentage():
 
 
 @measured(
-    "10",
+    "18",
     "Parameter Updates ... Partial ... 30%",
     "004",
     section="Progress Metrics",
@@ -150,7 +150,7 @@ def updates_percentage():
 
 
 @measured(
-    "10",
+    "18",
     "Data Structures ... 100% ... Training Loop ... 90% ... Lattice Integration ... 50%",
     "004",
     section="Progress Metrics",
@@ -163,7 +163,7 @@ def other_percentages():
 
 
 @measured(
-    "10",
+    "18",
     "Crystalline algorithms are NOT being used in training",
     "001",
     section="Crystalline Lattice Considerations",
@@ -176,7 +176,7 @@ def crystalline_not_used():
 
 
 @measured(
-    "10",
+    "18",
     "Build Status: ... Clean (0 errors, 1 warning)",
     "004",
     section="Conclusion",
@@ -189,7 +189,7 @@ def clean_build():
 
 
 @measured(
-    "10",
+    "18",
     "Time Estimate: 2-3 hours remaining to complete all fixes and testing",
     "000",
     section="Status",

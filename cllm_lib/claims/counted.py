@@ -42,7 +42,7 @@ ATTENTION = above("printed count of gradients of attention that are not zero, of
 
 
 @measured(
-    "10",
+    "18",
     "Gradients are non-zero (thousands of them)",
     "003",
     section="Success criteria",
@@ -58,7 +58,7 @@ def thousands_of_gradients():
 
 
 @measured(
-    "10",
+    "18",
     "Attention gradients are non-zero (NEW!)",
     "003",
     section="Success criteria",
@@ -86,7 +86,7 @@ LOG = dict(section="Expected Results, Console output")
 
 
 @measured(
-    "10",
+    "18",
     "Weight magnitudes: embed=0.012345, attn=0.008765, ff=0.015432",
     "003",
     **LOG,
@@ -108,7 +108,7 @@ def weights_of_the_log():
 
 
 @measured(
-    "10",
+    "18",
     "Gradients: embed=5234 (max=1.23e-02, avg=3.45e-04), attn=2048 (max=8.76e-03)",
     "003",
     **LOG,

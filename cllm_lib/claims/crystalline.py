@@ -34,7 +34,7 @@ A_REPORT = "it reports of the program's own start, which was not run"
 
 
 @measured(
-    "07",
+    "12",
     "Generated 23094 primes geometrically",
     "001, the start-up log",
     section="Startup Slowness",
@@ -59,7 +59,7 @@ def generated_primes():
 
 
 @measured(
-    "07",
+    "12",
     "Pre-calculating lattice values",
     "001, the start-up log",
     about="one of its own for each prime",
@@ -82,7 +82,7 @@ def _logarithms_differ():
 
 
 @measured(
-    "07",
+    "12",
     "Lattice cache initialized: Memory: 1.41 MB",
     "001, the start-up log",
     section="Startup Slowness",
@@ -98,7 +98,7 @@ def lattice_memory():
 
 
 @measured(
-    "07",
+    "12",
     "Lattice cache initialization took 5 seconds on startup",
     "003",
     section="Issue 3: Startup Performance",
@@ -119,7 +119,7 @@ def lattice_at_start(run):
 
 
 @measured(
-    "07",
+    "12",
     "Reduces startup time from ~5s to ~1s",
     "000, the line that builds the cache commented out",
     about="with the cache not built at the start",
@@ -138,7 +138,7 @@ def start_without_lattice(run):
 
 
 @measured(
-    "07",
+    "12",
     "Ulam spiral locality: Available but not integrated",
     "000",
     about="available in the program: is it Ulam's?",
@@ -160,7 +160,7 @@ def the_name_of_the_spiral():
 
 
 @measured(
-    "07",
+    "12",
     "Ulam spiral locality (20-50% improvement)",
     "003",
     about="a plan; of speed, as the two beside it are",
@@ -206,7 +206,7 @@ GAIN = {
 
 
 @measured(
-    "08",
+    "14",
     "my geometric model based on the crystalline lattice should give a pretty solid relationship based on geometry",
     "000, 001",
     about="between words, by their primes",
@@ -230,7 +230,7 @@ def similarity_of_primes():
 
 
 @measured(
-    "08",
+    "14",
     "Prime-based similarity (10-100x speedup)",
     "003",
     about="a plan",
@@ -255,13 +255,13 @@ def speed_of_prime_similarity(run):
 
 
 @measured(
-    "08",
+    "14",
     "Crystalline approach may indeed reduce epochs needed if implemented correctly",
     "001",
     section="Crystalline Lattice Considerations",
     experiment=(
         "Held-out loss at equal steps, one text, one rate: each of three positions against none, and a pull by features against one that "
-        "knows nothing. Epochs needed, with each side tuned, are the row of chapter 10."
+        "knows nothing. Epochs needed, with each side tuned, are the row of chapter 18."
     ),
     change_our_mind="A loss below that of the control, by the corrected interval, after the same steps.",
     asks=LOWER.values(),
@@ -280,7 +280,7 @@ def epochs_needed():
 
 
 @measured(
-    "08",
+    "14",
     "Crystalline Integration (Medium Priority) ... Lattice-aware attention ... Symmetry operations",
     "004, a plan for attention",
     about="to be added to attention, whose scores they should change",
@@ -305,7 +305,7 @@ def symmetry_operations():
 
 
 @measured(
-    "08",
+    "14",
     "Lattice-aware attention ... Use lattice coordinates ... Prime-based distances",
     "004, a plan",
     about="a better fit should get a higher score",
@@ -328,7 +328,7 @@ def lattice_aware_attention():
 
 
 @measured(
-    "08",
+    "14",
     "Lattice-aware loss ... Geometric constraints ... Symmetry preservation ... Prime structure",
     "004, a plan",
     about="something to train by",

@@ -26,7 +26,7 @@ BETTER = below("Adam minus plain gradient descent, best of four rates each", 0.0
 
 
 @measured(
-    "10",
+    "18",
     "Simple SGD ... No momentum, no Adam - This is fine for testing, but suboptimal",
     "001",
     section="8. Optimizer",
@@ -68,7 +68,7 @@ def adam_of_the_paper(gradients, rate=1e-3, beta1=0.9, beta2=0.999, eps=1e-8):  
 
 
 @measured(
-    "10",
+    "18",
     "Implements Adam optimizer (Kingma & Ba, 2014) ... Applies bias correction for moments",
     "004",
     section="Adam Optimizer with Parameter Updates",

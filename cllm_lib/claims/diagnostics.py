@@ -37,7 +37,7 @@ def _that_matter(model):
 
 
 @measured(
-    "10",
+    "18",
     "Manually perturb weights ... Verify loss changes",
     "001",
     section="Test 3: Loss Sensitivity",
@@ -55,7 +55,7 @@ def loss_sensitivity():
 
 
 @measured(
-    "10",
+    "18",
     "Print weight before/after optimizer step ... Verify weights actually change",
     "001",
     section="Test 2: Weight Updates",
@@ -81,7 +81,7 @@ def change_in_ten_steps(model):
 
 
 @measured(
-    "10",
+    "18",
     "Implement full attention ... Verify loss decreases",
     "001",
     section="Test 4: Proper Attention",
@@ -99,7 +99,7 @@ def full_attention():
 
 
 @measured(
-    "10",
+    "18",
     "Understand why loss isn't decreasing by adding diagnostic output",
     "002",
     section="Priority 1: Add Diagnostics",
@@ -136,7 +136,7 @@ def exposed(zero=False):
 
 
 @measured(
-    "10",
+    "18",
     "Gradient checking ... Numerical gradients ... Compare with analytical ... Verify correctness",
     "004",
     section="Phase 3: Testing & Validation",

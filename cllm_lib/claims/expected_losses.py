@@ -109,7 +109,7 @@ END_OF_EPOCH_1 = expecting("the 7.5 expected, end of epoch 1", kind="number with
 
 
 @measured(
-    "10",
+    "18",
     "Loss should decrease from 9.2 to ~7.5 in first epoch",
     "001, 002",
     section="Expected Outcomes",
@@ -129,7 +129,7 @@ EPOCH_10 = expecting("the 5.0 expected, epoch 10")
 
 
 @measured(
-    "10",
+    "18",
     "Loss should decrease: 9.2 → 7.5 → 6.0 → 5.0 over 10 epochs",
     "002",
     about="000 has the same numbers, 001 the last of them",
@@ -151,7 +151,7 @@ WORST_BATCH = expecting("what was expected, the worst of batches 1, 5 and 9", ki
 
 
 @measured(
-    "10",
+    "18",
     "Epoch 1 complete: Average Loss = 7.8234 ... Epoch 2 complete: Average Loss = 7.2156 ... Epoch 3 complete: Average Loss = 6.7891",
     "003",
     about="a log of what was expected",
@@ -171,7 +171,7 @@ def first_three_epochs():
 
 
 @measured(
-    "10",
+    "18",
     "Batch 1: loss = 9.2103 ... Batch 5: loss = 8.7543 ... Batch 10: loss = 8.3421",
     "003",
     about="a log of what was expected",
@@ -194,7 +194,7 @@ def batches_of_the_log():
 
 
 @measured(
-    "10",
+    "18",
     "Batch 10: loss = 8.3421 ... Epoch 1 complete: Average Loss = 7.8234",
     "003",
     about="both in one log",
@@ -226,7 +226,7 @@ BELOW_SIX = expecting("the 6.0 expected, epoch 20", 0.0)
 
 
 @measured(
-    "10",
+    "18",
     "Loss reaches < 6.0 after 10-20 epochs",
     "003",
     section="Success criteria",
@@ -244,7 +244,7 @@ BELOW_ENTROPY = expecting("the entropy of frequencies, epoch 20", 0.0)
 
 
 @measured(
-    "10",
+    "18",
     "Model should learn in 10-50 epochs",
     "003",
     section="Training Speed",
@@ -269,7 +269,7 @@ STEADILY = {name: above(f"{name}: share of epochs that fall", 0.9, 0.0, "share",
 
 
 @measured(
-    "10",
+    "18",
     "Loss decreases steadily over epochs",
     "003",
     section="Success criteria",

@@ -38,7 +38,7 @@ BETTER = {
 
 
 @measured(
-    "10",
+    "18",
     "Implementing embeddings first was the right approach",
     "004",
     section="What We Learned",

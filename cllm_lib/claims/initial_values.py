@@ -48,7 +48,7 @@ WORSE = {name: above(f"{name} minus Xavier, loss after ten epochs", 0.0, 0.05, "
 
 
 @measured(
-    "10",
+    "18",
     "Should be: Xavier/He initialization ... NOT: zeros or constant values",
     "001",
     section="2. Weight Initialization",

@@ -41,7 +41,7 @@ TROUBLE = {name: above(f"diverged or oscillating at {name}", 0.5, 0.0, "share of
 
 
 @measured(
-    "10",
+    "18",
     "Too large: Divergence or oscillation",
     "001",
     section="4. Learning Rate",
@@ -84,7 +84,7 @@ def moved(rate, dtype):
 
 
 @measured(
-    "10",
+    "18",
     "Too small: No weight updates",
     "001",
     section="4. Learning Rate",

@@ -45,7 +45,7 @@ OTHERS = below("share of the other faults that the losses name", 0.5, 0.0, "shar
 
 
 @measured(
-    "10",
+    "18",
     "Cannot debug training issues - no visibility into gradients or weights",
     "000",
     section="3. No Diagnostic Information",

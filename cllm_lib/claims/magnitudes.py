@@ -92,7 +92,7 @@ PRINTED = "What document 002 prints, of a sound model of the documented size at 
 
 
 @measured(
-    "10",
+    "18",
     "Weight magnitudes (should be non-zero, ~0.01-0.1)",
     "002",
     section="Test 1: Diagnostics",
@@ -107,7 +107,7 @@ def weight_range():
 
 
 @measured(
-    "10",
+    "18",
     "Gradient magnitudes (should be non-zero, ~1e-4 to 1e-2)",
     "002",
     section="Test 1: Diagnostics",
@@ -124,7 +124,7 @@ def gradient_range():
 
 
 @measured(
-    "10",
+    "18",
     "Verify gradients are non-zero and reasonable (1e-4 to 1e-1)",
     "001",
     section="Test 1: Gradient Magnitude",
@@ -139,7 +139,7 @@ def wider_gradient_range():
 
 
 @measured(
-    "10",
+    "18",
     "Weights are non-zero (> 0.001)",
     "003",
     section="Success criteria",
@@ -155,7 +155,7 @@ def least_weight():
 
 
 @measured(
-    "10",
+    "18",
     "Are they too small (< 1e-6) or too large (> 100)?",
     "001",
     section="3. Gradient Magnitude",

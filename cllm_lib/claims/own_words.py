@@ -1,6 +1,6 @@
 """The book's own sentences: each rule that a chapter states, and on how many seeds it holds.
 
-    for one in own_sentences("04"):
+    for one in own_sentences("07"):
         print(one.holds_in, one.words)
 
 What a chapter says of a run is exact, or this run's ("here", "with this seed"), or a rule; and a rule is measured on ten seeds

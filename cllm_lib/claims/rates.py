@@ -45,7 +45,7 @@ INSIDE = {  # the rates tried stand half a power of ten apart, so half a step mo
 
 
 @measured(
-    "10",
+    "18",
     "Typical for transformers: 1e-4 to 1e-3",
     "001",
     about="of learning rates",

@@ -66,7 +66,7 @@ def right(attention, room):
 
 
 @measured(
-    "10",
+    "18",
     "the attention weights were frozen at their random initialization values ... The model could only learn through: ... "
     "Embeddings (limited) ... FeedForward (limited) ... LayerNorm (very limited)",
     "003",
@@ -92,7 +92,7 @@ def frozen_attention():
 
 
 @measured(
-    "10",
+    "18",
     "this approximation should be sufficient for training to work",
     "003",
     about="the outer product for attention's gradient",
@@ -127,7 +127,7 @@ def outer_product():
 
 
 @measured(
-    "10",
+    "18",
     "Model cannot learn relationships between tokens, only per-token transformations",
     "001",
     about="with simplified attention",
@@ -149,7 +149,7 @@ FORWARD_ONLY = {room: above(f"no backward pass, {room}", SOLVED, 0.0, **UNIT) fo
 
 
 @measured(
-    "10",
+    "18",
     "Model should learn relationships between words",
     "002",
     section="After Fixing Attention",
@@ -168,7 +168,7 @@ def forward_pass_alone():
 
 
 @measured(
-    "10",
+    "18",
     "Now attention weights are updated every step, allowing the model to learn token relationships",
     "003",
     section="What's Fixed Now",

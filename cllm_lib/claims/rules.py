@@ -84,7 +84,7 @@ def accused_parts(variant):
 
 
 @measured(
-    "10",
+    "18",
     "If weights are zeros: Need to fix initialization ... If gradients are zeros: Need to fix backward pass ... "
     "If gradients are huge (>1.0): Need gradient clipping ... If gradients are tiny (<1e-6): Need to increase learning rate",
     "002",

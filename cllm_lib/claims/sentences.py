@@ -42,7 +42,7 @@ def sentences(variant, seed):
 
 
 @measured(
-    "10",
+    "18",
     "Generation quality: Repetitive → Varied output",
     "000",
     about="after the fix of attention; 001 and 002 expect it too",
@@ -66,7 +66,7 @@ def varied_output():
 
 
 @measured(
-    "10",
+    "18",
     f'Before: "is the blue is the blue is the blue" ... After: "{SENTENCE}"',
     "003",
     about="what will be generated",

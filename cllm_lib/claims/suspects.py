@@ -108,7 +108,7 @@ INSTEAD = below("real minus simplified attention, weights zero", 0.0, 0.01, "nat
 
 
 @measured(
-    "10",
+    "18",
     "Root Cause: Simplified attention mechanism in training forward pass",
     "000",
     about="of the loss that stays where it is; 001 has it as root cause 3 of 5",
@@ -138,7 +138,7 @@ MOVES = {
 
 
 @measured(
-    "10",
+    "18",
     "Weights may not be initialized properly - Random initialization might be broken",
     "001",
     about="a root cause",
@@ -164,7 +164,7 @@ ANY_RATE = above(f"largest change of loss over {len(RATES)} rates, weights zero"
 
 
 @measured(
-    "10",
+    "18",
     "Gradients may be too small - Learning rate or gradient magnitude issues",
     "001",
     about="a root cause",
@@ -190,7 +190,7 @@ CLIPPED = below("with minus without clipping, weights zero", 0.0, 0.001, "nats")
 
 
 @measured(
-    "10",
+    "18",
     "No gradient clipping - Gradients might explode/vanish",
     "001",
     about="a root cause",
@@ -212,7 +212,7 @@ BACKWARD = below("with minus without backward pass, weights zero", 0.0, 0.01, "n
 
 
 @measured(
-    "10",
+    "18",
     "Missing Attention Backward Pass ... Attention weights (Q/K/V) were never updated, model couldn't learn",
     "003",
     section="Issue 2",
@@ -245,7 +245,7 @@ DELIVERED = {weights: below(f"change with the last fix, {weights} weights", 0.0,
 
 
 @measured(
-    "10",
+    "18",
     "Training should now work properly with loss decreasing over epochs",
     "003",
     section="Summary",

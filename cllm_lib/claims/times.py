@@ -18,7 +18,7 @@ def _at_start(run, suspect, name):
 
 
 @measured(
-    "10",
+    "18",
     "Likely causes: ... Thread pool creation - Creating 3 threads even when not training",
     "001",
     about="of a slow start",
@@ -33,7 +33,7 @@ def threads_at_start(run):
 
 
 @measured(
-    "10",
+    "18",
     "Expected: Startup time < 2 seconds",
     "002",
     section="Test 3: After Optimizing Startup",
@@ -53,7 +53,7 @@ def start_after_the_fix(run):
 
 
 @measured(
-    "10",
+    "18",
     "Likely causes: ... Model loading - Loading 5,120,000 floats (embeddings)",
     "001",
     about="of a slow start",
@@ -71,7 +71,7 @@ OVERHEAD = 1.05  # times as long: less is not worth a word
 
 
 @measured(
-    "10",
+    "18",
     "Threading overhead without benefit ... training is still single-threaded, so threads are idle overhead",
     "001",
     section="Executive Summary, root cause 5; UI Unresponsiveness",
@@ -104,7 +104,7 @@ FASTER_BY_LLL = 2.0  # the least of "2-4x"
 
 
 @measured(
-    "09",
+    "16",
     "LLL reduction (2-4x speedup)",
     "003",
     about="a plan",

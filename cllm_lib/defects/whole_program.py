@@ -82,7 +82,7 @@ def program_training(repairs=(), learning_rate=1e-3):
     configured, and no line read them.
     """
     repairs = checked_repairs(repairs)
-    # The bare function: chapter 05's runs end before their warm-up, as it says itself, and a trainer that knew would warn.
+    # The bare function: chapter 09's runs end before their warm-up, as it says itself, and a trainer that knew would warn.
     schedule = warmup(WARM_UP).factor if "warm-up" in repairs else None
     return {"optimizer": "adam" if "Adam" in repairs else "sgd", "learning_rate": learning_rate, "schedule": schedule}
 

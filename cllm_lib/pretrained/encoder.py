@@ -1,4 +1,4 @@
-"""A pretrained encoder that the world uses, run by the functions of chapters 02 and 03: sentences in, rows out.
+"""A pretrained encoder that the world uses, run by the functions of chapters 03 and 05: sentences in, rows out.
 
 It reads a sentence and makes one row of it, so that sentences of like meaning get rows of like direction.
 
@@ -6,7 +6,7 @@ Shapes: N sentences, T tokens, D d_model, H heads, L layers.
 
 Notes
 -----
-Wang et al. 2020, "MiniLM" (how the one of chapter 12 came to be so small). What is computed stands in
+Wang et al. 2020, "MiniLM" (how the one of chapter 21 came to be so small). What is computed stands in
 :mod:`cllm_lib.pretrained.bert_layers`, how a folder is read in :mod:`cllm_lib.pretrained.folders`.
 """
 

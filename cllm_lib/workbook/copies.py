@@ -91,7 +91,8 @@ def notices(folder):
 def _notice(path):
     if path.stem in GOES_ON:
         new = " and ".join(f"{name}.ipynb" for name in GOES_ON[path.stem])
-        yield f"Your {path.name} is of an earlier edition and goes on in {new}. Yours stays as it is; its checks ask for other exercises now."
+        stays = "Yours stays as it is; its checks ask for other exercises now."
+        yield f"Your {path.name} is of an earlier edition and goes on in {new}. {stays}"
         return
     try:
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]

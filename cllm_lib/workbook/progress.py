@@ -38,7 +38,7 @@ def chapter(path):
     Parameters
     ----------
     path : str or path
-        A notebook of the book, such as `notebooks/04_adam.ipynb`.
+        A notebook of the book, such as `notebooks/07_adam.ipynb`.
 
     Returns
     -------

@@ -11,7 +11,7 @@ def score(numbers, losses):
     Parameters
     ----------
     numbers : sequence of 3 float, dict of 3, or None
-        What exercise 06.1 returned.
+        What exercise 10.1 returned.
     losses : sequence of float
         Mean loss of each epoch.
     """

@@ -45,7 +45,7 @@ def test_the_corrected_interval_is_that_of_all_questions_together(monkeypatch):
 
 def test_more_questions_widen_the_interval_until_nothing_can_be_decided(monkeypatch):
     register(monkeypatch, (1, by_chance))
-    assert judging.rows("10")[0].verdict == judging.HOLDS
+    assert judging.rows("18")[0].verdict == judging.HOLDS
     register(monkeypatch, (1, by_chance), (100_000, counted))
     assert by_chance()[1] == judging.UNDECIDED
 
@@ -63,17 +63,17 @@ def test_all_intervals_hold_at_once_as_often_as_they_say(monkeypatch):
 def test_a_row_that_answers_other_questions_than_it_was_registered_with_is_refused(monkeypatch):
     register(monkeypatch, (2, by_chance))
     with pytest.raises(ValueError, match="by_chance answers 'gain', and was registered with asks='gain', 'gain': the questions have to"):
-        judging.rows("10")
+        judging.rows("18")
 
 
 def test_a_row_says_how_many_seeds_and_on_what(monkeypatch):
     register(monkeypatch, (1, by_chance))
-    assert judging.rows("10")[0].measured == "12 seeds on one text, sayings: found"
+    assert judging.rows("18")[0].measured == "12 seeds on one text, sayings: found"
 
 
 def test_what_is_counted_has_no_seeds_and_no_interval(monkeypatch):
     register(monkeypatch, (0, counted))
-    row = judging.rows("10")[0]
+    row = judging.rows("18")[0]
     assert (row.n_seeds, row.effects[0].interval, row.measured) == (None, statistics.Interval(4.0, 4.0, 4.0), "counted")
 
 
@@ -86,7 +86,7 @@ def test_a_second_judge_of_one_name_is_refused_and_the_same_once_more_is_not(mon
     register(monkeypatch, (0, counted), (0, counted))  # as when a module is loaded anew, or a cell is executed again
     other = of_module("another_module", counted)
     with pytest.raises(
-        ValueError, match=rf"there is a judge 'counted' of chapter 10 already, in {__name__}: take another name in another_module"
+        ValueError, match=rf"there is a judge 'counted' of chapter 18 already, in {__name__}: take another name in another_module"
     ):
         judging.measured("10", **ALWAYS)(other)
     judging.measured("11", **ALWAYS)(other)
@@ -97,7 +97,7 @@ def test_a_chapters_rows_come_by_module_and_line_whichever_was_loaded_first(monk
     register(monkeypatch)
     for module, name in (("b", "second"), ("b", "last"), ("a", "first")):
         judging.measured("10", **(ALWAYS | {"claim": name}))(of_module(module, counted, name))
-    assert [row.claim for row in judging.rows("10")] == ["first", "second", "last"]
+    assert [row.claim for row in judging.rows("18")] == ["first", "second", "last"]
 
 
 def test_the_table_has_its_lines_in_the_order_of_the_documents(monkeypatch):

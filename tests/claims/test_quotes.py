@@ -82,9 +82,9 @@ def test_a_part_is_looked_for_behind_the_one_before():
 
 
 def test_words_of_ours_stand_in_brackets_behind_the_quotation(capsys):
-    row = next(row for row in claims.rows("08") if row.about)
+    row = next(row for row in claims.rows("14") if row.about)
     assert row.quotation == f'"{row.claim}" [{row.about}]'
-    claims.show("08")
+    claims.show("14")
     assert f"{row.quotation} ({row.source})\n" in capsys.readouterr().out
 
 

@@ -248,7 +248,7 @@ def test_on_recall_what_attention_hands_down_decides(seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(5))
 def test_on_recall_one_error_costs_time_and_both_cost_the_task(seed):
-    """Chapter 53's thousand steps, from more beginnings than it can show: the shortcut as the program had it, beside its better half."""
+    """Chapter 06's thousand steps, from more beginnings than it can show: the shortcut as the program had it, beside its better half."""
     task = AssociativeRecall(6, batches_in_epoch=1000)
     config = CLLMConfig(
         len(task.vocabulary), d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=task.seq_len, tie_embeddings=False, positions="learned"

@@ -297,7 +297,7 @@ def test_an_unknown_repair_is_named_with_those_that_exist(make):
         make("mask")
 
 
-# Symptoms, and what chapter 05 says of more seeds or runs than it shows ---------------------------------------------
+# Symptoms, and what chapter 09 says of more seeds or runs than it shows ---------------------------------------------
 
 
 LETTERS = dict(zip("ENAFROSW", defects.REPAIRS, strict=True))

@@ -47,7 +47,7 @@ def test_weights_survive_huge_scores():
 
 @pytest.mark.parametrize("seed", range(10))
 def test_a_key_bias_changes_no_output_and_gets_no_gradient_while_all_else_does(seed):
-    """Chapter 53 says so of any weights: all scores of a query are shifted alike, and softmax does not see that."""
+    """Chapter 06 says so of any weights: all scores of a query are shifted alike, and softmax does not see that."""
     generator = np.random.default_rng(seed)
     config = CLLMConfig(vocab_size=9, d_model=6, n_heads=3)
     shapes = attention.CausalSelfAttention().parameter_shapes(config)

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.slow
 
 
 def fall_of(repairs, sizes, seed):
-    """By how much the incident's loss falls in an epoch, with some of the four repairs of exercise 51.4."""
+    """By how much the incident's loss falls in an epoch, with some of the four repairs of exercise 02.4."""
     corpus = load_corpus("sayings")
     inputs, targets = next(corpus.batches(4, 32, np.random.default_rng(seed)))
     parts = {"init": "scaled_normal"} if "initialisation" in repairs else {}
@@ -52,7 +52,7 @@ def test_chapter_01_the_loss_of_the_large_one_may_rise_at_that_rate_without_clip
     assert fall_of({"initialisation", "rate", "attention"}, LARGE, 2) < 0
 
 
-def test_chapter_54_a_deep_model_is_freed_by_warm_up_in_ten_of_ten_by_clipping_in_three_by_decay_in_none():
+def test_chapter_08_a_deep_model_is_freed_by_warm_up_in_ten_of_ten_by_clipping_in_three_by_decay_in_none():
     corpus = load_corpus("sayings")
     config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=6, n_heads=4, d_ff=192)
     remedies = {
@@ -74,7 +74,7 @@ def test_chapter_54_a_deep_model_is_freed_by_warm_up_in_ten_of_ten_by_clipping_i
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_chapter_04_the_order_of_the_optimisers(seed):
+def test_chapter_07_the_order_of_the_optimisers(seed):
     corpus = load_corpus("sayings")
     config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=96)
     entrants = {
@@ -97,7 +97,7 @@ def test_chapter_04_the_order_of_the_optimisers(seed):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_chapter_04_with_only_embeddings_the_loss_flattens_far_above_the_best(seed):
+def test_chapter_07_with_only_embeddings_the_loss_flattens_far_above_the_best(seed):
     corpus = load_corpus("patterns")
     model = CLLM(CLLMConfig(len(corpus.vocabulary), d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=10), seed=seed)
     optimizer = defects.OnlyEmbeddings(model, Adam(0.003))
@@ -108,7 +108,7 @@ def test_chapter_04_with_only_embeddings_the_loss_flattens_far_above_the_best(se
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_chapter_53_on_a_text_the_shortcut_trains_and_no_gradient_trains_a_little_better(seed):
+def test_chapter_06_on_a_text_the_shortcut_trains_and_no_gradient_trains_a_little_better(seed):
     corpus = load_corpus("sayings")
     config = CLLMConfig(len(corpus.vocabulary), d_model=48, n_layers=2, n_heads=4, d_ff=96)
     ends = {}
@@ -124,7 +124,7 @@ CHAPTER_06 = {"d_model": 64, "n_layers": 2, "n_heads": 4, "d_ff": 256, "tie_embe
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_chapter_06_the_held_out_loss_is_lowest_after_epoch_3_and_ends_above_ln_v(seed):
+def test_chapter_10_the_held_out_loss_is_lowest_after_epoch_3_and_ends_above_ln_v(seed):
     corpus = load_corpus("sayings", validation_fraction=0.1)
     trainer = Trainer(CLLM(CLLMConfig(10_000, **CHAPTER_06), seed=seed), corpus, learning_rate=3e-3, evaluate_every=8, seed=seed)
     assert trainer.fit(epochs=30).epoch_losses[-1] < 0.4
@@ -135,7 +135,7 @@ def test_chapter_06_the_held_out_loss_is_lowest_after_epoch_3_and_ends_above_ln_
 
 @functools.cache
 def stopped_in_time(seed):
-    """Chapter 06's model of the prose, which chapter 56 lets speak, at its best weights; the text, and its held-out loss."""
+    """Chapter 10's model of the prose, which chapter 11 lets speak, at its best weights; the text, and its held-out loss."""
     corpus = load_corpus("prose", validation_fraction=0.15)
     model = CLLM(CLLMConfig(len(corpus.vocabulary), **CHAPTER_06), seed=seed)
     trainer = Trainer(model, corpus, learning_rate=1e-3, batch_size=8, evaluate_every=19, patience=4, seed=seed)
@@ -145,7 +145,7 @@ def stopped_in_time(seed):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_chapter_06_the_model_stands_between_words_and_triples(seed):
+def test_chapter_10_the_model_stands_between_words_and_triples(seed):
     corpus, _, loss = stopped_in_time(seed)
     triples = KneserNeyTrigram(corpus.train_tokens, len(corpus.vocabulary)).probabilities(corpus.validation_tokens)
     counts = np.bincount(corpus.train_tokens.astype(np.intp), minlength=len(corpus.vocabulary)) + 1
@@ -155,7 +155,7 @@ def test_chapter_06_the_model_stands_between_words_and_triples(seed):
 
 
 @pytest.mark.parametrize(("seed", "circle"), [(0, 3), (1, 3), (2, None), (3, None), (4, 3)])
-def test_chapter_56_always_the_likeliest_word_turns_in_circles(seed, circle):
+def test_chapter_11_always_the_likeliest_word_turns_in_circles(seed, circle):
     corpus, model, _ = stopped_in_time(seed)
     said = generate(model, corpus.encode("the sea is"), 120, temperature=0)
     assert distinct_n(said[-60:], 2) < 0.3
@@ -163,7 +163,7 @@ def test_chapter_56_always_the_likeliest_word_turns_in_circles(seed, circle):
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_chapter_58_attention_as_coded_learns_no_more_than_a_heap_and_less_than_attention_without_positions(seed):
+def test_chapter_15_attention_as_coded_learns_no_more_than_a_heap_and_less_than_attention_without_positions(seed):
     task = LastFollower(seq_len=16)
     heap = task.accuracy_without_order(np.random.default_rng(1))
     shares = []

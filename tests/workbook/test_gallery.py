@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from cllm_lib.instruments.gradient_check import check_gradients, layer_loss
-from cllm_lib.workbook.exercises.chapter_03 import gradient_error
+from cllm_lib.workbook.exercises.chapter_05 import gradient_error
 from cllm_lib.workbook.gallery import GALLERY, relu
 
 PASS_ALL_ONES = {"softmax: zeros", "softmax: plain mean"}

@@ -1,4 +1,4 @@
-"""Exercises of 53_the_shortcut: back through attention, its middle and then the whole part."""
+"""Exercises of 06_the_shortcut: back through attention, its middle and then the whole part."""
 
 import functools
 import itertools

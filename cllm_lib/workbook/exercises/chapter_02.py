@@ -1,285 +1,354 @@
-"""Exercises of 02_real_attention."""
+"""Exercises of 02_half_a_repair."""
 
 import math
-from collections import Counter
-from functools import partial
+from collections.abc import Set
+from itertools import combinations
 
 import numpy as np
 
-from cllm_lib.workbook.exercises.forms import as_array, as_number
+from cllm_lib.casebook.patients import STUCK_FAULTS
+from cllm_lib.model.initializers import scaled_normal
+from cllm_lib.workbook.exercises.forms import as_nothing, as_number, as_sets
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
     Unexplained,
+    brief,
     call,
-    close,
-    compared,
+    faults_by_letter,
     number,
+    run,
+    same,
     shown,
     told_apart,
 )
 
-# 02.1
-V_SAYINGS = 280
+OUTCOMES = {
+    1: "it stands at 9.2103",
+    2: "it falls, slowly",
+    3: "it falls as in a healthy model",
+    4: "it is no number any more",
+}
 
 
-def examine_bet(answer):
-    """Any loss that a model can rest at."""
+def outcome(answer):
+    """A prediction: 1 to 4."""
     value = number(answer, "your bet")
-    if value < 0:
-        raise NotYet(f"{shown(value)} is below 0: a loss is minus the logarithm of a probability, and those are at most 1.")
-    if value > math.log(V_SAYINGS) + 0.005:
-        raise NotYet(f"{shown(value)} is above ln 280 = 5.63: such a model would be worse than one that knows nothing.")
-    return f"{shown(value)}. The count below will tell, before any training."
+    if value not in OUTCOMES:
+        raise NotYet(f"{shown(value)} is not in the table: write a number from 1 to 4.")
+    return f"{OUTCOMES[int(value)]}. The program itself will decide."
 
 
-# 02.2
-def bigram_floor(inputs, targets):
-    """Reference: each kind of pair weighs its share and costs -ln(count of the pair / count of the first)."""
-    current, following = inputs.ravel().tolist(), targets.ravel().tolist()
-    singles, pairs = Counter(current), Counter(zip(current, following, strict=True))
-    return -sum(n / len(current) * np.log(n / singles[a]) for (a, _), n in pairs.items())
+def amplification(variance, n_layers, eps=1e-5):
+    """Reference: one factor 1 / sqrt(variance + eps) for each layer."""
+    return (1 / math.sqrt(variance + eps)) ** n_layers
 
 
-def entropy_in_loops(symbols):
-    """Entropy of the frequencies of anything that can be compared, in nats."""
-    return -sum(symbols.count(s) / len(symbols) * math.log(symbols.count(s) / len(symbols)) for s in set(symbols))
+def examine_amplification(answer):
+    """Deep and shallow, with variances from 0 to above 1: nowhere but at one point do two mistakes give the same."""
 
-
-_PAIRS_OF_WORDS = (  # counted by hand; another; words that look alike when glued; ids beyond the vocabulary of the page
-    (0, 1, 0, 1, 0, 2, 0, 2, 0),
-    (3, 6, 1, 4, 2, 3, 3, 1, 0, 2, 6, 2, 1, 1, 3, 0, 2, 2, 4, 3, 1, 1, 0, 6, 3, 2, 4, 1, 2, 0, 3),
-    (1, 12, 11, 2, 1, 12, 11, 2, 7, 11, 2, 1, 2, 1, 12),
-    (400, 3, 400, 900, 3, 400, 400, 3, 900, 3, 3),
-)
-
-
-def examine_bigram_floor(answer):
-    """On small texts, against H(pair) - H(current)."""
-
-    def look(*tokens):
-        tokens = np.array(tokens, dtype=np.int64)
-        inputs, targets = tokens[:-1].reshape(2, -1), tokens[1:].reshape(2, -1)
-        current, following = inputs.ravel().tolist(), targets.ravel().tolist()
-        pairs = list(zip(current, following, strict=True))
-        joint, first, second = entropy_in_loops(pairs), entropy_in_loops(current), entropy_in_loops(following)
-        value, right = number(call(answer, inputs, targets), "the floor"), joint - first
-        by_word = [entropy_in_loops([b for a, b in pairs if a == word]) for word in set(current)]
+    def look(variance, n_layers, *eps):
+        value = number(call(answer, variance, n_layers, *eps), f"amplification({variance}, {n_layers})")
+        expected, single = amplification(variance, n_layers, *eps), amplification(variance, 1, *eps)
+        beside = eps[0] if eps else 1e-5
         mistakes = {
-            "That is the entropy of the pairs, H(current, next): the current word is known, so its share must go.": joint,
-            "That is H(next), the unigram entropy: it does not use the current word.": second,
-            "That is H(current | next), the other way round: divide by the count of the first word of the pair.": joint - second,
-            "That is in bits, logarithm to base 2; losses here are in nats.": right / math.log(2),
-            "The sign: -ln of a share, so that the sum is positive.": -right,
-            "That is a perplexity, exp of the entropy; the entropy itself was asked for.": math.exp(right),
-            "You average over different words; a word that occurs often must count often.": float(np.mean(by_word)),
-            "That is a sum over all pairs; divide by how many there are.": right * len(pairs),
-        }
-        text = "the text 0 1 0 1 0 2 0 2 0" if len(tokens) == 9 else "a text of other ids"
-        return compared(f"the floor of {text}", value, right), value, right, mistakes
-
-    told_apart(look, _PAIRS_OF_WORDS, close, "Each pair (a, b) weighs count(a, b) / all pairs and costs -ln(count(a, b) / count(a)).")
-
-
-# 02.3
-def attention_weights(query, key):
-    """Reference: softmax of query . key / sqrt(d) over the keys, later ones masked."""
-    time, d = query.shape[-2:]
-    scores = query @ key.swapaxes(-1, -2) / np.sqrt(d)
-    scores = np.where(np.tri(time, dtype=bool), scores, -np.inf)
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-def weights_in_loops(query, key, scale=None):
-    """One (T, T) map, entry by entry: an independent way to the same numbers."""
-    time, d = query.shape
-    weights = np.zeros((time, time))
-    for q in range(time):
-        seen = range(q + 1)
-        scores = [sum(query[q, i] * key[k, i] for i in range(d)) / (math.sqrt(d) if scale is None else scale) for k in seen]
-        powers = [math.exp(score - max(scores)) for score in scores]
-        for k, power in zip(seen, powers, strict=True):
-            weights[q, k] = power / sum(powers)
-    return weights
-
-
-def examine_attention_weights(answer):
-    """Sequences against loops; then leading axes, scores of 10,000, and one token."""
-    generator = np.random.default_rng(5)
-    query, key = generator.standard_normal((2, 5, 3))
-    told_apart(
-        partial(_look_at_weights, answer),
-        ((query, key), tuple(generator.standard_normal((2, 4, 6)))),
-        same_numbers,
-        "Are scores query @ key.T / sqrt(d), masked with -inf, and is the maximum that of each row?",
-    )
-    many_query, many_key = generator.standard_normal((2, 2, 3, 4, 6))
-    stacked = np.array([[weights_in_loops(q, k) for q, k in zip(*pair, strict=True)] for pair in zip(many_query, many_key, strict=True)])
-    weights = array_of(call(answer, many_query, many_key), (2, 3, 4, 4), "arrays of shape (2, 3, 4, 6), with batch and heads,")
-    if not same_numbers(weights, stacked):
-        raise Unexplained(
-            "right for one sequence, wrong for arrays of shape (2, 3, 4, 6).", "Use the last two axes, as in swapaxes(-1, -2)."
-        )
-    query[:, 0] = np.abs(query[:, 0]) + 0.5
-    key[0] = [-3.0, 0.0, 0.0]  # the first key answers so badly that a mask of -1e4 would stand above it
-    large = array_of(call(answer, 100.0 * query, 100.0 * key), (5, 5), "five queries and five keys")
-    if not np.isfinite(large).all():
-        raise NotYet(
-            "right for small scores, not a number for scores of 10,000: subtract each row's maximum before np.exp, and after "
-            "masking, for the largest score of all may belong to a masked key."
-        )
-    if not same_numbers(large, weights_in_loops(100.0 * query, 100.0 * key)):
-        raise Unexplained(
-            "right for small scores, wrong for scores of 10,000.",
-            "Is the maximum taken of each row, after masking? Is what is masked -inf?",
-        )
-    alone = array_of(call(answer, query[:1], key[:1]), (1, 1), "one query and one key")
-    if not same_numbers(alone, [[1.0]]):
-        raise Unexplained(f"a single word must look at itself with weight 1; yours is {shown(alone.item())}.")
-
-
-def _look_at_weights(answer, query, key):
-    """The weights of one sequence, those of the loops, and what slips would make of them."""
-    time, d = query.shape
-    weights = array_of(call(answer, query, key), (time, time), f"{time} queries and {time} keys")
-    if np.isneginf(weights[~np.tri(time, dtype=bool)]).all() and np.isfinite(weights[np.tri(time, dtype=bool)]).all():
-        raise NotYet("what is masked is -inf and the rest is finite: these are the scores, and softmax of each row is still to come.")
-    if not np.isfinite(weights).all():
-        raise Unexplained(
-            "there are NaN or infinite numbers among the weights.", "Is a whole row masked, 0 divided by 0, or 0 multiplied by infinity?"
-        )
-    lower, scaled = np.tri(time, dtype=bool), np.exp(query @ key.T / math.sqrt(d))
-    everything, masked = scaled / scaled.sum(axis=-1, keepdims=True), scaled * lower
-    expected = weights_in_loops(query, key)
-    mistakes = {
-        "No score was divided by the root of d.": weights_in_loops(query, key, scale=1.0),
-        "You divide by d; its square root was asked for.": weights_in_loops(query, key, scale=d),
-        "Here you multiply by the root of d; divide.": weights_in_loops(query, key, scale=1 / math.sqrt(d)),
-        "You divide by the root of T, the number of words; d is the length of a query.": weights_in_loops(query, key, math.sqrt(time)),
-        "Nothing is masked.": everything,
-        "Do you mask after softmax? Mask the scores, with -inf.": everything * lower,
-        "Do you mask with 0 before softmax? exp(0) is 1: mask with -inf.": _softmax(np.where(lower, np.log(scaled), 0.0)),
-        "The mask is upside down: each word looks at itself and what comes later.": _softmax(np.where(lower.T, np.log(scaled), -np.inf)),
-        "Columns sum to 1: softmax ran over the queries. It runs over the keys, the last axis.": masked / masked.sum(axis=0, keepdims=True),
-        "Rows and columns are swapped: queries are rows, keys are columns.": expected.T,
-        "These are exponentials; divide each row by its sum.": [masked, _exponentials_below_1(np.where(lower, np.log(scaled), -np.inf))],
-    }
-    return _what_shows(weights, lower), weights, expected, mistakes
-
-
-def _exponentials_below_1(scores):
-    return np.exp(scores - scores.max(axis=-1, keepdims=True))
-
-
-def _what_shows(weights, lower):
-    """What is wrong with weights at first sight."""
-    if (weights < 0).any():
-        return f"a weight is {shown(weights.min())}; weights lie between 0 and 1."
-    if not same_numbers(weights.sum(axis=-1), np.ones(len(weights))):
-        sums = weights.sum(axis=-1)
-        digits = 2 if np.abs(sums - 1).max() >= 0.01 else 7
-        return f"the rows sum to {', '.join(shown(s, digits) for s in sums)}; each should sum to 1."
-    if np.abs(weights[~lower]).max(initial=0.0) > 1e-9:
-        return "a word looks at a later word: above the diagonal every weight should be exactly 0."
-    return "rows sum to 1 and nothing looks ahead, but the numbers differ from the loops."
-
-
-def _softmax(scores):
-    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return powers / powers.sum(axis=-1, keepdims=True)
-
-
-# 02.4
-def split_heads(x, n_heads):
-    """Reference: cut the last axis in two, move the head axis in front of time."""
-    batch, time, width = x.shape
-    return x.reshape(batch, time, n_heads, width // n_heads).transpose(0, 2, 1, 3)
-
-
-def examine_split_heads(answer):
-    """All axes of different length, and entries that tell where they came from."""
-
-    def look(batch, time, n_heads, width):
-        x = np.arange(batch * time * n_heads * width, dtype=float).reshape(batch, time, n_heads * width)
-        right = np.array([[[row[h * width : (h + 1) * width] for row in one] for h in range(n_heads)] for one in x])
-        found = array_of(call(answer, x, n_heads), None, "")
-        mistakes = {
-            "The head axis is still behind time. Move it in front of it: transpose(0, 2, 1, 3).": x.reshape(batch, time, n_heads, width),
-            "Reshape alone lays rows end to end, and head 0 got whole early positions. Cut D, then move the axis.": x.reshape(right.shape),
-            "Head 0 got every H-th column; it should get the first d, side by side: reshape to (B, T, H, d), not (d, H).": (
-                x.reshape(batch, time, width, n_heads).transpose(0, 3, 1, 2)
+            "That is one layer short: n_layers layers give n_layers factors.": single ** (n_layers - 1),
+            "You multiply by the number of layers. Each layer multiplies what the one above hands down: a power.": single * n_layers,
+            "That is one layer. What happens when the next one multiplies again?": single,
+            "You add eps after the square root. LayerNorm adds it before: 1 / sqrt(variance + eps).": (
+                (1 / (math.sqrt(variance) + beside)) ** n_layers
             ),
-            "The heads come in reverse order: head 0 gets the first d columns.": right[:, ::-1],
+            "The square root is missing: LayerNorm divides by the standard deviation.": single ** (2 * n_layers),
+            "Upside down: the gradient is divided by a small number, so it grows.": 1 / expected,
+            "That is right for eps = 1e-5 only. Use the argument eps; other libraries choose other values.": (
+                amplification(variance, n_layers)
+            ),
         }
-        seen = f"x of shape {x.shape} in {n_heads} heads became {found.shape}; {right.shape} was asked for: batch, heads, time, width."
-        return seen if found.shape != right.shape else "the shape fits, the numbers do not.", found, right, mistakes
+        seen = f"amplification({', '.join(map(str, (variance, n_layers, *eps)))}) is {value:.3g}; {expected:.3g} was asked for."
+        return seen, value, expected, mistakes
 
-    told_apart(look, ((2, 5, 3, 4), (1, 4, 4, 1), (3, 2, 1, 6)), np.array_equal, "Head 0 should hold columns 0 to d of every position.")
-
-
-# 02.5
-def equal_weights(query, key):
-    """Reference: each row of what may be seen, divided by how much that is."""
-    time = query.shape[-2]
-    visible = np.tri(time)
-    shares = visible / visible.sum(axis=-1, keepdims=True)
-    return np.broadcast_to(shares, (*query.shape[:-2], time, time))
+    cases = ((0.3, 3), (0.0, 6), (0.0, 1), (1.0, 6), (2.5, 2), (0.0, 2, 1e-4), (0.3, 2, 0.1))
+    told_apart(look, cases, _within_a_thousandth, "One layer gives 1 / sqrt(variance + eps); the layers multiply.")
 
 
-def examine_equal_weights(answer):
-    """Sequences of several lengths against shares counted by hand; then leading axes."""
-
-    def look(time, d):
-        query, key = np.random.default_rng(time).standard_normal((2, time, d))
-        weights = array_of(call(answer, query, key), (time, time), f"{time} queries and {time} keys")
-        if not np.isfinite(weights).all():
-            raise Unexplained("there are NaN or infinite numbers among the weights.", "Does a row sum to 0? A word sees itself, too.")
-        lower, counts = np.tri(time), np.arange(1.0, time + 1)
-        expected = np.array([[1 / (q + 1) if k <= q else 0.0 for k in range(time)] for q in range(time)])
-        mistakes = {
-            "Each word shares its look among all T words, later ones too.": np.full((time, time), 1 / time),
-            "These are ones and zeros; divide each row by how many keys its word sees.": lower,
-            "Every row is divided by T; divide each by how many keys its word sees.": lower / time,
-            "You divide by d, the width of a query; how many keys a word sees was asked for.": lower / d,
-            "Columns sum to 1; each row should.": lower / counts[::-1],
-            "The mask is upside down: each word looks at itself and what comes later.": expected[::-1, ::-1],
-            "Each word looks at itself only.": np.eye(time),
-            "These are attention's weights: queries and keys have a say. Here they have none.": weights_in_loops(query, key),
-        }
-        return _what_shows(weights, lower.astype(bool)), weights, expected, mistakes
-
-    hint = "Row q should hold 1 / (q + 1) up to column q, and 0 after it."
-    told_apart(look, ((5, 3), (4, 6), (1, 2)), same_numbers, hint)
-    many = np.random.default_rng(3).standard_normal((2, 3, 4, 6))
-    weights = array_of(call(answer, many, many), (2, 3, 4, 4), "arrays of shape (2, 3, 4, 6), with batch and heads,")
-    if not same_numbers(weights, np.broadcast_to(np.tri(4) / np.arange(1.0, 5)[:, None], (2, 3, 4, 4))):
-        raise Unexplained("right for one sequence, wrong for arrays of shape (2, 3, 4, 6).", "T is the last axis but one.")
-    return "It is your control: what it reaches, nobody's query has earned."
+def _within_a_thousandth(first, second):
+    return abs(first - second) <= 1e-3 * abs(second)
 
 
-def array_of(value, shape, given):
-    """An array of floats out of what a reader returned; of that shape, if one is named."""
-    if isinstance(value, list | tuple):
-        raise NotYet("it returned a list; an array was asked for: np.array around it makes one.")
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise NotYet(f"it returned something of type {type(value).__name__}; an array was asked for.") from None
-    if shape is not None and array.shape != shape:
-        raise NotYet(f"for {given} it returned shape {array.shape}; {shape} was asked for.")
-    return array
+def examine_initialise(answer):
+    """Fills in place, from the generator given, with the spread asked for; any distribution will do."""
+    shapes = {
+        "embedding": (300, 40),
+        "layers.0.attention.query_weight": (90, 120),
+        "layers.0.attention.query_bias": (120,),
+        "layers.0.attention_norm.gain": (90,),
+        "layers.0.attention_norm.bias": (90,),
+        "layers.0.feed_forward.contract_weight": (160, 60),
+        "layers.0.embedding_again.unbiased_weight": (120, 90),  # neither the embedding, nor ending in gain or bias
+    }
+    first, second, other = (_initialised(answer, shapes, seed) for seed in (3, 3, 4))
+    for name in shapes:
+        _examine_array(name, first[name])
+    weights = [(name, array) for name, array in first.items() if not name.endswith(("bias", "gain"))]
+    told_apart(_spread, weights, _same_spread, "0.02 for the embedding, 1 / sqrt(fan_in) for a matrix.")
+    if not same(first, second):
+        raise NotYet("the same seed gave two different models. Draw from the generator you are given, not from np.random.")
+    if not same(first, _initialised(answer, shapes, 3, memory_holds=7.0)):
+        raise NotYet("where memory was not zero before, your function leaves other weights. Write over what is there: array[...] = values.")
+    if np.array_equal(first["embedding"], other["embedding"]):
+        raise NotYet("another seed gave the same model. Draw from the generator you are given; do not make one inside.")
 
 
-def same_numbers(first, second, tolerance=1e-6):
-    """Whether two arrays agree; NaN agrees with nothing."""
-    return bool(np.allclose(first, second, rtol=tolerance, atol=tolerance))
+def _initialised(function, shapes, seed, memory_holds=0.0):
+    """What `function` leaves in memory that held one number everywhere."""
+    memory = {name: np.full(shape, memory_holds) for name, shape in shapes.items()}
+    handed = dict(memory)
+    run(function, handed, np.random.default_rng(seed))
+    rebound = [name for name in shapes if handed.get(name) is not memory[name]]
+    if rebound:
+        raise NotYet(
+            f"parameters[{rebound[0]!r}] is now another array, and the model still holds the old zeros: the incident itself. "
+            "Fill it in place: parameters[name][...] = values."
+        )
+    return memory
+
+
+def _examine_array(name, array):
+    if not np.isfinite(array).all():
+        raise NotYet(f"{name!r} holds NaN or infinite numbers. Was a spread divided by 0?")
+    if name.endswith("bias"):
+        if array.any():
+            raise NotYet(f"{name!r} is not 0. Biases were to start at 0: nothing is known yet that would call for a shift.")
+        return
+    if name.endswith("gain"):
+        if not array.any():
+            raise NotYet(f"{name!r} is 0, and multiplies everything that flows through its LayerNorm by 0. Gains start at 1.")
+        if not np.allclose(array, 1.0):
+            raise NotYet(f"{name!r} is not 1. A gain of 1 leaves what LayerNorm made as it is.")
+        return
+    if not array.any():
+        raise NotYet(f"{name!r} is still zero. Is it never filled, as in the incident, or filled with 0?")
+    spread, mean = array.std(), array.mean()
+    if spread < 1e-12:
+        raise NotYet(f"every weight of {name!r} is {shown(mean)}. Equal weights get equal gradients and stay equal: draw them at random.")
+    for axis, what in enumerate(("column", "row")):
+        if array.std(axis=axis).min() < 0.1 * spread:
+            raise NotYet(f"in a {what} of {name!r} the weights are (nearly) all the same. Draw every weight by itself, in no order.")
+    for axis, what in enumerate(("row", "column")):
+        if np.unique(array, axis=axis).shape != array.shape:
+            raise NotYet(f"a {what} of {name!r} stands there twice. Equal weights get equal gradients and stay equal: draw each by itself.")
+    if abs(mean) > 0.1 * max(_asked_for(name, array), spread):
+        raise NotYet(f"the mean of {name!r} is {shown(mean)}; weights should lie around 0. Does your draw take both signs?")
+
+
+def _asked_for(name, array):
+    return 0.02 if name == "embedding" else 1 / math.sqrt(array.shape[0])
+
+
+def _spread(name, array):
+    """The spread of one array of weights, beside what was asked for and what plausible mistakes give; None where they say nothing."""
+    fan_in, fan_out, right = *array.shape, _asked_for(name, array)
+    embedding = name == "embedding"
+    mistakes = {
+        "You divide by fan_in; its square root was asked for.": None if embedding else 1 / fan_in,
+        "That is 1 / sqrt(fan_out): fan_in is the first axis, the numbers that each sum adds up.": None if embedding else fan_out**-0.5,
+        "That is a plain standard normal: nothing scales it.": 1.0,
+        "That is a plain uniform draw from -1 to 1: nothing scales it.": 3**-0.5,
+        "That is He's rule, sqrt(2 / fan_in), a good one with ReLU; here 1 / sqrt(fan_in) was asked for.": (
+            None if embedding else math.sqrt(2 / fan_in)
+        ),
+        "That is Glorot's rule, sqrt(2 / (fan_in + fan_out)); here 1 / sqrt(fan_in) was asked for.": (
+            None if embedding else math.sqrt(2 / (fan_in + fan_out))
+        ),
+        "That is the embedding's spread; a matrix wants 1 / sqrt(fan_in).": 0.02,
+        "That is the spread of a matrix, 1 / sqrt(fan_in); the embedding wants 0.02.": fan_in**-0.5,
+    }
+    seen = f"the standard deviation of {name!r} is {shown(array.std())}; {shown(right)} was asked for."
+    return seen, array.std(), right, mistakes
+
+
+def _same_spread(first, second):
+    return abs(first - second) <= 0.04 * second  # 10,000 draws know it to 1 %
+
+
+def smallest_repairs(fall, suspects, enough):
+    """Reference: all sets of one repair, of two, and so on, until some are enough."""
+    for size in range(1, len(suspects) + 1):
+        freed = [set(some) for some in combinations(suspects, size) if fall(set(some)) >= enough]
+        if freed:
+            return freed
+    return []
+
+
+def _patient(*cures, spoilt_by=(), by=1.0, crawl=0.0):
+    """A made-up patient: its loss falls `by` so much where all of one of `cures` is repaired and nothing that spoils it, else by little.
+
+    `crawl` is the little that any repair makes, however many there are.
+    """
+
+    def fall(repairs):
+        if isinstance(repairs, str):
+            raise NotYet(f"fall was called with the text {repairs[:20]!r}. Give it a set of names, even of one: {{name}}.")
+        if not isinstance(repairs, Set):
+            raise NotYet(f"fall was called with something of type {type(repairs).__name__}. Give it a set of names: set(...).")
+        unknown = sorted(map(str, repairs - set("abcd")))
+        if unknown:
+            raise NotYet(f"fall was called with {unknown[0][:30]!r}, which is none of the names in suspects. Give it a set of names.")
+        freed = any(set(cure) <= repairs for cure in cures) and not repairs & set(spoilt_by)
+        return (by if freed else 0.01 * len(repairs) + crawl * bool(repairs)) + 0.02 * ("c" in repairs)
+
+    return fall
+
+
+_PATIENTS = [  # fall, suspects, enough
+    (_patient("ab"), ["a", "b", "c"], 0.5),
+    (_patient("b"), ["a", "b", "c"], 0.5),
+    (_patient("a", "c"), ["a", "b", "c"], 0.5),
+    (_patient("a", "bc"), ["a", "b", "c"], 0.5),
+    (_patient("bd", "ac"), ["d", "c", "b", "a"], 0.5),
+    (_patient("abd"), ["a", "b", "c", "d"], 0.5),
+    (_patient("abcd"), ["a", "b", "c", "d"], 0.5),
+    (_patient("ab", spoilt_by="c"), ["a", "b", "c"], 0.5),
+    (_patient(), ["a", "b", "c"], 0.5),
+    (_patient("ab", by=0.5), ["a", "b", "c"], 0.5),
+    (_patient("ab", by=0.3), ["a", "b", "c"], 0.25),
+    (_patient("ab", by=0.7), ["a", "b"], 0.75),
+    (_patient("abc", crawl=0.3), ["a", "b", "c", "d"], 0.5),
+    (_patient("ab", by=-1.0), ["a", "b", "c"], 0.5),
+]
+
+
+def _freed(fall, suspects, enough, sizes=None):
+    """All sets that free the patient, of all sizes or of these."""
+    sizes = range(1, len(suspects) + 1) if sizes is None else sizes
+    return [set(some) for size in sizes for some in combinations(suspects, size) if fall(set(some)) >= enough]
+
+
+def _best_first(fall, suspects, enough):
+    """Whichever helps most is kept, and the next one added to it."""
+    mended = set()
+    while len(mended) < len(suspects) and not (mended and fall(mended) >= enough):
+        mended |= {max((name for name in suspects if name not in mended), key=lambda name: fall(mended | {name}))}
+    return [mended] if fall(mended) >= enough else []
+
+
+def _none_in_vain(fall, suspects, enough):
+    """Sets of any size that free it, and of which no part would."""
+    freed = _freed(fall, suspects, enough)
+    return [some for some in freed if not any(other < some for other in freed)]
+
+
+def _left_out(fall, suspects, enough):
+    """Those without whose repair all others together are not enough."""
+    return [name for name in suspects if not fall(set(suspects) - {name}) >= enough]
+
+
+_REPAIR_SLIPS = {
+    "you add up what single repairs bring. Repairs made together may do more than their sum, or less: ask fall for the whole set.": (
+        lambda fall, suspects, enough: smallest_repairs(lambda some: sum(fall({name}) for name in some), suspects, enough)
+    ),
+    "you list the best of that size alone. Any other of the same size after which the loss falls by `enough` belongs there too.": (
+        lambda fall, suspects, enough: [max(freed, key=fall)] if (freed := smallest_repairs(fall, suspects, enough)) else []
+    ),
+    "a loss that rises by much has not fallen: take the fall as it is, without abs.": (
+        lambda fall, suspects, enough: smallest_repairs(lambda some: abs(fall(some)), suspects, enough)
+    ),
+    "you mend one at a time. Where two causes hold the loss still, neither repair moves it alone: go on to pairs, and to more.": (
+        lambda *given: _freed(*given, sizes=[1])
+    ),
+    "you go no further than pairs. It may take three, or all of them: sizes from 1 to len(suspects).": (
+        lambda *given: _freed(*given, sizes=[1]) or _freed(*given, sizes=[2])
+    ),
+    "your sizes end one short: range(1, n) stops before n, and all repairs together may be needed.": (
+        lambda fall, suspects, enough: (
+            smallest_repairs(fall, suspects, enough) if _freed(fall, suspects, enough, range(1, len(suspects))) else []
+        )
+    ),
+    "you begin with pairs. One repair alone may be enough.": (
+        lambda fall, suspects, enough: next(filter(None, (_freed(fall, suspects, enough, [n]) for n in range(2, len(suspects) + 1))), [])
+    ),
+    "you list every set that frees the patient. Whatever holds a smallest one frees it too: stop at the first size that does.": _freed,
+    "you stop at the first set that frees the patient. Another of the same size may free it too: list all of that size.": (
+        lambda *given: smallest_repairs(*given)[:1]
+    ),
+    "you keep sets of several sizes. One of a single repair is smaller than a pair: only the smallest size was asked for.": _none_in_vain,
+    "you keep the repair that helps most and add to it. Where no single one moves the loss, the best of them says nothing.": _best_first,
+    "you leave out one repair at a time. That misleads too: a repair may do harm, or two sets may each be enough.": (
+        lambda *given: [set(_left_out(*given))] if _left_out(*given) else []
+    ),
+    "you return the whole list of suspects as one set. Which of them are needed?": lambda fall, suspects, enough: [set(suspects)],
+    "a fall of exactly `enough` is enough: >=.": (
+        lambda fall, suspects, enough: smallest_repairs(fall, suspects, np.nextafter(enough, math.inf))
+    ),
+    "any fall at all passes for enough. A patient that crawls is not freed: compare with `enough`.": (
+        lambda fall, suspects, enough: smallest_repairs(fall, suspects, 1e-12)
+    ),
+    "the comparison is turned round: you keep the sets after which the loss falls too little.": (
+        lambda fall, suspects, enough: smallest_repairs(lambda repairs: -fall(repairs), suspects, -enough)
+    ),
+    "you compare with a number of your own. Use the argument `enough`.": (
+        lambda fall, suspects, enough: smallest_repairs(fall, suspects, 0.5)
+    ),
+}
+
+
+def examine_smallest_repairs(answer):
+    """On patients made up for it: one cause, two, three, two ways out, a repair that does harm, none that helps."""
+    seen = [_sets(call(answer, *given), given[1]) for given in _PATIENTS]
+    wanted = [as_sets(smallest_repairs(*given)) for given in _PATIENTS]
+    if seen == wanted:
+        _sets(call(answer, _patient("a"), ["a", "b"], 0.0), ["a", "b"])  # where even nothing is enough, sets of one come first
+        return
+    for reason, slip in _REPAIR_SLIPS.items():
+        if seen == [as_sets(slip(*given)) for given in _PATIENTS]:
+            raise NotYet(reason)
+    found, right = next(pair for pair in zip(seen, wanted, strict=True) if pair[0] != pair[1])
+    what = f"that {_listed(right)} would free, and no smaller or other set of that size," if right else "that nothing would free"
+    raise Unexplained(f"for a patient {what} it gave {_listed(found)}.")
+
+
+def _sets(result, suspects):
+    """The sets that a reader's function returned, in the one form."""
+    if isinstance(result, str | dict) or not hasattr(result, "__iter__"):
+        raise NotYet(f"it returned {brief(result)}; a list of sets was asked for, such as [{{'a', 'b'}}].")
+    kind, result = type(result).__name__, list(result)
+    flat = [one for one in result if isinstance(one, str) or not hasattr(one, "__iter__")]
+    if flat:
+        raise NotYet(f"it returned a {kind} with {brief(flat[0])} in it; a list of sets was asked for, such as [{{'a', 'b'}}].")
+    sets = as_sets(result)
+    if any(not one for one in sets):
+        raise NotYet("it lists the empty set: without any repair the patient stands still. Where nothing frees it, return [].")
+    if any(not one <= set(suspects) for one in sets):
+        raise NotYet("it lists something that is none of the names in suspects.")
+    if len(set(sets)) < len(sets):
+        raise NotYet("it lists a set twice. The order of two repairs does not matter: combinations(suspects, 2), not permutations.")
+    return sets
+
+
+def _listed(sets):
+    return "[" + ", ".join("{" + ", ".join(map(repr, sorted(one))) + "}" for one in sets) + "]"
+
+
+_WOULD_SHOW = {
+    "all zero": "every array would have mean |weight| 0, the gains too.",
+    "zero embedding": "the loss would be ln V at every batch, and the gradients exactly 0.",
+    "no backward": "loss_and_gradients would give zeros although the weights are sound and the loss is not ln V.",
+    "clip": "model.gradients, as the optimiser got them, would be far below those of loss_and_gradients.",
+    "rate": "the gradients would reach the optimiser whole, and history.learning_rates would be next to nothing.",
+    "copy": "a whole gradient would meet an ordinary rate, and no weight would differ afterwards, to the last bit.",
+}
+
+
+def examine_diagnosis(answer):
+    """One of six causes for each letter."""
+    faults_by_letter(answer, STUCK_FAULTS, _WOULD_SHOW)
+    return "Four that stand still, four causes, and none of them the one of this chapter."
 
 
 EXERCISES = {
-    "02.1": Exercise(None, examine_bet, bet=True),
-    "02.2": Exercise(bigram_floor, examine_bigram_floor, form=as_number),
-    "02.3": Exercise(attention_weights, examine_attention_weights, form=as_array),
-    "02.4": Exercise(split_heads, examine_split_heads, form=as_array),
-    "02.5": Exercise(equal_weights, examine_equal_weights, form=as_array),
+    "02.1": Exercise(None, outcome, bet=True),
+    "02.2": Exercise(amplification, examine_amplification, form=as_number),
+    "02.3": Exercise(scaled_normal, examine_initialise, form=as_nothing),
+    "02.4": Exercise(smallest_repairs, examine_smallest_repairs, form=as_sets),
+    "02.5": Exercise(STUCK_FAULTS, examine_diagnosis, only_one=True),
 }

@@ -1,357 +1,285 @@
-"""Exercises of 03_attention_backward."""
+"""Exercises of 03_real_attention."""
 
-import itertools
 import math
+from collections import Counter
 from functools import partial
 
 import numpy as np
 
-from cllm_lib.model.layers import softmax
-from cllm_lib.workbook.exercises import forms
-from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, measured_slope, same_results, several, worst_of
+from cllm_lib.workbook.exercises.forms import as_array, as_number
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
     Unexplained,
-    array,
     call,
     close,
+    compared,
     number,
     shown,
     told_apart,
 )
-from cllm_lib.workbook.exercises.matrix_product import examine_matmul_backward, matmul_backward
-from cllm_lib.workbook.gallery import GALLERY
 
-_NEURON = ("dx", "dw", "db")
-CHECKS = ("the shape", "all ones", "a tolerance of 1e-2")
+# 03.1
+V_SAYINGS = 280
 
 
-def examine_counts(answer):
-    """A prediction: how many of the eight wrong ones each check lets pass."""
-    if isinstance(answer, dict):
-        answer = list(answer.values())
-    if isinstance(answer, str) or np.ndim(answer) != 1 or len(answer) != len(CHECKS):
-        raise NotYet(f"three whole numbers were asked for, such as [5, 5, 5]: how many pass {', '.join(CHECKS)}.")
-    counts = []
-    for check, entry in zip(CHECKS, answer, strict=True):
-        count = number(entry, f"your count for {check}")
-        if count != int(count):
-            raise NotYet(f"{shown(count)} backward passes? A whole number, please: each of the eight passes or is caught.")
-        if not 0 <= count <= len(GALLERY):
-            raise NotYet(f"{int(count)} of eight? Your count for {check} has to lie between 0 and 8.")
-        counts.append(f"{int(count)} of 8 pass {check}")
-    return f"{', '.join(counts)}. The gallery of this chapter will decide."
+def examine_bet(answer):
+    """Any loss that a model can rest at."""
+    value = number(answer, "your bet")
+    if value < 0:
+        raise NotYet(f"{shown(value)} is below 0: a loss is minus the logarithm of a probability, and those are at most 1.")
+    if value > math.log(V_SAYINGS) + 0.005:
+        raise NotYet(f"{shown(value)} is above ln 280 = 5.63: such a model would be worse than one that knows nothing.")
+    return f"{shown(value)}. The count below will tell, before any training."
 
 
-def neuron_backward(x, w, b, target):
-    """Reference: the three lines of the forward pass in reverse."""
-    y = math.tanh(w * x + b)
-    dy = y - target
-    dh = dy * (1 - y * y)
-    return dh * w, dh * x, dh
+# 03.2
+def bigram_floor(inputs, targets):
+    """Reference: each kind of pair weighs its share and costs -ln(count of the pair / count of the first)."""
+    current, following = inputs.ravel().tolist(), targets.ravel().tolist()
+    singles, pairs = Counter(current), Counter(zip(current, following, strict=True))
+    return -sum(n / len(current) * np.log(n / singles[a]) for (a, _), n in pairs.items())
 
 
-def examine_neuron_backward(answer):
-    """Against slopes measured by nudging; the values are such that no two slips agree."""
+def entropy_in_loops(symbols):
+    """Entropy of the frequencies of anything that can be compared, in nats."""
+    return -sum(symbols.count(s) / len(symbols) * math.log(symbols.count(s) / len(symbols)) for s in set(symbols))
 
-    def look(x, w, b, target):
-        values = several(call(answer, x, w, b, target), 3, _NEURON)
-        found = [number(value, name) for value, name in zip(values, _NEURON, strict=True)]
-        right = [measured_slope(partial(_neuron, [x, w, b], i, target), [x, w, b][i]) for i in range(3)]
-        h = w * x + b
-        y = math.tanh(h)
-        dy, slope = y - target, 1 - y * y
+
+_PAIRS_OF_WORDS = (  # counted by hand; another; words that look alike when glued; ids beyond the vocabulary of the page
+    (0, 1, 0, 1, 0, 2, 0, 2, 0),
+    (3, 6, 1, 4, 2, 3, 3, 1, 0, 2, 6, 2, 1, 1, 3, 0, 2, 2, 4, 3, 1, 1, 0, 6, 3, 2, 4, 1, 2, 0, 3),
+    (1, 12, 11, 2, 1, 12, 11, 2, 7, 11, 2, 1, 2, 1, 12),
+    (400, 3, 400, 900, 3, 400, 400, 3, 900, 3, 3),
+)
+
+
+def examine_bigram_floor(answer):
+    """On small texts, against H(pair) - H(current)."""
+
+    def look(*tokens):
+        tokens = np.array(tokens, dtype=np.int64)
+        inputs, targets = tokens[:-1].reshape(2, -1), tokens[1:].reshape(2, -1)
+        current, following = inputs.ravel().tolist(), targets.ravel().tolist()
+        pairs = list(zip(current, following, strict=True))
+        joint, first, second = entropy_in_loops(pairs), entropy_in_loops(current), entropy_in_loops(following)
+        value, right = number(call(answer, inputs, targets), "the floor"), joint - first
+        by_word = [entropy_in_loops([b for a, b in pairs if a == word]) for word in set(current)]
         mistakes = {
-            "Right size, wrong sign: the loss falls while y comes nearer to the target, so dy = y - target.": [-e for e in right],
-            "The slope of tanh is missing: dh = dy * (1 - y * y).": [dy * w, dy * x, dy],
-            "You put h into tanh's slope. 1 - y * y takes tanh's output, y.": [dy * (1 - h * h) * f for f in (w, x, 1)],
-            "dx and dw are exchanged: h = w x + b grows by w for each unit of x, and by x for each unit of w.": [
-                right[1],
-                right[0],
-                right[2],
-            ],
-            "Twice what was asked for: the half in the loss takes the 2 away.": [2 * e for e in right],
-            "The slope of tanh is 1 - y * y; you wrote 1 - y.": [dy * (1 - y) * f for f in (w, x, 1)],
-            "You used y itself for dy. How fast does (y - target)^2 / 2 grow with y?": [y * slope * f for f in (w, x, 1)],
+            "That is the entropy of the pairs, H(current, next): the current word is known, so its share must go.": joint,
+            "That is H(next), the unigram entropy: it does not use the current word.": second,
+            "That is H(current | next), the other way round: divide by the count of the first word of the pair.": joint - second,
+            "That is in bits, logarithm to base 2; losses here are in nats.": right / math.log(2),
+            "The sign: -ln of a share, so that the sum is positive.": -right,
+            "That is a perplexity, exp of the entropy; the entropy itself was asked for.": math.exp(right),
+            "You average over different words; a word that occurs often must count often.": float(np.mean(by_word)),
+            "That is a sum over all pairs; divide by how many there are.": right * len(pairs),
         }
-        return worst_of(_NEURON, found, right), found, right, {reason: tuple(results) for reason, results in mistakes.items()}
+        text = "the text 0 1 0 1 0 2 0 2 0" if len(tokens) == 9 else "a text of other ids"
+        return compared(f"the floor of {text}", value, right), value, right, mistakes
 
-    told_apart(look, ((0.7, -1.3, 0.4, 0.9), (2.0, 0.5, -0.3, -1.0), (-1.5, 0.8, 0.1, 0.25)), same_results, BACKWARDS)
-
-
-def _neuron(inputs, i, target, value):
-    x, w, b = (*inputs[:i], value, *inputs[i + 1 :])
-    return (math.tanh(w * x + b) - target) ** 2 / 2
+    told_apart(look, _PAIRS_OF_WORDS, close, "Each pair (a, b) weighs count(a, b) / all pairs and costs -ln(count(a, b) / count(a)).")
 
 
-def softmax_backward(d_weights, weights):
-    """Reference: the weights of a row share one total."""
-    shared = (d_weights * weights).sum(axis=-1, keepdims=True)
-    return weights * (d_weights - shared)
+# 03.3
+def attention_weights(query, key):
+    """Reference: softmax of query . key / sqrt(d) over the keys, later ones masked."""
+    time, d = query.shape[-2:]
+    scores = query @ key.swapaxes(-1, -2) / np.sqrt(d)
+    scores = np.where(np.tri(time, dtype=bool), scores, -np.inf)
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def examine_softmax_backward(answer):
-    """Against the Jacobian, entry by entry."""
-    generator = np.random.default_rng(11)
-
-    def look(*shape):
-        weights, dw = softmax(generator.standard_normal(shape)), generator.standard_normal(shape)
-        if shape == (6, 2):
-            weights[0] = (0.0, 1.0)  # a masked key
-        found = array(call(answer, dw, weights), shape, "the result", GRADIENT_SHAPE)
-        right = np.zeros(shape)
-        for *row, i, j in itertools.product(*map(range, shape), range(shape[-1])):
-            jacobian = weights[*row, j] * ((i == j) - weights[*row, i])
-            right[*row, i] += dw[*row, j] * jacobian
-        return worst_of(["the result"], [found], [right]), (found,), (right,), _softmax_slips(dw, weights, right)
-
-    told_apart(look, ((2, 3, 5), (4,), (6, 2), (1, 1)), same_results, BACKWARDS)
+def weights_in_loops(query, key, scale=None):
+    """One (T, T) map, entry by entry: an independent way to the same numbers."""
+    time, d = query.shape
+    weights = np.zeros((time, time))
+    for q in range(time):
+        seen = range(q + 1)
+        scores = [sum(query[q, i] * key[k, i] for i in range(d)) / (math.sqrt(d) if scale is None else scale) for k in seen]
+        powers = [math.exp(score - max(scores)) for score in scores]
+        for k, power in zip(seen, powers, strict=True):
+            weights[q, k] = power / sum(powers)
+    return weights
 
 
-def _softmax_slips(dw, weights, right):
-    """What one gets by plausible mistakes: a reason and the result."""
-
-    def shared(array, axis=-1):
-        return array.sum(axis=axis, keepdims=True)
-
-    slips = {
-        "That is w (1 - w) d_weights, each weight on its own. The weights share one total: what one gains the others lose.": (
-            weights * (1 - weights) * dw
-        ),
-        "That is w * d_weights. What is subtracted because the weights share one total?": weights * dw,
-        "You return zeros. The rows sum to 1, but d_weights is not the same for all of them.": np.zeros(dw.shape),
-        "You subtract the plain mean of d_weights; it is the mean weighted with w, sum(w * d_weights).": (
-            weights * (dw - dw.mean(axis=-1, keepdims=True))
-        ),
-        "You subtract the plain sum of d_weights; each term wants its weight, sum(w * d_weights).": weights * (dw - shared(dw)),
-        "Your sum runs over the whole array. Each row shares a total of its own: sum(axis=-1, keepdims=True).": (
-            weights * (dw - shared(weights * dw, None))
-        ),
-        "Your sum runs over axis 0. A row's weights lie along the last axis.": weights * (dw - shared(weights * dw, 0)),
-        "The factor w outside the bracket is missing.": dw - shared(weights * dw),
-        "The sign of the shared part: it is subtracted.": weights * (dw + shared(weights * dw)),
-        "The sign: all is turned round.": -right,
-    }
-    return {reason: (result,) for reason, result in slips.items()}
-
-
-def gradient_error(forward, backward, x, eps=1e-6):
-    """Reference: a random upstream gradient, central differences, the largest difference over the largest gradient."""
-    x = np.array(x, dtype=float)
-    dy = np.random.default_rng(0).standard_normal(np.shape(forward(x)))
-    analytic, numeric = backward(dy, x), np.zeros(x.shape)
-    for index in np.ndindex(x.shape):
-        step = np.zeros(x.shape)
-        step[index] = eps
-        numeric[index] = np.sum(dy * (forward(x + step) - forward(x - step))) / (2 * eps)
-    largest = max(np.abs(analytic).max(), np.abs(numeric).max())
-    return np.abs(analytic - numeric).max() / largest if largest > 0 else 0.0
-
-
-class _Cubes:
-    """y = scale * x^3, remembering its calls, with a backward pass that one can spoil, and that remembers which dy it was given."""
-
-    def __init__(self, scale=1.0, spoil=lambda gradient: gradient):
-        self.upstream, self.seen = [], []
-
-        def forward(x):
-            self.seen.append(np.array(x, dtype=float))
-            return scale * x * x * x
-
-        def backward(dy, x):
-            self.upstream.append(np.array(dy, dtype=float))
-            return spoil(3 * scale * dy * x * x)
-
-        self.forward, self.backward = forward, backward
-
-
-def examine_gradient_error(answer):
-    """Sound passes must get a tiny number, wrong ones a large one, whatever their scale and wherever the error sits."""
-    generator = np.random.default_rng(13)
-    x = generator.uniform(0.6, 1.4, (3, 4)) * generator.choice([-1.0, 1.0], (3, 4))
-
-    def error(cubes, at=x, **options):
-        return number(call(lambda *given: answer(*given, **options), cubes.forward, cubes.backward, at), "the error")
-
-    if not callable(answer):
-        call(answer)
-    _examine_sound(error, x)
-    _examine_coarse(answer)
-    value = error(_Cubes(spoil=lambda g: 2 * g))
-    _caught(value, "a gradient twice too large")
-    if value > 0.501:
-        raise Unexplained(
-            f"a gradient twice too large gets {shown(value)}; 0.5 is the most.", "The largest difference, over the largest entry of either."
-        )
-    _examine_scales(error)
-    _examine_entries(error, x)
-    flat_spot = x.copy()
-    flat_spot[1, 2] = 0.0  # there the slope of x^3 is 0, and nudging measures eps^2
-    there = _Cubes()
-    value = error(there, at=flat_spot)
-    _examine_upstream(there)
-    if value > 1e-6:
-        raise Unexplained(
-            f"x^3 with its right gradient, 0 at one entry and large at the others, gets {value:.0e}.",
-            "Do you divide entry by entry? Divide by the largest of all.",
-        )
-    _caught(error(_Cubes(spoil=lambda g: -g)), "a gradient with the wrong sign")
-    _caught(
-        number(call(answer, softmax, lambda dy, x: np.zeros_like(x), x), "the error"),
-        "a softmax backward that returns zeros",
+def examine_attention_weights(answer):
+    """Sequences against loops; then leading axes, scores of 10,000, and one token."""
+    generator = np.random.default_rng(5)
+    query, key = generator.standard_normal((2, 5, 3))
+    told_apart(
+        partial(_look_at_weights, answer),
+        ((query, key), tuple(generator.standard_normal((2, 4, 6)))),
+        same_numbers,
+        "Are scores query @ key.T / sqrt(d), masked with -inf, and is the maximum that of each row?",
     )
-    _examine_size(error)
-    _examine_edges(answer, error)
-
-
-def _examine_size(error):
-    """What is divided by: the largest entry of either side, and nothing else."""
-    value = error(_Cubes(spoil=lambda g: 0.5 * g))
-    if value > 0.501:
-        raise Unexplained(f"a gradient of half the size gets {shown(value)}; 0.5 is the most.", "Divide by the largest entry of either.")
-    for spoil, what in ((lambda g: 2 * g, "a gradient twice too large"), (lambda g: 0.5 * g, "a gradient of half the size")):
-        value = error(_Cubes(spoil=spoil))
-        if value < 0.499:
-            raise Unexplained(
-                f"{what} gets {shown(value)}; 0.5 was asked for.", "Divide by the largest entry of either, not by a sum or a length."
-            )
-
-
-def _examine_entries(error, x):
-    """One entry is wrong, each in its turn."""
-
-    def one_wrong(place, by):
-        def spoil(gradient):
-            gradient = gradient.copy()
-            place_of = np.argmax(np.abs(gradient)) if place is None else place
-            gradient.flat[place_of] += by * np.abs(gradient).max() * (1 if gradient.flat[place_of] >= 0 else -1)
-            return gradient
-
-        return spoil
-
-    value = error(_Cubes(spoil=one_wrong(None, 0.5)))
-    if value < 0.05:
+    many_query, many_key = generator.standard_normal((2, 2, 3, 4, 6))
+    stacked = np.array([[weights_in_loops(q, k) for q, k in zip(*pair, strict=True)] for pair in zip(many_query, many_key, strict=True)])
+    weights = array_of(call(answer, many_query, many_key), (2, 3, 4, 4), "arrays of shape (2, 3, 4, 6), with batch and heads,")
+    if not same_numbers(weights, stacked):
         raise Unexplained(
-            f"one of 12 entries was wrong by half, and the error is {value:.1e}.", "Look at every entry, and take the largest difference."
+            "right for one sequence, wrong for arrays of shape (2, 3, 4, 6).", "Use the last two axes, as in swapaxes(-1, -2)."
         )
-    for place in range(x.size):
-        value = error(_Cubes(spoil=one_wrong(place, 1.0)))
-        if value < 0.05:
-            at = list(map(int, np.unravel_index(place, x.shape)))
-            raise Unexplained(
-                f"the entry {at} alone was wrong, and the error is {value:.1e}.", "Look at every entry, the first and the last too."
-            )
-
-
-def _examine_upstream(cubes):
-    """Nothing can hide where no dy is 0. (Several may be used, one entry after another.)"""
-    reached = np.abs(cubes.upstream).max(axis=0)
-    hidden = np.argwhere(reached <= 1e-9 * reached.max())
-    if len(hidden):
+    query[:, 0] = np.abs(query[:, 0]) + 0.5
+    key[0] = [-3.0, 0.0, 0.0]  # the first key answers so badly that a mask of -1e4 would stand above it
+    large = array_of(call(answer, 100.0 * query, 100.0 * key), (5, 5), "five queries and five keys")
+    if not np.isfinite(large).all():
         raise NotYet(
-            f"your dy is 0 at {hidden[0].tolist()}, and whatever is wrong with that entry of y stays hidden. Draw all of dy at random, "
-            "whatever y is."
+            "right for small scores, not a number for scores of 10,000: subtract each row's maximum before np.exp, and after "
+            "masking, for the largest score of all may belong to a masked key."
         )
-
-
-def _examine_sound(error, x):
-    """A right gradient, a dy that is worth its name, and each slope measured both ways."""
-    sound = _Cubes()
-    value = error(sound)
-    if sound.upstream and any(dy.shape != x.shape for dy in sound.upstream):
-        raise NotYet(
-            f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
-        )
-    if len(sound.seen) < x.size:
-        raise NotYet(
-            f"forward was called {len(sound.seen)} times for {x.size} entries of x. Nudge each by itself: every entry has a slope."
-        )
-    if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
-        raise NotYet(
-            "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
-            "and pass. Draw dy at random."
-        )
-    _examine_upstream(sound)
-    if close(value, 0.5, 1e-3):
+    if not same_numbers(large, weights_in_loops(100.0 * query, 100.0 * key)):
         raise Unexplained(
-            "y = x^3 with its right gradient gets 0.5.", "Are your slopes twice as steep, or half? From x - eps to x + eps it is 2 eps."
+            "right for small scores, wrong for scores of 10,000.",
+            "Is the maximum taken of each row, after masking? Is what is masked -inf?",
         )
-    wide = _Cubes()
-    error(wide, eps=0.1)
-    if np.ptp(wide.seen, axis=0).max() < 0.01:
-        raise NotYet("with eps = 0.1 it nudges by less than 0.01. Use the argument eps.")
-    coarse = error(_Cubes(), eps=1e-3)
-    if 1e-4 < coarse < 0.1:
+    alone = array_of(call(answer, query[:1], key[:1]), (1, 1), "one query and one key")
+    if not same_numbers(alone, [[1.0]]):
+        raise Unexplained(f"a single word must look at itself with weight 1; yours is {shown(alone.item())}.")
+
+
+def _look_at_weights(answer, query, key):
+    """The weights of one sequence, those of the loops, and what slips would make of them."""
+    time, d = query.shape
+    weights = array_of(call(answer, query, key), (time, time), f"{time} queries and {time} keys")
+    if np.isneginf(weights[~np.tri(time, dtype=bool)]).all() and np.isfinite(weights[np.tri(time, dtype=bool)]).all():
+        raise NotYet("what is masked is -inf and the rest is finite: these are the scores, and softmax of each row is still to come.")
+    if not np.isfinite(weights).all():
         raise Unexplained(
-            f"y = x^3 with its right gradient and eps = 0.001 gets {coarse:.0e}; central differences reach 1e-6.",
-            "Do you nudge both ways? (f(x + eps) - f(x - eps)) / (2 eps).",
+            "there are NaN or infinite numbers among the weights.", "Is a whole row masked, 0 divided by 0, or 0 multiplied by infinity?"
         )
-    if value > 1e-7:
-        raise Unexplained(
-            f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7.",
-            "Is the same dy used on both sides, each nudge put back before the next, and the slope (f(x + eps) - f(x - eps)) / (2 eps)?",
-        )
+    lower, scaled = np.tri(time, dtype=bool), np.exp(query @ key.T / math.sqrt(d))
+    everything, masked = scaled / scaled.sum(axis=-1, keepdims=True), scaled * lower
+    expected = weights_in_loops(query, key)
+    mistakes = {
+        "No score was divided by the root of d.": weights_in_loops(query, key, scale=1.0),
+        "You divide by d; its square root was asked for.": weights_in_loops(query, key, scale=d),
+        "Here you multiply by the root of d; divide.": weights_in_loops(query, key, scale=1 / math.sqrt(d)),
+        "You divide by the root of T, the number of words; d is the length of a query.": weights_in_loops(query, key, math.sqrt(time)),
+        "Nothing is masked.": everything,
+        "Do you mask after softmax? Mask the scores, with -inf.": everything * lower,
+        "Do you mask with 0 before softmax? exp(0) is 1: mask with -inf.": _softmax(np.where(lower, np.log(scaled), 0.0)),
+        "The mask is upside down: each word looks at itself and what comes later.": _softmax(np.where(lower.T, np.log(scaled), -np.inf)),
+        "Columns sum to 1: softmax ran over the queries. It runs over the keys, the last axis.": masked / masked.sum(axis=0, keepdims=True),
+        "Rows and columns are swapped: queries are rows, keys are columns.": expected.T,
+        "These are exponentials; divide each row by its sum.": [masked, _exponentials_below_1(np.where(lower, np.log(scaled), -np.inf))],
+    }
+    return _what_shows(weights, lower), weights, expected, mistakes
 
 
-def _examine_coarse(answer):
-    """With entries that depend on each other, and a nudge that is large enough to be seen where it was left behind."""
-    x = np.array([0.5, -1.5, 2.0, 1.2])
-
-    def backward(dy, x):
-        return 2 * dy * x * x[::-1] + (dy * x * x)[::-1]
-
-    value = number(call(partial(answer, eps=1e-3), lambda x: x * x * x[::-1], backward, x), "the error")
-    if value > 1e-5:
-        raise Unexplained(
-            f"y[i] = x[i]^2 x[-1 - i] with its right gradient and eps = 0.001 gets {value:.0e}; it should be below 1e-5.",
-            "Does every nudge begin from x itself, the one before put back?",
-        )
+def _exponentials_below_1(scores):
+    return np.exp(scores - scores.max(axis=-1, keepdims=True))
 
 
-def _examine_scales(error):
-    for scale, spoil in ((1e-7, lambda g: 2 * g), (1e7, lambda g: g)):
-        value = error(_Cubes(scale, spoil))
-        if (spoil(1) == 2 and value < 1e-2) or (spoil(1) == 1 and value > 1e-6):
-            raise Unexplained(
-                f"the same function times {scale:.0e} {'with a gradient twice too large' if spoil(1) == 2 else 'with its right gradient'} "
-                f"gets {value:.0e}.",
-                "An absolute difference depends on the scale: divide by the largest gradient.",
-            )
+def _what_shows(weights, lower):
+    """What is wrong with weights at first sight."""
+    if (weights < 0).any():
+        return f"a weight is {shown(weights.min())}; weights lie between 0 and 1."
+    if not same_numbers(weights.sum(axis=-1), np.ones(len(weights))):
+        sums = weights.sum(axis=-1)
+        digits = 2 if np.abs(sums - 1).max() >= 0.01 else 7
+        return f"the rows sum to {', '.join(shown(s, digits) for s in sums)}; each should sum to 1."
+    if np.abs(weights[~lower]).max(initial=0.0) > 1e-9:
+        return "a word looks at a later word: above the diagonal every weight should be exactly 0."
+    return "rows sum to 1 and nothing looks ahead, but the numbers differ from the loops."
 
 
-def _caught(value, what):
-    if not value > 0.05:
-        raise Unexplained(f"{what} gets {value:.1e}: your check lets it pass.")
+def _softmax(scores):
+    powers = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def _examine_edges(answer, error):
-    """A loss instead of an array, gradients that are all 0, integers."""
+# 03.4
+def split_heads(x, n_heads):
+    """Reference: cut the last axis in two, move the head axis in front of time."""
+    batch, time, width = x.shape
+    return x.reshape(batch, time, n_heads, width // n_heads).transpose(0, 2, 1, 3)
 
-    def loss(x):
-        return float(np.sum(x * x * x))
 
-    value = number(call(answer, loss, lambda dy, x: 3 * dy * x * x, np.array([0.5, -1.5])), "the error")
-    if value > 1e-6:
-        raise Unexplained(f"where y is a single number, the sum of x^3, the right gradient gets {value:.1e}.", "np.shape(y) is () there.")
+def examine_split_heads(answer):
+    """All axes of different length, and entries that tell where they came from."""
+
+    def look(batch, time, n_heads, width):
+        x = np.arange(batch * time * n_heads * width, dtype=float).reshape(batch, time, n_heads * width)
+        right = np.array([[[row[h * width : (h + 1) * width] for row in one] for h in range(n_heads)] for one in x])
+        found = array_of(call(answer, x, n_heads), None, "")
+        mistakes = {
+            "The head axis is still behind time. Move it in front of it: transpose(0, 2, 1, 3).": x.reshape(batch, time, n_heads, width),
+            "Reshape alone lays rows end to end, and head 0 got whole early positions. Cut D, then move the axis.": x.reshape(right.shape),
+            "Head 0 got every H-th column; it should get the first d, side by side: reshape to (B, T, H, d), not (d, H).": (
+                x.reshape(batch, time, width, n_heads).transpose(0, 3, 1, 2)
+            ),
+            "The heads come in reverse order: head 0 gets the first d columns.": right[:, ::-1],
+        }
+        seen = f"x of shape {x.shape} in {n_heads} heads became {found.shape}; {right.shape} was asked for: batch, heads, time, width."
+        return seen if found.shape != right.shape else "the shape fits, the numbers do not.", found, right, mistakes
+
+    told_apart(look, ((2, 5, 3, 4), (1, 4, 4, 1), (3, 2, 1, 6)), np.array_equal, "Head 0 should hold columns 0 to d of every position.")
+
+
+# 03.5
+def equal_weights(query, key):
+    """Reference: each row of what may be seen, divided by how much that is."""
+    time = query.shape[-2]
+    visible = np.tri(time)
+    shares = visible / visible.sum(axis=-1, keepdims=True)
+    return np.broadcast_to(shares, (*query.shape[:-2], time, time))
+
+
+def examine_equal_weights(answer):
+    """Sequences of several lengths against shares counted by hand; then leading axes."""
+
+    def look(time, d):
+        query, key = np.random.default_rng(time).standard_normal((2, time, d))
+        weights = array_of(call(answer, query, key), (time, time), f"{time} queries and {time} keys")
+        if not np.isfinite(weights).all():
+            raise Unexplained("there are NaN or infinite numbers among the weights.", "Does a row sum to 0? A word sees itself, too.")
+        lower, counts = np.tri(time), np.arange(1.0, time + 1)
+        expected = np.array([[1 / (q + 1) if k <= q else 0.0 for k in range(time)] for q in range(time)])
+        mistakes = {
+            "Each word shares its look among all T words, later ones too.": np.full((time, time), 1 / time),
+            "These are ones and zeros; divide each row by how many keys its word sees.": lower,
+            "Every row is divided by T; divide each by how many keys its word sees.": lower / time,
+            "You divide by d, the width of a query; how many keys a word sees was asked for.": lower / d,
+            "Columns sum to 1; each row should.": lower / counts[::-1],
+            "The mask is upside down: each word looks at itself and what comes later.": expected[::-1, ::-1],
+            "Each word looks at itself only.": np.eye(time),
+            "These are attention's weights: queries and keys have a say. Here they have none.": weights_in_loops(query, key),
+        }
+        return _what_shows(weights, lower.astype(bool)), weights, expected, mistakes
+
+    hint = "Row q should hold 1 / (q + 1) up to column q, and 0 after it."
+    told_apart(look, ((5, 3), (4, 6), (1, 2)), same_numbers, hint)
+    many = np.random.default_rng(3).standard_normal((2, 3, 4, 6))
+    weights = array_of(call(answer, many, many), (2, 3, 4, 4), "arrays of shape (2, 3, 4, 6), with batch and heads,")
+    if not same_numbers(weights, np.broadcast_to(np.tri(4) / np.arange(1.0, 5)[:, None], (2, 3, 4, 4))):
+        raise Unexplained("right for one sequence, wrong for arrays of shape (2, 3, 4, 6).", "T is the last axis but one.")
+    return "It is your control: what it reaches, nobody's query has earned."
+
+
+def array_of(value, shape, given):
+    """An array of floats out of what a reader returned; of that shape, if one is named."""
+    if isinstance(value, list | tuple):
+        raise NotYet("it returned a list; an array was asked for: np.array around it makes one.")
     try:
-        value = error(_Cubes(0.0))
-    except Unexplained as reason:
-        raise Unexplained(f"where everything is 0: {reason.seen}", "0 / 0 says nothing; return 0.0 there.") from None
-    if value != 0.0:
-        raise Unexplained(f"where gradient and slopes are all 0 you return {shown(value)}; 0.0 was asked for.")
-    value = error(_Cubes(), at=np.array([[1, 2, -3]], dtype=np.int64))
-    if value > 1e-6:
-        raise Unexplained(
-            f"x = [1, 2, -3] as integers gets {value:.1e}.",
-            "An integer array stores 1.000001 as 1. Begin with x = np.array(x, dtype=float).",
-        )
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise NotYet(f"it returned something of type {type(value).__name__}; an array was asked for.") from None
+    if shape is not None and array.shape != shape:
+        raise NotYet(f"for {given} it returned shape {array.shape}; {shape} was asked for.")
+    return array
+
+
+def same_numbers(first, second, tolerance=1e-6):
+    """Whether two arrays agree; NaN agrees with nothing."""
+    return bool(np.allclose(first, second, rtol=tolerance, atol=tolerance))
 
 
 EXERCISES = {
-    "03.1": Exercise(None, examine_counts, bet=True),
-    "03.2": Exercise(neuron_backward, examine_neuron_backward, form=forms.several(forms.as_number, forms.as_number, forms.as_number)),
-    "03.3": Exercise(matmul_backward, examine_matmul_backward, form=forms.several(forms.as_array, forms.as_array)),
-    "03.4": Exercise(softmax_backward, examine_softmax_backward, form=forms.as_array),
-    "03.5": Exercise(gradient_error, examine_gradient_error, form=forms.as_number),
+    "03.1": Exercise(None, examine_bet, bet=True),
+    "03.2": Exercise(bigram_floor, examine_bigram_floor, form=as_number),
+    "03.3": Exercise(attention_weights, examine_attention_weights, form=as_array),
+    "03.4": Exercise(split_heads, examine_split_heads, form=as_array),
+    "03.5": Exercise(equal_weights, examine_equal_weights, form=as_array),
 }

@@ -1,309 +1,357 @@
-"""Exercises of 05_the_repair_ladder."""
+"""Exercises of 05_where_gradients_come_from."""
 
+import itertools
 import math
-import operator
-from collections.abc import Set
+from functools import partial
 
 import numpy as np
 
-from cllm_lib.defects import REPAIRS
-from cllm_lib.workbook.exercises.forms import as_number
+from cllm_lib.model.layers import softmax
+from cllm_lib.workbook.exercises import forms
+from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, measured_slope, same_results, several, worst_of
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
     Unexplained,
-    brief,
+    array,
     call,
     close,
-    maybe_none,
     number,
-    same,
     shown,
     told_apart,
 )
+from cllm_lib.workbook.exercises.matrix_product import examine_matmul_backward, matmul_backward
+from cllm_lib.workbook.gallery import GALLERY
 
-LETTERS = dict(zip("ENAFROSW", REPAIRS, strict=True))
-
-
-def order_of_repairs(answer):
-    """A prediction: the eight repairs in the order in which one would make them."""
-    if not isinstance(answer, str | list | tuple) or not all(isinstance(letter, str) for letter in answer):
-        raise NotYet(f"your order is {brief(answer)}; a word of eight letters was asked for, such as {''.join(LETTERS)!r}.")
-    letters = [letter for letter in "".join(answer).upper() if letter not in " ,"]
-    unknown = [letter for letter in letters if letter not in LETTERS]
-    if unknown:
-        raise NotYet(f"no repair has the letter {unknown[0]!r}: there are {', '.join(LETTERS)}.")
-    twice = sorted({letter for letter in letters if letters.count(letter) > 1})
-    if twice:
-        raise NotYet(f"{', '.join(twice)} stands in your order more than once. Each repair is made once.")
-    missing = [letter for letter in LETTERS if letter not in letters]
-    if missing:
-        raise NotYet(f"still to be placed: {', '.join(missing)}. In the end everything is repaired.")
-    return f"{''.join(letters)}, beginning with {LETTERS[letters[0]]}. Its ladder will be drawn beside two others."
+_NEURON = ("dx", "dw", "db")
+CHECKS = ("the shape", "all ones", "a tolerance of 1e-2")
 
 
-# Reading a loss
+def examine_counts(answer):
+    """A prediction: how many of the eight wrong ones each check lets pass."""
+    if isinstance(answer, dict):
+        answer = list(answer.values())
+    if isinstance(answer, str) or np.ndim(answer) != 1 or len(answer) != len(CHECKS):
+        raise NotYet(f"three whole numbers were asked for, such as [5, 5, 5]: how many pass {', '.join(CHECKS)}.")
+    counts = []
+    for check, entry in zip(CHECKS, answer, strict=True):
+        count = number(entry, f"your count for {check}")
+        if count != int(count):
+            raise NotYet(f"{shown(count)} backward passes? A whole number, please: each of the eight passes or is caught.")
+        if not 0 <= count <= len(GALLERY):
+            raise NotYet(f"{int(count)} of eight? Your count for {check} has to lie between 0 and 8.")
+        counts.append(f"{int(count)} of 8 pass {check}")
+    return f"{', '.join(counts)}. The gallery of this chapter will decide."
 
 
-def reading(losses, levels):
-    """Reference: what the last three epochs say, in a word."""
-    if not losses[-1] <= 2 * levels["ln V"]:
-        return "exploded"
-    for name, level in levels.items():
-        if all(abs(loss - level) <= 0.15 for loss in losses[-3:]):
-            return name
-    return "moving"
+def neuron_backward(x, w, b, target):
+    """Reference: the three lines of the forward pass in reverse."""
+    y = math.tanh(w * x + b)
+    dy = y - target
+    dh = dy * (1 - y * y)
+    return dh * w, dh * x, dh
 
 
-_LEVELS = {"ln V": 5.6, "unigram entropy": 4.7, "bigram entropy": 1.5}
-_READINGS = (  # losses, levels, and what is there to be seen
-    ([3.0, 3.0, 3.0, 3.0], _LEVELS, "It stands, and at no level."),
-    ([5.5, 4.9, 4.75, 4.72, 4.71], _LEVELS, "The last three lie within 0.15 of 4.7."),
-    ([5.61, 5.6, 5.6, 5.6], _LEVELS, "The last three lie within 0.15 of 5.6."),
-    ([5.0, 4.84, 4.84, 4.84], _LEVELS, "The last three lie within 0.15 of 4.7."),
-    ([5.0, 4.62, 4.6, 4.61], _LEVELS, "A loss a little below a level stands there too."),
-    ([5.3, 4.88, 4.88, 4.88], _LEVELS, "They lie 0.18 above 4.7, and within 0.15 was asked for."),
-    ([5.6, 5.3, 5.0, 4.7], _LEVELS, "It only passes through 4.7: all of the last three must lie near a level."),
-    ([5.6, 5.1, 4.7, 4.3], _LEVELS, "The mean of the last three is near a level, and they are not."),
-    ([4.7, 4.7, 4.7, 3.9, 3.3, 2.9], _LEVELS, "It stood there and left: only the last three count."),
-    ([5.6, 40.0, 4.72, 4.7, 4.71], _LEVELS, "It had exploded and came back: only its end counts."),
-    ([math.nan, 4.7, 4.7, 4.7], _LEVELS, "It was NaN and came back: only its end counts."),
-    ([5.6, 812.0, 5_000.0], _LEVELS, "More than twice ln V is a model that does worse than knowing nothing."),
-    ([5.6, 6.1, math.nan], _LEVELS, "A loss of NaN has exploded, and is not greater than anything: `loss > limit` is False."),
-    ([5.6, 900.0, math.inf], _LEVELS, "An infinite loss has exploded."),
-    ([5.6, 7.9, 8.1, 8.0], _LEVELS, "Somewhat above ln V is no explosion: the border is twice ln V."),
-    ([2.0, 1.0, 0.95, 1.02], {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.3}, "The levels are those of the argument."),
-    ([2.0, 4.1, 4.3], {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.3}, "The border is twice the argument's ln V."),
-    ([5.6, 5.1, 5.0, 4.7, 4.7], _LEVELS, "Two of its last three lie near a level, and all three were to."),
-    (
-        [0.9, 0.15, 0.15, 0.15],
-        {"ln V": 2.1, "unigram entropy": 1.0, "bigram entropy": 0.0},
-        "Just 0.15 away from a level counts as near it: <=.",
-    ),
-    ([9.0, 11.0, 11.2], _LEVELS, "Twice ln V is the border, and what stands at it has not exploded yet."),
-)
+def examine_neuron_backward(answer):
+    """Against slopes measured by nudging; the values are such that no two slips agree."""
 
-
-def _examine_reading(answer):
-    for losses, levels, hint in _READINGS:
-        expected, said = reading(losses, levels), call(answer, losses, levels)
-        if not isinstance(said, str):
-            raise NotYet(f"for {_listed(losses)} it returned {brief(said)}; a word was asked for, such as {expected!r}.")
-        if said.strip() != said or said not in {*levels, "exploded", "moving"}:
-            raise NotYet(f"{said[:30]!r} is none of the words: they are 'exploded', 'moving', and the names in `levels`.")
-        if said != expected:
-            raise Unexplained(f"for losses {_listed(losses)} it says {said!r}; {expected!r} was asked for.", hint)
-
-
-def _listed(losses):
-    return "[" + ", ".join(f"{loss:g}" for loss in losses) + "]"
-
-
-# Worth in a company
-
-
-def worth(end, repair, company):
-    """Reference: by how much a repair lowers the final loss, made in the company of others."""
-    company = set(company) - {repair}
-    return end(company) - end(company | {repair})
-
-
-def _end(repairs):
-    """A ladder made up for the check: b is worth something beside a only, and c does harm until b is there."""
-    if isinstance(repairs, str):
-        raise NotYet(f"end was called with the text {repairs[:20]!r}. Give it a set of repairs, even of one: {{repair}}.")
-    if not isinstance(repairs, Set):
-        raise NotYet(f"end was called with something of type {type(repairs).__name__}. Give it a set of repairs.")
-    if not repairs <= {_A, _B, _C}:
-        raise NotYet(
-            f"end was called with {sorted(map(str, repairs))[:3]}, which are no repairs. A set of several is joined by |, "
-            "and of one it is {repair}: set(repair) holds its letters."
-        )
-    return 5.0 - 0.25 * (_A in repairs) - 1.5 * (repairs >= {_A, _B}) + (0.5 if _B not in repairs else -0.125) * (_C in repairs)
-
-
-_A, _B, _C = "norm", "second norm", "warm-up"  # long names, one of which holds another
-_COMPANIES = [(_A, ()), (_B, ()), (_C, ()), (_B, (_A,)), (_C, (_A, _B)), (_A, (_A, _B, _C)), (_B, (_A, _B, _C)), (_C, (_C,))]
-_WORTH_SLIPS = {
-    "The sign is turned round. A repair that lowers the loss is worth something: loss without it, minus loss with it.": (
-        lambda repair, company: _end(company | {repair}) - _end(company - {repair})
-    ),
-    "Where the repair is in the company already you compare the company with itself, and get 0. Take it out for the first of the two.": (
-        lambda repair, company: _end(company) - _end(company | {repair})
-    ),
-    "That is its worth alone, whatever the company. Both ends want the company in them.": (
-        lambda repair, company: _end(set()) - _end({repair})
-    ),
-    "You compare with nothing repaired: that is what the whole company is worth. Compare with the company less this one repair.": (
-        lambda repair, company: _end(set()) - _end(company | {repair})
-    ),
-    "Your first end has the whole company and your second this repair alone. Add it to the company: company | {repair}.": (
-        lambda repair, company: _end(company - {repair}) - _end({repair})
-    ),
-    "Only one end is in it: that is a loss, not a difference of two.": (lambda repair, company: _end(company | {repair})),
-}
-
-
-def _examine_worth(answer):
-    def look(repair, company):
-        given, right = set(company), worth(_end, repair, company)
-        value = number(_not_none(maybe_none(answer, _end, repair, given, right=right)), f"for {repair!r} beside {sorted(company)} it")
-        if given != set(company):
-            raise NotYet("your function changed the company it was given. `company | {repair}` and `company - {repair}` make new sets.")
-        mistakes = {reason: slip(repair, set(company)) for reason, slip in _WORTH_SLIPS.items()}
-        seen = f"for {repair!r} beside {sorted(company)} it is {shown(value)}; without it, minus with it, is {shown(right)}."
-        return seen, value, right, mistakes
-
-    told_apart(look, _COMPANIES, close, "Both ends want the company in them, and one of them the repair.")
-
-
-def _not_none(result):
-    if result is None:
-        raise NotYet("it returned None. Is there a `return` on every path?")
-    return result
-
-
-# The first wrong gradient
-
-
-def first_wrong(errors, tolerance=1e-3):
-    """Reference: the wrong gradient nearest to the output, or None."""
-    for name in reversed(errors):
-        if not errors[name] <= tolerance:
-            return name
-    return None
-
-
-_ERRORS = (  # by name, in the order of the forward pass, and the tolerance
-    ({"embedding": 0.9, "layers.0.query": 0.7, "layers.1.query": 0.5, "layers.1.norm": 1e-9}, 1e-3),
-    ({"embedding": 1e-9, "layers.0.query": 2.0, "layers.0.norm": 1e-8, "layers.1.query": 0.02, "layers.1.norm": 1e-9}, 1e-3),
-    ({"embedding": 1.0, "layers.0.query": 1e-8}, 1e-3),
-    ({"embedding": 1e-9, "layers.0.query": math.nan, "layers.0.norm": 1e-9}, 1e-3),
-    ({"embedding": 0.2, "layers.0.query": 0.3, "layers.0.key": 0.1}, 1e-3),  # layers are in no order of the alphabet
-    ({"embedding": 1e-9, "layers.0.query": 1e-5, "layers.0.norm": 1e-9}, 1e-3),
-    ({"embedding": 0.5, "layers.0.norm": 0.01}, 0.1),
-    ({"embedding": 1e-9, "layers.0.query": math.nan, "layers.0.norm": 0.5}, 1e-3),
-    ({"embedding": 0.5, "layers.0.query": math.nan}, 1e-3),
-    ({"embedding": 1e-9, "layers.0.query": math.inf, "layers.0.norm": 1e-9}, 1e-3),
-)
-
-
-def _examine_first_wrong(answer):
-    def look(errors, tolerance):
-        given, right = dict(errors), first_wrong(errors, tolerance)
-        said = maybe_none(answer, given, *([tolerance] if tolerance != 1e-3 else []), right=right)
-        if not same(given, errors):
-            raise NotYet("your function changed the dictionary it was given. Look, and leave it as it is.")
-        if said is not None and not isinstance(said, str):
-            raise NotYet(f"it returned {brief(said)}; the name of an array was asked for.")
-        if said is not None and said not in errors:
-            raise NotYet(f"{brief(said)} is none of the names. (Where all are right, return None, without quotation marks.)")
-        wrong = [name for name, error in errors.items() if not error <= tolerance]
-        numbers = [name for name in wrong if not math.isnan(errors[name])]
+    def look(x, w, b, target):
+        values = several(call(answer, x, w, b, target), 3, _NEURON)
+        found = [number(value, name) for value, name in zip(values, _NEURON, strict=True)]
+        right = [measured_slope(partial(_neuron, [x, w, b], i, target), [x, w, b][i]) for i in range(3)]
+        h = w * x + b
+        y = math.tanh(h)
+        dy, slope = y - target, 1 - y * y
         mistakes = {
-            "That is the first in the order of the forward pass, the last to be computed on the way back. Begin at the end.": wrong[:1],
-            "That is the one with the largest error. What is wrong above spoils all below: take the one nearest to the output.": (
-                [max(wrong, key=errors.get)] if wrong else []
-            ),
-            "An error of NaN was passed over: `error > tolerance` is False for it. Ask the other way round.": numbers[-1:],
-            "An infinite error was passed over. It is greater than any tolerance.": [n for n in wrong if errors[n] != math.inf][-1:],
-            "You leave out the last entry, the nearest to the output of all.": [name for name in wrong if name != list(errors)[-1]][-1:],
-            "You always go by 0.001. Use the argument tolerance.": [first_wrong(errors) or ""],
-            "That is the last of the wrong ones by the alphabet; the dictionary is in the order of the layers.": sorted(wrong)[-1:],
+            "Right size, wrong sign: the loss falls while y comes nearer to the target, so dy = y - target.": [-e for e in right],
+            "The slope of tanh is missing: dh = dy * (1 - y * y).": [dy * w, dy * x, dy],
+            "You put h into tanh's slope. 1 - y * y takes tanh's output, y.": [dy * (1 - h * h) * f for f in (w, x, 1)],
+            "dx and dw are exchanged: h = w x + b grows by w for each unit of x, and by x for each unit of w.": [
+                right[1],
+                right[0],
+                right[2],
+            ],
+            "Twice what was asked for: the half in the loss takes the 2 away.": [2 * e for e in right],
+            "The slope of tanh is 1 - y * y; you wrote 1 - y.": [dy * (1 - y) * f for f in (w, x, 1)],
+            "You used y itself for dy. How fast does (y - target)^2 / 2 grow with y?": [y * slope * f for f in (w, x, 1)],
         }
-        error = f", whose error is {errors[said]:g}" if said else ""
-        seen = f"at a tolerance of {tolerance:g} it says {said!r}{error}; {right!r} was asked for."
-        return seen, said or "", right or "", {reason: (name or [""])[0] for reason, name in mistakes.items()}
+        return worst_of(_NEURON, found, right), found, right, {reason: tuple(results) for reason, results in mistakes.items()}
 
-    told_apart(
-        look, _ERRORS, operator.eq, "Wrong is what lies above the tolerance; of the wrong ones the nearest to the output was asked for."
+    told_apart(look, ((0.7, -1.3, 0.4, 0.9), (2.0, 0.5, -0.3, -1.0), (-1.5, 0.8, 0.1, 0.25)), same_results, BACKWARDS)
+
+
+def _neuron(inputs, i, target, value):
+    x, w, b = (*inputs[:i], value, *inputs[i + 1 :])
+    return (math.tanh(w * x + b) - target) ** 2 / 2
+
+
+def softmax_backward(d_weights, weights):
+    """Reference: the weights of a row share one total."""
+    shared = (d_weights * weights).sum(axis=-1, keepdims=True)
+    return weights * (d_weights - shared)
+
+
+def examine_softmax_backward(answer):
+    """Against the Jacobian, entry by entry."""
+    generator = np.random.default_rng(11)
+
+    def look(*shape):
+        weights, dw = softmax(generator.standard_normal(shape)), generator.standard_normal(shape)
+        if shape == (6, 2):
+            weights[0] = (0.0, 1.0)  # a masked key
+        found = array(call(answer, dw, weights), shape, "the result", GRADIENT_SHAPE)
+        right = np.zeros(shape)
+        for *row, i, j in itertools.product(*map(range, shape), range(shape[-1])):
+            jacobian = weights[*row, j] * ((i == j) - weights[*row, i])
+            right[*row, i] += dw[*row, j] * jacobian
+        return worst_of(["the result"], [found], [right]), (found,), (right,), _softmax_slips(dw, weights, right)
+
+    told_apart(look, ((2, 3, 5), (4,), (6, 2), (1, 1)), same_results, BACKWARDS)
+
+
+def _softmax_slips(dw, weights, right):
+    """What one gets by plausible mistakes: a reason and the result."""
+
+    def shared(array, axis=-1):
+        return array.sum(axis=axis, keepdims=True)
+
+    slips = {
+        "That is w (1 - w) d_weights, each weight on its own. The weights share one total: what one gains the others lose.": (
+            weights * (1 - weights) * dw
+        ),
+        "That is w * d_weights. What is subtracted because the weights share one total?": weights * dw,
+        "You return zeros. The rows sum to 1, but d_weights is not the same for all of them.": np.zeros(dw.shape),
+        "You subtract the plain mean of d_weights; it is the mean weighted with w, sum(w * d_weights).": (
+            weights * (dw - dw.mean(axis=-1, keepdims=True))
+        ),
+        "You subtract the plain sum of d_weights; each term wants its weight, sum(w * d_weights).": weights * (dw - shared(dw)),
+        "Your sum runs over the whole array. Each row shares a total of its own: sum(axis=-1, keepdims=True).": (
+            weights * (dw - shared(weights * dw, None))
+        ),
+        "Your sum runs over axis 0. A row's weights lie along the last axis.": weights * (dw - shared(weights * dw, 0)),
+        "The factor w outside the bracket is missing.": dw - shared(weights * dw),
+        "The sign of the shared part: it is subtracted.": weights * (dw + shared(weights * dw)),
+        "The sign: all is turned round.": -right,
+    }
+    return {reason: (result,) for reason, result in slips.items()}
+
+
+def gradient_error(forward, backward, x, eps=1e-6):
+    """Reference: a random upstream gradient, central differences, the largest difference over the largest gradient."""
+    x = np.array(x, dtype=float)
+    dy = np.random.default_rng(0).standard_normal(np.shape(forward(x)))
+    analytic, numeric = backward(dy, x), np.zeros(x.shape)
+    for index in np.ndindex(x.shape):
+        step = np.zeros(x.shape)
+        step[index] = eps
+        numeric[index] = np.sum(dy * (forward(x + step) - forward(x - step))) / (2 * eps)
+    largest = max(np.abs(analytic).max(), np.abs(numeric).max())
+    return np.abs(analytic - numeric).max() / largest if largest > 0 else 0.0
+
+
+class _Cubes:
+    """y = scale * x^3, remembering its calls, with a backward pass that one can spoil, and that remembers which dy it was given."""
+
+    def __init__(self, scale=1.0, spoil=lambda gradient: gradient):
+        self.upstream, self.seen = [], []
+
+        def forward(x):
+            self.seen.append(np.array(x, dtype=float))
+            return scale * x * x * x
+
+        def backward(dy, x):
+            self.upstream.append(np.array(dy, dtype=float))
+            return spoil(3 * scale * dy * x * x)
+
+        self.forward, self.backward = forward, backward
+
+
+def examine_gradient_error(answer):
+    """Sound passes must get a tiny number, wrong ones a large one, whatever their scale and wherever the error sits."""
+    generator = np.random.default_rng(13)
+    x = generator.uniform(0.6, 1.4, (3, 4)) * generator.choice([-1.0, 1.0], (3, 4))
+
+    def error(cubes, at=x, **options):
+        return number(call(lambda *given: answer(*given, **options), cubes.forward, cubes.backward, at), "the error")
+
+    if not callable(answer):
+        call(answer)
+    _examine_sound(error, x)
+    _examine_coarse(answer)
+    value = error(_Cubes(spoil=lambda g: 2 * g))
+    _caught(value, "a gradient twice too large")
+    if value > 0.501:
+        raise Unexplained(
+            f"a gradient twice too large gets {shown(value)}; 0.5 is the most.", "The largest difference, over the largest entry of either."
+        )
+    _examine_scales(error)
+    _examine_entries(error, x)
+    flat_spot = x.copy()
+    flat_spot[1, 2] = 0.0  # there the slope of x^3 is 0, and nudging measures eps^2
+    there = _Cubes()
+    value = error(there, at=flat_spot)
+    _examine_upstream(there)
+    if value > 1e-6:
+        raise Unexplained(
+            f"x^3 with its right gradient, 0 at one entry and large at the others, gets {value:.0e}.",
+            "Do you divide entry by entry? Divide by the largest of all.",
+        )
+    _caught(error(_Cubes(spoil=lambda g: -g)), "a gradient with the wrong sign")
+    _caught(
+        number(call(answer, softmax, lambda dy, x: np.zeros_like(x), x), "the error"),
+        "a softmax backward that returns zeros",
     )
+    _examine_size(error)
+    _examine_edges(answer, error)
 
 
-# What to do next
+def _examine_size(error):
+    """What is divided by: the largest entry of either side, and nothing else."""
+    value = error(_Cubes(spoil=lambda g: 0.5 * g))
+    if value > 0.501:
+        raise Unexplained(f"a gradient of half the size gets {shown(value)}; 0.5 is the most.", "Divide by the largest entry of either.")
+    for spoil, what in ((lambda g: 2 * g, "a gradient twice too large"), (lambda g: 0.5 * g, "a gradient of half the size")):
+        value = error(_Cubes(spoil=spoil))
+        if value < 0.499:
+            raise Unexplained(
+                f"{what} gets {shown(value)}; 0.5 was asked for.", "Divide by the largest entry of either, not by a sum or a length."
+            )
 
 
-def triage(findings):
-    """Reference: what to mend next; the loss is asked last."""
-    wrong = findings["first wrong"]
-    if wrong is not None:
-        return "attention backward" if ".attention." in wrong else "norm backward"
-    if not findings["weights in [0, 1]"]:
-        return "exponential"
-    if not findings["reaches what it should"]:
-        return "attention forward"
-    if not findings["word comes through"]:
-        return "output and residual"
-    if findings["optimiser"] == "SGD":
-        return "Adam"
-    if findings["knows order"] is False:
-        return "warm-up"
-    return None
+def _examine_entries(error, x):
+    """One entry is wrong, each in its turn."""
+
+    def one_wrong(place, by):
+        def spoil(gradient):
+            gradient = gradient.copy()
+            place_of = np.argmax(np.abs(gradient)) if place is None else place
+            gradient.flat[place_of] += by * np.abs(gradient).max() * (1 if gradient.flat[place_of] >= 0 else -1)
+            return gradient
+
+        return spoil
+
+    value = error(_Cubes(spoil=one_wrong(None, 0.5)))
+    if value < 0.05:
+        raise Unexplained(
+            f"one of 12 entries was wrong by half, and the error is {value:.1e}.", "Look at every entry, and take the largest difference."
+        )
+    for place in range(x.size):
+        value = error(_Cubes(spoil=one_wrong(place, 1.0)))
+        if value < 0.05:
+            at = list(map(int, np.unravel_index(place, x.shape)))
+            raise Unexplained(
+                f"the entry {at} alone was wrong, and the error is {value:.1e}.", "Look at every entry, the first and the last too."
+            )
 
 
-_SOUND = {
-    "first wrong": None,
-    "weights in [0, 1]": True,
-    "reaches what it should": True,
-    "word comes through": True,
-    "optimiser": "Adam",
-    "knows order": True,
-}
-_ONE_FINDING = [
-    ({"first wrong": "layers.5.attention.key_weight"}, "attention backward", "A wrong gradient in an array of attention."),
-    ({"first wrong": "layers.5.feed_forward_norm.gain"}, "norm backward", "A wrong gradient in a LayerNorm."),
-    (
-        {"first wrong": "layers.2.attention_norm.gain"},
-        "norm backward",
-        "attention_norm is a LayerNorm: look for '.attention.', with both full stops.",
-    ),
-    (
-        {"first wrong": "layers.0.attention.output_weight"},
-        "attention backward",
-        "Every array with '.attention.' in its name is attention's.",
-    ),
-    ({"first wrong": "layers.0.feed_forward.expand_weight"}, "norm backward", "Only '.attention.' in the name is attention's."),
-    ({"first wrong": "layers.0.cross_attention.key_weight"}, "norm backward", "Look for '.attention.', with both full stops."),
-    ({"first wrong": "embedding"}, "norm backward", "The embedding's own gradient belongs to that repair."),
-    ({"weights in [0, 1]": False}, "exponential", "Attention weights outside [0, 1]."),
-    ({"reaches what it should": False}, "attention forward", "A position that reaches the wrong ones."),
-    ({"word comes through": False}, "output and residual", "A silenced attention that lets nothing through."),
-    ({"optimiser": "SGD"}, "Adam", "Everything else is right, and SGD crawls."),
-    ({"optimiser": "SGD", "knows order": False}, "Adam", "The optimiser comes before its warm-up."),
-    ({"knows order": False}, "warm-up", "All is right, and the loss knows how often words occur, and nothing of their order."),
-]
-_FREE_OF_THE_LOSS = ("attention backward", "norm backward", "exponential", "attention forward", "output and residual")
+def _examine_upstream(cubes):
+    """Nothing can hide where no dy is 0. (Several may be used, one entry after another.)"""
+    reached = np.abs(cubes.upstream).max(axis=0)
+    hidden = np.argwhere(reached <= 1e-9 * reached.max())
+    if len(hidden):
+        raise NotYet(
+            f"your dy is 0 at {hidden[0].tolist()}, and whatever is wrong with that entry of y stays hidden. Draw all of dy at random, "
+            "whatever y is."
+        )
 
 
-def _examine_triage(answer):
-    for finding, expected, hint in _ONE_FINDING:
-        said = _mended(answer, _SOUND | finding, expected)
-        if said != expected:
-            raise Unexplained(f"for {finding} alone it says {said!r}; {expected!r} was asked for.", hint)
-    if (said := _mended(answer, _SOUND)) is not None:
-        raise Unexplained(f"where nothing is wrong it says {said!r}; None was asked for.", "With nothing left to mend, return None.")
-    losses = ({"optimiser": "SGD"}, {"optimiser": "SGD", "knows order": None}, {"knows order": None}, {"knows order": False})
-    for finding in [finding for finding, expected, _ in _ONE_FINDING if expected in _FREE_OF_THE_LOSS]:
-        for of_the_loss in losses:
-            said = _mended(answer, _SOUND | finding | of_the_loss)
-            if said not in _FREE_OF_THE_LOSS:
-                raise NotYet(f"it says {said!r} while {next(iter(finding))!r} is not in order yet. The optimiser and the loss come last.")
+def _examine_sound(error, x):
+    """A right gradient, a dy that is worth its name, and each slope measured both ways."""
+    sound = _Cubes()
+    value = error(sound)
+    if sound.upstream and any(dy.shape != x.shape for dy in sound.upstream):
+        raise NotYet(
+            f"backward was given a dy of shape {sound.upstream[0].shape}; the output has {x.shape}. dy has the shape of forward(x)."
+        )
+    if len(sound.seen) < x.size:
+        raise NotYet(
+            f"forward was called {len(sound.seen)} times for {x.size} entries of x. Nudge each by itself: every entry has a slope."
+        )
+    if sound.upstream and all(dy.size > 1 and np.ptp(dy) == 0 for dy in sound.upstream):
+        raise NotYet(
+            "every entry of your dy is the same. A softmax's rows sum to 1 whatever goes in, so its backward may return zeros "
+            "and pass. Draw dy at random."
+        )
+    _examine_upstream(sound)
+    if close(value, 0.5, 1e-3):
+        raise Unexplained(
+            "y = x^3 with its right gradient gets 0.5.", "Are your slopes twice as steep, or half? From x - eps to x + eps it is 2 eps."
+        )
+    wide = _Cubes()
+    error(wide, eps=0.1)
+    if np.ptp(wide.seen, axis=0).max() < 0.01:
+        raise NotYet("with eps = 0.1 it nudges by less than 0.01. Use the argument eps.")
+    coarse = error(_Cubes(), eps=1e-3)
+    if 1e-4 < coarse < 0.1:
+        raise Unexplained(
+            f"y = x^3 with its right gradient and eps = 0.001 gets {coarse:.0e}; central differences reach 1e-6.",
+            "Do you nudge both ways? (f(x + eps) - f(x - eps)) / (2 eps).",
+        )
+    if value > 1e-7:
+        raise Unexplained(
+            f"y = x^3 with its right gradient gets {value:.1e}; it should be below 1e-7.",
+            "Is the same dy used on both sides, each nudge put back before the next, and the slope (f(x + eps) - f(x - eps)) / (2 eps)?",
+        )
 
 
-def _mended(answer, findings, right=None):
-    given = dict(findings)
-    said = maybe_none(answer, given, right=right)
-    if given != findings:
-        raise NotYet("your function changed the findings. Look, and leave them as they are.")
-    if said is not None and not (isinstance(said, str) and said in REPAIRS):
-        raise NotYet(f"it returned {brief(said)}, which is the name of no repair. They are {', '.join(REPAIRS)}.")
-    return said
+def _examine_coarse(answer):
+    """With entries that depend on each other, and a nudge that is large enough to be seen where it was left behind."""
+    x = np.array([0.5, -1.5, 2.0, 1.2])
+
+    def backward(dy, x):
+        return 2 * dy * x * x[::-1] + (dy * x * x)[::-1]
+
+    value = number(call(partial(answer, eps=1e-3), lambda x: x * x * x[::-1], backward, x), "the error")
+    if value > 1e-5:
+        raise Unexplained(
+            f"y[i] = x[i]^2 x[-1 - i] with its right gradient and eps = 0.001 gets {value:.0e}; it should be below 1e-5.",
+            "Does every nudge begin from x itself, the one before put back?",
+        )
 
 
-EXERCISES = {  # a text of NumPy's is an object of its own: no reader's text is taken for it
-    "05.1": Exercise(np.str_("EOWFRSNA"), order_of_repairs, bet=True),
-    "05.2": Exercise(reading, _examine_reading),
-    "05.3": Exercise(worth, _examine_worth, form=as_number),
-    "05.4": Exercise(first_wrong, _examine_first_wrong),
-    "05.5": Exercise(triage, _examine_triage),
+def _examine_scales(error):
+    for scale, spoil in ((1e-7, lambda g: 2 * g), (1e7, lambda g: g)):
+        value = error(_Cubes(scale, spoil))
+        if (spoil(1) == 2 and value < 1e-2) or (spoil(1) == 1 and value > 1e-6):
+            raise Unexplained(
+                f"the same function times {scale:.0e} {'with a gradient twice too large' if spoil(1) == 2 else 'with its right gradient'} "
+                f"gets {value:.0e}.",
+                "An absolute difference depends on the scale: divide by the largest gradient.",
+            )
+
+
+def _caught(value, what):
+    if not value > 0.05:
+        raise Unexplained(f"{what} gets {value:.1e}: your check lets it pass.")
+
+
+def _examine_edges(answer, error):
+    """A loss instead of an array, gradients that are all 0, integers."""
+
+    def loss(x):
+        return float(np.sum(x * x * x))
+
+    value = number(call(answer, loss, lambda dy, x: 3 * dy * x * x, np.array([0.5, -1.5])), "the error")
+    if value > 1e-6:
+        raise Unexplained(f"where y is a single number, the sum of x^3, the right gradient gets {value:.1e}.", "np.shape(y) is () there.")
+    try:
+        value = error(_Cubes(0.0))
+    except Unexplained as reason:
+        raise Unexplained(f"where everything is 0: {reason.seen}", "0 / 0 says nothing; return 0.0 there.") from None
+    if value != 0.0:
+        raise Unexplained(f"where gradient and slopes are all 0 you return {shown(value)}; 0.0 was asked for.")
+    value = error(_Cubes(), at=np.array([[1, 2, -3]], dtype=np.int64))
+    if value > 1e-6:
+        raise Unexplained(
+            f"x = [1, 2, -3] as integers gets {value:.1e}.",
+            "An integer array stores 1.000001 as 1. Begin with x = np.array(x, dtype=float).",
+        )
+
+
+EXERCISES = {
+    "05.1": Exercise(None, examine_counts, bet=True),
+    "05.2": Exercise(neuron_backward, examine_neuron_backward, form=forms.several(forms.as_number, forms.as_number, forms.as_number)),
+    "05.3": Exercise(matmul_backward, examine_matmul_backward, form=forms.several(forms.as_array, forms.as_array)),
+    "05.4": Exercise(softmax_backward, examine_softmax_backward, form=forms.as_array),
+    "05.5": Exercise(gradient_error, examine_gradient_error, form=forms.as_number),
 }

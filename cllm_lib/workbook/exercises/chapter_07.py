@@ -1,215 +1,295 @@
-"""Exercises of 07_primes_and_spirals."""
+"""Exercises of 07_adam."""
 
+import contextlib
 import math
-import operator
-import time
-from collections.abc import KeysView
 
 import numpy as np
 
-from cllm_lib.workbook.exercises.first_touch import examine_lazy, lazy
-from cllm_lib.workbook.exercises.forms import as_ids
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, number, shown
-
-N_OF_THE_PAGE = 200_000
-SLOW = 0.1  # seconds for the primes below 20,000: a sieve takes a thousandth, the page goes on to 200,000
-
-
-def count_bet(answer):
-    """A prediction: how many primes lie below 200,000?"""
-    if answer is None or isinstance(answer, bool):
-        raise NotYet(f"your count is {answer}; a number was asked for, such as 20_000.")
-    value = number(answer, "your count")
-    if not 0 <= value < 200_000:
-        raise NotYet(f"{value:,.0f} is no count of numbers below 200,000: write one from 0 to 199,999.")
-    if value < 1:
-        raise NotYet("that reads like a share. How many are they, of 200,000?")
-    return f"{value:,.0f}, or one number in {200_000 / value:.1f}. A sieve will count them."
+from cllm_lib.workbook.exercises.forms import as_number
+from cllm_lib.workbook.exercises.gradients import worst_of
+from cllm_lib.workbook.exercises.machinery import (
+    Exercise,
+    NotYet,
+    Unexplained,
+    call,
+    close,
+    compared,
+    number,
+    plain_number,
+    run,
+    shown,
+    told_apart,
+)
 
 
-# Lists of numbers
+def rate_factor(answer):
+    """A prediction: how many times the rate of 0.001 serves plain gradient descent best?"""
+    if answer is None or isinstance(answer, bool):  # both would count as numbers, NaN and 0 or 1
+        raise NotYet(f"your factor is {answer}; a number was asked for, such as 10.")
+    value = number(answer, "your factor")
+    if value <= 0:
+        raise NotYet(f"{shown(value)} would stop the descent or turn it round; write a factor above 0, such as 10.")
+    return f"{value:g} times 0.001 is {value / 1000:g}. The range test will show."
 
 
-def _numbers(result, what):
-    """The whole numbers in what a reader's function returned, as a list; anything else is named."""
-    if isinstance(result, (set, frozenset)):
-        raise NotYet(f"{what} is a set, which has no order; they were asked for ascending: sorted(...) makes a list.")
-    if isinstance(result, tuple) and len(result) == 1 and isinstance(result[0], np.ndarray):
-        raise NotYet(f"{what} is a tuple with one array in it, as np.where and np.nonzero return it: take [0].")
-    try:
-        array = np.asarray(list(result) if isinstance(result, (tuple, list, range, KeysView)) else result)
-    except ValueError:
-        raise NotYet(f"{what} is ragged; one row of numbers was asked for.") from None
-    if array.dtype == bool:
-        raise NotYet(f"{what} is a row of flags, True or False. Which numbers are True? np.flatnonzero tells.")
-    if array.ndim != 1:
-        raise NotYet(f"{what} has shape {array.shape} and is a {type(result).__name__}; one row of numbers was asked for.")
-    if array.dtype == object:
-        array = _unboxed(array)
-    if array.size and array.dtype.kind not in "iuf":
-        raise NotYet(f"{what} holds {brief(array.tolist()[0])}; whole numbers were asked for.")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise NotYet(f"{what} holds NaN or infinity; whole numbers were asked for.")
-    if array.dtype.kind == "f" and (array != np.rint(array)).any():
-        raise NotYet(f"{what} holds {shown(float(array[array != np.rint(array)][0]))}; whole numbers were asked for.")
-    return [int(value) for value in array.tolist()]
+# Steps that change their arrays in place
 
 
-def _unboxed(array):
-    """Whole numbers that Python or SymPy keeps as objects, as NumPy's own; anything else as it is."""
-    try:
-        return np.array([operator.index(value) for value in array.tolist()], dtype=np.int64)
-    except (TypeError, OverflowError):
-        return array
+def _walk(step, start, gradients, n_states, settings):
+    """What `step(parameters, gradients, *states, *settings(t))` leaves in its arrays after all gradients."""
+    arrays = [start.copy(), *(np.zeros_like(start) for _ in range(n_states))]
+    for t, gradient in enumerate(gradients, 1):
+        given = gradient.copy()
+        run(step, arrays[0], given, *arrays[1:], *settings(t))
+        if not np.array_equal(given, gradient):
+            raise NotYet("your function changed the gradients it was given. They belong to the model: compute with a copy.")
+    return arrays
 
 
-def _smallest_divisor(m):
-    return next((d for d in range(2, math.isqrt(m) + 1) if m % d == 0), m)
+def _walk_by_hand(step, start, gradients, n_states, settings):
+    """The same with `step` on plain Python numbers, one coordinate after the other: it returns what the arrays should hold."""
+    columns = []
+    for i, p in enumerate(start.tolist()):
+        numbers = (p, *(0.0 for _ in range(n_states)))
+        for t, gradient in enumerate(gradients, 1):
+            numbers = step(numbers[0], float(gradient[i]), *numbers[1:], *settings(t))
+        columns.append(numbers)
+    return [np.array(row) for row in zip(*columns, strict=True)]
 
 
-def sieve(n):
-    """Reference: Eratosthenes' sieve, a flag for each number below n."""
-    flags = np.ones(n, dtype=bool)
-    flags[:2] = False
-    for p in range(2, math.isqrt(max(n - 1, 0)) + 1):
-        if flags[p]:
-            flags[p * p :: p] = False
-    return np.flatnonzero(flags)
+def _agree(seen, wanted):
+    return all(np.allclose(a, b, rtol=1e-7, atol=1e-9) for a, b in zip(seen, wanted, strict=True))
 
 
-def examine_sieve(answer):
-    """Against trial division; at the squares, where a sieve that stops too early lets them through, and at 0, 1 and 2.
+def _examine_step(answer, right, slips, names, gradients, all_settings):
+    """Compare a reader's step with `right`; where it differs, look for the slip that explains all it left behind, whatever the settings."""
+    start, n_states = np.array([0.7, -1.2, 0.4, 2.0, -0.3]), len(names) - 1
+    _moved(answer, names, start, gradients, n_states, all_settings[0])
 
-    Whoever divides by everything is right, and is told what that costs before the next cell asks for ten times as many numbers;
-    who is quick is asked for these here.
-    """
-    for n in (30, 31, 50, 122, 1000, *range(130), 20_000):
-        started = time.perf_counter()
-        result = call(answer, n)
-        seconds = time.perf_counter() - started
-        _compare_primes(_numbers(result, f"sieve({n})"), [m for m in range(2, n) if _smallest_divisor(m) == m], n)
-    if seconds > SLOW:
-        return (
-            f"But sieve({n:,}) took {seconds:.1f} s, and the next cell goes ten times as far: that may take a minute or more. "
-            "Striking multiples takes milliseconds."
+    def look(settings):
+        seen = _walk(answer, start, gradients, n_states, settings)
+        wanted = _walk_by_hand(right, start, gradients, n_states, settings)
+        mistakes = {}
+        for reason, slip in slips.items():
+            with contextlib.suppress(ZeroDivisionError, ValueError):  # a root of something negative
+                mistakes[reason] = tuple(_walk_by_hand(slip, start, gradients, n_states, settings))
+        told = [(name, *pair) for name, *pair in zip(names, seen, wanted, strict=True) if not _agree(pair[:1], pair[1:])]
+        first = worst_of(*zip(*told[:1], strict=True), tolerance=0.0) if told else ""
+        return f"after {len(gradients)} steps {first}", seen, wanted, mistakes
+
+    told_apart(look, [(settings,) for settings in all_settings], _agree, "Go through it line by line.")
+
+
+def _moved(answer, names, start, gradients, n_states, settings):
+    """Two steps have to change all the arrays, and to leave numbers in them."""
+    after_two = _walk(answer, start, gradients[:2], n_states, settings)
+    still = [name for name, array in zip(names, after_two, strict=True) if np.array_equal(array, start if name == names[0] else 0 * start)]
+    if still:
+        raise Unexplained(
+            f"{' and '.join(still)} did not change.",
+            f"`{still[0]} = ...` makes a new array; `{still[0]}[...] = ...` or `-=` fills the one given.",
         )
-    try:
-        large = call(answer, N_OF_THE_PAGE)
-    except NotYet as reason:
-        if "had not come back" not in str(reason):
-            raise
-        return f"But sieve({N_OF_THE_PAGE:,}), which the next cell asks for, takes more than some seconds. Striking takes milliseconds."
-    _compare_primes(_numbers(large, f"sieve({N_OF_THE_PAGE})"), sieve(N_OF_THE_PAGE).tolist(), N_OF_THE_PAGE)
-    return None
+    for name, array in zip(names, after_two, strict=True):
+        if not np.isfinite(array).all():
+            raise Unexplained(
+                f"{name} holds NaN or infinity after two steps.", "Was something divided by 0, or a root taken of something negative?"
+            )
 
 
-def _compare_primes(seen, right, n):
-    """Nothing if they are the same; otherwise say of one number why it does not belong, or is missing."""
-    if seen == right:
-        return
-    strangers, missing = sorted(set(seen) - set(right)), sorted(set(right) - set(seen))
-    if not strangers and not missing:
-        raise NotYet(f"sieve({n}) holds {'some numbers twice' if len(seen) > len(right) else 'the right numbers, but not ascending'}.")
-    if seen and set(seen) == set(range(n)) - set(right) - {0, 1}:
-        raise NotYet(f"sieve({n}) holds just the numbers that are struck, {seen[:3]} ...; those that are left are the primes.")
-    if not strangers:
-        if missing == [n - 1]:
-            raise NotYet(f"sieve({n}) lacks {n - 1}, the last number below {n}. Your list ends one too early.")
-        if missing == right[: len(missing)] and len(missing) <= 2 < len(right):
-            raise NotYet(f"sieve({n}) lacks {missing[0]}. Your list begins too late: 2 is the first prime, and the only even one.")
-        raise Unexplained(f"sieve({n}) lacks {missing[0]}.", "Nothing divides it: strike from p * p on, or 2 * p, but never p itself.")
-    if strangers[0] < 2:
-        raise NotYet(f"sieve({n}) holds {_why_no_prime(strangers[0], n)}")
-    if n > 9 and set(range(3, n, 2)) <= set(seen) <= {2, *range(3, n, 2)}:
-        raise NotYet(f"sieve({n}) holds 9 = 3 x 3, and all that is odd: only multiples of 2 were struck. Go on with 3, 5, ...")
-    if strangers[0] == 8:
-        raise NotYet(f"sieve({n}) holds {_why_no_prime(8, n)} Did you strike twice each prime only? 3 p, 4 p, ... are multiples, too.")
-    raise Unexplained(f"sieve({n}) holds {_why_no_prime(strangers[0], n)}", "Strike with all primes to the root of n, itself too.")
+def momentum_step(parameters, gradients, velocity, rate, momentum=0.9):
+    """Reference: v = momentum v + g, then p -= rate v, in place."""
+    velocity *= momentum
+    velocity += gradients
+    parameters -= rate * velocity
 
 
-def _why_no_prime(m, n):
-    if m >= n:
-        return f"{m}{' itself' if m == n else ''}; the primes *below* {n} were asked for."
-    if m < 2:
-        return f"{m}. A prime has exactly two divisors, 1 and itself; 0 and 1 are none."
-    d = _smallest_divisor(m)
-    return f"{m} = {d} x {m // d}, which is no prime."
+def _momentum_by_hand(p, g, v, rate, momentum):
+    v = momentum * v + g
+    return p - rate * v, v
 
 
-# The program's rules
-
-_FOUNDATION = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
-_BREAKS = {
-    1: lambda m: m % 12 in (0, 6, 8, 10),
-    2: lambda m: m % 30 not in (1, 7, 11, 17, 19, 23, 29, 59),
-    3: lambda m: m * m % 12 not in (1, 9),
-    4: lambda m: any(m % p == 0 for p in _FOUNDATION),
+_MOMENTUM_SLIPS = {
+    "The parameters move with the old velocity: the newest gradient comes one step late. Renew the velocity first.": (
+        lambda p, g, v, rate, momentum: (p - rate * v, momentum * v + g)
+    ),
+    "The parameters go uphill. The gradient points to where the loss rises: subtract.": (
+        lambda p, g, v, rate, momentum: (p + rate * (momentum * v + g), momentum * v + g)
+    ),
+    "Your velocity is a running mean, momentum v + (1 - momentum) g, with steps a tenth as long. Here the gradient is added whole.": (
+        lambda p, g, v, rate, momentum: (p - rate * (momentum * v + (1 - momentum) * g), momentum * v + (1 - momentum) * g)
+    ),
+    "The rate is inside your velocity. Another form in use; here the velocity collects gradients, and the rate multiplies it at the end.": (
+        lambda p, g, v, rate, momentum: (p - (momentum * v + rate * g), momentum * v + rate * g)
+    ),
+    "That is Nesterov's form, g + momentum v: it looks a step ahead. Asked for was the plain one, the velocity itself.": (
+        lambda p, g, v, rate, momentum: (p - rate * (g + momentum * (momentum * v + g)), momentum * v + g)
+    ),
+    "The velocity is right and the parameters do not use it: they still move by the gradient alone.": (
+        lambda p, g, v, rate, momentum: (p - rate * g, momentum * v + g)
+    ),
+    "Your velocity forgets nothing: momentum is the share of the old velocity that is kept.": (
+        lambda p, g, v, rate, momentum: (p - rate * (v + g), v + g)
+    ),
+    "Your velocity forgets everything: it is the last gradient. Keep a share, momentum, of the old one.": (
+        lambda p, g, v, rate, momentum: (p - rate * g, g)
+    ),
+    "momentum multiplies the gradient in your velocity. It is the share of the old velocity that is kept: momentum v + g.": (
+        lambda p, g, v, rate, momentum: (p - rate * (v + momentum * g), v + momentum * g)
+    ),
+    "Your velocity holds minus the gradients. A form in use too; here it adds them, and the parameters subtract it.": (
+        lambda p, g, v, rate, momentum: (p + rate * (momentum * v - g), momentum * v - g)
+    ),
+    "Your function does not use its argument momentum: it keeps 0.9 whatever is given.": (
+        lambda p, g, v, rate, momentum: _momentum_by_hand(p, g, v, rate, 0.9)
+    ),
 }
 
 
-def program_primes(n):
-    """Reference: the 18 primes, and above them what rules 1 to 4 let through."""
-    built_in = np.array(sieve(62), dtype=np.int64)
-    m = np.arange(62, max(n, 62), dtype=np.int64)
-    m = m[~np.isin(m % 12, [0, 6, 8, 10])]
-    m = m[np.isin(m % 30, [1, 7, 11, 17, 19, 23, 29, 59])]
-    m = m[np.isin(m**2 % 12, [1, 9])]
-    for p in built_in:
-        m = m[m % p != 0]
-    return np.concatenate([built_in[built_in < n], m])
+def examine_momentum_step(answer):
+    """Three gradients, two settings; velocity and parameters against sums done one by one."""
+    gradients = np.random.default_rng(11).standard_normal((3, 5))
+    settings = [lambda t: (0.1, 0.9), lambda t: (0.03, 0.6)]
+    _examine_step(answer, _momentum_by_hand, _MOMENTUM_SLIPS, ("parameters", "velocity"), gradients, settings)
 
 
-def examine_program_primes(answer):
-    """Against the rules, number by number, in plain Python."""
-    last = 50_000  # squares of more than 32 bits
-    everything = [m for m in range(2, last) if (m in _FOUNDATION if m <= 61 else not any(breaks(m) for breaks in _BREAKS.values()))]
-    for n in (4600, 4489, 62, 63, 20, 0, *range(100), 12_000, last, N_OF_THE_PAGE):
-        right = [m for m in everything if m < n] if n <= last else program_primes(n).tolist()
-        seen = _numbers(call(answer, n), f"program_primes({n})")
-        if seen == right:
-            continue
-        what, given, wanted = f"program_primes({n})", set(seen), set(right)
-        if n > 100 and seen == [m for m in range(2, n) if _smallest_divisor(m) == m]:
-            raise NotYet(
-                f"{what} holds the true primes. Be as the program is: rule 2's list has no 13, and rule 4 divides by 18 primes only."
-            )
-        if given == wanted:
-            raise NotYet(f"{what} holds the right numbers, but not ascending, or some of them twice.")
-        strangers, missing = sorted(given - wanted), sorted(wanted - given)
-        if strangers:
-            turned = n > 100 and not any(m > 61 for m in given & wanted)
-            more = " None of those that it lets through is there: is it turned round?" if turned else ""
-            raise NotYet(f"{what} holds {strangers[0]}{_thrown_out(strangers[0], n)}.{more}")
-        m, d = missing[0], _smallest_divisor(missing[0])
-        if m * m >= 2**31 and n > 12_000:
-            raise Unexplained(f"{what} lacks {m}.", "Its square has more than 31 bits: np.arange(..., dtype=np.int64).")
-        if m <= 61:
-            raise Unexplained(f"{what} lacks {m}.", "The numbers to 61 pass no rules: the 18 primes are built in.")
-        if d < m:
-            raise NotYet(
-                f"{what} lacks {m} = {d} x {m // d}. The program would not notice: it divides by the 18 primes to 61 and no others."
-            )
-        if n > 100 and max(given) <= 61:
-            raise NotYet(f"{what} holds nothing above 61: the rules throw out everything. Is one of them turned round?")
-        if len({one % 30 for one in missing}) == 1 < len(missing):
-            raise NotYet(f"{what} lacks {m}, and all that is {m % 30} mod 30: rule 2's list holds {m % 30}.")
-        raise Unexplained(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
+# Adam
 
 
-def _thrown_out(m, n):
-    """Why the program does not have a number, as the end of a sentence."""
-    if m >= n:
-        return f"{' itself' if m == n else ''}; the numbers *below* {n} were asked for"
-    if m <= 61:
-        return "; to 61 there are the 18 built-in primes and nothing else"
-    rule, d = next(rule for rule, breaks in _BREAKS.items() if breaks(m)), _smallest_divisor(m)
-    shows = {1: f", which is {m % 12} mod 12", 2: f", which is {m % 30} mod 30", 3: f", whose square is {m * m % 12} mod 12"}
-    return f"{shows.get(rule, f' = {d} x {m // d}')}, and rule {rule} throws that out"
+def uncorrected(t, beta1=0.9, beta2=0.999):
+    """Reference: m / sqrt(v) after t equal gradients, m and v having started at 0."""
+    return (1 - beta1**t) / (1 - beta2**t) ** 0.5
+
+
+def _uncorrected_by_hand(t, beta1, beta2):
+    m = v = 0.0
+    for _ in range(t):
+        m, v = beta1 * m + (1 - beta1) * 0.37, beta2 * v + (1 - beta2) * 0.37**2
+    return m / math.sqrt(v)
+
+
+def examine_uncorrected(answer):
+    """Against m and v renewed t times."""
+
+    def look(t, *betas):
+        what = f"uncorrected({', '.join(map(str, (t, *betas)))})"
+        value, (beta1, beta2) = plain_number(call(answer, t, *betas), what), betas or (0.9, 0.999)
+        expected, m, v = _uncorrected_by_hand(t, beta1, beta2), 1 - beta1**t, 1 - beta2**t
+        mistakes = {
+            "A length of 1 is what the corrected step has. What are m and v while both are too small?": 1.0,
+            "That is how small m is. The step divides by the square root of v, which is too small as well.": m,
+            "Upside down: m stands above the line, the root of v below it.": 1 / expected,
+            "The square root is missing: Adam divides by sqrt(v).": m / v,
+            "The root stands over the whole fraction; it goes over v alone, below the line.": math.sqrt(m / v),
+            "That is the first step, right for t = 1 only. How much of g is in m after t steps?": (1 - beta1) / math.sqrt(1 - beta2),
+            "beta ** t is the share that is still missing; the share that has arrived is 1 - beta ** t.": beta1**t / math.sqrt(beta2**t),
+            "Your function does not use its arguments beta1 and beta2.": _uncorrected_by_hand(t, 0.9, 0.999),
+        }
+        return compared(what, value, expected), value, expected, mistakes
+
+    hint = "After t equal gradients g, m is (1 - beta1 ** t) g. What is v, and what is m / sqrt(v)?"
+    told_apart(look, ((1,), (5,), (40, 0.8, 0.95)), close, hint)
+
+
+def adam_step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    """Reference: Kingma and Ba's algorithm 1, in place."""
+    m *= beta1
+    m += (1 - beta1) * gradients
+    v *= beta2
+    v += (1 - beta2) * gradients**2
+    m_hat = m / (1 - beta1**t)
+    v_hat = v / (1 - beta2**t)
+    parameters -= rate * m_hat / (np.sqrt(v_hat) + eps)
+
+
+def _adam_by_hand(**slip):
+    """Kingma and Ba's algorithm 1 on plain numbers; `slip` replaces one piece of it."""
+    new_m = slip.get("new_m", lambda g, m, beta1: beta1 * m + (1 - beta1) * g)
+    new_v = slip.get("new_v", lambda g, m, v, beta2: beta2 * v + (1 - beta2) * g * g)
+    correct_m = slip.get("correct_m", lambda m, beta1, t: m / (1 - beta1**t))
+    correct_v = slip.get("correct_v", lambda v, beta2, t: v / (1 - beta2**t))
+    size = slip.get("size", lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat) + eps)
+    numerator = slip.get("numerator", lambda g, m_hat: m_hat)
+    settings = slip.get("settings", lambda *given: given)
+    outside = slip.get("outside", lambda rate, eps: 0.0)
+    stored, sign = slip.get("stored", False), slip.get("sign", -1)
+
+    def step(p, g, m, v, t, rate, beta1, beta2, eps):
+        t, rate, beta1, beta2, eps = settings(t, rate, beta1, beta2, eps)
+        m = new_m(g, m, beta1)
+        v = new_v(g, m, v, beta2)
+        m_hat, v_hat = correct_m(m, beta1, t), correct_v(v, beta2, t)
+        p = p + sign * (rate * numerator(g, m_hat) / size(v, v_hat, beta2, t, eps) + outside(rate, eps))
+        return (p, m_hat, v_hat) if stored else (p, m, v)
+
+    return step
+
+
+_ADAM_SLIPS = {
+    "eps is added after the division. It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat), outside=lambda rate, eps: eps)
+    ),
+    "eps is added to m_hat / sqrt(v_hat). It belongs below the line: put brackets round sqrt(v_hat) + eps.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat), outside=lambda rate, eps: rate * eps)
+    ),
+    "There is no bias correction: m and v start at 0 and are too small at first. Divide by 1 - beta1 ** t and 1 - beta2 ** t.": (
+        _adam_by_hand(correct_m=lambda m, beta1, t: m, correct_v=lambda v, beta2, t: v)
+    ),
+    "v is not corrected. It starts at 0 as m does, and is a thousand times too small at t = 1: divide by 1 - beta2 ** t.": (
+        _adam_by_hand(correct_v=lambda v, beta2, t: v)
+    ),
+    "m is not corrected. It starts at 0 as v does, and is ten times too small at t = 1: divide by 1 - beta1 ** t.": (
+        _adam_by_hand(correct_m=lambda m, beta1, t: m)
+    ),
+    "Your corrections are one step ahead, with t + 1. The first step has t = 1 already.": (
+        _adam_by_hand(settings=lambda t, *others: (t + 1, *others))
+    ),
+    "The corrected m and v were written back. The running means stay as they are; the corrected ones serve this step only.": (
+        _adam_by_hand(stored=True)
+    ),
+    "v collects the gradient, not its square.": _adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + (1 - beta2) * g),
+    "v collects the absolute value of the gradient; its square was asked for.": (
+        _adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + (1 - beta2) * abs(g))
+    ),
+    "v collects the square of m. The square of the gradient itself: m has already averaged the signs away.": (
+        _adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + (1 - beta2) * m * m)
+    ),
+    "The parameters go uphill. The gradient points to where the loss rises: subtract.": _adam_by_hand(sign=1),
+    "The step uses the gradient instead of the corrected m: that is RMSProp with a correction.": (
+        _adam_by_hand(numerator=lambda g, m_hat: g)
+    ),
+    "The square root is missing: divide by sqrt(v), which has the unit of a gradient.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: v_hat + eps)
+    ),
+    "beta1 and beta2 have changed places: m has the short memory, beta1 = 0.9.": (
+        _adam_by_hand(settings=lambda t, rate, beta1, beta2, eps: (t, rate, beta2, beta1, eps))
+    ),
+    "m is a sum, not a mean: the new gradient enters with weight 1 - beta1.": _adam_by_hand(new_m=lambda g, m, beta1: beta1 * m + g),
+    "v is a sum, not a mean: the new square enters with weight 1 - beta2.": (_adam_by_hand(new_v=lambda g, m, v, beta2: beta2 * v + g * g)),
+    "eps is inside the root. It is added after it: sqrt(v) + eps, or it counts as sqrt(eps), 0.0001 instead of 0.00000001.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: math.sqrt(v_hat + eps))
+    ),
+    "eps is added to the root of v before the correction: the documents' form, which comes below. Algorithm 1 corrects first.": (
+        _adam_by_hand(size=lambda v, v_hat, beta2, t, eps: (math.sqrt(v) + eps) / math.sqrt(1 - beta2**t))
+    ),
+    "Right with the usual settings, wrong with others. Does your function use all its arguments, beta1, beta2 and eps?": (
+        _adam_by_hand(settings=lambda t, rate, *others: (t, rate, 0.9, 0.999, 1e-8))
+    ),
+    "Right for eps = 1e-8, wrong for a larger one. Use the argument eps, after the root.": (
+        _adam_by_hand(settings=lambda t, rate, beta1, beta2, eps: (t, rate, beta1, beta2, 1e-8))
+    ),
+}
+
+
+def examine_adam_step(answer):
+    """Four gradients, the usual settings and others, with an eps that cannot hide."""
+    gradients = np.random.default_rng(12).standard_normal((4, 5)) * np.array([1.0, 0.1, 10.0, 1.0, 0.3])
+    settings = [lambda t: (t, 0.01, 0.9, 0.999, 1e-8), lambda t: (t, 0.05, 0.8, 0.95, 0.2)]
+    _examine_step(answer, _adam_by_hand(), _ADAM_SLIPS, ("parameters", "m", "v"), gradients, settings)
 
 
 EXERCISES = {
-    "07.1": Exercise(None, count_bet, bet=True),
-    "07.2": Exercise(sieve, examine_sieve, form=as_ids),
-    "07.3": Exercise(program_primes, examine_program_primes, form=as_ids),
-    "07.4": Exercise(lazy, examine_lazy),
+    "07.1": Exercise(None, rate_factor, bet=True),
+    "07.2": Exercise(momentum_step, examine_momentum_step),
+    "07.3": Exercise(uncorrected, examine_uncorrected, form=as_number),
+    "07.4": Exercise(adam_step, examine_adam_step),
 }

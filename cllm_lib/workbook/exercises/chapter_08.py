@@ -1,247 +1,241 @@
-"""Exercises of 08_lattice_inside_the_model."""
+"""Exercises of 08_when_a_right_optimiser_still_fails."""
 
-import itertools
 import math
+from collections import Counter
 
 import numpy as np
 
-from cllm_lib.workbook.exercises.forms import as_array, as_number
+from cllm_lib.workbook.exercises.forms import as_array, as_number, by_name
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
     Unexplained,
-    array,
     call,
     close,
     compared,
-    matches,
-    number,
+    plain_number,
     shown,
     told_apart,
-    worst,
 )
 
-# Three numbers, before anything is computed
-
-NUMBERS = ("different values", "times as fast", "nats")
-UNTRAINED = 5.6  # nats: the logarithm of 280 words
+REMEDIES = ("clipping", "weight decay", "warm-up", "none")
 
 
-def examine_bets(answer):
-    """A prediction: how many similarities a million pairs have, how fast they come, and what spelling is worth."""
-    try:
-        given = {str(name).strip().lower(): entry for name, entry in dict(answer).items()}
-    except (TypeError, ValueError):
-        raise NotYet(f"this is of type {type(answer).__name__}; a dictionary with three numbers was asked for.") from None
-    open_ones = [name for name in NUMBERS if given.get(name, ...) is ...]
-    if open_ones:
-        raise NotYet(f"still open: {', '.join(repr(name) for name in open_ones)}. A guess is fine.")
-    values, fast, nats = (number(given[name], f"your number for {name!r}") for name in NUMBERS)
-    if not 1 <= values <= 1_000_000:
-        raise NotYet(f"{shown(values)} different values among a million pairs: it is at least 1, and at most a million.")
-    if fast <= 0:
-        raise NotYet(f"{shown(fast)} times as fast: that is a ratio of two times, above 0. Half as fast is 0.5.")
-    if abs(nats) > UNTRAINED:
-        raise NotYet(f"{shown(nats)} nats is more than the whole loss of who knows nothing, {UNTRAINED}; 0 means that it is worth nothing.")
-    return f"{values:,.0f} different values, {shown(fast)} times as fast, {shown(nats)} nats. The first is settled in the next section."
+def remedy(answer):
+    """A prediction: which of the three unused settings frees the deep model?"""
+    listed = f"write one of {', '.join(repr(name) for name in REMEDIES)}."
+    if not isinstance(answer, str):
+        raise NotYet(f"your remedy is of type {type(answer).__name__}; {listed}")
+    name = answer.strip().lower().replace("_", " ").replace("warm up", "warm-up").replace("warmup", "warm-up")
+    if name not in REMEDIES:
+        raise NotYet(f"{answer.strip()[:40]!r} is not on the list; {listed}")
+    return f"{name}. Four runs will show."
 
 
-# Similarity of two products of primes
+# The stuck number
 
 
-def feature_likeness(a, b):
-    """Reference: log gcd / log lcm."""
-    return math.log(math.gcd(a, b)) / math.log(math.lcm(a, b))
+def best_constant_loss(targets):
+    """Reference: the entropy of how often each id occurs."""
+    _, counts = np.unique(targets, return_counts=True)
+    shares = counts / counts.sum()
+    return float(-(shares * np.log(shares)).sum())
 
 
-_PAIRS = (  # exponents of 2, 3, 5, ...: the numbers are their products
-    ((1, 1, 1), (0, 1, 1, 1)),
-    ((2, 1), (1, 2)),
-    ((1, 0, 1), (0, 1, 0, 1)),
-    ((0, 1, 1), (0, 1, 1)),
-    ((1, 1, 0, 1, 1), (1,)),
-    ((1,) * 180 + (0,) * 60, (0,) * 90 + (1,) * 150),
-)
+def examine_best_constant_loss(answer):
+    """Against the mean of -ln(share), token by token."""
+    skewed = np.array([[0, 0, 0, 5], [0, 5, 0, 9]], dtype=np.int64)
 
-
-def examine_feature_likeness(answer):
-    """Against sums over exponents; of numbers with few factors, with squares, with none in common, and with 700 digits."""
-    primes = [n for n in range(2, 1600) if all(n % d for d in range(2, math.isqrt(n) + 1))]
-
-    def look(first, second):
-        rows = list(itertools.zip_longest(first, second, fillvalue=0))
-        weights = [math.log(p) for p in primes[: len(rows)]]
-        a, b = (math.prod(p ** row[side] for p, row in zip(primes, rows, strict=False)) for side in (0, 1))
-        shared, either, own, other = (
-            math.fsum(w * kept(*row) for w, row in zip(weights, rows, strict=True)) for kept in (min, max, lambda x, y: x, lambda x, y: y)
-        )
-        large = len(first) > 9
-        what = "the likeness of two numbers of hundreds of digits" if large else f"the likeness of {a} and {b}"
-        value = _likeness(answer, a, b, what, large)
-        gcd, lcm = math.gcd(a, b), math.lcm(a, b)
+    def look(targets):
+        counts, total = Counter(targets.ravel().tolist()), targets.size
+        expected = sum(-math.log(counts[token] / total) for token in targets.ravel().tolist()) / total
+        what = f"best_constant_loss of {targets.tolist()}" if targets is skewed else "best_constant_loss of a longer text"
+        value = plain_number(call(answer, targets), what)
+        losses, of_rows = [-math.log(count / total) for count in counts.values()], [count / len(targets) for count in counts.values()]
         mistakes = {
-            "That is gcd / lcm without logarithms: it shrinks with each feature that differs, and sums of weights were asked for.": (
-                gcd / lcm
+            "That gives each word the same chance. Frequent words deserve more.": math.log(len(counts)),
+            "That is in bits, the logarithm to base 2; losses here are in nats.": expected / math.log(2),
+            "Your mean counts each word once. The loss counts each position: a frequent word counts as often as it occurs.": (
+                sum(losses) / len(losses)
             ),
-            "That is the log of the quotient; the quotient of the logs was asked for.": shared - either,
-            "That is log gcd alone, the weight of what they share. Divide by the weight of all, log lcm.": shared,
-            "Below the line stands the log of a * b, which counts what they share twice. lcm counts it once.": shared / (own + other),
-            "That is Dice's coefficient, 2 log gcd / log(a b). For Jaccard's divide by log lcm.": 2 * shared / (own + other),
-            "You divide by the log of the larger number; the union is larger than either: log lcm.": shared / max(own, other),
-            "You divide by the log of the smaller number; the union is larger than either: log lcm.": shared / min(own, other),
-            "That is the distance, 1 - likeness.": 1 - shared / either,
-            "That is gcd / max, the program's formula for ids.": gcd / max(a, b),
-            "Every prime counts the same in yours; here a prime p weighs log p.": (
-                sum(min(*row) for row in rows) / sum(max(*row) for row in rows)
-            ),
-            "A prime counts once in yours, however often it divides. Equal factors count as often as they occur.": (
-                math.fsum(w * (min(*row) > 0) for w, row in zip(weights, rows, strict=True))
-                / math.fsum(w * (max(*row) > 0) for w, row in zip(weights, rows, strict=True))
-            ),
-            "Upside down: what is shared belongs above the line.": either / shared if shared else None,
+            "That is the loss at the most frequent word alone; average over all positions.": min(losses),
+            "The sign: a logarithm of a share is negative, and the loss is minus that.": -expected,
+            "That is a sum over the words; weigh each by its share.": sum(losses),
+            "len(targets) counts the rows; the positions are targets.size.": -sum(share * math.log(share) for share in of_rows),
+            "That is the sum over all positions; the loss is their mean.": expected * total,
+            "That is the perplexity; the loss is its logarithm.": math.exp(expected),
         }
-        return compared(what, value, shared / either), value, shared / either, mistakes
+        return compared(what, value, expected), value, expected, mistakes
 
-    told_apart(look, _PAIRS, close, "Two functions of math are enough, and two logarithms.")
-
-
-def _likeness(answer, a, b, what, large):
-    """What an answer makes of two numbers; those of hundreds of digits have ways of their own to fail."""
-    try:
-        return number(call(answer, a, b), what)
-    except Unexplained as reason:
-        if large:
-            raise NotYet(
-                "right for small numbers; with hundreds of digits it fails. Python's integers have any length, floats end at 1e308 and "
-                "NumPy's integers at 9e18: use math.gcd, math.log, and //."
-            ) from reason
-        if math.gcd(a, b) == 1 and "ZeroDivision" in str(reason):
-            raise Unexplained(
-                f"it divides by 0 for {a} and {b}, which share nothing: their gcd is 1, and log 1 = 0.", "The gcd belongs above the line."
-            ) from reason
-        raise
+    texts = (skewed, np.random.default_rng(14).zipf(1.6, (6, 50)) % 40, np.full((2, 3), 7, dtype=np.int64))
+    hint = "Give each word its share of all positions, and average minus the logarithm over the positions."
+    told_apart(look, [(targets,) for targets in texts], close, hint)
+    return "Here is its value for this text, beside the loss the deep model stands at."
 
 
-# The pull of similar words
+# A schedule
 
 
-def pull_gradient(embedding, similarities):
-    """Reference: (sums of the rows - S) E."""
-    return similarities.sum(axis=1, keepdims=True) * embedding - similarities @ embedding
+def warm_cosine(step, rise, total):
+    """Reference: up in a straight line over `rise` steps, then down along half a cosine until `total`, and 0 from there on."""
+    if step < rise:
+        return (step + 1) / rise
+    share = min(1.0, (step - rise) / (total - rise))
+    return (1 + math.cos(math.pi * share)) / 2
 
 
-def _pull(embedding, similarities):
-    pairs = itertools.combinations(range(len(embedding)), 2)
-    return sum(similarities[i][j] * sum((a - b) ** 2 for a, b in zip(embedding[i], embedding[j], strict=True)) for i, j in pairs) / 2
+def _schedule_slips(step, rise, total):
+    """What usual slips make of a step; None where one cannot say."""
+    climbs, share = step < rise, (step - rise) / (total - rise)
+    up, down = (step + 1) / rise, (1 + math.cos(math.pi * min(1.0, max(0.0, share)))) / 2
+    whole = (1 + math.cos(math.pi * min(1.0, step / total))) / 2
+    return {
+        "The first step has the factor 0 there, and moves nothing. Step 0 is the first of the rise: 1 / rise.": step / rise
+        if climbs
+        else down,
+        "The rise takes one step too many: step rise - 1 is its last, with a factor of 1.": (step + 1) / (rise + 1) if climbs else down,
+        "That rises for ever: from step `rise` on the factor falls.": up,
+        "There is no fall: after the rise the factor stays at 1.": up if climbs else 1.0,
+        "There is no rise: the first steps have nearly the whole rate.": whole,
+        "The cosine began at step 0. It begins where the rise ends: share = (step - rise) / (total - rise).": up if climbs else whole,
+        "It multiplies rise and fall. One after the other: the fall begins where the rise ends.": min(1.0, up) * whole,
+        "The fall takes as long as the whole run. It has total - rise steps.": (
+            up if climbs else (1 + math.cos(math.pi * min(1.0, (step - rise) / total))) / 2
+        ),
+        "That is the cosine itself, which goes down to -1. Add 1 and halve.": up if climbs else math.cos(math.pi * min(1.0, share)),
+        "Halve it: (1 + cosine) / 2 goes from 1 to 0.": up if climbs else 2 * down,
+        "A whole turn of the cosine comes back up to 1: half a turn, pi, is enough.": (
+            up if climbs else (1 + math.cos(2 * math.pi * min(1.0, share))) / 2
+        ),
+        "A quarter of the cosine goes from 1 to 0 too, but arrives at full speed: (1 + cos(pi * share)) / 2.": (
+            up if climbs else math.cos(math.pi / 2 * min(1.0, share))
+        ),
+        "The fall is a straight line. Half a cosine begins and ends gently.": up if climbs else 1 - min(1.0, share),
+        "That is in degrees: math.cos takes radians, and half a turn is pi.": (
+            up if climbs else (1 + math.cos(math.radians(math.pi * min(1.0, share)))) / 2
+        ),
+        "After `total` it climbs again, for a cosine does. From there on the factor stays 0.": (
+            up if climbs else (1 + math.cos(math.pi * share)) / 2
+        ),
+        "After `total` the rate comes back. From there on the factor stays 0.": up if climbs else down if step < total else 1.0,
+        "It climbs where it should fall: 1 + cosine, not 1 - cosine.": up if climbs else 1 - down,
+    }
 
 
-def examine_pull_gradient(answer):
-    """Against slopes measured by nudging; the penalty is a polynomial of degree 2, so they are exact but for rounding."""
-    generator = np.random.default_rng(17)
+def examine_warm_cosine(answer):
+    """Step by step, against the two laws, in the rise, at its end, in the fall, and after the run."""
 
-    def look(n, width):
-        embedding, similarities = generator.standard_normal((n, width)), generator.uniform(0.1, 0.9, (n, n))
-        similarities = (similarities + similarities.T) / 2
-        np.fill_diagonal(similarities, 1.0)
-        given = call(answer, embedding, similarities)
-        found = array(given, embedding.shape, "the gradient", "it has the shape of the embedding.")
-        slope = np.empty_like(embedding)
-        for index in np.ndindex(embedding.shape):
-            step = np.zeros_like(embedding)
-            step[index] = 0.5
-            slope[index] = _pull((embedding + step).tolist(), similarities) - _pull((embedding - step).tolist(), similarities)
-        sums = similarities.sum(axis=1, keepdims=True)
-        without = similarities - np.eye(n)
-        mistakes = {
-            "All zero: that is the gradient of the loss made of ids. Here the embedding occurs in the loss.": 0 * slope,
-            "The sign: it pushes words apart. The slope of |e_i - e_j|^2 / 2 with respect to e_i is e_i - e_j.": -slope,
-            "Twice what was asked for: each pair counts once, and the half takes the 2 of the square away.": 2 * slope,
-            "Half of what was asked for: the square brings a 2, which the half in front takes away.": slope / 2,
-            "Only the share of the others, S E. What does e_i itself do? It occurs in each of its pairs.": similarities @ embedding,
-            "That is minus the share of the others, S E. e_i itself occurs in each of its pairs, too.": -similarities @ embedding,
-            "Only e_i's own share; that of the others, S E, is missing: e_i is pulled to 0, not to them.": sums * embedding,
-            "The diagonal stands in one of your two sums and not in the other: the pair (i, i) must cancel.": [
-                (sums - 1) * embedding - similarities @ embedding,
-                sums * embedding - without @ embedding,
-            ],
-            "You subtract a mean of the others, each row divided by its sum. Asked for was the plain sum of S_ij (e_i - e_j).": (
-                embedding - similarities @ embedding / sums
-            ),
-            "You count each pair for its first word only; it pulls on both.": [
-                one.sum(axis=1, keepdims=True) * embedding - one @ embedding for one in (np.triu(similarities), np.tril(similarities))
-            ],
-            "All your pairs weigh the same: S_ij is missing.": n * embedding - embedding.sum(axis=0),
-            "That is a mean over the words; the sum over all j was asked for.": slope / n,
-        }
-        return worst("the gradient", found, slope), found, slope, mistakes
+    def look(step, rise, total):
+        what = f"warm_cosine({step}, {rise}, {total})"
+        value = plain_number(call(answer, step, rise, total), what)
+        fallen = (step - rise) / (total - rise)
+        falling = math.cos(math.pi / 2 * fallen) ** 2 if step < total else 0.0  # by another road: half the angle
+        expected = (step + 1) / rise if step < rise else falling
+        return compared(what, value, expected), value, expected, _schedule_slips(step, rise, total)
 
-    told_apart(look, ((5, 3), (2, 1), (3, 7)), matches, "For each word i: the sum over all j of S_ij (e_i - e_j).")
+    steps = (0, 1, 4, 5, 6, 9, 15, 24, 25, 29, 40)
+    hint = "Rise: (step + 1) / rise. From step `rise` on: (1 + cos(pi * share)) / 2 with share = (step - rise) / (total - rise), at most 1."
+    told_apart(look, [*((step, 5, 25) for step in steps), (0, 1, 2), (2, 3, 70), (33, 3, 70), (8, 1, 3)], close, hint)
 
 
-# A control
+# Clipping
 
 
-def dealt_out(similarities, order):
-    """Reference: word i gets what word order[i] had, towards all others."""
-    return similarities[np.ix_(order, order)]
+def clip_gradients(gradients, max_norm):
+    """Reference: one factor for all arrays."""
+    norm = math.sqrt(sum(float((array**2).sum()) for array in gradients.values()))
+    factor = min(1.0, max_norm / norm) if norm else 1.0
+    return {name: factor * array for name, array in gradients.items()}
 
 
-def examine_dealt_out(answer):
-    """Against loops; on orders that are not their own inverse, and on one word alone."""
-    generator = np.random.default_rng(31)
-
-    def look(n):
-        similarities = generator.uniform(0.1, 0.9, (n, n))
-        similarities = (similarities + similarities.T) / 2
-        np.fill_diagonal(similarities, 1.0)
-        order = _cycle(generator, n)
-        why = "one row and one column for each word, as before."
-        found = array(call(answer, similarities, order), similarities.shape, "the result", why)
-        right = np.array([[similarities[order[i], order[j]] for j in range(n)] for i in range(n)])
-        others = similarities[np.triu_indices(n, 1)]
-        mistakes = {
-            "As it came: every word still has its own features.": similarities,
-            "You moved the rows only. A pair has two words: column j moves as row j does, or the result is no longer symmetric.": (
-                similarities[order]
-            ),
-            "You moved the columns only. A pair has two words: row i moves as column i does, or the result is no longer symmetric.": (
-                similarities[:, order]
-            ),
-            "Dealt the other way round: word order[i] got what was word i's. Word i gets what was word order[i]'s.": (
-                similarities[np.ix_(np.argsort(order), np.argsort(order))]
-            ),
-            "That is the other control, one number for all pairs. Here every number stays, and goes to another pair.": (
-                [np.full((n, n), others.mean()), _with_ones(others.mean(), n)] if n > 1 else None
-            ),
-            "You dealt twice: by order, and by order once more.": similarities[np.ix_(order[order], order[order])],
-            "Your rows are dealt out one way and your columns the other way.": similarities[np.ix_(order, np.argsort(order))],
-        }
-        jumbled = np.allclose(np.sort(found, axis=None), np.sort(similarities, axis=None)) and not np.allclose(found, found.T)
-        mistakes["The numbers are those, but the pair (i, j) no longer has the number of (j, i): deal out words, not entries."] = (
-            (found if jumbled else found + 1) if n > 1 else None
-        )
-        return worst("the result", found, right), found, right, mistakes
-
-    told_apart(look, ((5,), (1,), (8,)), matches, "Entry [i, j] is what the pair of words order[i], order[j] had.")
+def _length(gradients):
+    """Root of the sum of all squares, one number at a time."""
+    return math.sqrt(math.fsum(x * x for array in gradients.values() for x in np.ravel(array).tolist()))
 
 
-def _cycle(generator, n):
-    """An order in which no word keeps its place, and which is not its own inverse."""
-    ring = generator.permutation(n)
-    order = np.empty(n, dtype=np.intp)
-    order[ring] = np.roll(ring, 1)
-    return order
+def _scaled(gradients, factor):
+    return {name: factor * array for name, array in gradients.items()}
 
 
-def _with_ones(value, n):
-    table = np.full((n, n), value)
-    np.fill_diagonal(table, 1.0)
-    return table
+_NORMALISED = "What is within the limit stays as it is: clip, do not normalise."
+_UNTOUCHED = "They came back as they were, though their length is above the limit."
+
+
+def _clip_slips(gradients, limit):
+    """What usual slips make of gradients longer than the limit, and of shorter ones what two of them do."""
+    either = {_UNTOUCHED: gradients, _NORMALISED: _scaled(gradients, limit / _length(gradients))}
+    if _length(gradients) <= limit:
+        return either
+    length, lengths = _length(gradients), {name: _length({name: array}) for name, array in gradients.items()}
+    values = np.concatenate([np.ravel(array) for array in gradients.values()])
+    return either | {
+        "Each array was clipped by its own length. One length for all arrays together, or the direction changes.": {
+            name: array * min(1.0, limit / lengths[name]) for name, array in gradients.items()
+        },
+        "Each number was clipped by itself. That turns the direction: multiply all by the same factor.": {
+            name: np.clip(array, -limit, limit) for name, array in gradients.items()
+        },
+        "The lengths of the arrays were added. Add the squares of all numbers, then take the root.": _scaled(
+            gradients, limit / sum(lengths.values())
+        ),
+        "The root is missing: you divide by the sum of squares, the square of the length.": _scaled(gradients, limit / length**2),
+        "The result has length 1, whatever max_norm is: multiply by max_norm / length.": _scaled(gradients, 1 / length),
+        "You divide by the sum of absolute values; the length is the root of the sum of squares.": _scaled(
+            gradients, limit / np.abs(values).sum()
+        ),
+        "You divide by the largest number; the length is the root of the sum of all squares.": _scaled(
+            gradients, limit / np.abs(values).max()
+        ),
+        "They became longer: the factor is upside down. max_norm / length is below 1 here.": _scaled(gradients, length / limit),
+    }
+
+
+def examine_clip_gradients(answer):
+    """Longer than the limit, shorter, and nothing at all."""
+    generator = np.random.default_rng(13)
+    gradients = {
+        "embedding": generator.standard_normal((7, 3)),
+        "layers.0.norm.gain": 5.0 * generator.standard_normal(4),
+        "layers.0.norm.bias": 0.1 * generator.standard_normal(4),
+    }
+
+    def look(limit, scale):
+        given = _scaled(gradients, scale)
+        length, seen = _length(given), _clipped(answer, given, limit)
+        wanted = _scaled(given, min(1.0, limit / length))
+        told = f"from length {shown(length)} to {shown(_length(seen))}; {limit} was the limit, by one factor for all numbers."
+        return told, seen, wanted, _clip_slips(given, limit)
+
+    told_apart(look, ((2.5, 1.0), (4.0, 0.5), (20.0, 1.0)), _alike, "max_norm / length where that is below 1.")
+    nothing = _scaled(gradients, 0.0)
+    if not _alike(_clipped(answer, nothing, 2.5), nothing):
+        raise Unexplained("gradients of 0 came back as something else.", "Their length is 0: do not divide by it.")
+
+
+def _clipped(answer, gradients, limit):
+    result = call(answer, gradients, limit)
+    if not isinstance(result, dict) or set(result) != set(gradients):
+        raise NotYet(f"a dictionary with the names of the gradients was asked for, and this is {_kind(result)}.")
+    for name, array in gradients.items():
+        if np.shape(result[name]) != array.shape:
+            raise NotYet(f"{name!r} came back with shape {np.shape(result[name])}; it went in with {array.shape}.")
+    result = {name: np.asarray(array, dtype=float) for name, array in result.items()}
+    if not all(np.isfinite(array).all() for array in result.values()):
+        raise NotYet(f"NaN or infinity in what came back, for gradients of length {shown(_length(gradients))}. Was something divided by 0?")
+    return result
+
+
+def _kind(result):
+    return f"one with the names {sorted(map(str, result))[:3]}" if isinstance(result, dict) else f"of type {type(result).__name__}"
+
+
+def _alike(first, second):
+    return all(np.allclose(first[name], second[name], rtol=1e-6, atol=1e-12) for name in second)
 
 
 EXERCISES = {
-    "08.1": Exercise(None, examine_bets, bet=True),
-    "08.2": Exercise(feature_likeness, examine_feature_likeness, form=as_number),
-    "08.3": Exercise(pull_gradient, examine_pull_gradient, form=as_array),
-    "08.4": Exercise(dealt_out, examine_dealt_out, form=as_array),
+    "08.1": Exercise(None, remedy, bet=True),
+    "08.2": Exercise(best_constant_loss, examine_best_constant_loss, form=as_number),
+    "08.3": Exercise(warm_cosine, examine_warm_cosine, form=as_number),
+    "08.4": Exercise(clip_gradients, examine_clip_gradients, form=by_name(as_array)),
 }

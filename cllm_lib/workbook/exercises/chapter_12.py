@@ -1,290 +1,215 @@
-"""Exercises of 12_a_real_model."""
+"""Exercises of 12_the_primes_of_a_log."""
 
 import math
-from functools import partial
+import operator
+import time
+from collections.abc import KeysView
 
 import numpy as np
 
-from cllm_lib.casebook.encoders import ENCODER_FAULTS
-from cllm_lib.workbook.exercises.forms import as_array
-from cllm_lib.workbook.exercises.machinery import (
-    Exercise,
-    NotYet,
-    array,
-    by_letter,
-    call,
-    faults_by_letter,
-    is_open,
-    matches,
-    side_by_side,
-    told_apart,
-)
+from cllm_lib.workbook.exercises.first_touch import examine_lazy, lazy
+from cllm_lib.workbook.exercises.forms import as_ids
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, brief, call, number, shown
 
-PAIRS = {
-    "A": ("car", "automobile"),
-    "B": ("king", "queen"),
-    "C": ("king", "banana"),
-    "D": ("sea", "tea"),
-    "E": ("sea", "water"),
-    "F": ("hot", "cold"),
-}
-PLACES = ("MOST ALIKE", "LEAST ALIKE")
-EPS = 1e-12
+N_OF_THE_PAGE = 200_000
+SLOW = 0.1  # seconds for the primes below 20,000: a sieve takes a thousandth, the page goes on to 200,000
 
 
-def examine_bets(answer):
-    """A prediction: a letter for the pair that is most alike, and one for the pair that is least."""
-    given = by_letter(
-        answer, PLACES, f"this is of type {type(answer).__name__}; a dictionary with 'most alike' and 'least alike' was asked for."
-    )
-    letters = {}
-    for place, letter in given.items():
-        if not isinstance(letter, str):
-            raise NotYet(f"for {place.lower()!r} you gave something of type {type(letter).__name__}; a letter in quotes was asked for.")
-        letters[place] = letter.strip(" `'\"").upper()
-        if letters[place] not in PAIRS:
-            raise NotYet(f"{letter[:20]!r} is not in the table: take one of {', '.join(PAIRS)}.")
-    if len(set(letters.values())) == 1:
-        raise NotYet("one pair cannot be both the most and the least alike. Take two letters.")
-    most, least = (" and ".join(PAIRS[letters[place]]) for place in PLACES)
-    return f"{most} most alike, {least} least. *What is alike?* will show."
+def count_bet(answer):
+    """A prediction: how many primes lie below 200,000?"""
+    if answer is None or isinstance(answer, bool):
+        raise NotYet(f"your count is {answer}; a number was asked for, such as 20_000.")
+    value = number(answer, "your count")
+    if not 0 <= value < 200_000:
+        raise NotYet(f"{value:,.0f} is no count of numbers below 200,000: write one from 0 to 199,999.")
+    if value < 1:
+        raise NotYet("that reads like a share. How many are they, of 200,000?")
+    return f"{value:,.0f}, or one number in {200_000 / value:.1f}. A sieve will count them."
 
 
-# GELU
+# Lists of numbers
 
 
-def gelu(x):
-    """Reference: x times the share of a normal distribution below x."""
-    from scipy.special import erf
-
-    return 0.5 * x * (1.0 + erf(x / math.sqrt(2.0)))
-
-
-def _tail(x):
-    """Apply erf, Python's own, to each element."""
-    return np.reshape([math.erf(value) for value in np.ravel(x)], np.shape(x))
-
-
-def examine_gelu(answer):
-    """Against Python's erf, on arrays of several shapes, far from zero too."""
-    generator = np.random.default_rng(12)
-
-    def look(*shape):
-        x = generator.normal(0, 2, shape)
-        found = array(call(answer, x), shape, "the result", "GELU works on each number by itself.")
-        below = 0.5 * (1.0 + _tail(x / math.sqrt(2.0)))
-        expected = x * below
-        inside = math.sqrt(2.0 / math.pi) * (x + 0.044715 * x**3)
-        known = {
-            "That is the gate alone, the share below x. GELU is x times it.": below,
-            "Half is missing, or a 2 too much: the gate runs from 0 to 1, so (1 + erf) / 2.": 2.0 * expected,
-            "erf takes x / sqrt(2): it belongs to a normal distribution of variance 1/2.": 0.5 * x * (1.0 + _tail(x)),
-            "1 is missing: erf runs from -1 to 1, the gate from 0 to 1.": 0.5 * x * _tail(x / math.sqrt(2.0)),
-            "That is ReLU. GELU lets a little through below 0.": np.maximum(x, 0.0),
-            "That is tanh, as in the earlier chapters.": np.tanh(x),
-            "That is the approximation by tanh, right to three digits only; this model was trained with erf itself.": (
-                0.5 * x * (1.0 + np.tanh(inside))
-            ),
-            "That is x times a logistic function, the quick approximation; this model was trained with erf itself.": x
-            / (1.0 + np.exp(-1.702 * x)),
-            "That is SiLU, x times a logistic function. The gate here is the normal distribution.": x / (1.0 + np.exp(-x)),
-            "That is x times the height of the bell curve; its *area* to the left of x was asked for.": (
-                x * np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
-            ),
-            "The other way round: yours is open to the left.": x * (1.0 - below),
-        }
-        return _worst("GELU", found, expected), found, expected, known
-
-    told_apart(look, ((3, 5), (7,), (2, 3, 4)), _nearly, "(1 + erf(x / sqrt 2)) / 2 is the gate; times x.")
+def _numbers(result, what):
+    """The whole numbers in what a reader's function returned, as a list; anything else is named."""
+    if isinstance(result, (set, frozenset)):
+        raise NotYet(f"{what} is a set, which has no order; they were asked for ascending: sorted(...) makes a list.")
+    if isinstance(result, tuple) and len(result) == 1 and isinstance(result[0], np.ndarray):
+        raise NotYet(f"{what} is a tuple with one array in it, as np.where and np.nonzero return it: take [0].")
+    try:
+        array = np.asarray(list(result) if isinstance(result, (tuple, list, range, KeysView)) else result)
+    except ValueError:
+        raise NotYet(f"{what} is ragged; one row of numbers was asked for.") from None
+    if array.dtype == bool:
+        raise NotYet(f"{what} is a row of flags, True or False. Which numbers are True? np.flatnonzero tells.")
+    if array.ndim != 1:
+        raise NotYet(f"{what} has shape {array.shape} and is a {type(result).__name__}; one row of numbers was asked for.")
+    if array.dtype == object:
+        array = _unboxed(array)
+    if array.size and array.dtype.kind not in "iuf":
+        raise NotYet(f"{what} holds {brief(array.tolist()[0])}; whole numbers were asked for.")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise NotYet(f"{what} holds NaN or infinity; whole numbers were asked for.")
+    if array.dtype.kind == "f" and (array != np.rint(array)).any():
+        raise NotYet(f"{what} holds {shown(float(array[array != np.rint(array)][0]))}; whole numbers were asked for.")
+    return [int(value) for value in array.tolist()]
 
 
-# A layer
+def _unboxed(array):
+    """Whole numbers that Python or SymPy keeps as objects, as NumPy's own; anything else as it is."""
+    try:
+        return np.array([operator.index(value) for value in array.tolist()], dtype=np.int64)
+    except (TypeError, OverflowError):
+        return array
 
 
-def encoder_layer(x, layer, attention):
-    """Reference: post-LayerNorm, twice."""
-    from cllm_lib.model.layers import layer_norm_forward, linear_forward
-
-    x, _ = layer_norm_forward(x + attention(x, layer["attention"]), **layer["attention_norm"], eps=EPS)
-    weights = layer["feed_forward"]
-    inside, _ = linear_forward(x, weights["expand_weight"], weights["expand_bias"])
-    fed, _ = linear_forward(gelu(inside), weights["contract_weight"], weights["contract_bias"])
-    return layer_norm_forward(x + fed, **layer["feed_forward_norm"], eps=EPS)[0]
+def _smallest_divisor(m):
+    return next((d for d in range(2, math.isqrt(m) + 1) if m % d == 0), m)
 
 
-def _norm(x, norm, eps=EPS):
-    centred = x - x.mean(axis=-1, keepdims=True)
-    return centred / np.sqrt((centred**2).mean(axis=-1, keepdims=True) + eps) * norm["gain"] + norm["bias"]
+def sieve(n):
+    """Reference: Eratosthenes' sieve, a flag for each number below n."""
+    flags = np.ones(n, dtype=bool)
+    flags[:2] = False
+    for p in range(2, math.isqrt(max(n - 1, 0)) + 1):
+        if flags[p]:
+            flags[p * p :: p] = False
+    return np.flatnonzero(flags)
 
 
-def _feed(x, weights, gate=gelu):
-    return gate(x @ weights["expand_weight"] + weights["expand_bias"]) @ weights["contract_weight"] + weights["contract_bias"]
+def examine_sieve(answer):
+    """Against trial division; at the squares, where a sieve that stops too early lets them through, and at 0, 1 and 2.
+
+    Whoever divides by everything is right, and is told what that costs before the next cell asks for ten times as many numbers;
+    who is quick is asked for these here.
+    """
+    for n in (30, 31, 50, 122, 1000, *range(130), 20_000):
+        started = time.perf_counter()
+        result = call(answer, n)
+        seconds = time.perf_counter() - started
+        _compare_primes(_numbers(result, f"sieve({n})"), [m for m in range(2, n) if _smallest_divisor(m) == m], n)
+    if seconds > SLOW:
+        return (
+            f"But sieve({n:,}) took {seconds:.1f} s, and the next cell goes ten times as far: that may take a minute or more. "
+            "Striking multiples takes milliseconds."
+        )
+    try:
+        large = call(answer, N_OF_THE_PAGE)
+    except NotYet as reason:
+        if "had not come back" not in str(reason):
+            raise
+        return f"But sieve({N_OF_THE_PAGE:,}), which the next cell asks for, takes more than some seconds. Striking takes milliseconds."
+    _compare_primes(_numbers(large, f"sieve({N_OF_THE_PAGE})"), sieve(N_OF_THE_PAGE).tolist(), N_OF_THE_PAGE)
+    return None
 
 
-def random_layer(generator, size=1.0, width=6, inner=10):
-    """A layer's parameters; `size` is that of what reaches the second norm."""
-
-    def norm():
-        return {"gain": generator.normal(1, 0.3, width), "bias": generator.normal(0, 0.3, width)}
-
-    layer = {"attention": {"matrix": generator.normal(size=(width, width))}, "attention_norm": norm(), "feed_forward_norm": norm()}
-    layer["feed_forward"] = {
-        "expand_weight": generator.normal(size=(width, inner)),
-        "expand_bias": generator.normal(size=inner),
-        "contract_weight": generator.normal(size=(inner, width)),
-        "contract_bias": generator.normal(size=width),
-    }
-    for part, names in (("attention_norm", ("gain", "bias")), ("feed_forward", ("contract_weight", "contract_bias"))):
-        for name in names:
-            layer[part][name] *= size
-    return layer
-
-
-def _mixing(x, parameters):
-    """What stands in attention's place; it mixes the positions."""
-    if "matrix" not in parameters:
-        raise NotYet("attention was handed something else than its own parameters: attention(x, layer['attention']).")
-    return (np.cumsum(x, axis=1) + x.sum(axis=1, keepdims=True)) @ parameters["matrix"]
+def _compare_primes(seen, right, n):
+    """Nothing if they are the same; otherwise say of one number why it does not belong, or is missing."""
+    if seen == right:
+        return
+    strangers, missing = sorted(set(seen) - set(right)), sorted(set(right) - set(seen))
+    if not strangers and not missing:
+        raise NotYet(f"sieve({n}) holds {'some numbers twice' if len(seen) > len(right) else 'the right numbers, but not ascending'}.")
+    if seen and set(seen) == set(range(n)) - set(right) - {0, 1}:
+        raise NotYet(f"sieve({n}) holds just the numbers that are struck, {seen[:3]} ...; those that are left are the primes.")
+    if not strangers:
+        if missing == [n - 1]:
+            raise NotYet(f"sieve({n}) lacks {n - 1}, the last number below {n}. Your list ends one too early.")
+        if missing == right[: len(missing)] and len(missing) <= 2 < len(right):
+            raise NotYet(f"sieve({n}) lacks {missing[0]}. Your list begins too late: 2 is the first prime, and the only even one.")
+        raise Unexplained(f"sieve({n}) lacks {missing[0]}.", "Nothing divides it: strike from p * p on, or 2 * p, but never p itself.")
+    if strangers[0] < 2:
+        raise NotYet(f"sieve({n}) holds {_why_no_prime(strangers[0], n)}")
+    if n > 9 and set(range(3, n, 2)) <= set(seen) <= {2, *range(3, n, 2)}:
+        raise NotYet(f"sieve({n}) holds 9 = 3 x 3, and all that is odd: only multiples of 2 were struck. Go on with 3, 5, ...")
+    if strangers[0] == 8:
+        raise NotYet(f"sieve({n}) holds {_why_no_prime(8, n)} Did you strike twice each prime only? 3 p, 4 p, ... are multiples, too.")
+    raise Unexplained(f"sieve({n}) holds {_why_no_prime(strangers[0], n)}", "Strike with all primes to the root of n, itself too.")
 
 
-def examine_encoder_layer(answer):
-    """Against the formulas written out, with another function in attention's place; small numbers before a norm show its eps."""
-    generator = np.random.default_rng(13)
-
-    def look(first_size, second_size, shape):
-        layer, x = random_layer(generator, second_size), first_size * generator.normal(size=shape)
-        found = array(call(answer, x, layer, _mixing), shape, "the result", "a layer keeps the shape of x.")
-        first, second, feed = layer["attention_norm"], layer["feed_forward_norm"], partial(_feed, weights=layer["feed_forward"])
-        attended = _mixing(x, layer["attention"])
-
-        def bare(name):
-            return partial(_feed, weights=layer["feed_forward"] | {name: 0.0})
-
-        middle = _norm(x + attended, first)
-        expected = _norm(middle + feed(middle), second)
-        before = x + _mixing(_norm(x, first), layer["attention"])
-        loose = _norm(x + attended, first, 1e-5)
-        known = {
-            "That is pre-norm: you normalise before attention and before the feed-forward part. Here the norm comes after, on the sum.": (
-                before + feed(_norm(before, second))
-            ),
-            "The way around attention is missing: the first norm takes x + attended.": _norm(
-                _norm(attended, first) + feed(_norm(attended, first)), second
-            ),
-            "The way around the feed-forward part is missing: the second norm takes its input plus its output.": _norm(
-                feed(middle), second
-            ),
-            "The second sum goes around both parts: what is added to the feed-forward's output is its own input, not the layer's.": _norm(
-                x + feed(middle), second
-            ),
-            "The two norms have changed places.": _norm(_norm(x + attended, second) + feed(_norm(x + attended, second)), first),
-            "The second norm is missing: a layer ends with one.": middle + feed(middle),
-            "The first norm is missing: one follows attention, too.": _norm(x + attended + feed(x + attended), second),
-            "tanh stands where GELU should.": _norm(middle + feed(middle, gate=np.tanh), second),
-            "ReLU stands where GELU should.": _norm(middle + feed(middle, gate=lambda y: np.maximum(y, 0.0)), second),
-            "Nothing stands between the two matrices of the feed-forward part: your gelu belongs there.": _norm(
-                middle + feed(middle, gate=lambda y: y), second
-            ),
-            "expand_bias is missing: it is added before the gelu.": _norm(middle + bare("expand_bias")(middle), second),
-            "contract_bias is missing: it is added last in the feed-forward part.": _norm(middle + bare("contract_bias")(middle), second),
-            "Attention is not in it: call attention(x, layer['attention']).": _norm(_norm(x, first) + feed(_norm(x, first)), second),
-            "You normalise first and add afterwards. Here the norm takes the sum.": (
-                (x + _norm(attended, first)) + _norm(feed(x + _norm(attended, first)), second)
-            ),
-            "For small numbers the eps of the norms shows. It is 1e-12 in both: eps=1e-12.": [
-                _norm(loose + feed(loose), second, 1e-5),
-                _norm(loose + feed(loose), second),
-                _norm(middle + feed(middle), second, 1e-5),
-            ],
-        }
-        return _worst("the layer", found, expected), found, expected, known
-
-    cases = ((1.0, 1.0, (2, 5, 6)), (1.0, 1.0, (1, 3, 6)), (1e-4, 1.0, (2, 4, 6)), (1.0, 1e-4, (2, 4, 6)))
-    told_apart(look, cases, _nearly, "Norm of x + attention; then norm of that + feed-forward of that.")
+def _why_no_prime(m, n):
+    if m >= n:
+        return f"{m}{' itself' if m == n else ''}; the primes *below* {n} were asked for."
+    if m < 2:
+        return f"{m}. A prime has exactly two divisors, 1 and itself; 0 and 1 are none."
+    d = _smallest_divisor(m)
+    return f"{m} = {d} x {m // d}, which is no prime."
 
 
-# The mean over the words
+# The program's rules
 
-
-def mean_of_words(hidden, is_token):
-    """Reference: weights 1 and 0."""
-    weights = is_token[..., None].astype(hidden.dtype)
-    return (hidden * weights).sum(axis=1) / weights.sum(axis=1)
-
-
-def examine_mean_of_words(answer):
-    """Against a loop over sentences, with sentences of several lengths."""
-    generator = np.random.default_rng(14)
-
-    def look(lengths, width, first=True):
-        is_token = np.arange(max(lengths), dtype=np.int64) < np.array(lengths)[:, None]
-        hidden = generator.normal(size=(*is_token.shape, width))
-        if not first:  # tokens anywhere, and a state may be 0
-            is_token, hidden = is_token[:, ::-1], np.rint(hidden)
-        shape = (len(lengths), width)
-        found = array(call(answer, hidden, is_token), shape, "the result", "one row for each sentence: the mean runs over the tokens.")
-        expected = np.stack([rows[kept].mean(axis=0) for rows, kept in zip(hidden, is_token, strict=True)])
-        kept = hidden * is_token[..., None]
-        known = {
-            "What fills up the shorter sentences is in the mean, too. Leave it out by is_token.": hidden.mean(axis=1),
-            "You leave out what fills up, and divide by the longest length. Divide by the number of tokens of each sentence.": kept.mean(
-                axis=1
-            ),
-            "That is the sum; divide by the number of tokens of each sentence.": kept.sum(axis=1),
-            "That is the state of the first token, as BERT itself takes it. This model was trained with the mean.": hidden[:, 0],
-            "That is the largest of each column; the mean was asked for.": np.where(is_token[..., None], hidden, -np.inf).max(axis=1),
-            "You divide by all the tokens of all sentences. Each sentence has a count of its own: is_token.sum(axis=1).": (
-                kept.sum(axis=1) / is_token.sum()
-            ),
-            "You take the first ones, as many as there are tokens. Which ones are tokens, is_token says.": np.stack(
-                [rows[:n].mean(axis=0) for rows, n in zip(hidden, lengths, strict=True)]
-            ),
-            "You count the numbers that are not 0. A token's state may be 0: count tokens, is_token.sum(axis=1).": (
-                kept.sum(axis=1) / np.maximum((kept != 0).sum(axis=1), 1)
-            ),
-            "That is the mean over what fills up: is_token is True where a token stands.": (hidden * ~is_token[..., None]).sum(axis=1)
-            / np.maximum((~is_token).sum(axis=1), 1)[:, None],
-        }
-        unit = expected / np.linalg.norm(expected, axis=1, keepdims=True)
-        known["You have made the rows of length 1 already; the page does that in the next step."] = unit
-        return _worst("the mean", found, expected), found, expected, known
-
-    cases = (((5, 2, 3), 4), ((1, 7), 3), ((4,), 2), ((5, 2, 3), 4, False))
-    told_apart(look, cases, _nearly, "Sum over the tokens of a sentence, divided by how many there are.")
-
-
-_nearly = partial(matches, tolerance=1e-5)
-
-
-def _worst(what, found, expected):
-    """The largest error, as the beginning of a sentence."""
-    where = np.unravel_index(np.abs(found - expected).argmax(), expected.shape)
-    at = ", ".join(str(int(i)) for i in where)
-    return f"{what} at [{at}] is {side_by_side(found[where], expected[where])} was asked for."
-
-
-# Four encoders, each with one fault
-
-_WOULD_SHOW = {
-    "no positions": "the two sentences of the same words would be exactly alike, 1.000.",
-    "norm first": "nothing but the rows themselves would be wrong, and they would be far from the right ones in any company.",
-    "causal mask": "the first token could not see the last, and its state would move by exactly 0.",
-    "mean over padding": "a row would be right alone, and wrong beside a long sentence.",
+_FOUNDATION = (2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61)
+_BREAKS = {
+    1: lambda m: m % 12 in (0, 6, 8, 10),
+    2: lambda m: m % 30 not in (1, 7, 11, 17, 19, 23, 29, 59),
+    3: lambda m: m * m % 12 not in (1, 9),
+    4: lambda m: any(m % p == 0 for p in _FOUNDATION),
 }
 
 
-def examine_suspects(answer):
-    """One fault a letter."""
-    if is_open(answer):
-        raise NotYet("still open.")
-    faults_by_letter(answer, ENCODER_FAULTS, _WOULD_SHOW)
-    return "Each fault has a sign of its own, and none of them is a crash."
+def program_primes(n):
+    """Reference: the 18 primes, and above them what rules 1 to 4 let through."""
+    built_in = np.array(sieve(62), dtype=np.int64)
+    m = np.arange(62, max(n, 62), dtype=np.int64)
+    m = m[~np.isin(m % 12, [0, 6, 8, 10])]
+    m = m[np.isin(m % 30, [1, 7, 11, 17, 19, 23, 29, 59])]
+    m = m[np.isin(m**2 % 12, [1, 9])]
+    for p in built_in:
+        m = m[m % p != 0]
+    return np.concatenate([built_in[built_in < n], m])
+
+
+def examine_program_primes(answer):
+    """Against the rules, number by number, in plain Python."""
+    last = 50_000  # squares of more than 32 bits
+    everything = [m for m in range(2, last) if (m in _FOUNDATION if m <= 61 else not any(breaks(m) for breaks in _BREAKS.values()))]
+    for n in (4600, 4489, 62, 63, 20, 0, *range(100), 12_000, last, N_OF_THE_PAGE):
+        right = [m for m in everything if m < n] if n <= last else program_primes(n).tolist()
+        seen = _numbers(call(answer, n), f"program_primes({n})")
+        if seen == right:
+            continue
+        what, given, wanted = f"program_primes({n})", set(seen), set(right)
+        if n > 100 and seen == [m for m in range(2, n) if _smallest_divisor(m) == m]:
+            raise NotYet(
+                f"{what} holds the true primes. Be as the program is: rule 2's list has no 13, and rule 4 divides by 18 primes only."
+            )
+        if given == wanted:
+            raise NotYet(f"{what} holds the right numbers, but not ascending, or some of them twice.")
+        strangers, missing = sorted(given - wanted), sorted(wanted - given)
+        if strangers:
+            turned = n > 100 and not any(m > 61 for m in given & wanted)
+            more = " None of those that it lets through is there: is it turned round?" if turned else ""
+            raise NotYet(f"{what} holds {strangers[0]}{_thrown_out(strangers[0], n)}.{more}")
+        m, d = missing[0], _smallest_divisor(missing[0])
+        if m * m >= 2**31 and n > 12_000:
+            raise Unexplained(f"{what} lacks {m}.", "Its square has more than 31 bits: np.arange(..., dtype=np.int64).")
+        if m <= 61:
+            raise Unexplained(f"{what} lacks {m}.", "The numbers to 61 pass no rules: the 18 primes are built in.")
+        if d < m:
+            raise NotYet(
+                f"{what} lacks {m} = {d} x {m // d}. The program would not notice: it divides by the 18 primes to 61 and no others."
+            )
+        if n > 100 and max(given) <= 61:
+            raise NotYet(f"{what} holds nothing above 61: the rules throw out everything. Is one of them turned round?")
+        if len({one % 30 for one in missing}) == 1 < len(missing):
+            raise NotYet(f"{what} lacks {m}, and all that is {m % 30} mod 30: rule 2's list holds {m % 30}.")
+        raise Unexplained(f"{what} lacks {m}, which no rule throws out: {m} mod 12 = {m % 12}, mod 30 = {m % 30}.")
+
+
+def _thrown_out(m, n):
+    """Why the program does not have a number, as the end of a sentence."""
+    if m >= n:
+        return f"{' itself' if m == n else ''}; the numbers *below* {n} were asked for"
+    if m <= 61:
+        return "; to 61 there are the 18 built-in primes and nothing else"
+    rule, d = next(rule for rule, breaks in _BREAKS.items() if breaks(m)), _smallest_divisor(m)
+    shows = {1: f", which is {m % 12} mod 12", 2: f", which is {m % 30} mod 30", 3: f", whose square is {m * m % 12} mod 12"}
+    return f"{shows.get(rule, f' = {d} x {m // d}')}, and rule {rule} throws that out"
 
 
 EXERCISES = {
-    "12.1": Exercise(None, examine_bets, bet=True),
-    "12.2": Exercise(gelu, examine_gelu, form=as_array),
-    "12.3": Exercise(encoder_layer, examine_encoder_layer, form=as_array),
-    "12.4": Exercise(mean_of_words, examine_mean_of_words, form=as_array),
-    "12.5": Exercise(ENCODER_FAULTS, examine_suspects, only_one=True),
+    "12.1": Exercise(None, count_bet, bet=True),
+    "12.2": Exercise(sieve, examine_sieve, form=as_ids),
+    "12.3": Exercise(program_primes, examine_program_primes, form=as_ids),
+    "12.4": Exercise(lazy, examine_lazy),
 }

@@ -1,4 +1,4 @@
-"""Exercise 07.4: a value that is built on first touch, once, whoever comes."""
+"""Exercise 12.4: a value that is built on first touch, once, whoever comes."""
 
 import threading
 import time

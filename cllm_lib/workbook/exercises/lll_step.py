@@ -1,4 +1,4 @@
-"""Exercise 09.3: a step of LLL."""
+"""Exercise 16.3: a step of LLL."""
 
 from fractions import Fraction
 

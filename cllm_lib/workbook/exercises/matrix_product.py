@@ -1,4 +1,4 @@
-"""An exercise of 03_attention_backward: back through a matrix product."""
+"""An exercise of 05_where_gradients_come_from: back through a matrix product."""
 
 import itertools
 

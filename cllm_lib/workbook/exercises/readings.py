@@ -1,4 +1,4 @@
-"""Numbers and vectors in answers and messages: chapters 09 and 59."""
+"""Numbers and vectors in answers and messages: chapters 16 and 17."""
 
 import numpy as np
 

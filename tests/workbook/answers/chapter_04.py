@@ -3,227 +3,174 @@
 import math
 
 import numpy as np
-import sympy
 from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
-BROKEN_STEPS = [
-    (raises, "it raised KeyError"),
-    (returns(None), "did not change"),
-    (lambda parameters, gradients, *rest: parameters.fill(np.nan) or [a.fill(np.nan) for a in rest[:2] if np.ndim(a)], "NaN"),
-    (lambda parameters: parameters, "it raised TypeError"),
-    (0.1, "a function was asked for"),
-    (None, "a function was asked for"),
-]
+from cllm_lib.model import cross_entropy_forward
 
 
-# 04.2
+# -- 04.2 --
+def reaching(model, tokens, query, positions=None, new=None, compare=None, change=None):
+    compare = compare or (lambda logits: logits[0, query])
+    before, found = compare(model.logits(tokens)), set()
+    for t in range(tokens.shape[1]) if positions is None else positions:
+        changed = tokens.copy()
+        changed[0, t] = (changed[0, t] + 1) % model.config.vocab_size if new is None else new
+        after = compare(model.logits(changed))
+        if (np.abs(after - before).max() if change is None else change(after, before)) > 1e-9:
+            found.add(t)
+    return found
 
 
-def momentum(renew=lambda v, g, k: k * v + g, move=lambda p, v, g, rate, k: p - rate * v, early=False):
-    def step(parameters, gradients, velocity, rate, momentum=0.9):
-        old = velocity.copy()
-        velocity[...] = renew(old, gradients, momentum)
-        parameters[...] = move(parameters, old if early else velocity, gradients, rate, momentum)
-
-    return step
+def at_the_changed_one(model, tokens, query):
+    return {t for t in range(tokens.shape[1]) if t in reaching(model, tokens, t)}
 
 
-def momentum_rebinds(parameters, gradients, velocity, rate, momentum=0.9):
-    velocity = momentum * velocity + gradients
-    parameters = parameters - rate * velocity
-    return parameters, velocity
+def in_place(model, tokens, query):
+    before, found = model.logits(tokens)[0, query], set()
+    for t in range(tokens.shape[1]):
+        tokens[0, t] = (tokens[0, t] + 1) % model.config.vocab_size
+        if (model.logits(tokens)[0, query] != before).any():
+            found.add(t)
+    return found
 
 
-def momentum_rebinds_the_velocity(parameters, gradients, velocity, rate, momentum=0.9):
-    velocity = momentum * velocity + gradients
-    parameters -= rate * velocity
+def never_undone(model, tokens, query):
+    before, changed, found = model.logits(tokens)[0, query], tokens.copy(), set()
+    for t in range(tokens.shape[1]):
+        changed[0, t] = (changed[0, t] + 1) % model.config.vocab_size
+        if np.abs(model.logits(changed)[0, query] - before).max() > 1e-9:
+            found.add(t)
+    return found
 
 
-def momentum_in_the_gradients(parameters, gradients, velocity, rate, momentum=0.9):
-    gradients += momentum * velocity
-    velocity[...] = gradients
-    parameters -= rate * velocity
+def without_abs(model, tokens, query):
+    return reaching(model, tokens, query, change=lambda after, before: (after - before)[0])
 
 
-def momentum_one_by_one(parameters, gradients, velocity, rate, momentum=0.9):
-    for i in range(len(parameters)):
-        velocity[i] = momentum * velocity[i] + gradients[i]
-        parameters[i] -= rate * velocity[i]
-    return parameters
+def coarse(model, tokens, query):
+    return reaching(model, tokens, query, change=lambda after, before: np.abs(after - before).max() * 1e-6)
 
 
-def momentum_through_out(parameters, gradients, velocity, rate, momentum=0.9):
-    np.add(np.multiply(velocity, momentum, out=velocity), gradients, out=velocity)
-    np.subtract(parameters, rate * velocity, out=parameters)
+def without_modulo(model, tokens, query):
+    before = model.logits(tokens)[0, query]
+    return {
+        t for t in range(tokens.shape[1]) if (model.logits(tokens + np.eye(tokens.shape[1], dtype=np.int64)[t])[0, query] != before).any()
+    }
 
 
-# 04.4
+def as_flags(model, tokens, query):
+    found = reaching(model, tokens, query)
+    return [t in found for t in range(tokens.shape[1])]
 
 
-def adam(
-    new_m=lambda m, g, b: b * m + (1 - b) * g,
-    new_v=lambda v, g, m, b: b * v + (1 - b) * g**2,
-    clocks=lambda t: (t, t),
-    size=lambda v, v_hat, eps, root: np.sqrt(v_hat) + eps,
-    numerator=lambda m_hat, g: m_hat,
-    sign=-1,
-    given=lambda rate, b1, b2, eps: (rate, b1, b2, eps),
-    store=False,
-):
-    def step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
-        rate, beta1, beta2, eps = given(rate, beta1, beta2, eps)
-        m[...] = new_m(m, gradients, beta1)
-        v[...] = new_v(v, gradients, m, beta2)
-        t1, t2 = clocks(t)
-        m_hat, v_hat = m / np.subtract(1, beta1**t1), v / np.subtract(1, beta2**t2)
-        parameters += sign * rate * numerator(m_hat, gradients) / size(v, v_hat, eps, np.sqrt(1 - beta2**t))
-        if store:
-            m[...], v[...] = m_hat, v_hat
-
-    return step
+def in_one_batch(model, tokens, query):
+    time = tokens.shape[1]
+    changed = (tokens + np.eye(time, dtype=np.int64)) % model.config.vocab_size
+    return np.flatnonzero(np.abs(model.logits(changed)[:, query] - model.logits(tokens)[0, query]).max(axis=-1) > 1e-9)
 
 
-def adam_rebinds(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
-    m = beta1 * m + (1 - beta1) * gradients
-    v = beta2 * v + (1 - beta2) * gradients**2
-    parameters -= rate * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)
-    return parameters, m, v
+# -- 04.3 --
+DIAGNOSIS = {"A": "head stride", "B": "exponential", "C": "no residual", "D": "no mask", "E": "blocks"}
 
 
-def adam_corrects_in_place(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
-    m[...] = beta1 * m + (1 - beta1) * gradients
-    v[...] = beta2 * v + (1 - beta2) * gradients**2
-    m /= 1 - beta1**t
-    v /= 1 - beta2**t
-    parameters -= rate * m / (np.sqrt(v) + eps)
+# -- 04.4 --
+def spoken(model, inputs, targets, given=lambda inputs, t: inputs[:, : t + 1], at=-1, start=0):
+    losses = []
+    for t in range(start, inputs.shape[1]):
+        row = model.logits(given(inputs, t))[:, at]
+        losses.append(cross_entropy_forward(row[:, None], targets[:, t : t + 1])[0])
+    return np.array(losses)
 
 
-def adam_eps_outside(times_rate):
-    def step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
-        m[...] = beta1 * m + (1 - beta1) * gradients
-        v[...] = beta2 * v + (1 - beta2) * gradients**2
-        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
-        parameters -= rate * (m_hat / np.sqrt(v_hat) + eps) if times_rate else rate * m_hat / np.sqrt(v_hat) + eps
-
-    return step
+def printed(model, inputs, targets):
+    return cross_entropy_forward(model.logits(inputs), targets)[0]
 
 
-def adam_squares_the_gradient_in_place(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
-    m[...] = beta1 * m + (1 - beta1) * gradients
-    gradients *= gradients
-    v[...] = beta2 * v + (1 - beta2) * gradients
-    parameters -= rate * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)
+def in_loops(model, inputs, targets):
+    total = 0.0
+    for row, wanted in zip(inputs.tolist(), targets.tolist(), strict=True):
+        for t, word in enumerate(wanted):
+            logits = model.logits(np.array([row[: t + 1]], dtype=np.int64))[0, -1].tolist()
+            total += math.log(sum(map(math.exp, logits))) - logits[word]
+    return total / inputs.size
 
 
-def adam_one_by_one(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
-    for i, g in enumerate(gradients):
-        m[i] = beta1 * m[i] + (1 - beta1) * g
-        v[i] = beta2 * v[i] + (1 - beta2) * g * g
-        parameters[i] -= rate * (m[i] / (1 - beta1**t)) / (math.sqrt(v[i] / (1 - beta2**t)) + eps)
-
-
-def adam_with_one_rate(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
-    np.add(beta1 * m, (1 - beta1) * gradients, out=m)
-    np.add(beta2 * v, (1 - beta2) * np.square(gradients), out=v)
-    root = math.sqrt(1 - beta2**t)
-    parameters -= rate * root / (1 - beta1**t) * m / (np.sqrt(v) + eps * root)
-    return parameters, m, v
-
-
-def all_but_the_last(parameters, gradients, velocity, rate, momentum=0.9):
-    velocity[:-1] = momentum * velocity[:-1] + gradients[:-1]
-    parameters[:-1] -= rate * velocity[:-1]
+def all_at_once(model, inputs, targets):
+    rows = np.stack([model.logits(inputs[:, : t + 1])[:, -1] for t in range(inputs.shape[1])], axis=1)
+    return np.float32(cross_entropy_forward(rows, targets)[0])
 
 
 WRONG = {
     "04.1": [
-        (0, "would stop the descent"),
-        (-10, "write a factor above 0"),
-        ("a hundred", "a number was asked for"),
-        (None, "your factor is None; a number"),
-        (True, "your factor is True; a number"),
-        (float("nan"), "finite number"),
-        (np.zeros(3), "one number"),
+        (6, "of five models cannot be"),
+        (1.5, "no whole number"),
+        ("some", "a number was asked for"),
+        (-1, "of five models cannot be"),
+        (None, "number|finite"),
+        (float("nan"), "finite"),
+        (np.zeros(2), "one number"),
     ],
     "04.2": [
-        (all_but_the_last, r"parameters\[4\] is"),
-        (momentum_rebinds, "parameters and velocity did not change"),
-        (momentum(early=True), "with the old velocity"),
-        (momentum(renew=lambda v, g, k: k * v + (1 - k) * g), "running mean"),
-        (momentum_rebinds_the_velocity, "velocity did not change"),
-        (momentum(move=lambda p, v, g, rate, k: p + rate * v), "go uphill"),
-        (lambda p, g, v, rate, momentum=0.9: (np.multiply(v, momentum, out=v), v.__iadd__(rate * g), p.__isub__(v)), "rate is inside"),
-        (momentum(move=lambda p, v, g, rate, k: p - rate * (g + k * v)), "Nesterov"),
-        (momentum(move=lambda p, v, g, rate, k: p - rate * g), "parameters do not use it"),
-        (momentum(renew=lambda v, g, k: v + g), "forgets nothing"),
-        (momentum(renew=lambda v, g, k: g), "forgets everything"),
-        (momentum(renew=lambda v, g, k: v + k * g), "momentum multiplies the gradient"),
-        (momentum(renew=lambda v, g, k: k * v - g, move=lambda p, v, g, rate, k: p + rate * v), "minus the gradients"),
-        (momentum(renew=lambda v, g, k: 0.9 * v + g), "does not use its argument momentum"),
-        (momentum(renew=lambda v, g, k: k * v + 2 * g), r"velocity\[\d\] is|parameters\[\d\] is"),
-        (momentum_in_the_gradients, "changed the gradients"),
-        *BROKEN_STEPS,
+        (lambda m, t, q: reaching(m, t, q, positions=range(q + 1)), "earlier positions only"),
+        (lambda m, t, q: reaching(m, t, q, new=0), "is 0 already"),
+        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0]), "outputs of all positions are compared"),
+        (lambda m, t, q: reaching(m, t, q, positions=[p for p in range(6) if p != q]), "its own token"),
+        (at_the_changed_one, "output at the changed position"),
+        (in_place, "changed its input"),
+        (never_undone, "never undone"),
+        (without_abs, "Does a decrease count"),
+        (coarse, "a change of 1e-6"),
+        (without_modulo, "it raised ValueError: an id is outside"),
+        (as_flags, "True and False"),
+        (lambda m, t, q: {int(i) + 40 for i in t[0]}, "not positions"),
+        (lambda m, t, q: set(range(1, t.shape[1])), "one token changed at a time"),
+        (returns(5), "a set of positions was asked for"),
+        (returns({float("nan")}), "a set of positions was asked for|cannot make sense"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (None, "a function was asked for"),
+        (lambda m, t, q: reaching(m, t, q, compare=lambda logits: logits[0, q].sum()), r"yours is .0, 1.; .0, 1, 2."),
     ],
     "04.3": [
-        (lambda t, beta1=0.9, beta2=0.999: 1.0, "A length of 1"),
-        (lambda t, beta1=0.9, beta2=0.999: 1 - beta1**t, "how small m is"),
-        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1**t) / (1 - beta2**t), "square root is missing"),
-        (lambda t, beta1=0.9, beta2=0.999: math.sqrt((1 - beta1**t) / (1 - beta2**t)), "over the whole fraction"),
-        (lambda t, beta1=0.9, beta2=0.999: math.sqrt(1 - beta2**t) / (1 - beta1**t), "Upside down"),
-        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1) / math.sqrt(1 - beta2), "right for t = 1 only"),
-        (lambda t, beta1=0.9, beta2=0.999: beta1**t / beta2 ** (t / 2), "share that is still missing"),
-        (lambda t, beta1=0.9, beta2=0.999: (1 - 0.9**t) / math.sqrt(1 - 0.999**t), "arguments beta1 and beta2"),
-        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1 ** (t - 1)) / math.sqrt(1 - beta2 ** (t - 1)), "ZeroDivisionError"),
-        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1**t) / math.sqrt(1 - beta2**t) + 0.1, "What is v"),
-        (lambda t: (1 - 0.9**t) / math.sqrt(1 - 0.999**t), "it raised TypeError"),
-        (lambda t, beta1=0.9, beta2=0.999: str((1 - beta1**t) / math.sqrt(1 - beta2**t)), "is the text"),
-        (lambda t, beta1=0.9, beta2=0.999: np.array([(1 - beta1**t) / math.sqrt(1 - beta2**t)]), "a ndarray with one number in it"),
-        *BROKEN_FUNCTIONS,
+        (DIAGNOSIS | {"A": "no mask", "D": "head stride"}, "A as 'no mask': then its outputs would depend on later words"),
+        (DIAGNOSIS | {"B": "blocks"}, "B as 'blocks'"),
+        (DIAGNOSIS | {"C": "exponential"}, "leave the range"),
+        (DIAGNOSIS | {"E": "no residual"}, "nothing would come through"),
+        (DIAGNOSIS | {"D": "head stride"}, "position 8 would depend"),
+        (DIAGNOSIS | {"A": "stride"}, "not in the table"),
+        (DIAGNOSIS | {"C": ..., "E": ...}, "still open: C, E"),
+        (None, "a dictionary from letter to name"),
+        ({"A": float("nan")}, "still open"),
+        ("no mask", "a dictionary from letter to name"),
+        (list(DIAGNOSIS.values()), "a dictionary from letter to name"),
     ],
     "04.4": [
-        (adam(clocks=lambda t: (np.inf, np.inf)), "no bias correction"),
-        (adam(size=lambda v, v_hat, eps, root: np.sqrt(v_hat + eps)), "eps is inside the root"),
-        (adam_eps_outside(times_rate=False), "eps is added after the division"),
-        (adam_eps_outside(times_rate=True), "eps is added to m_hat"),
-        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * g), "NaN|not its square"),
-        (adam(clocks=lambda t: (t - 1, t - 1)), "NaN"),
-        (adam(clocks=lambda t: (t, np.inf)), "v is not corrected"),
-        (adam(clocks=lambda t: (np.inf, t)), "m is not corrected"),
-        (adam(clocks=lambda t: (t + 1, t + 1)), "one step ahead"),
-        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * m**2), "square of m"),
-        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * abs(g)), "absolute value of the gradient"),
-        (adam(sign=1), "go uphill"),
-        (adam(numerator=lambda m_hat, g: g), "instead of the corrected m"),
-        (adam(size=lambda v, v_hat, eps, root: v_hat + eps), "square root is missing"),
-        (adam(given=lambda rate, b1, b2, eps: (rate, b2, b1, eps)), "changed places"),
-        (adam(new_m=lambda m, g, b: b * m + g), "m is a sum"),
-        (adam(new_v=lambda v, g, m, b: b * v + g**2), "v is a sum"),
-        (adam(size=lambda v, v_hat, eps, root: (np.sqrt(v) + eps) / root), "the documents' form"),
-        (adam(given=lambda rate, b1, b2, eps: (rate, 0.9, 0.999, 1e-8)), "all its arguments"),
-        (adam(given=lambda rate, b1, b2, eps: (rate, b1, b2, 1e-8)), "Use the argument eps"),
-        (adam(store=True), "were written back"),
-        (adam_corrects_in_place, "were written back"),
-        (adam_rebinds, "m and v did not change"),
-        (adam_squares_the_gradient_in_place, "changed the gradients"),
-        (adam(given=lambda rate, b1, b2, eps: (2 * rate, b1, b2, eps)), r"parameters\[\d\] is"),
-        *BROKEN_STEPS,
+        (printed, "the loss as printed"),
+        (lambda m, x, y: spoken(m, x, y)[-1], "at the last position alone"),
+        (lambda m, x, y: spoken(m, x, y).sum(), "That is a sum"),
+        (lambda m, x, y: spoken(m, x, y, given=lambda x, t: x[:, :t], start=1).mean(), "was left out"),
+        (lambda m, x, y: spoken(m, x, y, at=0).mean(), "the last one, -1, speaks"),
+        (lambda m, x, y: spoken(m, x, x).mean(), "comes after"),
+        (lambda m, x, y: spoken(m, x, y).mean() / math.log(2), "in bits"),
+        (lambda m, x, y: math.exp(spoken(m, x, y).mean()), "a perplexity"),
+        (lambda m, x, y: spoken(m, x[:1], y[:1]).mean(), "For each t"),
+        (lambda m, x, y: spoken(m, x, y, given=lambda x, t: x[:, :t]).mean(), "it raised"),
+        (lambda m, x, y: m.loss(x, y), "it raised AttributeError"),
+        (lambda m, x, y: round(in_loops(m, x, y), 2), "Do not round"),
+        *BROKEN_FUNCTIONS,
     ],
 }
 
 RIGHT = {
-    "04.1": [1, 100, 10_000, 0.5, "100", np.int64(10)],
-    "04.2": [momentum(), momentum_one_by_one, momentum_through_out],
-    "04.3": [
-        lambda t, beta1=0.9, beta2=0.999: (1 - sympy.Float(beta1) ** t) / sympy.sqrt(1 - sympy.Float(beta2) ** t),
-        lambda t, beta1=0.9, beta2=0.999: np.float32(1 - beta1**t) / np.sqrt(1 - beta2**t),
-        lambda t, beta1=0.9, beta2=0.999: np.array((1 - beta1) * sum(beta1**k for k in range(t)) * (1 - beta2**t) ** -0.5),
-    ],
-    "04.4": [adam(), adam_one_by_one, adam_with_one_rate],
+    "04.1": [0, 2, "3", np.float32(5), 1.0],
+    "04.2": [reaching, in_one_batch, lambda m, t, q: sorted(reaching(m, t, q))],
+    "04.3": [dict(reversed(DIAGNOSIS.items())), {k.lower(): v.upper() for k, v in DIAGNOSIS.items()}, list(DIAGNOSIS.items())],
+    "04.4": [in_loops, all_at_once, lambda m, x, y: [spoken(m, x, y).mean()]],
 }
 
 TYPED_WRONG = {
-    "04.1": 'my_factor = "a thousand"',
-    "04.2": "def momentum_step(parameters, gradients, velocity, rate, momentum=0.9):\n    velocity = momentum * velocity + gradients",
-    "04.3": "def uncorrected(t, beta1=0.9, beta2=0.999):\n    return (1 - beta1) / (1 - beta2)",
-    "04.4": "def adam_step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):\n    parameters -= rate * gradients",
+    "04.1": "my_bet = 7",
+    "04.2": "def reach(model, tokens, query):\n    return set(range(query + 1))",
+    "04.3": 'diagnosis = {"A": "no mask", "B": "no mask", "C": "no mask", "D": "no mask", "E": "no mask"}',
+    "04.4": "def loss_in_use(model, inputs, targets):\n    return cross_entropy_forward(model.logits(inputs), targets)[0]",
 }

@@ -1,28 +1,17 @@
 """Answers for chapter 07: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
 
-import functools
 import math
-import threading
 
 import numpy as np
 import sympy
-from workbook.answers.common import raises, returns
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
-from cllm_lib.defects import faulty_primes_below
-from cllm_lib.lattice.primes import primes_below
-
-BROKEN_LISTS = [
-    (returns(None), "returned None"),
+BROKEN_STEPS = [
     (raises, "it raised KeyError"),
-    (returns(float("nan")), r"shape \(\) and is a float; one row"),
-    (returns([2.0, float("nan")]), "NaN or infinity"),
-    (returns(np.zeros((2, 3))), r"shape \(2, 3\)"),
-    (returns("2, 3, 5"), "is a str; one row"),
-    (returns([[2], [3, 5]]), "is ragged"),
-    (returns([2.5, 3]), "holds 2.5"),
-    (lambda n: np.where(np.arange(4, dtype=np.int64) > 1), r"as np.where and np.nonzero return it: take \[0\]"),
-    (lambda n: np.array(["2", 3], dtype=object), "holds '2'"),
-    ([2, 3, 5], "a function was asked for"),
+    (returns(None), "did not change"),
+    (lambda parameters, gradients, *rest: parameters.fill(np.nan) or [a.fill(np.nan) for a in rest[:2] if np.ndim(a)], "NaN"),
+    (lambda parameters: parameters, "it raised TypeError"),
+    (0.1, "a function was asked for"),
     (None, "a function was asked for"),
 ]
 
@@ -30,382 +19,211 @@ BROKEN_LISTS = [
 # 07.2
 
 
-def flags_below(n, last=lambda n: math.isqrt(max(n - 1, 0)) + 1, start=lambda p: p * p):
-    flags = np.ones(n, dtype=bool)
-    flags[:2] = False
-    for p in range(2, last(n)):
-        if flags[p]:
-            flags[start(p) :: p] = False
-    return flags
+def momentum(renew=lambda v, g, k: k * v + g, move=lambda p, v, g, rate, k: p - rate * v, early=False):
+    def step(parameters, gradients, velocity, rate, momentum=0.9):
+        old = velocity.copy()
+        velocity[...] = renew(old, gradients, momentum)
+        parameters[...] = move(parameters, old if early else velocity, gradients, rate, momentum)
+
+    return step
 
 
-def sieve_with(**slip):
-    return lambda n: np.flatnonzero(flags_below(n, **slip))
+def momentum_rebinds(parameters, gradients, velocity, rate, momentum=0.9):
+    velocity = momentum * velocity + gradients
+    parameters = parameters - rate * velocity
+    return parameters, velocity
 
 
-def by_trial_division(n):
-    return [m for m in range(2, n) if all(m % d for d in range(2, math.isqrt(m) + 1))]
+def momentum_rebinds_the_velocity(parameters, gradients, velocity, rate, momentum=0.9):
+    velocity = momentum * velocity + gradients
+    parameters -= rate * velocity
 
 
-def strikes_twice_each_only(n):
-    flags = np.ones(n, dtype=bool)
-    flags[:2] = False
-    for p in range(2, (n + 1) // 2):
-        if flags[p]:
-            flags[2 * p] = False
-    return np.flatnonzero(flags)
+def momentum_in_the_gradients(parameters, gradients, velocity, rate, momentum=0.9):
+    gradients += momentum * velocity
+    velocity[...] = gradients
+    parameters -= rate * velocity
 
 
-def by_every_number(n):
-    return [m for m in range(2, n) if all(m % d for d in range(2, m))]
+def momentum_one_by_one(parameters, gradients, velocity, rate, momentum=0.9):
+    for i in range(len(parameters)):
+        velocity[i] = momentum * velocity[i] + gradients[i]
+        parameters[i] -= rate * velocity[i]
+    return parameters
 
 
-def of_sympy(n):
-    return np.array([sympy.Integer(m) for m in sympy.primerange(n)], dtype=object)
-
-
-def with_plain_lists(n):
-    left, found = list(range(2, n)), []
-    while left:
-        found.append(left[0])
-        left = [m for m in left if m % found[-1]]
-    return tuple(found)
-
-
-# 07.3
-
-FOUNDATION = tuple(primes_below(62).tolist())
-LIST = (1, 7, 11, 17, 19, 23, 29, 59)
-
-
-def program(remainders=LIST, primes=FOUNDATION, first=62, built_in=FOUNDATION, last=0, kind=np.int64):
-    def program_primes(n):
-        m = np.arange(first, max(n + last, first), dtype=kind)
-        m = m[~np.isin(m % 12, (0, 6, 8, 10)) & np.isin(m % 30, remainders) & np.isin(m * m % 12, (1, 9))]
-        m = m[(m[:, None] % np.array(primes) != 0).all(axis=1)]
-        return np.concatenate([[p for p in built_in if p < n], m]).astype(np.int64)
-
-    return program_primes
-
-
-def program_in_plain_python(n):
-    kept = [p for p in FOUNDATION if p < n]
-    for m in range(62, n):
-        if m % 30 in LIST and all(m % p for p in FOUNDATION):
-            kept.append(float(m))
-    return kept
+def momentum_through_out(parameters, gradients, velocity, rate, momentum=0.9):
+    np.add(np.multiply(velocity, momentum, out=velocity), gradients, out=velocity)
+    np.subtract(parameters, rate * velocity, out=parameters)
 
 
 # 07.4
 
 
-def eager(build):
-    value = build()
-    return lambda: value
-
-
-def forgetful(build):
-    return lambda: build()
-
-
-def unlocked(build):
-    kept = []
-
-    def get():
-        if not kept:
-            kept.append(build())
-        return kept[0]
-
-    return get
-
-
-def lock_around_the_building_only(build):
-    lock, kept = threading.Lock(), []
-
-    def get():
-        if not kept:
-            with lock:
-                kept[:] = [build()]
-        return kept[0]
-
-    return get
-
-
-def a_lock_of_ones_own(build):
-    kept = []
-
-    def get():
-        with threading.Lock():
-            if not kept:
-                kept.append(build())
-        return kept[0]
-
-    return get
-
-
-def flag_before_the_building(build):
-    state = {"built": False, "value": None}
-
-    def get():
-        if not state["built"]:
-            state["built"] = True
-            state["value"] = build()
-        return state["value"]
-
-    return get
-
-
-def none_means_not_yet(build):
-    lock, state = threading.Lock(), {"value": None}
-
-    def get():
-        with lock:
-            if state["value"] is None:
-                state["value"] = build()
-            return state["value"]
-
-    return get
-
-
-def never_given_back(build):
-    lock, kept = threading.Lock(), []
-
-    def get():
-        lock.acquire()
-        if not kept:
-            kept.append(build())
-            lock.release()
-        return kept[0]
-
-    return get
-
-
-def marked_though_it_failed(build):
-    lock, state = threading.Lock(), {"built": False, "value": None}
-
-    def get():
-        with lock:
-            if not state["built"]:
-                state["built"] = True
-                state["value"] = build()
-            return state["value"]
-
-    return get
-
-
-def swallows_errors(build):
-    lock, kept = threading.Lock(), []
-
-    def get():
-        with lock:
-            if not kept:
-                try:
-                    kept.append(build())
-                except Exception:
-                    return "sorry"
-        return kept[0]
-
-    return get
-
-
-SHARED = []
-
-
-def shared_memory(build):
-    SHARED.clear() if len(SHARED) > 1 else None
-
-    def get():
-        if not SHARED:
-            SHARED.append(build())
-        return SHARED[0]
-
-    return get
-
-
-def one_for_each_thread(build):
-    own = threading.local()
-
-    def get():
-        if not hasattr(own, "value"):
-            own.value = build()
-        return own.value
-
-    return get
-
-
-def others_get_none(build):
-    lock, state = threading.Lock(), {}
-
-    def get():
-        if lock.acquire(blocking=False):
-            state["value"] = state["value"] if "value" in state else build()
-            lock.release()
-        return state.get("value")
-
-    return get
-
-
-ONE_LOCK = threading.Lock()
-
-
-def one_lock_for_all(build):
-    kept = []
-
-    def get():
-        # an end after some seconds, so that a test leaves no thread behind that holds it
-        if not ONE_LOCK.acquire(timeout=5):
-            raise TimeoutError
-        try:
-            if not kept:
-                kept.append(build())
-            return kept[0]
-        finally:
-            ONE_LOCK.release()
-
-    return get
-
-
-def returns_build(build):
-    return lambda: build
-
-
-def double_checked(build):
-    lock, kept = threading.RLock(), {}
-
-    def get():
-        if "value" not in kept:
-            with lock:
-                if "value" not in kept:
-                    kept["value"] = build()
-        return kept["value"]
-
-    return get
-
-
-class LazyValue:
-    def __init__(self, build):
-        self.build, self.lock, self.built = build, threading.Lock(), False
-
-    def __call__(self):
-        with self.lock:
-            if not self.built:
-                self.value = self.build()
-                self.built = True
-            return self.value
-
-
-def cached_behind_a_lock(build):
-    lock, once = threading.Lock(), functools.cache(build)
-
-    def get():
-        with lock:
-            return once()
-
-    return get
+def adam(
+    new_m=lambda m, g, b: b * m + (1 - b) * g,
+    new_v=lambda v, g, m, b: b * v + (1 - b) * g**2,
+    clocks=lambda t: (t, t),
+    size=lambda v, v_hat, eps, root: np.sqrt(v_hat) + eps,
+    numerator=lambda m_hat, g: m_hat,
+    sign=-1,
+    given=lambda rate, b1, b2, eps: (rate, b1, b2, eps),
+    store=False,
+):
+    def step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+        rate, beta1, beta2, eps = given(rate, beta1, beta2, eps)
+        m[...] = new_m(m, gradients, beta1)
+        v[...] = new_v(v, gradients, m, beta2)
+        t1, t2 = clocks(t)
+        m_hat, v_hat = m / np.subtract(1, beta1**t1), v / np.subtract(1, beta2**t2)
+        parameters += sign * rate * numerator(m_hat, gradients) / size(v, v_hat, eps, np.sqrt(1 - beta2**t))
+        if store:
+            m[...], v[...] = m_hat, v_hat
+
+    return step
+
+
+def adam_rebinds(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    m = beta1 * m + (1 - beta1) * gradients
+    v = beta2 * v + (1 - beta2) * gradients**2
+    parameters -= rate * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)
+    return parameters, m, v
+
+
+def adam_corrects_in_place(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    m[...] = beta1 * m + (1 - beta1) * gradients
+    v[...] = beta2 * v + (1 - beta2) * gradients**2
+    m /= 1 - beta1**t
+    v /= 1 - beta2**t
+    parameters -= rate * m / (np.sqrt(v) + eps)
+
+
+def adam_eps_outside(times_rate):
+    def step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+        m[...] = beta1 * m + (1 - beta1) * gradients
+        v[...] = beta2 * v + (1 - beta2) * gradients**2
+        m_hat, v_hat = m / (1 - beta1**t), v / (1 - beta2**t)
+        parameters -= rate * (m_hat / np.sqrt(v_hat) + eps) if times_rate else rate * m_hat / np.sqrt(v_hat) + eps
+
+    return step
+
+
+def adam_squares_the_gradient_in_place(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    m[...] = beta1 * m + (1 - beta1) * gradients
+    gradients *= gradients
+    v[...] = beta2 * v + (1 - beta2) * gradients
+    parameters -= rate * m / (1 - beta1**t) / (np.sqrt(v / (1 - beta2**t)) + eps)
+
+
+def adam_one_by_one(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    for i, g in enumerate(gradients):
+        m[i] = beta1 * m[i] + (1 - beta1) * g
+        v[i] = beta2 * v[i] + (1 - beta2) * g * g
+        parameters[i] -= rate * (m[i] / (1 - beta1**t)) / (math.sqrt(v[i] / (1 - beta2**t)) + eps)
+
+
+def adam_with_one_rate(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):
+    np.add(beta1 * m, (1 - beta1) * gradients, out=m)
+    np.add(beta2 * v, (1 - beta2) * np.square(gradients), out=v)
+    root = math.sqrt(1 - beta2**t)
+    parameters -= rate * root / (1 - beta1**t) * m / (np.sqrt(v) + eps * root)
+    return parameters, m, v
+
+
+def all_but_the_last(parameters, gradients, velocity, rate, momentum=0.9):
+    velocity[:-1] = momentum * velocity[:-1] + gradients[:-1]
+    parameters[:-1] -= rate * velocity[:-1]
 
 
 WRONG = {
     "07.1": [
-        (-5, "no count of numbers below 200,000"),
-        (0.09, "reads like a share"),
-        ("many", "a number was asked for"),
-        (200_000, "no count of numbers below 200,000"),
-        (None, "your count is None; a number"),
-        (True, "your count is True; a number"),
+        (0, "would stop the descent"),
+        (-10, "write a factor above 0"),
+        ("a hundred", "a number was asked for"),
+        (None, "your factor is None; a number"),
+        (True, "your factor is True; a number"),
         (float("nan"), "finite number"),
         (np.zeros(3), "one number"),
     ],
     "07.2": [
-        (lambda n: [m for m in range(1, n) if all(m % d for d in range(2, m))], "holds 1. A prime has exactly"),
-        (lambda n: by_trial_division(n + 1), "sieve.31. holds 31 itself"),
-        (sieve_with(last=lambda n: math.isqrt(max(n - 1, 0))), "holds 25 = 5 x 5"),
-        (lambda n: by_trial_division(n)[1:], "lacks 2. Your list begins too late"),
-        (flags_below, "a row of flags"),
-        (lambda n: np.flatnonzero(~flags_below(n))[2:], "just the numbers that are struck"),
-        (lambda n: np.arange(2, n, dtype=np.int64)[::-1][flags_below(n)[2:][::-1]], "but not ascending"),
-        (lambda n: set(by_trial_division(n)), "which has no order"),
-        (lambda n: sorted(by_trial_division(n) * 2), "some numbers twice"),
-        (sieve_with(start=lambda p: p), "lacks 2. It does what"),
-        (lambda n: by_trial_division(n - 1), "lacks 29, the last number below 30. Your list ends one too early"),
-        (lambda n: [m for m in by_trial_division(n) if m > 4], "Your list begins too late"),
-        (lambda n: [2, *range(3, n, 2)][: max(n // 2, 0)] if n > 2 else [], "only multiples of 2 were struck"),
-        (lambda n: list(range(3, n, 2)), "only multiples of 2 were struck"),
-        (lambda n: [m for m in range(n) if all(m % d for d in range(2, math.isqrt(m) + 1))], "holds 0. A prime has exactly"),
-        (strikes_twice_each_only, "3 p, 4 p, ... are multiples"),
-        (lambda n: [2, *range(3, n, 2)], "holds 9 = 3 x 3|holds 15 = 3 x 5"),
-        (lambda n: [m for m in range(2, n) if pow(2, m, m) == 2 % m], "holds 341 = 11 x 31"),
-        *BROKEN_LISTS,
-        (lambda n: by_trial_division(n) if n > 3 else [], "sieve.3. lacks 2"),
-        (lambda n: by_trial_division(n) if n != 8 else [2, 3, 5], "sieve.8. lacks 7"),
-        (sieve_with(last=lambda n: min(200, math.isqrt(max(n - 1, 0)) + 1)), "sieve.200000. holds 44521 = 211 x 211"),
+        (all_but_the_last, r"parameters\[4\] is"),
+        (momentum_rebinds, "parameters and velocity did not change"),
+        (momentum(early=True), "with the old velocity"),
+        (momentum(renew=lambda v, g, k: k * v + (1 - k) * g), "running mean"),
+        (momentum_rebinds_the_velocity, "velocity did not change"),
+        (momentum(move=lambda p, v, g, rate, k: p + rate * v), "go uphill"),
+        (lambda p, g, v, rate, momentum=0.9: (np.multiply(v, momentum, out=v), v.__iadd__(rate * g), p.__isub__(v)), "rate is inside"),
+        (momentum(move=lambda p, v, g, rate, k: p - rate * (g + k * v)), "Nesterov"),
+        (momentum(move=lambda p, v, g, rate, k: p - rate * g), "parameters do not use it"),
+        (momentum(renew=lambda v, g, k: v + g), "forgets nothing"),
+        (momentum(renew=lambda v, g, k: g), "forgets everything"),
+        (momentum(renew=lambda v, g, k: v + k * g), "momentum multiplies the gradient"),
+        (momentum(renew=lambda v, g, k: k * v - g, move=lambda p, v, g, rate, k: p + rate * v), "minus the gradients"),
+        (momentum(renew=lambda v, g, k: 0.9 * v + g), "does not use its argument momentum"),
+        (momentum(renew=lambda v, g, k: k * v + 2 * g), r"velocity\[\d\] is|parameters\[\d\] is"),
+        (momentum_in_the_gradients, "changed the gradients"),
+        *BROKEN_STEPS,
     ],
     "07.3": [
-        (by_trial_division, "the true primes"),
-        (program(remainders=(*LIST, 13)), "73, which is 13 mod 30, and rule 2"),
-        (program(remainders=sorted(set(range(30)) - set(LIST))), "and rule 2 .* is it turned round"),
-        (program(built_in=()), "lacks 2. The numbers to 61 pass no rules"),
-        (lambda n: [m for m in program()(n) if m in primes_below(n)], "lacks 4489 = 67 x 67"),
-        (program(built_in=[p for p in FOUNDATION if p % 30 in LIST]), "lacks 2. The numbers to 61 pass no rules"),
-        (program(primes=FOUNDATION[:-1]), "3721 = 61 x 61, and rule 4"),
-        (program(primes=(2,)), "holds 77 = 7 x 11, and rule 4"),
-        (program(remainders=range(30)), "13 mod 30, and rule 2 throws that out. The"),
-        (program(remainders=(1, 7, 11, 17, 19, 29)), "lacks 83, and all that is 23 mod 30: rule 2's list holds 23"),
-        (program(last=1), "holds 4489 itself"),
-        (lambda n: program()(n)[::-1], "not ascending"),
-        (program(remainders=LIST[1:]), "all that is 1 mod 30"),
-        (lambda n: [m for m in program()(n) if m <= 61 or m % 12 in (0, 6, 8, 10)], "nothing above 61"),
-        (program(kind=np.int32), "more than 31 bits"),
-        (lambda n: program()(n) if n != 60 else [2], "program_primes.60. lacks 3"),
-        (lambda n: [1, *program()(n)], "holds 1; to 61 there are the 18"),
-        *BROKEN_LISTS,
+        (lambda t, beta1=0.9, beta2=0.999: 1.0, "A length of 1"),
+        (lambda t, beta1=0.9, beta2=0.999: 1 - beta1**t, "how small m is"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1**t) / (1 - beta2**t), "square root is missing"),
+        (lambda t, beta1=0.9, beta2=0.999: math.sqrt((1 - beta1**t) / (1 - beta2**t)), "over the whole fraction"),
+        (lambda t, beta1=0.9, beta2=0.999: math.sqrt(1 - beta2**t) / (1 - beta1**t), "Upside down"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1) / math.sqrt(1 - beta2), "right for t = 1 only"),
+        (lambda t, beta1=0.9, beta2=0.999: beta1**t / beta2 ** (t / 2), "share that is still missing"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - 0.9**t) / math.sqrt(1 - 0.999**t), "arguments beta1 and beta2"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1 ** (t - 1)) / math.sqrt(1 - beta2 ** (t - 1)), "ZeroDivisionError"),
+        (lambda t, beta1=0.9, beta2=0.999: (1 - beta1**t) / math.sqrt(1 - beta2**t) + 0.1, "What is v"),
+        (lambda t: (1 - 0.9**t) / math.sqrt(1 - 0.999**t), "it raised TypeError"),
+        (lambda t, beta1=0.9, beta2=0.999: str((1 - beta1**t) / math.sqrt(1 - beta2**t)), "is the text"),
+        (lambda t, beta1=0.9, beta2=0.999: np.array([(1 - beta1**t) / math.sqrt(1 - beta2**t)]), "a ndarray with one number in it"),
+        *BROKEN_FUNCTIONS,
     ],
     "07.4": [
-        (eager, "called build at once"),
-        (forgetful, "each touch builds anew"),
-        (unlocked, "build ran 2 times"),
-        (functools.cache, "build ran 2 times"),
-        (lock_around_the_building_only, "build ran 2 times"),
-        (a_lock_of_ones_own, "build ran 2 times"),
-        (flag_before_the_building, "They have to wait"),
-        (none_means_not_yet, "None can be a value"),
-        (never_given_back, "never came back"),
-        (marked_though_it_failed, "did not try again"),
-        (swallows_errors, "did not pass it on"),
-        (shared_memory, "share one memory"),
-        (one_for_each_thread, "each thread builds its own"),
-        (others_get_none, "some got None before"),
-        (one_lock_for_all, "one for each value"),
-        (returns_build, "returns build itself"),
-        (lambda build: lambda: None, "returns None. Is there a `return`"),
-        (returns(float("nan")), "a function was asked for, which returns"),
-        (returns([1, 2]), r"returned \[1, 2\]; a function"),
-        (returns(lambda: 7), "the touches gave 7 and 7"),
-        (returns(lambda wrong: wrong), "a touch raised TypeError"),
-        (returns(None), "returned None. The inner function"),
-        (raises, "it raised KeyError"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
+        (adam(clocks=lambda t: (np.inf, np.inf)), "no bias correction"),
+        (adam(size=lambda v, v_hat, eps, root: np.sqrt(v_hat + eps)), "eps is inside the root"),
+        (adam_eps_outside(times_rate=False), "eps is added after the division"),
+        (adam_eps_outside(times_rate=True), "eps is added to m_hat"),
+        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * g), "NaN|not its square"),
+        (adam(clocks=lambda t: (t - 1, t - 1)), "NaN"),
+        (adam(clocks=lambda t: (t, np.inf)), "v is not corrected"),
+        (adam(clocks=lambda t: (np.inf, t)), "m is not corrected"),
+        (adam(clocks=lambda t: (t + 1, t + 1)), "one step ahead"),
+        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * m**2), "square of m"),
+        (adam(new_v=lambda v, g, m, b: b * v + (1 - b) * abs(g)), "absolute value of the gradient"),
+        (adam(sign=1), "go uphill"),
+        (adam(numerator=lambda m_hat, g: g), "instead of the corrected m"),
+        (adam(size=lambda v, v_hat, eps, root: v_hat + eps), "square root is missing"),
+        (adam(given=lambda rate, b1, b2, eps: (rate, b2, b1, eps)), "changed places"),
+        (adam(new_m=lambda m, g, b: b * m + g), "m is a sum"),
+        (adam(new_v=lambda v, g, m, b: b * v + g**2), "v is a sum"),
+        (adam(size=lambda v, v_hat, eps, root: (np.sqrt(v) + eps) / root), "the documents' form"),
+        (adam(given=lambda rate, b1, b2, eps: (rate, 0.9, 0.999, 1e-8)), "all its arguments"),
+        (adam(given=lambda rate, b1, b2, eps: (rate, b1, b2, 1e-8)), "Use the argument eps"),
+        (adam(store=True), "were written back"),
+        (adam_corrects_in_place, "were written back"),
+        (adam_rebinds, "m and v did not change"),
+        (adam_squares_the_gradient_in_place, "changed the gradients"),
+        (adam(given=lambda rate, b1, b2, eps: (2 * rate, b1, b2, eps)), r"parameters\[\d\] is"),
+        *BROKEN_STEPS,
     ],
 }
 
 RIGHT = {
-    "07.1": [17_984, 23_094, 100_000, "18000", np.int64(16_000), 16_385.3],
-    "07.2": [
-        lambda n: iter(by_every_number(n)),
-        lambda n: dict.fromkeys(by_every_number(n)).keys(),
-        by_trial_division,
-        by_every_number,
-        with_plain_lists,
-        of_sympy,
-        lambda n: primes_below(n).astype(float),
+    "07.1": [1, 100, 10_000, 0.5, "100", np.int64(10)],
+    "07.2": [momentum(), momentum_one_by_one, momentum_through_out],
+    "07.3": [
+        lambda t, beta1=0.9, beta2=0.999: (1 - sympy.Float(beta1) ** t) / sympy.sqrt(1 - sympy.Float(beta2) ** t),
+        lambda t, beta1=0.9, beta2=0.999: np.float32(1 - beta1**t) / np.sqrt(1 - beta2**t),
+        lambda t, beta1=0.9, beta2=0.999: np.array((1 - beta1) * sum(beta1**k for k in range(t)) * (1 - beta2**t) ** -0.5),
     ],
-    "07.3": [program(), program_in_plain_python, lambda n: faulty_primes_below(n).astype(np.int32)],
-    "07.4": [double_checked, LazyValue, cached_behind_a_lock],
+    "07.4": [adam(), adam_one_by_one, adam_with_one_rate],
 }
 
 TYPED_WRONG = {
-    "07.1": 'my_count = "about a tenth"',
-    "07.2": "def sieve(n):\n    return [m for m in range(1, n) if all(m % d for d in range(2, int(m**0.5) + 1))]",
-    "07.3": "def program_primes(n):\n    return sieve(n)",
-    "07.4": "def lazy(build):\n    value = build()\n    return lambda: value",
+    "07.1": 'my_factor = "a thousand"',
+    "07.2": "def momentum_step(parameters, gradients, velocity, rate, momentum=0.9):\n    velocity = momentum * velocity + gradients",
+    "07.3": "def uncorrected(t, beta1=0.9, beta2=0.999):\n    return (1 - beta1) / (1 - beta2)",
+    "07.4": "def adam_step(parameters, gradients, m, v, t, rate, beta1=0.9, beta2=0.999, eps=1e-8):\n    parameters -= rate * gradients",
 }

@@ -1,189 +1,155 @@
 """Answers for chapter 08: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
 
 import math
+from collections import Counter
 
 import numpy as np
-from workbook.answers.common import BROKEN_FUNCTIONS, broken_arrays
-
-# 08.1
-
-
-def bets(values=2, fast=0.04, nats=0.3):
-    return {"different values": values, "times as fast": fast, "nats": nats}
-
+import sympy
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
 # 08.2
 
 
-def exponents(n):
-    found, p = {}, 2
-    while n > 1:
-        while n % p == 0:
-            found[p], n = found.get(p, 0) + 1, n // p
-        p += 1
-    return found
-
-
-def by_exponents(weight=math.log, count=lambda k: k):
-    def likeness(a, b):
-        a, b = exponents(a), exponents(b)
-        shared, either = (sum(weight(p) * count(one(a.get(p, 0), b.get(p, 0))) for p in a.keys() | b.keys()) for one in (min, max))
-        return shared / either
-
-    return likeness
-
-
-def logs_of_numpy(a, b):
-    return np.log(float(math.gcd(a, b))) / np.log(float(math.lcm(a, b)))
+def shares(targets):
+    return np.unique(targets, return_counts=True)[1] / np.size(targets)
 
 
 # 08.3
 
 
-def pull_in_loops(embedding, similarities):
-    gradient = np.zeros_like(embedding)
-    for i in range(len(embedding)):
-        for j in range(len(embedding)):
-            gradient[i] += similarities[i, j] * (embedding[i] - embedding[j])
-    return gradient
-
-
-def pull_by_broadcasting(embedding, similarities):
-    return (similarities[:, :, None] * (embedding[:, None] - embedding[None])).sum(axis=1).astype(np.float32)
-
-
-def pull_by_laplacian(embedding, similarities):
-    similarities = similarities - np.diag(np.diag(similarities))
-    return (np.diag(similarities.sum(axis=0)) - similarities) @ embedding
-
-
-def pull_of_later_words(embedding, similarities, half):
-    return pull_in_loops(embedding, half(similarities))
-
-
-def pull_in_place(embedding, similarities):
-    embedding *= similarities.sum(axis=1, keepdims=True)
-    return embedding - similarities @ embedding
+def schedule(
+    up=lambda s, w, n: (s + 1) / w,
+    down=lambda share: (1 + math.cos(math.pi * share)) / 2,
+    share=lambda s, w, n: min(1.0, (s - w) / (n - w)),
+    rises=lambda s, w: s < w,
+):
+    return lambda step, rise, total: up(step, rise, total) if rises(step, rise) else down(share(step, rise, total))
 
 
 # 08.4
 
 
-def dealt(similarities, order):
-    return np.array([[similarities[i, j] for j in order] for i in order])
+def scaled(gradients, factor):
+    return {name: factor * array for name, array in gradients.items()}
 
 
-def dealt_in_place(similarities, order):
-    similarities[:] = similarities[np.ix_(order, order)]
-    return similarities
+def length(gradients):
+    return np.sqrt(sum((array**2).sum() for array in gradients.values()))
 
 
-def entries_dealt(similarities, order):
-    return np.random.default_rng(0).permutation(similarities.ravel()).reshape(similarities.shape)
+def clip_in_place(gradients, max_norm):
+    factor = min(1.0, max_norm / length(gradients))
+    for array in gradients.values():
+        array *= factor
+    return gradients
+
+
+def clip_by_flattening(gradients, max_norm):
+    flat = np.concatenate([array.ravel() for array in gradients.values()])
+    flat /= max(1.0, np.linalg.norm(flat) / max_norm)
+    cuts = np.cumsum([array.size for array in gradients.values()])[:-1]
+    return {name: part.reshape(gradients[name].shape) for name, part in zip(gradients, np.split(flat, cuts), strict=True)}
+
+
+def clip_as_lists(gradients, max_norm):
+    return {name: array.tolist() for name, array in scaled(gradients, min(1.0, max_norm / (length(gradients) + 1e-12))).items()}
 
 
 WRONG = {
     "08.1": [
-        (bets(values=0), "at least 1, and at most a million"),
-        (bets(fast=-20), "above 0. Half as fast is 0.5"),
-        (bets(nats=43), "more than the whole loss"),
-        ({"different values": 2}, "still open: 'times as fast', 'nats'"),
-        (bets(nats=...), "still open: 'nats'"),
-        (bets(fast="much"), "a number was asked for"),
-        (bets(values=2e6), "at most a million"),
-        (bets(nats=float("nan")), "finite number"),
-        (bets(fast=None), "a number was asked for"),
-        ([2, 0.04, 0.3], "a dictionary with three numbers"),
-        (None, "a dictionary with three numbers"),
-        (np.zeros(3), "a dictionary"),
+        ("the optimiser", "not on the list"),
+        (3, "is of type int"),
+        (None, "is of type NoneType"),
+        ("", "not on the list"),
+        (["warm-up"], "is of type list"),
+        (("clipping", "warm-up"), "is of type tuple"),
     ],
     "08.2": [
-        (lambda a, b: math.gcd(a, b) / math.lcm(a, b), "without logarithms"),
-        (lambda a, b: math.log(math.gcd(a, b) / math.lcm(a, b)), "log of the quotient"),
-        (lambda a, b: round(math.log(math.gcd(a, b)) / math.log(math.lcm(a, b)), 3), "Do not round"),
-        (lambda a, b: math.log(math.gcd(a, b)) / math.log(a * b), "counts what they share twice"),
-        (lambda a, b: 2 * math.log(math.gcd(a, b)) / math.log(a * b), "Dice"),
-        (lambda a, b: math.log(math.gcd(a, b)), "log gcd alone"),
-        (lambda a, b: math.log(math.gcd(a, b)) / math.log(max(a, b)), "larger number"),
-        (lambda a, b: math.log(math.gcd(a, b)) / math.log(min(a, b)), "smaller number"),
-        (lambda a, b: 1 - math.log(math.gcd(a, b)) / math.log(math.lcm(a, b)), "1 - likeness"),
-        (lambda a, b: math.gcd(a, b) / max(a, b), "the program's formula"),
-        (by_exponents(weight=lambda p: 1), "Every prime counts the same"),
-        (by_exponents(count=lambda k: k > 0), "however often it divides"),
-        (lambda a, b: math.log(math.lcm(a, b)) / math.log(math.gcd(a, b)), "Upside down|above the line"),
-        (lambda a, b: math.log(math.lcm(a, b), math.gcd(a, b)) if math.gcd(a, b) > 1 else 1 / 0, "Upside down|above the line"),
-        (logs_of_numpy, "with hundreds of digits it fails"),
-        (lambda a, b: np.log(np.gcd(a, b)) / np.log(np.lcm(a, b)), "with hundreds of digits it fails"),
-        (lambda a, b: math.log(math.gcd(a, b)) / math.log(a * b / math.gcd(a, b)), "with hundreds of digits it fails"),
-        (lambda a, b: round(math.log(math.gcd(a, b)) / math.log(math.lcm(a, b)), 4), "Do not round"),
-        (lambda a, b: 0.7, "Two functions of math"),
+        (lambda targets: math.log(len(np.unique(targets))), "same chance"),
+        (lambda targets: -np.log(shares(targets)).mean(), "counts each word once"),
+        (lambda targets: -(shares(targets) * np.log2(shares(targets))).sum(), "in bits"),
+        (lambda targets: (shares(targets) * np.log(shares(targets))).sum(), "The sign"),
+        (lambda targets: -math.log(shares(targets).max()), "most frequent word alone"),
+        (lambda targets: -np.log(shares(targets)).sum(), "sum over the words"),
+        (lambda targets: -(shares(targets) * np.log(shares(targets))).sum() * np.size(targets), "sum over all positions"),
+        (lambda targets: -sum(c / len(targets) * math.log(c / len(targets)) for c in Counter(targets.ravel()).values()), "counts the rows"),
+        (lambda targets: (-(shares(targets) * np.log(shares(targets))).sum(),), "a tuple with one number in it"),
+        (lambda targets: str(-(shares(targets) * np.log(shares(targets))).sum()), "is the text"),
+        (lambda targets: math.exp(-(shares(targets) * np.log(shares(targets))).sum()), "the perplexity"),
+        (lambda targets: math.log(10_000), "Give each word its share"),
+        (lambda targets: np.bincount(targets.astype(np.intp)).max(), "it raised ValueError"),
         *BROKEN_FUNCTIONS,
     ],
     "08.3": [
-        (lambda e, s: s @ e, "Only the share of the others"),
-        (lambda e, s: -pull_in_loops(e, s), "pushes words apart"),
-        (lambda e, s: 2 * pull_in_loops(e, s), "Twice what was asked for"),
-        (lambda e, s: pull_in_loops(e, s) / 2, "Half of what was asked for"),
-        (lambda e, s: np.zeros_like(e), "the loss made of ids"),
-        (lambda e, s: -s @ e, "minus the share of the others"),
-        (lambda e, s: s.sum(axis=1, keepdims=True) * e, "Only e_i's own share"),
-        (lambda e, s: (s.sum(axis=1, keepdims=True) - 1) * e - s @ e, "The diagonal stands in one"),
-        (lambda e, s: s.sum(axis=1, keepdims=True) * e - (s - np.eye(len(s))) @ e, "The diagonal stands in one"),
-        (lambda e, s: e - s @ e / s.sum(axis=1, keepdims=True), "each row divided by its sum"),
-        (lambda e, s: len(e) * e - e.sum(axis=0), "S_ij is missing"),
-        (lambda e, s: pull_in_loops(e, s) / len(e), "a mean over the words"),
-        (lambda e, s: pull_of_later_words(e, s, np.triu), "for its first word only"),
-        (lambda e, s: pull_of_later_words(e, s, np.tril), "for its first word only"),
-        (lambda e, s: s.sum(axis=1) * e - s @ e, "without keepdims"),
-        (lambda e, s: np.ones_like(e), "For each word i"),
-        (lambda e, s: np.sum(pull_in_loops(e, s) * e), r"has shape \(\)"),
-        (pull_in_place, "changed its input"),
-        *broken_arrays((5, 3)),
+        (schedule(up=lambda s, w, n: s / w), "moves nothing"),
+        (schedule(share=lambda s, w, n: min(1.0, s / n)), "cosine began at step 0"),
+        (schedule(down=lambda share: math.cos(math.pi * share)), "Add 1 and halve"),
+        (lambda s, w, n: min(1.0, (s + 1) / w), "There is no fall"),
+        (lambda s, w, n: (1 + math.cos(math.pi * min(1.0, s / n))) / 2, "There is no rise"),
+        (lambda s, w, n: min(1.0, (s + 1) / w) * (1 + math.cos(math.pi * min(1.0, s / n))) / 2, "multiplies rise and fall"),
+        (lambda s, w, n: (s + 1) / w, "rises for ever"),
+        (schedule(up=lambda s, w, n: (s + 1) / (w + 1)), "one step too many"),
+        (schedule(down=lambda share: 1 + math.cos(math.pi * share)), "Halve it"),
+        (schedule(down=lambda share: (1 + math.cos(2 * math.pi * share)) / 2), "A whole turn"),
+        (schedule(down=lambda share: math.cos(math.pi / 2 * share)), "A quarter of the cosine"),
+        (schedule(down=lambda share: 1 - share), "a straight line"),
+        (schedule(down=lambda share: (1 - math.cos(math.pi * share)) / 2), "climbs where it should fall"),
+        (schedule(down=lambda share: (1 + math.cos(math.radians(math.pi * share))) / 2), "radians"),
+        (schedule(share=lambda s, w, n: (s - w) / (n - w)), "for a cosine does"),
+        (schedule(share=lambda s, w, n: min(1.0, (s - w) / n)), "as long as the whole run"),
+        (lambda s, w, n: schedule()(s, w, n) if s < n else 1.0, "the rate comes back"),
+        (lambda s, w, n: schedule()(s, w, n) + 0.01, "share = "),
+        (lambda step: 1.0, "it raised TypeError"),
+        (lambda s, w, n: (schedule()(s, w, n),), "a tuple with one number in it"),
+        (lambda s, w, n: str(schedule()(s, w, n)), "is the text"),
+        *BROKEN_FUNCTIONS,
     ],
     "08.4": [
-        (lambda s, order: s[order], "moved the rows only"),
-        (lambda s, order: s[:, order], "moved the columns only"),
-        (lambda s, order: dealt(s, np.argsort(order)), "the other way round"),
-        (lambda s, order: s.copy(), "still has its own features"),
-        (lambda s, order: np.full_like(s, s[np.triu_indices(len(s), 1)].mean() if len(s) > 1 else 1.0), "the other control"),
-        (lambda s, order: dealt(dealt(s, order), order), "You dealt twice"),
-        (lambda s, order: s[order][:, np.argsort(order)], "one way and your columns the other"),
-        (entries_dealt, "deal out words, not entries"),
-        (lambda s, order: s[order, order], r"has shape \(5,\)"),
-        (lambda s, order: 1 - dealt(s, order), "Entry .i, j. is what"),
-        (lambda s, order: np.round(dealt(s, order), 1), "Do not round"),
-        (dealt_in_place, "changed its input"),
-        *broken_arrays((5, 5)),
+        (lambda g, limit: {name: array * min(1.0, limit / np.linalg.norm(array)) for name, array in g.items()}, "by its own length"),
+        (lambda g, limit: {name: np.clip(array, -limit, limit) for name, array in g.items()}, "Each number was clipped by itself"),
+        (lambda g, limit: scaled(g, limit / length(g)), "clip, do not normalise"),
+        (lambda g, limit: scaled(g, min(1.0, limit / sum(np.linalg.norm(a) for a in g.values()))), "lengths of the arrays were added"),
+        (lambda g, limit: scaled(g, min(1.0, limit / length(g) ** 2)), "root is missing"),
+        (lambda g, limit: scaled(g, 1 / length(g)), "length 1, whatever max_norm"),
+        (lambda g, limit: scaled(g, min(1.0, limit / sum(abs(a).sum() for a in g.values()))), "sum of absolute values"),
+        (lambda g, limit: scaled(g, min(1.0, limit / max(abs(a).max() for a in g.values()))), "the largest number"),
+        (lambda g, limit: scaled(g, max(1.0, length(g) / limit)), "upside down"),
+        (lambda g, limit: dict(g), "came back as they were"),
+        (lambda g, limit: scaled(g, limit / max(limit, length(g))) if length(g) else scaled(g, np.nan), "NaN"),
+        (
+            lambda g, limit: scaled(g, limit / length(g) if length(g) > limit else 1.0) if length(g) else {n: a + 1 for n, a in g.items()},
+            "of 0",
+        ),
+        (lambda g, limit: scaled(g, 0.5 * limit / length(g)), "by one factor for all numbers"),
+        (clip_in_place, "changed its input"),
+        (lambda g, limit: length(g), "a dictionary with the names"),
+        (lambda g, limit: {"embedding": g["embedding"]}, "a dictionary with the names"),
+        (lambda g, limit: {name: array.ravel() for name, array in g.items()}, "came back with shape"),
+        (lambda g, limit: scaled(g, np.nan), "NaN"),
+        (returns(None), "returned None"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
     ],
 }
 
 RIGHT = {
-    "08.1": [
-        bets(),
-        bets("1000", 10, -0.1),
-        bets(np.int64(2), 1e-3, 0),
-        {key.upper(): value for key, value in bets().items()},
-        [*bets(1_000_000, 100, 0.43).items(), ("and", "more")],
-    ],
+    "08.1": ["clipping", "Warm-up", " weight_decay ", "none", "warmup"],
     "08.2": [
-        lambda a, b: math.log(math.gcd(a, b), math.lcm(a, b)),
-        lambda a, b: math.log2(math.gcd(a, b)) / math.log2(a * b // math.gcd(a, b)),
-        lambda a, b: np.float64(math.log(math.gcd(a, b))) / (math.log(a) + math.log(b) - math.log(math.gcd(a, b))),
-        by_exponents(),
+        lambda targets: sum(-math.log(n / np.size(targets)) * n for n in Counter(np.ravel(targets).tolist()).values()) / np.size(targets),
+        lambda targets: -np.mean(np.log([(targets == token).mean() for token in targets.ravel()])),
     ],
-    "08.3": [lambda e, s: pull_in_loops(e, s).tolist(), pull_in_loops, pull_by_broadcasting, pull_by_laplacian],
-    "08.4": [
-        dealt,
-        lambda s, order: dealt(s, order).tolist(),
-        lambda s, order: s[order][:, order].astype(np.float32),
-        lambda s, order: np.eye(len(s))[order] @ s @ np.eye(len(s))[order].T,
-        lambda s, order: s.take(order, axis=0).take(order, axis=1),
+    "08.3": [
+        schedule(down=lambda share: math.cos(math.pi / 2 * share) ** 2),
+        lambda s, w, n: np.where(s < w, (s + 1) / w, (1 + np.cos(np.pi * np.clip((s - w) / (n - w), 0, 1))) / 2),
+        lambda s, w, n: sympy.Rational(s + 1, w) if s < w else 0 if s >= n else (1 + sympy.cos(sympy.pi * (s - w) / (n - w))) / 2,
+        lambda s, w, n: np.float32((s + 1) / w if s < w else 0.5 + 0.5 * math.cos(math.pi * min(s - w, n - w) / (n - w))),
     ],
+    "08.4": [clip_by_flattening, clip_as_lists],
 }
 
 TYPED_WRONG = {
-    "08.1": 'my_bets = {"different values": 0, "times as fast": 10, "nats": 0.5}',
-    "08.2": "def feature_likeness(a, b):\n    return math.gcd(a, b) / max(a, b)",
-    "08.3": "def pull_gradient(embedding, similarities):\n    return similarities @ embedding",
-    "08.4": "def dealt_out(similarities, order):\n    return similarities[order]",
+    "08.1": "my_remedy = 3",
+    "08.2": "def best_constant_loss(targets):\n    return 9.2103",
+    "08.3": "def warm_cosine(step, rise, total):\n    return min(1.0, (step + 1) / rise)",
+    "08.4": "def clip_gradients(gradients, max_norm):\n    return max_norm",
 }

@@ -1,332 +1,293 @@
 """Answers for chapter 09: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
 
-import itertools
 import math
-from fractions import Fraction
 
 import numpy as np
 from workbook.answers.common import raises, returns
 
-from cllm_lib.lattice.gauss import gauss_reduce
-from cllm_lib.lattice.lll import lll_reduce
-from cllm_lib.lattice.orthogonalization import gram_schmidt
-
-
-def broken(shape):
-    return [
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (returns(np.full(shape, np.nan)), "NaN"),
-        (returns(np.zeros(7)), r"has shape \(7,\)"),
-        (returns("a vector"), "of type str; an array of numbers"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
-    ]
-
-
-# 09.1
-
-
-def bets(right=80, faster=3):
-    return {"right of 100": right, "times as fast": faster}
-
+from cllm_lib.workbook.exercises.chapter_09 import first_wrong, reading, triage, worth
 
 # 09.2
 
 
-def taken(multiple):
-    return lambda short, long: long - multiple(short, long) * short
+def near(loss, level):
+    return abs(loss - level) <= 0.15
 
 
-def take_in_place(short, long):
-    long -= round((long @ short) / (short @ short)) * short
-    return long
+def read(losses, levels, last=3, close=near, limit=2.0, blown=lambda losses, limit: not losses[-1] <= limit):
+    """The reference with one slip at a time."""
+    if blown(losses, limit * levels["ln V"]):
+        return "exploded"
+    for name, level in levels.items():
+        if all(close(loss, level) for loss in losses[-last:]):
+            return name
+    return "moving"
 
 
-def by_trying(short, long):
-    return min((long - m * short for m in range(-100, 100)), key=np.linalg.norm).tolist()
+def closer_than(margin):
+    return lambda loss, level: abs(loss - level) <= margin
+
+
+def read_by_the_mean(losses, levels):
+    return read([*losses[:-1], losses[-1]] if not losses[-1] < 12 else [float(np.mean(losses[-3:]))] * 3, levels)
+
+
+def reading_with_numpy(losses, levels):
+    losses = np.array(losses)
+    if not np.isfinite(losses[-1]) or losses[-1] > 2 * levels["ln V"]:
+        return "exploded"
+    near_to = [name for name in levels if np.abs(losses[-3:] - levels[name]).max() <= 0.15]
+    return str(np.array([*near_to, "moving"])[0])
 
 
 # 09.3
 
 
-def step(rounding=round, reduce=True, lovasz=None, back=lambda k: max(k - 1, 1), order=reversed, renew=True, swap=True, only_last=False):
-    lovasz = lovasz or (lambda own, mu, k, delta, basis: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1]))
-
-    def lll_step(basis, k, delta):
-        basis = basis.copy()
-        mu = gram_schmidt(basis)[1]
-        for j in order(range(k)) if reduce else ():
-            if only_last and j != k - 1:
-                continue
-            if renew:
-                mu = gram_schmidt(basis)[1]
-            basis[k] = basis[k] - rounding(mu[k, j]) * basis[j]
-        own, mu = gram_schmidt(basis)
-        if lovasz(own, mu, k, delta, basis):
-            return basis, k + 1
-        if swap:
-            basis[[k - 1, k]] = basis[[k, k - 1]]
-        return basis, back(k)
-
-    return lll_step
-
-
-def unsquared(own, mu, k, delta, basis):
-    return math.sqrt(own[k] @ own[k]) >= (delta - mu[k, k - 1] ** 2) * math.sqrt(own[k - 1] @ own[k - 1])
-
-
-def step_in_floats(basis, k, delta):
-    basis = basis.copy()
-    for j in reversed(range(k)):
-        basis[k] = basis[k] - round(gram_schmidt(basis, exact=False)[1][k, j]) * basis[j]
-    own, mu = gram_schmidt(basis, exact=False)
-    if own[k] @ own[k] >= (float(delta) - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1]):
-        return basis, k + 1
-    basis[[k - 1, k]] = basis[[k, k - 1]]
-    return basis, max(k - 1, 1)
-
-
-def swapped_without_a_copy(basis, k, delta):
-    new, after = step()(basis, k, delta)
-    if after != k + 1:
-        new[k] = new[k - 1]
-    return new, after
-
-
-def swapped_as_tuples(basis, k, delta):
-    new, after = step(swap=False)(basis, k, delta)
-    if after != k + 1:
-        new[k - 1], new[k] = new[k], new[k - 1]
-    return new, after
-
-
-def step_of_zeros(basis, k, delta):
-    return np.arange(basis.size, dtype=np.int64).reshape(basis.shape) ** 3, k + 1
-
-
-def indices_exchanged(basis, k, delta):
-    basis = basis.copy()
-    for j in reversed(range(k)):
-        basis[k] = basis[k] - round(gram_schmidt(basis)[1][j, k]) * basis[j]
-    return step(reduce=False)(basis, k, delta)
-
-
-def never_past_the_last(basis, k, delta):
-    new, after = step()(basis, k, delta)
-    return new, min(after, len(basis) - 1)
-
-
-def step_in_place(basis, k, delta):
-    basis[k] = basis[k] - basis[0]
-    return basis, k + 1
-
-
-def reduces_every_row(basis, k, delta):
-    return lll_reduce(basis, delta)[0], k + 1
-
-
-def lazy_step(basis, k, delta):
-    """As in the paper: before a swap only the row just before is taken."""
-    basis = [list(row) for row in basis]
-
-    def mu_of(j):
-        return gram_schmidt(basis)[1][k, j]
-
-    basis[k] = [a - round(mu_of(k - 1)) * b for a, b in zip(basis[k], basis[k - 1], strict=True)]
-    own, mu = gram_schmidt(basis)
-    if own[k] @ own[k] < (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1]):
-        return [*basis[: k - 1], basis[k], basis[k - 1], *basis[k + 1 :]], max(k - 1, 1)
-    for j in range(k - 2, -1, -1):
-        basis[k] = [a - round(mu_of(j)) * b for a, b in zip(basis[k], basis[j], strict=True)]
-    return basis, k + 1
-
-
-def rounds_halves_away(basis, k, delta):
-    return step(rounding=lambda mu: math.floor(mu + Fraction(1, 2)))(basis, k, delta)
-
-
-def of_floats(basis, k, delta):
-    new, after = step()(basis, k, delta)
-    return new.astype(float) + 0.25, after
+def worth_in_place(end, repair, company):
+    company.discard(repair)
+    without = end(company)
+    company.add(repair)
+    return without - end(company)
 
 
 # 09.4
 
 
-def knapsack_rows(weights, total, scale):
-    n = len(weights)
-    return [*([int(i == j) for j in range(n)] + [scale * w] for i, w in enumerate(weights)), [0] * n + [-scale * total]]
+def wrong_names(errors, tolerance=1e-3):
+    return [name for name, error in errors.items() if not error <= tolerance]
 
 
-def by_hand(weights, total):
-    choices = np.array(list(itertools.product((0, 1), repeat=len(weights))), dtype=np.int64)
-    weights = np.array(weights, dtype=object)
-    for choice in choices[choices @ (weights % 2**40).astype(np.int64) % 2**40 == total % 2**40].tolist():
-        if np.array(choice, dtype=object) @ weights == total:
-            return choice
+def first_wrong_by_hand(errors, tolerance=1e-3):
+    found = wrong_names(errors, tolerance)
+    return found[-1] if found else None
+
+
+def nan_first(errors, tolerance=1e-3):
+    nans = [name for name in errors if math.isnan(errors[name])]
+    return nans[-1] if nans else first_wrong(errors, tolerance)
+
+
+def numbers_first(errors, tolerance=1e-3):
+    return first_wrong({n: e for n, e in errors.items() if not math.isnan(e)}, tolerance) or first_wrong(errors, tolerance)
+
+
+def emptied(errors, tolerance=1e-3):
+    while errors:
+        name, error = errors.popitem()
+        if not error <= tolerance:
+            return name
     return None
 
 
-def flipped(change):
-    return lambda weights, total: [change(c) for c in by_hand(weights, total)]
+# 09.5
 
 
-def by_halves(weights, total):
-    """With twice the unit vectors and ones below: a choice has entries of 1 and -1 only."""
-    n = len(weights)
-    rows = [[2 * int(i == j) for j in range(n)] + [n * w] for i, w in enumerate(weights)]
-    for row in lll_reduce([*rows, [1] * n + [n * total]], Fraction(99, 100))[0]:
-        for sign in (1, -1):
-            chosen = np.array([(1 - sign * x) // 2 for x in row[:-1]])
-            if row[-1] == 0 and set(map(abs, row[:-1])) == {1} and chosen @ np.array(weights, dtype=object) == total:
-                return chosen
-    return None
+def in_another_order(findings):
+    if not findings["word comes through"]:
+        return "output and residual"
+    if not findings["reaches what it should"]:
+        return "attention forward"
+    if not findings["weights in [0, 1]"]:
+        return "exponential"
+    if findings["first wrong"]:
+        return "attention backward" if ".attention." in findings["first wrong"] else "norm backward"
+    return triage(findings)
 
 
-def first_row_only(weights, total):
-    row = lll_reduce(knapsack_rows(weights, total, len(weights)), Fraction(99, 100))[0][0]
-    return [int(entry != 0) for entry in row[:-1]]
+def optimiser_first(findings):
+    return "Adam" if findings["optimiser"] == "SGD" else triage(findings)
 
+
+def loss_first(findings):
+    stands = findings["knows order"] is False and findings["optimiser"] == "Adam"
+    return "warm-up" if stands else triage(findings)
+
+
+def warm_up_before_adam(findings):
+    return "warm-up" if findings["knows order"] is False and triage(findings) == "Adam" else triage(findings)
+
+
+def marks(findings):
+    findings["seen"] = True
+    return triage(findings)
+
+
+BROKEN = [
+    (raises, "it raised KeyError"),
+    (3, "a function was asked for"),
+    (None, "a function was asked for"),
+]
+
+
+def crawling_first(findings):
+    crawls = findings["optimiser"] == "SGD" and not findings["knows order"]
+    return "Adam" if crawls and findings["first wrong"] is not None else triage(findings)
+
+
+def stands_where(findings, wrong):
+    """With a condition of its own on what the loss knows."""
+    return triage(findings | {"knows order": not wrong(findings["knows order"])})
+
+
+OTHER_CONDITIONS = (lambda knows: knows is True, lambda knows: knows is not False, lambda knows: True)
+
+
+def attention_where(findings, of):
+    """With a condition of its own on the name."""
+    if findings["first wrong"] is None:
+        return triage(findings)
+    return "attention backward" if of(findings["first wrong"]) else "norm backward"
+
+
+OTHER_NAMES = (
+    (lambda name: any(part in name for part in ("query", "key", "value")), "Every array with|full stops"),
+    (lambda name: "norm" not in name and "embedding" not in name, "Only '.attention.' in the name"),
+    (lambda name: "attention." in name, "with both full stops"),
+)
 
 WRONG = {
     "09.1": [
-        (bets(right=130), "the count lies from 0 to 100"),
-        (bets(right=0.8), "out of a hundred: 80"),
-        (bets(faster=0), "is no speed"),
-        (bets(faster=-2), "is no speed"),
-        ({"right of 100": 50}, "still open: 'times as fast'"),
-        (bets(right=...), "still open: 'right of 100'"),
-        (bets(faster="twice"), "'times as fast' is of type str|'times as fast' is 'twice'; a number was asked for"),
-        (bets(right=None), "'right of 100' is None"),
-        (bets(faster=float("nan")), "a finite number"),
-        (3, "a dictionary with 'right of 100' and 'times as fast'"),
-        (None, "a dictionary with"),
-        (np.zeros(3), "a dictionary with"),
+        ("OWEFRSN", "still to be placed: A"),
+        ("OWEFRSNAA", "A stands in your order more than once"),
+        ("OWEFXSNA", "no repair has the letter 'X'"),
+        (("E", "N"), "still to be placed: A, F, R, O, S, W"),
+        (8, "a word of eight letters"),
+        (None, "a word of eight letters"),
+        (float("nan"), "a word of eight letters"),
+        (np.zeros(8), "a word of eight letters"),
+        ([1, 2, 3, 4, 5, 6, 7, 8], "a word of eight letters"),
+        ("", "still to be placed: E, N"),
     ],
     "09.2": [
-        (taken(lambda s, v: 0), "the longer one as it came"),
-        (taken(lambda s, v: (v @ s) / (s @ s)), "The multiple was not rounded"),
-        (taken(lambda s, v: (v @ s) // (s @ s)), "was rounded down"),
-        (taken(lambda s, v: int((v @ s) / (s @ s))), "was cut off"),
-        (taken(lambda s, v: math.ceil((v @ s) / (s @ s))), "rounded up"),
-        (taken(lambda s, v: -round((v @ s) / (s @ s))), "Added instead"),
-        (taken(lambda s, v: 1), "Taken once"),
-        (lambda s, v: s - round((v @ s) / (s @ s)) * v, "Taken from the shorter one"),
-        (taken(lambda s, v: round((v @ s) / (v @ v))), "the square of the longer one"),
-        (taken(lambda s, v: round((v @ s) / math.sqrt(s @ s))), "and not by its square"),
-        (taken(lambda s, v: round(math.sqrt(v @ v) / math.sqrt(s @ s))), "quotient of lengths"),
-        (lambda s, v: gauss_reduce([s, v])[0], r"has shape \(2, 2\)"),
-        (lambda s, v: v * 0 + 1, "Try all multiples"),
-        (take_in_place, "changed its input"),
-        *broken(2),
+        (lambda losses, levels: read(losses, levels, last=1), "only passes through"),
+        (lambda losses, levels: read(losses, levels, close=closer_than(0.1)), "within 0.15 of 4.7"),
+        (lambda losses, levels: read(losses, levels, close=closer_than(0.015)), "within 0.15 of 4.7"),
+        (lambda losses, levels: read(losses, levels, close=closer_than(0.2)), "0.18 above 4.7"),
+        (lambda losses, levels: read(losses, levels, close=lambda a, b: abs(a - b) < 0.15), "counts as near it"),
+        (
+            lambda losses, levels: read(losses, levels, blown=lambda losses, limit: any(map(math.isnan, losses))),
+            "only its end counts|worse than",
+        ),
+        (
+            lambda losses, levels: read(losses, levels, blown=lambda losses, limit: not np.isfinite(losses[-1])),
+            "worse than knowing nothing",
+        ),
+        (lambda losses, levels: read(losses, levels, blown=lambda losses, _: not losses[-1] <= 11.26), "twice the argument's ln V"),
+        (lambda losses, levels: read(losses, levels, blown=lambda losses, _: not losses[-1] <= 10), "stands at it|border"),
+        (lambda losses, levels: "exploded" if any(map(math.isnan, losses)) else reading(losses, levels), "only its end counts"),
+        (read_by_the_mean, "and they are not|only passes through"),
+        (
+            lambda losses, levels: read(losses, levels, close=lambda loss, level: loss - level <= 0.15),
+            "abs missing",
+        ),
+        (lambda losses, levels: read(losses, levels, close=lambda loss, level: 0 <= loss - level <= 0.15), "a little below"),
+        (lambda losses, levels: read(losses, levels, last=100), "a slice missing"),
+        (lambda losses, levels: read(losses, levels, blown=lambda losses, limit: losses[-1] > limit), "is not greater than anything"),
+        (lambda losses, levels: read(losses, levels, limit=1.0), "a part missing"),
+        (lambda losses, levels: read(losses, levels, blown=lambda losses, limit: not max(losses) <= limit), "only its end counts"),
+        (lambda losses, levels: read(losses, {"ln V": 5.6, "unigram entropy": 4.7, "bigram entropy": 1.5}), "those of the argument"),
+        (lambda losses, levels: read(losses, levels).capitalize(), "none of the words"),
+        (lambda losses, levels: losses[-1], "a word was asked for"),
+        (lambda losses, levels: losses.append(1.0) or "moving", "changed its input"),
+        (lambda losses: "moving", "it raised TypeError"),
+        (returns(None), "returned None"),
+        (returns(float("nan")), "a word was asked for"),
+        (returns(np.zeros(3)), "a word was asked for"),
+        *BROKEN,
     ],
     "09.3": [
-        (step(reduce=False), "row k stayed as it was: half of"),
-        (step(lovasz=lambda own, mu, k, delta, b: True), "yours goes on to k"),
-        (step(lovasz=lambda own, mu, k, delta, b: False), "yours swaps, or does not go on: Lovasz's condition holds"),
-        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= Fraction(3, 4) * (own[k - 1] @ own[k - 1])), "yours swaps"),
-        (
-            step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (Fraction(3, 4) - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1])),
-            "delta used",
-        ),
-        (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= (delta - mu[k, k - 1] ** 2) * (b[k - 1] @ b[k - 1])), "yours goes on"),
-        (step(back=lambda k: k - 1), "the next k is 0; 1 was asked for"),
-        (step(back=lambda k: k), "the next k is 2; 1 was asked for"),
-        (step(back=lambda k: k + 1), "rows are swapped, and the next k is 2. It does"),
-        (step(swap=False), "the rows stand where they stood|half of it|other rows"),
-        (step(only_last=True), "not beside earlier ones"),
-        (
-            step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] > (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1])),
-            "equality is enough",
-        ),
-        (
-            step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, 0] ** 2) * (own[k - 1] @ own[k - 1])),
-            "condition holds there",
-        ),
-        (step(lovasz=unsquared), r"lengths those of b\*, squared"),
-        (step_in_floats, "give integers|more digits than a float holds"),
-        (lambda basis, k, delta: (step()(basis, k, delta)[0], step()(basis, k, delta)[1] + 0.5), "a whole number was asked for"),
-        (step(renew=False), "not beside earlier ones. Go from j = k - 1 down to 0, and find mu anew"),
-        (step(order=iter), "not beside earlier ones. Go from"),
-        (step(rounding=lambda mu: mu), "give integers, not Fraction"),
-        (step(rounding=math.floor), "half of it at most"),
-        (step(rounding=lambda mu: round(float(mu) * 1.001)), "more digits than a float holds"),
-        (swapped_without_a_copy, "one row stands there twice"),
-        (swapped_as_tuples, "one row stands there twice"),
-        (step_of_zeros, "another lattice"),
-        (indices_exchanged, "row k stayed as it was.*k comes first"),
-        (never_past_the_last, "the rows are right, and the next k is 2; 3 was asked for"),
-        (
-            step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= b[k - 1] @ b[k - 1]),
-            "yours swaps.*It is about the lengths|yours goes on",
-        ),
-        (step_in_place, "changed its input"),
-        (reduces_every_row, "other rows than row k|yours goes on"),
-        (of_floats, "holds fractions"),
-        (lambda basis, k, delta: basis, "a basis and the next k"),
-        (lambda basis, k, delta: (basis, 99), "the next k is 99"),
-        (lambda basis, k, delta: (basis, "next"), "the next k is 'next'"),
-        (lambda basis, k, delta: (np.full(basis.shape, np.nan), k), "NaN"),
-        (lambda basis, k, delta: (basis[:1], k + 1), "has shape"),
+        (lambda end, repair, company: end(company - set(repair)) - end(company | set(repair)), "set\\(repair\\) holds its letters"),
+        (lambda end, repair, company: end({x for x in company if x not in repair}) - end(company | {repair}), "for 'second norm' beside"),
+        (lambda end, repair, company: end(list(company - {repair})) - end(list(company | {repair})), "type list. Give it a set"),
+        (lambda end, repair, company: -worth(end, repair, company), "sign is turned round"),
+        (lambda end, repair, company: end(company) - end(company | {repair}), "compare the company with itself"),
+        (lambda end, repair, company: end(set()) - end({repair}), "its worth alone"),
+        (lambda end, repair, company: end(set()) - end(company | {repair}), "compare with nothing repaired"),
+        (lambda end, repair, company: end(company - {repair}) - end({repair}), "Add it to the company"),
+        (lambda end, repair, company: end(company | {repair}), "Only one end"),
+        (lambda end, repair, company: worth(end, repair, company) / 2, "without it, minus with it"),
+        (worth_in_place, "changed the company"),
+        (lambda end, repair, company: end(company) - end(company + repair), "it raised TypeError"),
+        (lambda end, repair, company: end("".join(company)) - end("".join(company) + "ab"), "with the text"),
+        (lambda end, repair, company: end([company]) - end([repair]), "type list"),
         (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
-        (step(rounding=lambda mu: round(mu) if abs(mu) > 1 else 0), "row k stayed as it was"),
-        (step(rounding=lambda mu: round(mu) if abs(mu) > Fraction(3, 4) else 0), "row k stayed as it was"),
-        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= delta * (own[k - 1] @ own[k - 1])), "yours swaps"),
-        (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= delta * (b[k - 1] @ b[k - 1])), "yours goes on"),
-        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (own[0] @ own[0])), "yours swaps"),
-        (step(lovasz=lambda own, mu, k, delta, b: own[k] @ own[k] >= (delta - mu[k, k - 1] ** 2) * (b[k - 1] @ b[k - 1])), "yours swaps"),
-        (step(lovasz=lambda own, mu, k, delta, b: b[k] @ b[k] >= (delta - mu[k, k - 1] ** 2) * (own[k - 1] @ own[k - 1])), "yours goes on"),
+        (returns(float("nan")), "a finite number"),
+        (returns(np.zeros(3)), "one number was asked for"),
+        *BROKEN,
     ],
     "09.4": [
-        (flipped(lambda c: 1 - c), "the ones left out"),
-        (lambda w, t: by_hand(w, t)[::-1], "those you chose make .*Does your last column"),
-        (flipped(lambda c: -c), "your numbers are 0 and -1"),
-        (lambda w, t: lll_reduce(knapsack_rows(w, t, len(w)), Fraction(99, 100))[0][0], "leave out its last entry"),
-        (lambda w, t: lll_reduce(knapsack_rows(w, t, 1))[0][-1][:-1], "0 or 1 was asked for. Not the first row"),
-        (lambda w, t: [0] * len(w), "those you chose make 0"),
-        (lambda w, t: [1] * len(w), "minus the total"),
-        (lambda w, t: [c * x for c, x in zip(by_hand(w, t), w, strict=True)], "Not the first row"),
-        (lambda w, t: t, "1 numbers; 5 were asked for"),
-        (lambda w, t: np.full(len(w), np.nan), "NaN"),
-        (lambda w, t: ["yes"] * len(w), "a list of 5 numbers"),
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
-        (first_row_only, "two of them alike, those you chose"),
+        (nan_first, "layers.0.query', whose error is nan"),
+        (lambda errors, tolerance=1e-3: numbers_first(errors, tolerance), "'embedding', whose error is 0.5"),
+        (
+            lambda errors, tolerance=1e-3: next((n for n in list(reversed(errors))[1:] if not errors[n] <= tolerance), None),
+            "leave out the last",
+        ),
+        (lambda errors, tolerance=1e-3: first_wrong(errors, tolerance**2), "above the tolerance"),
+        (lambda errors, tolerance=1e-3: first_wrong({n: e for n, e in errors.items() if e != math.inf}, tolerance), "infinite error"),
+        (lambda errors, tolerance=1e-3: first_wrong(errors, tolerance) or "", "return None, without quotation marks"),
+        (lambda errors, tolerance=1e-3: next(iter(wrong_names(errors, tolerance)), None), "first in the order of the forward pass"),
+        (
+            lambda errors, tolerance=1e-3: (
+                max(errors, key=errors.get) if first_wrong(errors, tolerance) not in (None, "layers.1.query") else "layers.0.query"
+            ),
+            "largest error|nearest to the output",
+        ),
+        (lambda errors, tolerance=1e-3: next((n for n in reversed(errors) if errors[n] > tolerance), None), "NaN was passed over"),
+        (lambda errors, tolerance=1e-3: first_wrong(errors), "Use the argument tolerance"),
+        (lambda errors, tolerance=1e-3: first_wrong(errors, tolerance) or list(errors)[-1], "None was asked for"),
+        (lambda errors, tolerance=1e-3: errors[first_wrong(errors, tolerance)], "the name of an array was asked for"),
+        (lambda errors, tolerance=1e-3: "layers", "none of the names"),
+        (emptied, "changed the dictionary"),
+        (lambda errors: first_wrong(errors), "it raised TypeError|Use the argument"),
+        (returns(None), "it says None"),
+        (returns(float("nan")), "the name of an array"),
+        (returns(np.zeros(3)), "the name of an array"),
+        *BROKEN,
+        (lambda errors, tolerance=1e-3: max(wrong_names(errors, tolerance), default=None), "by the alphabet"),
+    ],
+    "09.5": [
+        (optimiser_first, "The optimiser and the loss come last"),
+        (loss_first, "The optimiser and the loss come last"),
+        (warm_up_before_adam, "comes before its warm-up"),
+        (lambda f: triage(f | {"first wrong": (f["first wrong"] or "").replace("_norm", ".") or None}), "attention_norm is a LayerNorm"),
+        (lambda f: "exponential" if not f["reaches what it should"] else triage(f), "reaches the wrong ones"),
+        (lambda f: triage(f) or "second norm", "None was asked for"),
+        (lambda f: "N" if f["first wrong"] else triage(f), "the name of no repair"),
+        (lambda f: triage(f) if f["knows order"] is not False else None, "it says None"),
+        (marks, "changed the findings"),
+        (lambda f: {"fix": triage(f)}, "the name of no repair"),
+        (returns(None), "it says None"),
+        (returns(float("nan")), "the name of no repair"),
+        (returns(np.zeros(3)), "the name of no repair"),
+        *BROKEN,
+        (crawling_first, "The optimiser and the loss come last"),
+        *((lambda f, wrong=wrong: stands_where(f, wrong), "it says|None was asked for") for wrong in OTHER_CONDITIONS),
+        *((lambda f, of=of: attention_where(f, of), said) for of, said in OTHER_NAMES),
     ],
 }
 
 RIGHT = {
-    "09.1": [
-        bets(),
-        bets(0, 1),
-        bets(np.int64(47), "2.5"),
-        [("right of 100", 100), ("times as fast", np.array([3.0]))],
-        {"Right of 100": 60, " TIMES AS FAST ": 0.9, "why": "a guess"},
-    ],
+    "09.1": ["enafrosw", list("OWEFRSNA"), "N, A, E, F, R, O, W, S", tuple("WSORFANE")],
     "09.2": [
-        taken(lambda s, v: np.rint((v @ s) / (s @ s))),
-        taken(lambda s, v: math.floor((v @ s) / (s @ s) + 0.5)),
-        by_trying,
+        reading_with_numpy,
+        lambda losses, levels: "exploded" if math.isnan(losses[-1]) or losses[-1] > 2 * levels["ln V"] else reading(losses, levels),
     ],
-    "09.3": [step(), lazy_step, rounds_halves_away, lambda basis, k, delta: list(step()(basis, k, delta))],
-    "09.4": [
-        by_hand,
-        by_halves,
-        lambda w, t: np.array(by_hand(w, t), dtype=bool),
-        lambda w, t: list(np.array(by_hand(w, t), dtype=bool)),
-        lambda w, t: [Fraction(int(c)) for c in by_halves(w, t)],
+    "09.3": [
+        lambda end, repair, company: np.float64(end(set(company) - {repair})) - end(frozenset(company) | {repair}),
+        lambda end, repair, company: -(end({*company, repair}) - end(frozenset(x for x in company if x != repair))),
+    ],
+    "09.4": [first_wrong_by_hand, lambda errors, tolerance=1e-3: dict(enumerate(wrong_names(errors, tolerance)[::-1])).get(0)],
+    "09.5": [
+        in_another_order,
+        lambda findings: triage(dict(findings)),
+        lambda f: triage(f | {"knows order": bool(f["knows order"])}),  # not asked counts as no: it is asked once all else is right
     ],
 }
 
 TYPED_WRONG = {
-    "09.1": 'my_bets = {"right of 100": 0.5, "times as fast": 3}',
-    "09.2": "def take_away(short, long):\n    return long - short",
-    "09.3": "def lll_step(basis, k, delta):\n    return basis, k + 1",
-    "09.4": "def break_knapsack(weights, total):\n    return [1] * len(weights)",
+    "09.1": 'my_order = "Adam first"',
+    "09.2": "def reading(losses, levels):\n    return min(levels, key=lambda name: abs(levels[name] - losses[-1]))",
+    "09.3": "def worth(end, repair, company):\n    return end(company | {repair}) - end(company)",
+    "09.4": "def first_wrong(errors, tolerance=1e-3):\n    return max(errors, key=errors.get)",
+    "09.5": 'def triage(findings):\n    return "Adam" if findings["optimiser"] == "SGD" else None',
 }

@@ -1,163 +1,286 @@
-"""Answers for chapter 10: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
+"""Answers to the exercises of chapter 10."""
 
-import itertools
-import statistics
+from collections import Counter
 
 import numpy as np
-from scipy import stats
-from workbook.answers.common import raises, returns
+from workbook.answers.common import BROKEN_FUNCTIONS, raises, returns
 
-from cllm_lib.experiments.intervals import holm as holm_of_the_library
-from cllm_lib.experiments.intervals import interval
-
-# 10.1
+# -- 06.2 --
 
 
-def between(low, high):
-    return {"at least": low, "at most": high}
+def cut(tokens, seq_len, first=0, later=1, count=None):
+    count = (len(tokens) - 1) // seq_len if count is None else count
+    used = count * seq_len
+    return tuple(np.resize(tokens[s : s + used], used).reshape(count, seq_len) for s in (first, first + later))
 
 
-# 10.2
+def cut_then_rolled(tokens, seq_len):
+    inputs, _ = cut(tokens, seq_len)
+    return inputs, np.roll(inputs, -1, axis=1)
 
 
-def interval_with(quantile=lambda n, c: stats.t.ppf((1 + c) / 2, n - 1), ddof=1, root=np.sqrt):
-    def student_interval(values, confidence):
-        n = len(values)
-        half = quantile(n, confidence) * np.std(values, ddof=ddof) / root(n)
-        return np.mean(values) - half, np.mean(values) + half
-
-    return student_interval
+def rolled_then_cut(tokens, seq_len):
+    used = (len(tokens) - 1) // seq_len * seq_len
+    return tokens[:used].reshape(-1, seq_len), np.roll(tokens[:used], -1).reshape(-1, seq_len)
 
 
-def ends_of_the_librarys(values, confidence):
-    found = interval(values, confidence)
-    return [np.float32(found.low), np.float32(found.high)]
+def overlapping(tokens, seq_len):
+    starts = range(len(tokens) - seq_len)
+    return np.array([tokens[s : s + seq_len] for s in starts]), np.array([tokens[s + 1 : s + seq_len + 1] for s in starts])
 
 
-def by_statistics(values, confidence):
-    values = [float(value) for value in values]
-    half = stats.t.isf((1 - confidence) / 2, len(values) - 1) * statistics.stdev(values) / len(values) ** 0.5
-    return np.array([statistics.fmean(values) - half, statistics.fmean(values) + half])
+def one_too_many(tokens, seq_len):
+    count = (len(tokens) - 1) // seq_len + 1
+    padded = np.append(tokens, np.zeros(seq_len + 1, tokens.dtype))
+    return padded[: count * seq_len].reshape(count, seq_len), padded[1 : count * seq_len + 1].reshape(count, seq_len)
 
 
-def sorts_in_place(values, confidence):
-    values.sort()
-    return interval_with()(values, confidence)
+def in_columns(tokens, seq_len):
+    return tuple(part.T for part in cut(tokens, seq_len))
 
 
-# 10.3
+def scrambled(tokens, seq_len):
+    return tuple(part.ravel().reshape(part.shape[::-1]).T for part in cut(tokens, seq_len))
 
 
-def holm_with(factors=lambda m: np.arange(m, 0, -1, dtype=np.int64), rise=np.maximum.accumulate, most=1.0, put_back=True):
-    def holm(p_values):
-        order = np.argsort(p_values)
-        adjusted = np.minimum(most, rise(p_values[order] * factors(len(p_values))))
-        return adjusted[np.argsort(order)] if put_back else adjusted
-
-    return holm
+def in_place(tokens, seq_len):
+    tokens[0] += 1
+    return cut(tokens, seq_len)
 
 
-def hochbergs(p_values):
-    return stats.false_discovery_control(p_values)
+def by_loops(tokens, seq_len):
+    rows = [tokens[s : s + seq_len + 1].tolist() for s in range(0, len(tokens) - seq_len, seq_len)]
+    return [row[:-1] for row in rows], [row[1:] for row in rows]
 
 
-def closed(p_values):
-    groups = [g for size in range(1, len(p_values) + 1) for g in itertools.combinations(range(len(p_values)), size)]
-    return [max(min(1.0, len(g) * min(p_values[j] for j in g)) for g in groups if i in g) for i in range(len(p_values))]
+def by_strides(tokens, seq_len):
+    both = np.lib.stride_tricks.sliding_window_view(tokens, seq_len + 1)[::seq_len]
+    return [both[:, :-1].astype(np.int32), both[:, 1:]]
 
 
-def hochberg_1988(p_values):
-    order = np.argsort(p_values)
-    raised = p_values[order] * np.arange(len(p_values), 0, -1, dtype=np.int64)
-    return np.minimum(1, np.minimum.accumulate(raised[::-1])[::-1])[np.argsort(order)]
+def as_floats(tokens, seq_len):
+    count = (len(tokens) - 1) // seq_len
+    inputs, targets = np.zeros((count, seq_len)), np.zeros((count, seq_len))
+    for i in range(count * seq_len):
+        inputs.flat[i], targets.flat[i] = tokens[i], tokens[i + 1]
+    return inputs, targets
+
+
+# -- 06.3 --
+
+
+def runs(tokens, n, step=1):
+    return [tuple(np.asarray(tokens)[i : i + n].tolist()) for i in range(0, len(tokens) - n + 1, step)]
+
+
+def share(found, among):
+    return sum(found) / len(among)
+
+
+def seen(train, held_out, n):
+    known = set(runs(train, n))
+    return [run in known for run in runs(held_out, n)]
+
+
+def as_text(train, held_out, n):
+    text = "".join(map(str, train))
+    return np.mean(["".join(map(str, run)) in text for run in runs(held_out, n)])
+
+
+def with_gaps(train, held_out, n):
+    text = f" {' '.join(map(str, train))} "
+    return np.mean([f" {' '.join(map(str, run))} " in text for run in runs(held_out, n)])
+
+
+def by_windows(train, held_out, n):
+    known, asked = (np.lib.stride_tricks.sliding_window_view(part, n) for part in (train, held_out))
+    return (asked[:, None] == known[None]).all(-1).any(-1).mean()
+
+
+def by_counters(train, held_out, n):
+    known, asked = Counter(runs(train, n)), Counter(runs(held_out, n))
+    return np.float32(sum(count for run, count in asked.items() if run in known) / sum(asked.values()))
+
+
+# -- 06.4 --
+
+
+def stopped(losses, patience, better=lambda loss, best: loss < best, since=0, first=1):
+    best = 0
+    for epoch, loss in enumerate(losses):
+        if better(loss, losses[best]):
+            best = epoch
+        if epoch - best == patience + since:
+            break
+    return best + first, epoch + first
+
+
+def best_of_all(losses, patience):
+    return losses.index(min(losses)) + 1, stopped(losses, patience)[1]
+
+
+def never_stopped(losses, patience):
+    return losses.index(min(losses)) + 1, len(losses)
+
+
+def beside_the_one_before(losses, patience):
+    bad, last = 0, len(losses)
+    for i in range(1, len(losses)):
+        bad = bad + 1 if losses[i] >= losses[i - 1] else 0
+        if bad == patience:
+            last = i + 1
+            break
+    return losses[:last].index(min(losses[:last])) + 1, last
+
+
+def at_the_first_rise(losses, patience):
+    for i in range(1, len(losses)):
+        if losses[i] >= losses[i - 1]:
+            return i, i + 1
+    return len(losses), len(losses)
+
+
+def with_a_counter(losses, patience):
+    best, at, bad = float("inf"), 0, 0
+    for epoch, loss in enumerate(losses, start=1):
+        best, at, bad = (loss, epoch, 0) if loss < best else (best, at, bad + 1)
+        if bad >= patience:
+            return at, epoch
+    return at, len(losses)
+
+
+def with_arrays(losses, patience):
+    losses = np.asarray(losses)
+    best = np.array([int(losses[: i + 1].argmin()) for i in range(len(losses))], dtype=np.intp)
+    waited = np.arange(len(losses), dtype=np.int64) - best
+    last = int(np.argmax(waited >= patience)) if (waited >= patience).any() else len(losses) - 1
+    return np.array([best[last] + 1, last + 1], dtype=np.int64)
+
+
+# -- 06.5 --
+DIAGNOSIS = {"A": "own word", "B": "one file", "C": "leak", "D": "shared ids", "E": "sorted"}
 
 
 WRONG = {
     "10.1": [
-        (between(40, 10), "turn the two around"),
-        (between(0.1, 0.3), "write it out of a hundred: 30"),
-        (between(0, 100), "hardly ever wrong, and says little"),
-        (between(20, 20), "exactly 20, nine to one"),
-        (between(-5, 30), "from 0 to 100"),
-        (between(10, 130), "from 0 to 100"),
-        (between(..., 30), "still open: 'at least'"),
-        ({"at most": 30}, "still open: 'at least'"),
-        (between("ten", 30), "'at least' is 'ten'; a number was asked for"),
-        (between(float("nan"), 30), "a finite number"),
-        (between([1, 2], 30), "one number was asked for"),
-        ((10, 30), "of type tuple"),
-        (None, "of type NoneType"),
-        (25, "of type int"),
+        (7.5, "three numbers were asked for"),
+        ([7.5, -1, 2], "below 0"),
+        ([9000, 5, 1], "more than twice ln 10,000"),
+        ([7.5, 5.0], "three numbers were asked for"),
+        ([7.5, float("nan"), 4], "finite number"),
+        ([7.5, 5.0, ...], "your loss of epoch 30 is still open"),
+        (["low", "lower", "lowest"], "a number was asked for"),
+        (None, "three numbers were asked for"),
+        ("7.5", "three numbers were asked for"),
+        (np.zeros((3, 1)), "three numbers were asked for"),
     ],
     "10.2": [
-        (interval_with(lambda n, c: stats.norm.ppf((1 + c) / 2)), "normal's quantile, 1.96 and its like"),
-        (interval_with(ddof=0), "ddof=1"),
-        (interval_with(lambda n, c: stats.t.ppf(0.5 + c, n - 1)), "NaN"),
-        (interval_with(lambda n, c: stats.t.ppf((1 - c) / 2, n - 1)), "the lower tail"),
-        (interval_with(lambda n, c: stats.t.ppf(0.5, n - 1)), "The two ends are one"),
-        (lambda values, c: interval_with()(np.unique(values), c), "the solution|was asked for"),
-        (interval_with(root=lambda n: 1.0), "divide by the root of n"),
-        (interval_with(root=lambda n: n), "falls with the root of n"),
-        (interval_with(lambda n, c: stats.t.ppf(c, n - 1)), "half belongs to each"),
-        (interval_with(lambda n, c: stats.t.ppf((1 + c) / 2, n)), "n - 1 degrees of freedom"),
-        (interval_with(lambda n, c: 2 * stats.t.ppf((1 + c) / 2, n - 1)), "twice as wide"),
-        (interval_with(lambda n, c: 1.0), "the quantile is missing"),
-        (interval_with(lambda n, c: stats.t.ppf(0.975, n - 1)), "does not follow the confidence"),
-        (interval_with(lambda n, c: 3.0 + n), "Three things go into the half width"),
-        (lambda values, confidence: ends_of_the_librarys(values, confidence)[::-1], "Low comes first"),
-        (lambda values, confidence: (np.mean(values), interval(values, confidence).high - np.mean(values)), "mean and half width"),
+        (lambda tokens, seq_len: cut(tokens, seq_len, later=0), "the word itself"),
+        (lambda tokens, seq_len: cut(tokens, seq_len)[::-1], "changed places"),
+        (overlapping, "begin at every word and overlap"),
+        (lambda tokens, seq_len: cut(tokens, seq_len, later=2), "two words later"),
+        (cut_then_rolled, "shift the text, then cut"),
+        (rolled_then_cut, "np.roll"),
+        (one_too_many, "one sequence too many"),
+        (lambda tokens, seq_len: cut(tokens, seq_len, count=(len(tokens) - 1) // seq_len - 1), "A full sequence was dropped"),
+        (in_columns, "Sequences are rows"),
+        (scrambled, "in another order"),
         (
-            lambda values, confidence: stats.t.interval(confidence, len(values) - 1, np.median(values) + 1, 1.0),
-            "Three things",
+            lambda tokens, seq_len: (cut(tokens, seq_len)[0], np.append(0, tokens)[: cut(tokens, seq_len)[0].size].reshape(-1, seq_len)),
+            "before",
         ),
-        (lambda values, confidence: interval(values, confidence).low, r"has shape \(\); \(2,\) was asked for"),
-        (sorts_in_place, "changed its input"),
+        (lambda tokens, seq_len: cut(tokens, seq_len)[0], "two arrays were asked for"),
+        (lambda tokens, seq_len: (tokens[:-1], tokens[1:]), "How many full sequences fit"),
+        (lambda tokens, seq_len: tokens.reshape(-1, seq_len), "it raised ValueError|two arrays"),
+        (lambda tokens, seq_len: tuple(part / 7 for part in cut(tokens, seq_len)), "no ids"),
+        (lambda tokens, seq_len: tuple(part * np.nan for part in cut(tokens, seq_len)), "no ids"),
+        (lambda tokens, seq_len: ([[1, 2], [3]], [[2, 3], [4]]), "different lengths"),
+        (lambda tokens, seq_len: cut(tokens + 1, seq_len), "one word later"),
+        (in_place, "changed its input"),
         (returns(None), "returned None"),
-        (returns((np.nan, np.nan)), "NaN"),
-        (returns("wide"), "of type str"),
         (raises, "it raised KeyError"),
         (3, "a function was asked for"),
-        (None, "a function was asked for"),
     ],
     "10.3": [
-        (holm_with(factors=lambda m: 1 / np.arange(m, 0, -1, dtype=np.int64)), "You divide by the factors"),
-        (lambda p: np.ones(len(p)), "Sort, times m"),
-        (holm_with(lambda m: m), "That is Bonferroni"),
-        (holm_with(put_back=False), "in the order they came in"),
-        (holm_with(rise=lambda x: x), "maximum.accumulate"),
-        (holm_with(most=np.inf), "No chance is above 1"),
-        (holm_with(lambda m: np.arange(1, m + 1, dtype=np.int64)), "factors rise with p"),
-        (hochbergs, "Benjamini and Hochberg"),
-        (hochberg_1988, "as Hochberg did in 1988"),
-        (lambda p: np.minimum(1, np.maximum.accumulate(p * np.arange(len(p), 0, -1, dtype=np.int64))), "sorted nothing"),
-        (lambda p: 1.0 * p, "as they came"),
-        (lambda p: p / 2, "put them back"),
-        (returns(0.03), "one number for each"),
-        (lambda p: list(holm_with()(p))[::-1], "put them back"),
-        (returns(np.zeros((1, 7))), r"has shape \(1, 7\)"),
+        (lambda train, held_out, n: sum(seen(train, held_out, n)), "divide by all of them"),
+        (lambda train, held_out, n: np.mean(seen(held_out, train, n)), "other way round"),
+        (lambda train, held_out, n: np.isin(held_out, train).mean(), "single words"),
+        (lambda train, held_out, n: 100 * np.mean(seen(train, held_out, n)), "In percent"),
+        (lambda train, held_out, n: 1 - np.mean(seen(train, held_out, n)), "not seen"),
+        (
+            lambda train, held_out, n: len(set(runs(train, n)) & set(runs(held_out, n))) / len(set(runs(held_out, n))),
+            "each distinct run once",
+        ),
+        (lambda train, held_out, n: np.mean([run in runs(train, n) for run in runs(held_out, n, n)]), "Your runs do not overlap"),
+        (lambda train, held_out, n: np.mean([run in runs(train, n, n) for run in runs(held_out, n)]), "training runs do not overlap"),
+        (
+            lambda train, held_out, n: np.mean([sorted(run) in [sorted(r) for r in runs(train, n)] for run in runs(held_out, n)]),
+            "A run has an order",
+        ),
+        (lambda train, held_out, n: sum(seen(train, held_out, n)) / len(held_out), "the last words begin no whole run"),
+        (lambda train, held_out, n: sum(seen(train, held_out, n)) / (len(held_out) - n), "one place too few"),
+        (as_text, "You compare digits"),
+        (lambda train, held_out, n: 0.123, "At each place"),
+        *BROKEN_FUNCTIONS,
+    ],
+    "10.4": [
+        (lambda losses, patience: stopped(losses, patience, first=0), "counted from 0"),
+        (lambda losses, patience: stopped(losses, patience)[::-1], "changed places"),
+        (best_of_all, "what comes after the stop"),
+        (never_stopped, "what comes after the stop"),
+        (beside_the_one_before, "epochs since the best one"),
+        (lambda losses, patience: stopped(losses, patience, better=lambda loss, best: loss <= best), "is not better"),
+        (lambda losses, patience: stopped(losses, patience, since=1), "One epoch too many"),
+        (lambda losses, patience: stopped(losses, patience, since=-1), "One epoch too few"),
+        (at_the_first_rise, "at the first rise"),
+        (lambda losses, patience: tuple(losses[epoch - 1] for epoch in stopped(losses, patience)), "Those are losses"),
+        (lambda losses, patience: stopped(losses, patience)[0], "two epochs were asked for"),
+        (lambda losses, patience: (1, 2), "Stop once that is the patience"),
+        (lambda losses, patience: (losses.sort(), (1, 1))[1], "changed its input"),
+        (returns((1, float("nan"))), "finite number"),
+        (returns(("one", "two")), "a number was asked for"),
         (returns(None), "returned None"),
-        (returns(np.full(4, np.nan)), "NaN"),
         (raises, "it raised KeyError"),
-        (None, "a function was asked for"),
+        (3, "a function was asked for"),
+    ],
+    "10.5": [
+        (DIAGNOSIS | {"A": "leak", "C": "own word"}, "A as 'leak': then all runs of four"),
+        (DIAGNOSIS | {"B": "shared ids"}, "far fewer different ones"),
+        (DIAGNOSIS | {"D": "one file"}, "fewer words in all"),
+        (DIAGNOSIS | {"E": "own word"}, "far below the bigram entropy"),
+        (DIAGNOSIS | {"C": "sorted"}, "rise from left to right"),
+        (DIAGNOSIS | {"A": "off by one"}, "not in the table"),
+        (DIAGNOSIS | {"C": ..., "E": ...}, "still open: C, E"),
+        (None, "a dictionary from letter to name"),
+        ({"A": float("nan")}, "still open"),
+        ("leak", "a dictionary from letter to name"),
+        (list(DIAGNOSIS.values()), "a dictionary from letter to name"),
     ],
 }
 
 RIGHT = {
-    "10.1": [between(5, 40), between(0, 60.5), between(np.int64(70), np.float32(90)), between(0, 5) | {"why": "experience"}, between(0, 1)],
-    "10.2": [
-        ends_of_the_librarys,
-        by_statistics,
-        lambda values, c: stats.t.interval(c, len(values) - 1, np.mean(values), stats.sem(values)),
+    "10.1": [
+        [8.4, 1.3, 0.3],
+        (7.5, 5, 4),
+        np.array([9, 8, 7], dtype=np.int64),
+        {"epoch 1": 7.5, "epoch 10": 5.0, "epoch 30": 4.0},
+        ["7.5", "5", 0],
     ],
-    "10.3": [holm_of_the_library, closed, lambda p: np.float32(holm_with()(p)), lambda p: holm_with()(p).tolist()],
+    "10.2": [cut, by_loops, by_strides, as_floats],
+    "10.3": [with_gaps, by_windows, by_counters],
+    "10.4": [with_a_counter, with_arrays, lambda losses, patience: list(map(str, with_a_counter(losses, patience)))],
+    "10.5": [
+        dict(reversed(DIAGNOSIS.items())),
+        {k.lower(): v.upper().replace(" ", "_") for k, v in DIAGNOSIS.items()},
+        list(DIAGNOSIS.items()),
+    ],
 }
 
 TYPED_WRONG = {
-    "10.1": 'my_range = {"at least": 0.1, "at most": 0.4}',
-    "10.2": (
-        "def student_interval(values, confidence):\n"
-        "    half = 1.96 * np.std(values, ddof=1) / np.sqrt(len(values))\n"
-        "    return np.mean(values) - half, np.mean(values) + half"
-    ),
-    "10.3": "def holm(p_values):\n    return np.minimum(1, p_values * len(p_values))",
+    "10.1": 'my_numbers = "lower"',
+    "10.2": "def inputs_and_targets(tokens, seq_len):\n    used = len(tokens) // seq_len * seq_len\n"
+    "    return tokens[:used].reshape(-1, seq_len), tokens[:used].reshape(-1, seq_len)",
+    "10.3": "def seen_before(train, held_out, n):\n    return np.isin(held_out, train).mean()",
+    "10.4": "def when_to_stop(losses, patience):\n    return losses.index(min(losses)), len(losses)",
+    "10.5": 'diagnosis = {"A": "leak", "B": "leak", "C": "leak", "D": "leak", "E": "leak"}',
 }

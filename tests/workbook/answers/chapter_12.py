@@ -1,280 +1,411 @@
 """Answers for chapter 12: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
 
+import functools
 import math
+import threading
 
 import numpy as np
-from scipy.special import erf, ndtr
-from scipy.stats import norm
+import sympy
 from workbook.answers.common import raises, returns
 
-EPS = 1e-12
+from cllm_lib.defects import faulty_primes_below
+from cllm_lib.lattice.primes import primes_below
 
-
-def bets(most="A", least="C"):
-    return {"most alike": most, "least alike": least}
-
-
-def broken_arrays(shape):
-    return [
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (returns(np.full(shape, np.nan)), "NaN"),
-        (returns(np.zeros((1, 9))), r"has shape \(1, 9\)"),
-        (returns("an array"), "of type str; an array of numbers"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
-    ]
+BROKEN_LISTS = [
+    (returns(None), "returned None"),
+    (raises, "it raised KeyError"),
+    (returns(float("nan")), r"shape \(\) and is a float; one row"),
+    (returns([2.0, float("nan")]), "NaN or infinity"),
+    (returns(np.zeros((2, 3))), r"shape \(2, 3\)"),
+    (returns("2, 3, 5"), "is a str; one row"),
+    (returns([[2], [3, 5]]), "is ragged"),
+    (returns([2.5, 3]), "holds 2.5"),
+    (lambda n: np.where(np.arange(4, dtype=np.int64) > 1), r"as np.where and np.nonzero return it: take \[0\]"),
+    (lambda n: np.array(["2", 3], dtype=object), "holds '2'"),
+    ([2, 3, 5], "a function was asked for"),
+    (None, "a function was asked for"),
+]
 
 
 # 12.2
 
 
-def gelu(x):
-    return x * ndtr(x)
+def flags_below(n, last=lambda n: math.isqrt(max(n - 1, 0)) + 1, start=lambda p: p * p):
+    flags = np.ones(n, dtype=bool)
+    flags[:2] = False
+    for p in range(2, last(n)):
+        if flags[p]:
+            flags[start(p) :: p] = False
+    return flags
 
 
-def gelu_in_place(x):
-    x *= ndtr(x)
-    return x
+def sieve_with(**slip):
+    return lambda n: np.flatnonzero(flags_below(n, **slip))
 
 
-def gelu_in_loops(x):
-    return np.array([value * 0.5 * math.erfc(-value / math.sqrt(2)) for value in np.ravel(x)]).reshape(np.shape(x)).tolist()
+def by_trial_division(n):
+    return [m for m in range(2, n) if all(m % d for d in range(2, math.isqrt(m) + 1))]
+
+
+def strikes_twice_each_only(n):
+    flags = np.ones(n, dtype=bool)
+    flags[:2] = False
+    for p in range(2, (n + 1) // 2):
+        if flags[p]:
+            flags[2 * p] = False
+    return np.flatnonzero(flags)
+
+
+def by_every_number(n):
+    return [m for m in range(2, n) if all(m % d for d in range(2, m))]
+
+
+def of_sympy(n):
+    return np.array([sympy.Integer(m) for m in sympy.primerange(n)], dtype=object)
+
+
+def with_plain_lists(n):
+    left, found = list(range(2, n)), []
+    while left:
+        found.append(left[0])
+        left = [m for m in left if m % found[-1]]
+    return tuple(found)
 
 
 # 12.3
 
-
-def normed(x, gain, bias, eps=EPS):
-    return (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + eps) * gain + bias
-
-
-def fed(x, layer, gate=gelu):
-    weights = layer["feed_forward"]
-    return gate(x @ weights["expand_weight"] + weights["expand_bias"]) @ weights["contract_weight"] + weights["contract_bias"]
+FOUNDATION = tuple(primes_below(62).tolist())
+LIST = (1, 7, 11, 17, 19, 23, 29, 59)
 
 
-def encoder_layer(x, layer, attention, gate=gelu, eps=EPS, first="attention_norm", second="feed_forward_norm"):
-    x = normed(x + attention(x, layer["attention"]), **layer[first], eps=eps)
-    return normed(x + fed(x, layer, gate), **layer[second], eps=eps)
+def program(remainders=LIST, primes=FOUNDATION, first=62, built_in=FOUNDATION, last=0, kind=np.int64):
+    def program_primes(n):
+        m = np.arange(first, max(n + last, first), dtype=kind)
+        m = m[~np.isin(m % 12, (0, 6, 8, 10)) & np.isin(m % 30, remainders) & np.isin(m * m % 12, (1, 9))]
+        m = m[(m[:, None] % np.array(primes) != 0).all(axis=1)]
+        return np.concatenate([[p for p in built_in if p < n], m]).astype(np.int64)
+
+    return program_primes
 
 
-def pre_norm(x, layer, attention):
-    x = x + attention(normed(x, **layer["attention_norm"]), layer["attention"])
-    return x + fed(normed(x, **layer["feed_forward_norm"]), layer)
-
-
-def no_way_around_attention(x, layer, attention):
-    x = normed(attention(x, layer["attention"]), **layer["attention_norm"])
-    return normed(x + fed(x, layer), **layer["feed_forward_norm"])
-
-
-def no_way_around_feed_forward(x, layer, attention):
-    x = normed(x + attention(x, layer["attention"]), **layer["attention_norm"])
-    return normed(fed(x, layer), **layer["feed_forward_norm"])
-
-
-def around_both(x, layer, attention):
-    middle = normed(x + attention(x, layer["attention"]), **layer["attention_norm"])
-    return normed(x + fed(middle, layer), **layer["feed_forward_norm"])
-
-
-def no_second_norm(x, layer, attention):
-    x = normed(x + attention(x, layer["attention"]), **layer["attention_norm"])
-    return x + fed(x, layer)
-
-
-def no_first_norm(x, layer, attention):
-    x = x + attention(x, layer["attention"])
-    return normed(x + fed(x, layer), **layer["feed_forward_norm"])
-
-
-def no_attention(x, layer, attention):
-    x = normed(x, **layer["attention_norm"])
-    return normed(x + fed(x, layer), **layer["feed_forward_norm"])
-
-
-def added_after_the_norm(x, layer, attention):
-    x = x + normed(attention(x, layer["attention"]), **layer["attention_norm"])
-    return x + normed(fed(x, layer), **layer["feed_forward_norm"])
-
-
-def other_eps_in_the_second(x, layer, attention):
-    x = normed(x + attention(x, layer["attention"]), **layer["attention_norm"])
-    return normed(x + fed(x, layer), **layer["feed_forward_norm"], eps=1e-5)
-
-
-def without(name):
-    def layer_without(x, layer, attention):
-        return encoder_layer(x, layer | {"feed_forward": layer["feed_forward"] | {name: 0.0}}, attention)
-
-    return layer_without
-
-
-def layer_in_place(x, layer, attention):
-    x += attention(x, layer["attention"])
-    x = normed(x, **layer["attention_norm"])
-    return normed(x + fed(x, layer), **layer["feed_forward_norm"])
-
-
-def layer_by_positions(x, layer, attention):
-    y = x + attention(x, layer["attention"])
-    for index in np.ndindex(y.shape[:2]):
-        middle = normed(y[index], **layer["attention_norm"])
-        y[index] = normed(middle + fed(middle, layer), **layer["feed_forward_norm"])
-    return y
+def program_in_plain_python(n):
+    kept = [p for p in FOUNDATION if p < n]
+    for m in range(62, n):
+        if m % 30 in LIST and all(m % p for p in FOUNDATION):
+            kept.append(float(m))
+    return kept
 
 
 # 12.4
 
 
-def mean_in_loops(hidden, is_token):
-    return [
-        np.mean([row for row, kept in zip(rows, keeps, strict=True) if kept], axis=0) for rows, keeps in zip(hidden, is_token, strict=True)
-    ]
+def eager(build):
+    value = build()
+    return lambda: value
 
 
-def mean_by_where(hidden, is_token):
-    return hidden.mean(axis=1, where=is_token[..., None])
+def forgetful(build):
+    return lambda: build()
 
 
-def mean_in_place(hidden, is_token):
-    hidden[~is_token] = 0.0
-    return hidden.sum(axis=1) / is_token.sum(axis=1, keepdims=True)
+def unlocked(build):
+    kept = []
+
+    def get():
+        if not kept:
+            kept.append(build())
+        return kept[0]
+
+    return get
 
 
-def counted(hidden, is_token):
-    return is_token.sum(axis=1, keepdims=True)
+def lock_around_the_building_only(build):
+    lock, kept = threading.Lock(), []
+
+    def get():
+        if not kept:
+            with lock:
+                kept[:] = [build()]
+        return kept[0]
+
+    return get
 
 
-# 12.5
+def a_lock_of_ones_own(build):
+    kept = []
 
-FAULTS = {"A": "no positions", "B": "norm first", "C": "causal mask", "D": "mean over padding"}
+    def get():
+        with threading.Lock():
+            if not kept:
+                kept.append(build())
+        return kept[0]
+
+    return get
+
+
+def flag_before_the_building(build):
+    state = {"built": False, "value": None}
+
+    def get():
+        if not state["built"]:
+            state["built"] = True
+            state["value"] = build()
+        return state["value"]
+
+    return get
+
+
+def none_means_not_yet(build):
+    lock, state = threading.Lock(), {"value": None}
+
+    def get():
+        with lock:
+            if state["value"] is None:
+                state["value"] = build()
+            return state["value"]
+
+    return get
+
+
+def never_given_back(build):
+    lock, kept = threading.Lock(), []
+
+    def get():
+        lock.acquire()
+        if not kept:
+            kept.append(build())
+            lock.release()
+        return kept[0]
+
+    return get
+
+
+def marked_though_it_failed(build):
+    lock, state = threading.Lock(), {"built": False, "value": None}
+
+    def get():
+        with lock:
+            if not state["built"]:
+                state["built"] = True
+                state["value"] = build()
+            return state["value"]
+
+    return get
+
+
+def swallows_errors(build):
+    lock, kept = threading.Lock(), []
+
+    def get():
+        with lock:
+            if not kept:
+                try:
+                    kept.append(build())
+                except Exception:
+                    return "sorry"
+        return kept[0]
+
+    return get
+
+
+SHARED = []
+
+
+def shared_memory(build):
+    SHARED.clear() if len(SHARED) > 1 else None
+
+    def get():
+        if not SHARED:
+            SHARED.append(build())
+        return SHARED[0]
+
+    return get
+
+
+def one_for_each_thread(build):
+    own = threading.local()
+
+    def get():
+        if not hasattr(own, "value"):
+            own.value = build()
+        return own.value
+
+    return get
+
+
+def others_get_none(build):
+    lock, state = threading.Lock(), {}
+
+    def get():
+        if lock.acquire(blocking=False):
+            state["value"] = state["value"] if "value" in state else build()
+            lock.release()
+        return state.get("value")
+
+    return get
+
+
+ONE_LOCK = threading.Lock()
+
+
+def one_lock_for_all(build):
+    kept = []
+
+    def get():
+        # an end after some seconds, so that a test leaves no thread behind that holds it
+        if not ONE_LOCK.acquire(timeout=5):
+            raise TimeoutError
+        try:
+            if not kept:
+                kept.append(build())
+            return kept[0]
+        finally:
+            ONE_LOCK.release()
+
+    return get
+
+
+def returns_build(build):
+    return lambda: build
+
+
+def double_checked(build):
+    lock, kept = threading.RLock(), {}
+
+    def get():
+        if "value" not in kept:
+            with lock:
+                if "value" not in kept:
+                    kept["value"] = build()
+        return kept["value"]
+
+    return get
+
+
+class LazyValue:
+    def __init__(self, build):
+        self.build, self.lock, self.built = build, threading.Lock(), False
+
+    def __call__(self):
+        with self.lock:
+            if not self.built:
+                self.value = self.build()
+                self.built = True
+            return self.value
+
+
+def cached_behind_a_lock(build):
+    lock, once = threading.Lock(), functools.cache(build)
+
+    def get():
+        with lock:
+            return once()
+
+    return get
+
 
 WRONG = {
     "12.1": [
-        (bets("G"), "not in the table: take one of A, B"),
-        (bets("A", "A"), "cannot be both"),
-        (bets(3), "a letter in quotes"),
-        (bets(least=...), "still open: LEAST ALIKE"),
-        ({"most alike": "A"}, "still open"),
-        ("A", "a dictionary with 'most alike'"),
-        (None, "a dictionary with 'most alike'"),
-        (np.zeros(3), "a dictionary"),
+        (-5, "no count of numbers below 200,000"),
+        (0.09, "reads like a share"),
+        ("many", "a number was asked for"),
+        (200_000, "no count of numbers below 200,000"),
+        (None, "your count is None; a number"),
+        (True, "your count is True; a number"),
+        (float("nan"), "finite number"),
+        (np.zeros(3), "one number"),
     ],
     "12.2": [
-        (ndtr, "the gate alone"),
-        (lambda x: x * (1 + erf(x / math.sqrt(2))), "a 2 too much"),
-        (lambda x: 0.5 * x * (1 + erf(x)), "variance 1/2"),
-        (lambda x: 0.5 * x * erf(x / math.sqrt(2)), "1 is missing"),
-        (lambda x: np.maximum(x, 0), "That is ReLU"),
-        (np.tanh, "That is tanh"),
-        (lambda x: 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))), "approximation by tanh"),
-        (lambda x: x / (1 + np.exp(-1.702 * x)), "quick approximation"),
-        (lambda x: x / (1 + np.exp(-x)), "SiLU"),
-        (lambda x: x * norm.pdf(x), "height of the bell curve"),
-        (lambda x: x * (1 - ndtr(x)), "open to the left"),
-        (lambda x: x + 1, "GELU at"),
-        (lambda x: float(np.sum(x)), r"has shape \(\)"),
-        (gelu_in_place, "changed its input"),
-        (lambda x: np.array([[gelu(value) for value in row] for row in x]), "it raised TypeError|it raises"),
-        *broken_arrays((3, 5)),
+        (lambda n: [m for m in range(1, n) if all(m % d for d in range(2, m))], "holds 1. A prime has exactly"),
+        (lambda n: by_trial_division(n + 1), "sieve.31. holds 31 itself"),
+        (sieve_with(last=lambda n: math.isqrt(max(n - 1, 0))), "holds 25 = 5 x 5"),
+        (lambda n: by_trial_division(n)[1:], "lacks 2. Your list begins too late"),
+        (flags_below, "a row of flags"),
+        (lambda n: np.flatnonzero(~flags_below(n))[2:], "just the numbers that are struck"),
+        (lambda n: np.arange(2, n, dtype=np.int64)[::-1][flags_below(n)[2:][::-1]], "but not ascending"),
+        (lambda n: set(by_trial_division(n)), "which has no order"),
+        (lambda n: sorted(by_trial_division(n) * 2), "some numbers twice"),
+        (sieve_with(start=lambda p: p), "lacks 2. It does what"),
+        (lambda n: by_trial_division(n - 1), "lacks 29, the last number below 30. Your list ends one too early"),
+        (lambda n: [m for m in by_trial_division(n) if m > 4], "Your list begins too late"),
+        (lambda n: [2, *range(3, n, 2)][: max(n // 2, 0)] if n > 2 else [], "only multiples of 2 were struck"),
+        (lambda n: list(range(3, n, 2)), "only multiples of 2 were struck"),
+        (lambda n: [m for m in range(n) if all(m % d for d in range(2, math.isqrt(m) + 1))], "holds 0. A prime has exactly"),
+        (strikes_twice_each_only, "3 p, 4 p, ... are multiples"),
+        (lambda n: [2, *range(3, n, 2)], "holds 9 = 3 x 3|holds 15 = 3 x 5"),
+        (lambda n: [m for m in range(2, n) if pow(2, m, m) == 2 % m], "holds 341 = 11 x 31"),
+        *BROKEN_LISTS,
+        (lambda n: by_trial_division(n) if n > 3 else [], "sieve.3. lacks 2"),
+        (lambda n: by_trial_division(n) if n != 8 else [2, 3, 5], "sieve.8. lacks 7"),
+        (sieve_with(last=lambda n: min(200, math.isqrt(max(n - 1, 0)) + 1)), "sieve.200000. holds 44521 = 211 x 211"),
     ],
     "12.3": [
-        (pre_norm, "That is pre-norm"),
-        (no_way_around_attention, "way around attention is missing"),
-        (no_way_around_feed_forward, "way around the feed-forward part is missing"),
-        (around_both, "its own input, not the layer's"),
-        (
-            lambda x, layer, attention: encoder_layer(x, layer, attention, first="feed_forward_norm", second="attention_norm"),
-            "changed places",
-        ),
-        (no_second_norm, "The second norm is missing"),
-        (no_first_norm, "The first norm is missing"),
-        (lambda x, layer, attention: encoder_layer(x, layer, attention, gate=np.tanh), "tanh stands where"),
-        (lambda x, layer, attention: encoder_layer(x, layer, attention, gate=lambda y: np.maximum(y, 0)), "ReLU stands where"),
-        (lambda x, layer, attention: encoder_layer(x, layer, attention, gate=lambda y: y), "Nothing stands between"),
-        (other_eps_in_the_second, "1e-12 in both"),
-        (without("expand_bias"), "expand_bias is missing"),
-        (without("contract_bias"), "contract_bias is missing"),
-        (lambda x, layer, attention: encoder_layer(x, layer, lambda y, _: attention(y, layer)), "something else than its own parameters"),
-        (no_attention, "Attention is not in it"),
-        (added_after_the_norm, "normalise first and add afterwards"),
-        (lambda x, layer, attention: encoder_layer(x, layer, attention, eps=1e-5), "eps=1e-12"),
-        (lambda x, layer, attention: x, "the layer at"),
-        (lambda x, layer: x, "it raised TypeError"),
-        (layer_in_place, "changed its input"),
-        *broken_arrays((2, 5, 6)),
+        (by_trial_division, "the true primes"),
+        (program(remainders=(*LIST, 13)), "73, which is 13 mod 30, and rule 2"),
+        (program(remainders=sorted(set(range(30)) - set(LIST))), "and rule 2 .* is it turned round"),
+        (program(built_in=()), "lacks 2. The numbers to 61 pass no rules"),
+        (lambda n: [m for m in program()(n) if m in primes_below(n)], "lacks 4489 = 67 x 67"),
+        (program(built_in=[p for p in FOUNDATION if p % 30 in LIST]), "lacks 2. The numbers to 61 pass no rules"),
+        (program(primes=FOUNDATION[:-1]), "3721 = 61 x 61, and rule 4"),
+        (program(primes=(2,)), "holds 77 = 7 x 11, and rule 4"),
+        (program(remainders=range(30)), "13 mod 30, and rule 2 throws that out. The"),
+        (program(remainders=(1, 7, 11, 17, 19, 29)), "lacks 83, and all that is 23 mod 30: rule 2's list holds 23"),
+        (program(last=1), "holds 4489 itself"),
+        (lambda n: program()(n)[::-1], "not ascending"),
+        (program(remainders=LIST[1:]), "all that is 1 mod 30"),
+        (lambda n: [m for m in program()(n) if m <= 61 or m % 12 in (0, 6, 8, 10)], "nothing above 61"),
+        (program(kind=np.int32), "more than 31 bits"),
+        (lambda n: program()(n) if n != 60 else [2], "program_primes.60. lacks 3"),
+        (lambda n: [1, *program()(n)], "holds 1; to 61 there are the 18"),
+        *BROKEN_LISTS,
     ],
     "12.4": [
-        (lambda hidden, is_token: hidden.mean(axis=1), "What fills up"),
-        (lambda hidden, is_token: (hidden * is_token[..., None]).mean(axis=1), "divide by the longest length"),
-        (lambda hidden, is_token: (hidden * is_token[..., None]).sum(axis=1), "That is the sum"),
-        (lambda hidden, is_token: hidden[:, 0], "state of the first token"),
-        (lambda hidden, is_token: np.where(is_token[..., None], hidden, -np.inf).max(axis=1), "largest of each column"),
-        (lambda hidden, is_token: (hidden * is_token[..., None]).sum(axis=1) / is_token.sum(), "all the tokens of all sentences"),
-        (
-            lambda hidden, is_token: np.array(
-                [h[~k].mean(axis=0) if not k.all() else 0 * h[0] for h, k in zip(hidden, is_token, strict=True)]
-            ),
-            "mean over what fills up",
-        ),
-        (
-            lambda hidden, is_token: (lambda y: y / np.linalg.norm(y, axis=1, keepdims=True))(np.array(mean_in_loops(hidden, is_token))),
-            "of length 1 already",
-        ),
-        (lambda hidden, is_token: hidden[:, 1], "it raised IndexError|the mean at"),
-        (lambda hidden, is_token: hidden.mean(axis=0), "has shape"),
-        (mean_in_place, "changed its input"),
-        (lambda hidden, is_token: [h[: t.sum()].mean(axis=0) for h, t in zip(hidden, is_token, strict=True)], "You take the first ones"),
-        (
-            lambda hidden, is_token: (
-                (hidden * is_token[..., None]).sum(axis=1) / np.maximum((hidden * is_token[..., None] != 0).sum(axis=1), 1)
-            ),
-            "A token's state may be 0",
-        ),
-        *broken_arrays((3, 4)),
-    ],
-    "12.5": [
-        (FAULTS | {"A": "norm first"}, "A as 'norm first'"),
-        (FAULTS | {"B": "no positions"}, "B as 'no positions': then the two sentences"),
-        (FAULTS | {"C": "mean over padding"}, "C as 'mean over padding': then a row would be right alone"),
-        (FAULTS | {"D": "causal mask"}, "D as 'causal mask': then the first token could not see"),
-        (FAULTS | {"D": "dropout"}, "not in the table"),
-        ({"A": "no positions"}, "still open: B, C, D"),
-        ("no positions", "a dictionary from letter to name"),
-        (None, "a dictionary from letter to name"),
-        (3, "a dictionary from letter to name"),
+        (eager, "called build at once"),
+        (forgetful, "each touch builds anew"),
+        (unlocked, "build ran 2 times"),
+        (functools.cache, "build ran 2 times"),
+        (lock_around_the_building_only, "build ran 2 times"),
+        (a_lock_of_ones_own, "build ran 2 times"),
+        (flag_before_the_building, "They have to wait"),
+        (none_means_not_yet, "None can be a value"),
+        (never_given_back, "never came back"),
+        (marked_though_it_failed, "did not try again"),
+        (swallows_errors, "did not pass it on"),
+        (shared_memory, "share one memory"),
+        (one_for_each_thread, "each thread builds its own"),
+        (others_get_none, "some got None before"),
+        (one_lock_for_all, "one for each value"),
+        (returns_build, "returns build itself"),
+        (lambda build: lambda: None, "returns None. Is there a `return`"),
+        (returns(float("nan")), "a function was asked for, which returns"),
+        (returns([1, 2]), r"returned \[1, 2\]; a function"),
+        (returns(lambda: 7), "the touches gave 7 and 7"),
+        (returns(lambda wrong: wrong), "a touch raised TypeError"),
+        (returns(None), "returned None. The inner function"),
+        (raises, "it raised KeyError"),
+        (3, "a function was asked for"),
+        (None, "a function was asked for"),
     ],
 }
 
 RIGHT = {
-    "12.1": [bets(), bets("d", " `F` "), [("most alike", "B"), ("least alike", "E")], {"Most alike": "A", "LEAST ALIKE": "B"}],
+    "12.1": [17_984, 23_094, 100_000, "18000", np.int64(16_000), 16_385.3],
     "12.2": [
-        gelu,
-        gelu_in_loops,
-        lambda x: (x * norm.cdf(x)).astype(np.float32),
-        lambda x: x / 2 + x / 2 * erf(x * 0.5**0.5),
+        lambda n: iter(by_every_number(n)),
+        lambda n: dict.fromkeys(by_every_number(n)).keys(),
+        by_trial_division,
+        by_every_number,
+        with_plain_lists,
+        of_sympy,
+        lambda n: primes_below(n).astype(float),
     ],
-    "12.3": [encoder_layer, layer_by_positions, lambda x, layer, attention: encoder_layer(x, layer, attention).astype(np.float32)],
-    "12.4": [
-        mean_in_loops,
-        mean_by_where,
-        lambda hidden, is_token: np.einsum("btd,bt->bd", hidden, is_token) / counted(hidden, is_token),
-        lambda hidden, is_token: ((hidden * is_token[..., None]).sum(axis=1) / counted(hidden, is_token)).astype(np.float32),
-    ],
-    "12.5": [
-        FAULTS,
-        {letter.lower(): name.upper() for letter, name in FAULTS.items()},
-        list(FAULTS.items()),
-        {k: f"`{v}`" for k, v in FAULTS.items()},
-    ],
+    "12.3": [program(), program_in_plain_python, lambda n: faulty_primes_below(n).astype(np.int32)],
+    "12.4": [double_checked, LazyValue, cached_behind_a_lock],
 }
 
 TYPED_WRONG = {
-    "12.1": 'my_bets = {"most alike": "Z", "least alike": "A"}',
-    "12.2": "def gelu(x):\n    return np.maximum(x, 0)",
-    "12.3": "def encoder_layer(x, layer, attention):\n    return x + attention(x, layer['attention'])",
-    "12.4": "def mean_of_words(hidden, is_token):\n    return hidden.mean(axis=1)",
-    "12.5": 'faults = {"A": "causal mask", "B": "norm first", "C": "no positions", "D": "mean over padding"}',
+    "12.1": 'my_count = "about a tenth"',
+    "12.2": "def sieve(n):\n    return [m for m in range(1, n) if all(m % d for d in range(2, int(m**0.5) + 1))]",
+    "12.3": "def program_primes(n):\n    return sieve(n)",
+    "12.4": "def lazy(build):\n    value = build()\n    return lambda: value",
 }
