@@ -106,7 +106,15 @@ def _passes(generator):
             gradient[spot] *= -1.0
         return {"scale": 1.01, "silent": 0.0, "sign": -1.0}.get(fault, 1.0) * gradient
 
+    backward.fault = fault
     return forward, backward, generator.uniform(0.3, 1.5, shape) * generator.choice([-1, 1], shape)
+
+
+def _for_any_dy(error, given):
+    """The error as far as it is the same whatever dy a reader drew: of a single wrong entry only whether it is seen."""
+    if error < 1e-4:
+        return "an error below 0.0001"
+    return "a larger error" if given[1].fault == "one entry" else error
 
 
 def _attention(generator):
@@ -383,7 +391,7 @@ TRIALS = {
     "03.2": on(lambda generator: tuple(generator.normal(size=4).tolist())),
     "03.3": on(_matmul),
     "03.4": on(_softmax_backward),
-    "03.5": on(_passes, seen=lambda error, given: "an error below 0.0001" if error < 1e-4 else "a larger error"),
+    "03.5": on(_passes, seen=_for_any_dy),
     "53.2": on(_attention),
     "53.3": on(lambda generator: random_attention(generator, *_sizes(generator, 4, 1, 5))),
     "04.2": on(_momentum, seen=what_is_left),
