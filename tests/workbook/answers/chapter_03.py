@@ -258,7 +258,10 @@ WRONG = {
     ],
     "03.5": [
         (checker(upstream=np.ones), "every entry of your dy is the same"),
-        (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x - step)) / eps), "gets 0.5. It does what the solution does with `eps` in place"),
+        (
+            checker(slope=lambda f, x, step, eps: (f(x + step) - f(x - step)) / eps),
+            "gets 0.5. It does what the solution does with `eps` in place",
+        ),
         (checker(slope=lambda f, x, step, eps: (f(x + step) - f(x)) / eps), "nudge both ways"),
         (checker(measure=lambda a, n: np.abs(a - n).max()), "0.5 is the most"),
         (checker(measure=lambda a, n: np.abs(a - n).mean() / max(np.abs(a).max(), np.abs(n).max(), 1e-30)), "take the largest"),
