@@ -138,7 +138,7 @@ def start_without_lattice(run):
 
 
 @measured(
-    "12",
+    "13",
     "Ulam spiral locality: Available but not integrated",
     "000",
     about="available in the program: is it Ulam's?",
@@ -160,7 +160,7 @@ def the_name_of_the_spiral():
 
 
 @measured(
-    "12",
+    "13",
     "Ulam spiral locality (20-50% improvement)",
     "003",
     about="a plan; of speed, as the two beside it are",
@@ -255,7 +255,7 @@ def speed_of_prime_similarity(run):
 
 
 @measured(
-    "14",
+    "15",
     "Crystalline approach may indeed reduce epochs needed if implemented correctly",
     "001",
     section="Crystalline Lattice Considerations",
@@ -280,7 +280,7 @@ def epochs_needed():
 
 
 @measured(
-    "14",
+    "15",
     "Crystalline Integration (Medium Priority) ... Lattice-aware attention ... Symmetry operations",
     "004, a plan for attention",
     about="to be added to attention, whose scores they should change",
@@ -305,7 +305,7 @@ def symmetry_operations():
 
 
 @measured(
-    "14",
+    "15",
     "Lattice-aware attention ... Use lattice coordinates ... Prime-based distances",
     "004, a plan",
     about="a better fit should get a higher score",
