@@ -25,7 +25,7 @@ def register(monkeypatch, *judges):
     monkeypatch.setattr(judging, "_ASKED", asked := {})
     monkeypatch.setattr(questions, "_ASKED", asked)
     for count, judge in judges:
-        judging.measured("10", **ALWAYS, asks=[GAIN] * count)(judge)
+        judging.measured("18", **ALWAYS, asks=[GAIN] * count)(judge)
 
 
 def by_chance():
@@ -88,7 +88,7 @@ def test_a_second_judge_of_one_name_is_refused_and_the_same_once_more_is_not(mon
     with pytest.raises(
         ValueError, match=rf"there is a judge 'counted' of chapter 18 already, in {__name__}: take another name in another_module"
     ):
-        judging.measured("10", **ALWAYS)(other)
+        judging.measured("18", **ALWAYS)(other)
     judging.measured("11", **ALWAYS)(other)
     assert len(judging.rows()) == 2
 
@@ -96,7 +96,7 @@ def test_a_second_judge_of_one_name_is_refused_and_the_same_once_more_is_not(mon
 def test_a_chapters_rows_come_by_module_and_line_whichever_was_loaded_first(monkeypatch):
     register(monkeypatch)
     for module, name in (("b", "second"), ("b", "last"), ("a", "first")):
-        judging.measured("10", **(ALWAYS | {"claim": name}))(of_module(module, counted, name))
+        judging.measured("18", **(ALWAYS | {"claim": name}))(of_module(module, counted, name))
     assert [row.claim for row in judging.rows("18")] == ["first", "second", "last"]
 
 
@@ -104,12 +104,12 @@ def test_the_table_has_its_lines_in_the_order_of_the_documents(monkeypatch):
     register(monkeypatch)
     said = (("a", "of nobody", "001"), ("b", "Too large: Divergence", "001"), ("c", "PROBLEM", "001"), ("d", "Next Steps", "000"))
     for module, claim, source in said:
-        judging.measured("10", **(ALWAYS | {"claim": claim, "source": source}))(of_module(module, counted, claim))
+        judging.measured("18", **(ALWAYS | {"claim": claim, "source": source}))(of_module(module, counted, claim))
     assert [row.claim for row in judging.table()] == ["Next Steps", "PROBLEM", "Too large: Divergence", "of nobody"]
 
 
 def test_an_unknown_chapter_is_told_which_there_are():
-    with pytest.raises(ValueError, match="'07'"):
+    with pytest.raises(ValueError, match="'17'"):
         claims.rows("17")
 
 
