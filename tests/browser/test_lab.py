@@ -41,14 +41,14 @@ def test_a_chapter_runs_to_its_end_and_shows_the_stored_numbers(page, lab, name)
 # beside it printed the same number.
 WIDGETS = {
     "01": [("Loss of a uniform guess", r"it is ([\d.]+) nats", r"this model \(V = 10,000\): at ([\d.]+)")],
-    "02": [("Map of attention weights", r" b1 ([\d.]+)", r"head \d, trained: the last row, b, is largest at b1 \(column 3\): ([\d.]+)")],
-    "53": [("Gradient against measured slope", r"factor (-?[\d.]+)", r"24 entries: factor (-?[\d.]+)")],
-    "04": [("Path of ", r"the loss is ([\d.]+)", r"momentum 0\.01: from 33 to ([\d.]+)")],
-    "09": [
+    "03": [("Map of attention weights", r" b1 ([\d.]+)", r"head \d, trained: the last row, b, is largest at b1 \(column 3\): ([\d.]+)")],
+    "06": [("Gradient against measured slope", r"factor (-?[\d.]+)", r"24 entries: factor (-?[\d.]+)")],
+    "07": [("Path of ", r"the loss is ([\d.]+)", r"momentum 0\.01: from 33 to ([\d.]+)")],
+    "16": [
         ("A lattice in the plane", r"at ([\d.]+) degrees", r"\(7, 7\) and \(5, 3\), degrees between them: at ([\d.]+)"),
         ("LLL, step ", r"log10 of the potential ([\d.]+)", r"log10 of the potential: from ([\d.]+)"),
     ],
-    "58": [
+    "15": [
         ("A circle with two arrows", r"from key to query (-?[\d.]+) degrees", r"degrees from key to query: at (-?[\d.]+)"),
         ("Two maps of the clock", r"position 12 ([\d.]+)", r"clock: from 1 to ([\d.]+)"),
     ],
