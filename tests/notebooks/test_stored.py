@@ -2,9 +2,10 @@
 
 import json
 import re
+import tomllib
 
 import pytest
-from notebooks.books import NAMES, PATHS, ROOT, exercise_cells, may_differ, programs, read, solution
+from notebooks.books import NAMES, PATHS, ROOT, code_blocks, exercise_cells, may_differ, programs, read, solution
 
 from cllm_lib.workbook.exercises import exercises_of
 
@@ -41,6 +42,15 @@ def test_cells_are_short_and_prose_stands_between(name):
     kinds = "".join(cell.cell_type[0] for cell in cells)
     assert "ccc" not in kinds
     assert kinds.count("m") >= 0.45 * len(kinds)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_code_that_is_folded_away_is_as_narrow_as_that_of_the_cells(name):
+    narrow = tomllib.loads((ROOT / "notebooks" / ".ruff.toml").read_text(encoding="utf-8"))["line-length"]
+    for cell in read(name).cells:
+        if cell.cell_type == "markdown":
+            wide = [line for block in code_blocks(cell.source) for line in block.split("\n") if len(line) > narrow]
+            assert wide == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,12 +1,14 @@
 """How long a chapter takes, counted by hand on a small one; which exercises count as solved; and that no chapter is longer than it says."""
 
 import json
+import re
 
 import pytest
 from notebooks.books import NAMES, PATHS, exercise_cells, read
 
 from cllm_lib.workbook.progress import chapter, report, solved
 
+MOST_WORDS, MOST_MINUTES = 3_600, 60  # of a chapter: readers said that more is too long
 CARD = "### Exercise 04.2  ●●○  6 minutes: something\n<details><summary>Hint</summary>a b c d e f</details>"
 
 
@@ -73,3 +75,16 @@ def test_the_exercises_of_a_chapter_are_those_that_have_a_check(path):
 def test_the_first_chapter_tells_how_long_all_take():
     hours = sum(chapter(path).minutes for path in PATHS) / 60
     assert f"Together they take some {hours:.0f} hours" in PATHS[0].read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", PATHS, ids=NAMES)
+def test_a_chapter_is_an_hour_at_most(path):
+    one = chapter(path)
+    assert one.words <= MOST_WORDS
+    assert one.minutes <= MOST_MINUTES
+
+
+@pytest.mark.parametrize("path", PATHS[1:], ids=NAMES[1:])
+def test_a_chapter_says_how_long_it_takes(path):
+    said = re.search(r"\*\*About\*\* (\d+) minutes", read(path.stem).cells[0].source)
+    assert abs(int(said[1]) - chapter(path).minutes) <= 5

@@ -78,7 +78,7 @@ def held_out_loss(variant, seed):
 
 
 REFERENCE_CLAIM = {
-    "claim": "After 40 steps on the sayings, rotary positions give a lower held-out loss than none",
+    "claim": "After 40 steps, rotary positions give a lower held-out loss than none",
     "measure": held_out_loss,
     "ours": "rotary",
     "others": "none",
