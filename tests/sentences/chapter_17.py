@@ -46,7 +46,7 @@ def one_layer(seed):
     return layer_error(weights, scales * planes, hessian) / layer_error(weights, rounded, hessian)
 
 
-@rule("somewhat more than half is left in the mean", of=one_layer, seeds=HUNDRED, together=True)
+@rule("in the mean somewhat more than half is left", of=one_layer, seeds=HUNDRED, together=True)
 def half_is_left_in_the_mean(left):
     return 0.5 < np.mean(left) < 0.65
 
