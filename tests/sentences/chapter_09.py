@@ -67,9 +67,9 @@ def no_order_without_the_warm_up(run):
     return min(run["ENAFRO"] + run["ENAFROS"]) > levels()["unigram entropy"] - 0.5
 
 
-@rule("and with the warm-up it is more than eight tenths below in every one", of=rungs, seeds=FIFTEEN)
+@rule("and with the warm-up it ends more than half a nat below in every one", of=rungs, seeds=FIFTEEN)
 def order_with_the_warm_up(run):
-    return max(run["ENAFROW"][-1], run["ENAFROSW"][-1]) < levels()["unigram entropy"] - 0.8
+    return max(run["ENAFROW"][-1], run["ENAFROSW"][-1]) < levels()["unigram entropy"] - 0.5
 
 
 @fallen(
@@ -82,9 +82,9 @@ def it_stands_at_the_unigram_entropy(run):
     return reading(run["ENAFRO"], levels()) == "unigram entropy"
 
 
-@rule("and between minus 0.2 and plus 0.3 on other seeds", of=rungs, seeds=FIFTEEN)
+@rule("with nine other seeds of ten three tenths at most, for better or worse", of=rungs, seeds=FIFTEEN)
 def the_second_norm_is_worth_little(run):
-    return -0.25 < run["ENAFROW"][-1] - run["ENAFROSW"][-1] < 0.35
+    return abs(run["ENAFROW"][-1] - run["ENAFROSW"][-1]) < 0.35
 
 
 # The gradient on its way down
@@ -174,9 +174,10 @@ class HigherForTheEmbedding(SGD):
 
 
 def two_wrongs(seed):
-    """The wrong backward pass beside the residual path, the true one, and the true one with a higher rate for the embedding."""
+    """The wrong backward pass beside the residual path, the true one, the same with a higher rate, and the lowest before these."""
     higher = losses("ENRA", seed, optimizer=HigherForTheEmbedding(0.02))
-    return {"ENR": losses("ENR", seed)[-1], "ENRA": losses("ENRA", seed)[-1], "higher": higher[-1]}
+    before = min(losses(ALL.replace(letter, ""), seed)[-1] for letter in ("F", "S", ""))
+    return {"ENR": losses("ENR", seed)[-1], "ENRA": losses("ENRA", seed)[-1], "higher": higher[-1], "before": before}
 
 
 @rule("Higher: the true backward pass does worse than the wrong one.", of=two_wrongs)
@@ -186,7 +187,7 @@ def the_wrong_one_is_lower(found):
 
 @rule("Far below, and lower than any run so far.", of=two_wrongs)
 def a_higher_rate_is_lower_still(found):
-    return found["higher"] < found["ENR"] - 0.5
+    return found["higher"] < min(found["ENR"] - 0.5, found["before"])
 
 
 # The procedure
