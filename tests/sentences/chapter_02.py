@@ -5,12 +5,13 @@ from itertools import combinations
 
 import numpy as np
 from sentences.chapter_01 import ADAM, CONFIG, SGD, one_epoch
-from sentences.trials import rule
+from sentences.trials import fallen, rule
 
 from cllm_lib import CLLM, Trainer, defects, load_corpus
 from cllm_lib.model import CausalSelfAttention
 
 DEEP = replace(CONFIG, n_layers=6)
+TWENTY = (*range(10), *range(20, 30))
 LN_V = float(np.log(CONFIG.vocab_size))
 
 
@@ -158,9 +159,19 @@ def descent_is_ahead_of_slow_adam(losses):
     return losses["sgd 0.3"] < losses["adam 0.001"]
 
 
-@rule("and behind Adam at 0.01", of=optimizers)
+@fallen(
+    "and behind Adam at 0.01 (with nine of the ten)",
+    of=optimizers,
+    seeds=TWENTY,
+    instead="and behind Adam at 0.01 with most seeds, five in six or so",
+)
 def descent_is_behind_quick_adam(losses):
     return losses["sgd 0.3"] > losses["adam 0.01"]
+
+
+@rule("and behind Adam at 0.01 with most seeds, five in six or so", of=optimizers, seeds=TWENTY, together=True)
+def mostly_behind_quick_adam(runs):
+    return 0.65 < np.mean([descent_is_behind_quick_adam(losses) for losses in runs]) < 1
 
 
 # The whole repair

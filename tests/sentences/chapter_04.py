@@ -3,7 +3,7 @@
 import copy
 
 import numpy as np
-from sentences.trials import rule
+from sentences.trials import fallen, rule
 
 from cllm_lib import CLLMConfig, Trainer, load_corpus
 from cllm_lib.casebook import attention_patients
@@ -11,7 +11,7 @@ from cllm_lib.model import attention_weights
 from cllm_lib.text import windows
 from cllm_lib.workbook.exercises.chapter_04 import loss_in_use, reach
 
-TWELVE = range(12)
+MANY = (*range(12), *range(20, 30))
 
 
 def corpus_and_config():
@@ -56,44 +56,47 @@ def worse(found, name):
     return found[name]["last"] - found["S"]["last"]
 
 
-@rule("all shapes fit; every loss comes down", of=patients, seeds=TWELVE)
+@rule("all shapes fit; every loss comes down", of=patients, seeds=MANY)
 def every_loss_comes_down(found):
     return all(one["last"] < one["first"] - 1 for one in found.values())
 
 
-@rule("A is better than the sound model with every seed (and with all of twelve that were tried)", of=patients, seeds=TWELVE)
+@rule("A is better than the sound model with every seed (and with 21 of the 22 that were tried)", of=patients, seeds=MANY)
 def a_is_better(found):
     return worse(found, "A") < 0
 
 
-@rule("its loss was the lowest of all six, with every seed", of=patients, seeds=TWELVE)
+@rule("its loss was the lowest of all six with every seed here, and with 21 of 22 that were tried", of=patients, seeds=MANY)
 def a_is_the_lowest(found):
     return min(found, key=lambda name: found[name]["last"]) == "A"
 
 
-@rule("D cannot be told from it.", of=patients, seeds=TWELVE)
+@fallen("D cannot be told from it.", of=patients, seeds=MANY, instead="D lies close to it, within two tenths with other seeds as well.")
 def d_lies_upon_it(found):
     return abs(worse(found, "D")) < 0.1
 
 
-@rule("E is a little worse", of=patients, seeds=TWELVE)
+@rule("D lies close to it, within two tenths with other seeds as well.", of=patients, seeds=MANY)
+def d_lies_close(found):
+    return abs(worse(found, "D")) < 0.2
+
+
+@rule("E is a little worse", of=patients, seeds=MANY)
 def e_is_a_little_worse(found):
     return 0 < worse(found, "E") < 0.3
 
 
-@rule("C comes to about the floor of a model without context", of=patients, seeds=TWELVE)
+@rule("C comes to about the floor of a model without context", of=patients, seeds=MANY)
 def c_comes_to_the_floor(found):
     return abs(found["C"]["last"] - floor()) < 0.3 and worse(found, "C") > 0.3
 
 
-@rule("B may lie anywhere: of the twelve, once level with the sound model, once far above the floor.", of=patients, seeds=TWELVE, together=True)
+@rule("B may lie anywhere: with 22 seeds, from level with the sound model to far above the floor.", of=patients, seeds=MANY, together=True)
 def b_lies_anywhere(runs):
-    level = [abs(worse(found, "B")) < 0.05 for found in runs]
-    above = [found["B"]["last"] > floor() + 0.5 for found in runs]
-    return sum(level) == sum(above) == 1
+    return min(worse(found, "B") for found in runs) < 0.05 and max(found["B"]["last"] for found in runs) > floor() + 0.5
 
 
-@rule("each instrument sees its fault in the six models of this page and no other", of=patients, seeds=TWELVE)
+@rule("each instrument sees its fault in the six models of this page and no other", of=patients, seeds=MANY)
 def each_instrument_sees_its_own(found):
     seen = {
         "reach": {name for name, one in found.items() if one["reach"] != list(range(9))},
@@ -105,6 +108,21 @@ def each_instrument_sees_its_own(found):
     return reaches and seen == {"reach": {"A", "D"}, "range": {"B"}, "gradient": {"E"}, "silence": {"C"}}
 
 
-@rule("without them it is worse than the best blind table (1.52)", of=patients, seeds=TWELVE)
+@fallen(
+    "without them it is worse than the best blind table (1.52)",
+    of=patients,
+    seeds=range(20, 30),
+    instead="without them it is here worse than the best blind table (1.52), and with no seed of 22 more than a twentieth better",
+)
 def in_use_it_is_worse_than_a_table(found):
-    return found["D"]["in use"] > floor() and abs(found["S"]["in use"] - found["S"]["last"]) < 1e-9
+    return found["D"]["in use"] > floor()
+
+
+@rule("and with no seed of 22 more than a twentieth better", of=patients, seeds=MANY)
+def in_use_it_is_no_better_than_a_table(found):
+    return found["D"]["in use"] > floor() - 0.05
+
+
+@rule("The sound model keeps its promise", of=patients, seeds=MANY)
+def in_use_the_sound_one_is_as_printed(found):
+    return abs(found["S"]["in use"] - found["S"]["last"]) < 1e-9
