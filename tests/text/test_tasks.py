@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects
-from cllm_lib.model.attention import CausalSelfAttention
 from cllm_lib.text.tasks import AssociativeRecall, LastFollower, StepsBack
 
 
@@ -54,49 +53,6 @@ def test_attention_solves_it_and_its_stand_in_stays_at_chance():
         reached[name] = task.accuracy(model, np.random.default_rng(5), count=500)
     assert reached["sound"] > 0.95
     assert reached["simplified"] == pytest.approx(1 / 4, abs=0.05)
-
-
-class Frozen(CausalSelfAttention):
-    """Queries, keys and values stay as they were drawn; all other gradients are true."""
-
-    def backward(self, dy, cache):
-        dx, gradients = super().backward(dy, cache)
-        return dx, {name: g if name.startswith("output") else np.zeros_like(g) for name, g in gradients.items()}
-
-
-class Equal(CausalSelfAttention):
-    """A plain mean of the values in sight: scores of 0, whatever queries and keys say."""
-
-    def attend(self, query, key, value):
-        return super().attend(0.0 * query, 0.0 * key, value)
-
-    def attend_backward(self, d_output, cache):
-        d_query, d_key, d_value = super().attend_backward(d_output, cache)
-        return 0.0 * d_query, 0.0 * d_key, d_value
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("seed", [0, 1, 2])
-@pytest.mark.parametrize(
-    ("part", "n_layers", "width", "steps", "rate", "low", "high"),
-    [
-        (CausalSelfAttention, 1, 24, 300, 1e-2, 0.98, 1.0),
-        (Frozen, 1, 24, 300, 1e-2, 0.5, 0.62),
-        (Equal, 1, 24, 300, 1e-2, 0.5, 0.62),
-        (Frozen, 1, 24, 900, 1e-2, 0.88, 1.0),
-        (Equal, 1, 24, 900, 1e-2, 0.55, 0.8),
-        (defects.SimplifiedAttention, 1, 24, 300, 1e-2, 0.13, 0.21),
-        (CausalSelfAttention, 2, 48, 200, 5e-3, 0.98, 1.0),
-        (Frozen, 2, 48, 200, 5e-3, 0.98, 1.0),
-        (Equal, 2, 48, 200, 5e-3, 0.48, 0.6),
-    ],
-)
-def test_what_chapter_02_says_of_recall_holds_for_other_seeds(part, n_layers, width, steps, rate, low, high, seed):
-    task = AssociativeRecall(6, batches_in_epoch=steps)
-    sizes = dict(d_model=width, n_layers=n_layers, n_heads=4, d_ff=4 * width, seq_len=task.seq_len)
-    model = CLLM(CLLMConfig(len(task.vocabulary), **sizes, tie_embeddings=False, positions="learned"), seed=seed, attention=part())
-    Trainer(model, task, learning_rate=rate, batch_size=32, seed=seed).fit(1)
-    assert low <= task.accuracy(model, np.random.default_rng(7), count=500) <= high
 
 
 def test_bad_sizes_are_named():
