@@ -190,6 +190,21 @@ def five_times_as_long(seed):
     return {name: recalled(seed, *model, steps=1000) for name, model in models.items()}
 
 
+@rule("C arrives too, at 0.8 and more from ten beginnings", of=five_times_as_long)
+def the_handing_down_alone_costs_time(found):
+    return found["C"] >= 0.8
+
+
+@rule("D from none of them (0.3 and less)", of=five_times_as_long)
+def both_errors_cost_the_task(found):
+    return found["D"] <= 0.3
+
+
+@rule("with ten beginnings it was at 0.9 and more after 1,000 steps", of=five_times_as_long)
+def the_weights_alone_cost_time(found):
+    return found["shortcut"] >= 0.9
+
+
 def smaller(seed):
     """One layer of width 24, with the truth handed down."""
     return {weights: recalled(seed, weights, "true", 24, 1, 1e-2) for weights in ("true", "nothing", "shortcut")}
