@@ -243,7 +243,7 @@ def none_comes_below_five(found):
 
 
 @rule(
-    "with other seeds, too, E looks slow beside it, by more than a nat, D by half a nat or so, and B harmless, less than a quarter of a nat away.",
+    "with other seeds, too, E looks slow beside it, by more than a nat, D by half a nat or so, and B harmless",
     of=pupils,
 )
 def two_look_slow(found):

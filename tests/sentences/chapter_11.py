@@ -8,7 +8,6 @@ from sentences.trials import fallen, rule
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.model import distinct_n, draw, generate, softmax
 from cllm_lib.text.corpora import windows
-from cllm_lib.workbook.exercises.chapter_11 import keep_best  # noqa: F401
 
 SIZES = {"d_model": 64, "n_layers": 2, "n_heads": 4, "d_ff": 256, "tie_embeddings": False}
 
@@ -68,9 +67,44 @@ def by_heart(seed):
     return {"stay": stay, "ways": four_ways(model, sayings)}
 
 
+@rule("ReLU does least harm, with other seeds, too: more than four in five of the favourites stay.", of=by_heart)
+def relu_does_least_harm(found):
+    return max(found["stay"], key=found["stay"].get) == "ReLU" and found["stay"]["ReLU"] > 0.8
+
+
+@rule("Without attention not half of them stay, and of the other three no difference leaves three in ten.", of=by_heart)
+def the_others_do_more(found):
+    others = [share for name, share in found["stay"].items() if name not in ("ReLU", "no attention")]
+    return len(others) == 3 and found["stay"]["no attention"] < 0.5 and max(others) < 0.3
+
+
+def least(ways):
+    """The way with the lowest share of new pairs."""
+    return min("ABCD", key=ways.get)
+
+
+@rule("B for the one that knows its text, whatever the seed", of=by_heart)
+def five_ids_are_worst(found):
+    return least(found["ways"]) == "B"
+
+
+@rule("dice through the wrong forward pass repeat next to nothing with most seeds", of=by_heart, together=True)
+def nonsense_repeats_nothing(those):
+    return sum(found["ways"]["A"] >= 0.98 for found in those) > len(those) / 2
+
+
+@fallen(
+    "And dice, even through the wrong forward pass, repeat next to nothing",
+    of=by_heart,
+    instead="dice through the wrong forward pass repeat next to nothing with most seeds",
+)
+def dice_repeat_nothing(found):
+    return min(found["ways"]["A"], found["ways"]["D"]) >= 0.95
+
+
 PROMPTS = ["the sea is", "in the morning", "nora says that", "the clock", "on the hill"]
 CHOICES = {"greedy": {"temperature": 0}, "top k": {"top_k": 10}, "top p": {"top_p": 0.8}}
-TEMPERATURES = [0.25, 0.5, 0.75, 1.0, 1.25, 1.5]
+TEMPERATURES = [0.25, 0.5, 0.75]
 
 
 def in_time(seed):
@@ -87,14 +121,57 @@ def in_time(seed):
 
     greedy = generate(model, prose.encode("the sea is"), 120, temperature=0)
     end = greedy[-60:].tolist()
-    chances = softmax(model.logits([greedy[-32:-1]]))[0].max(axis=-1)
     return {
         "ways": four_ways(model, prose),
         "circle": next((length for length in range(1, 30) if end[length:] == end[:-length]), 0),
         "distinct at the end": distinct_n(end, 2),
         "distinct in the first nine": distinct_n(greedy[2:11], 2),
-        "best chances at the end": [round(float(chance), 3) for chance in chances],
         "held out": float(of_the_text(prose.validation_tokens)),
         "choices": {name: varied_and_known(choice) for name, choice in CHOICES.items()},
         "temperatures": [varied_and_known({"temperature": degree}) for degree in TEMPERATURES],
     }
+
+
+@rule("C for the one that was stopped in time, but for a seed in ten or so", of=in_time, together=True)
+def the_likeliest_is_worst(those):
+    return sum(least(found["ways"]) != "C" for found in those) <= 0.2 * len(those)
+
+
+@rule("With other seeds, too, six in ten pairs or more among the last 60 words of 120 had come before.", of=in_time)
+def it_goes_round(found):
+    return found["distinct at the end"] <= 0.4
+
+
+@rule(
+    "Some models end in a circle of three words, such as a long and a long and; most go round in longer or less even ones.",
+    of=in_time,
+    together=True,
+)
+def some_circles_are_short(those):
+    return 0 < sum(found["circle"] == 3 for found in those) < len(those) / 2
+
+
+@rule("of the pairs in the first nine half or more are new with most seeds", of=in_time, together=True)
+def nine_words_tell_little(those):
+    return sum(found["distinct in the first nine"] >= 0.5 for found in those) > len(those) / 2
+
+
+@rule("Top k is, and with other seeds, too (distinct 0.8 or more, in the text 0.7 or more)", of=in_time)
+def top_k_is_good_at_both(found):
+    def good(choice):
+        distinct, standing = found["choices"][choice]
+        return round(distinct, 2) >= 0.8 and round(standing, 2) >= 0.7
+
+    return [choice for choice in CHOICES if good(choice)] == ["top k"]
+
+
+@rule("(distinct 0.95 or more, in the text within a tenth of what the held-out text has)", of=in_time)
+def top_p_is_as_new_as_new_text(found):
+    distinct, standing = found["choices"]["top p"]
+    return round(distinct, 2) >= 0.95 and abs(standing - found["held out"]) <= 0.1
+
+
+@rule("(With other seeds, too, the curves cross between 0.25 and 0.75.)", of=in_time)
+def the_curves_cross(found):
+    (distinct, standing), _, (distinct_later, standing_later) = found["temperatures"]
+    return distinct < standing and distinct_later > standing_later
