@@ -117,9 +117,10 @@ def best_epoch(run):
     return int(np.argmin(run["held out"])) + 1
 
 
-@rule("with other seeds the held-out loss is lowest after epoch 2 or 3, too", of=long_run)
-def the_held_out_loss_turns_early(run):
-    return best_epoch(run) in (2, 3)
+@rule("with other seeds, too, the held-out loss is lowest in the first ten epochs, after epoch 3 with most", of=long_run, together=True)
+def the_held_out_loss_turns_early(runs):
+    epochs = [best_epoch(run) for run in runs]
+    return max(epochs) <= 10 and epochs.count(3) > len(runs) / 2
 
 
 @rule("and ends more than one and a half nats higher", of=long_run)
@@ -157,9 +158,9 @@ def most_recite(runs):
     return sum(max(run["copied"].values()) == 1 for run in runs) > len(runs) / 2
 
 
-@rule("over all, some two thirds of the runs of four are copies", of=long_run, together=True)
-def two_thirds_are_copies(runs):
-    return 0.6 <= np.mean([list(run["copied"].values()) for run in runs]) <= 0.73
+@rule("over all seeds more than half of the runs of four are copies", of=long_run, together=True)
+def more_than_half_are_copies(runs):
+    return np.mean([list(run["copied"].values()) for run in runs]) > 0.5
 
 
 @fallen(
