@@ -88,15 +88,15 @@ def five_ids_are_worst(found):
     return least(found["ways"]) == "B"
 
 
-@rule("dice through the wrong forward pass repeat next to nothing with most seeds", of=by_heart, together=True)
-def nonsense_repeats_nothing(those):
-    return sum(found["ways"]["A"] >= 0.98 for found in those) > len(those) / 2
+@rule("for the one that knows its text they repeat least of the four, whatever the seed", of=by_heart)
+def nonsense_repeats_least(found):
+    return all(found["ways"]["A"] > found["ways"][way] for way in "BCD")
 
 
 @fallen(
     "And dice, even through the wrong forward pass, repeat next to nothing",
     of=by_heart,
-    instead="dice through the wrong forward pass repeat next to nothing with most seeds",
+    instead="dice through the wrong forward pass repeat next to nothing here",
 )
 def dice_repeat_nothing(found):
     return min(found["ways"]["A"], found["ways"]["D"]) >= 0.95
@@ -132,7 +132,7 @@ def in_time(seed):
     }
 
 
-@rule("C for the one that was stopped in time, but for a seed in ten or so", of=in_time, together=True)
+@rule("C for the one that was stopped in time, but for one or two seeds in ten", of=in_time, together=True)
 def the_likeliest_is_worst(those):
     return sum(least(found["ways"]) != "C" for found in those) <= 0.2 * len(those)
 
