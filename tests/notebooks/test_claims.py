@@ -11,9 +11,8 @@ from cllm_lib.model import CausalSelfAttention
 from cllm_lib.model.generation import distinct_n, generate
 from cllm_lib.text.corpora import windows
 from cllm_lib.text.ngrams import KneserNeyTrigram
-from cllm_lib.text.tasks import LastFollower
 from cllm_lib.training.optimizers import SGD, Adam, Momentum, RMSProp
-from cllm_lib.training.schedules import cosine, warmup
+from cllm_lib.training.schedules import warmup
 
 pytestmark = pytest.mark.slow
 
@@ -160,17 +159,3 @@ def test_chapter_11_always_the_likeliest_word_turns_in_circles(seed, circle):
     said = generate(model, corpus.encode("the sea is"), 120, temperature=0)
     assert distinct_n(said[-60:], 2) < 0.3
     assert circle is None or (said[-60 + circle :] == said[-60:-circle]).all()
-
-
-@pytest.mark.parametrize("seed", range(10))
-def test_chapter_15_attention_as_coded_learns_no_more_than_a_heap_and_less_than_attention_without_positions(seed):
-    task = LastFollower(seq_len=16)
-    heap = task.accuracy_without_order(np.random.default_rng(1))
-    shares = []
-    for part in (defects.LatticeAwareAttention(), None):
-        config = CLLMConfig(len(task.vocabulary), d_model=32, n_layers=2, n_heads=4, d_ff=64, seq_len=64, tie_embeddings=False)
-        model = CLLM(config, seed=seed, attention=part)
-        Trainer(model, task, learning_rate=5e-3, batch_size=16, seed=seed, schedule=cosine(600)).fit(steps=600)
-        shares.append(task.accuracy(model, np.random.default_rng(1), count=500))
-    assert shares[0] == pytest.approx(heap, abs=0.05)
-    assert shares[0] < shares[1] - 0.2

@@ -60,7 +60,7 @@ def streaks(seed):
     return {str(length): summary([runs(draw, length, 256) for draw in draws], runs(primes, length, 256)) for length in (2, 4)}
 
 
-@rule("In *pairs* the primes cannot be told from blind odd numbers", of=streaks)
+@rule("In pairs the primes cannot be told from blind odd numbers", of=streaks)
 def pairs_tell_nothing(found):
     return abs(found["2"]["z"]) < 2
 

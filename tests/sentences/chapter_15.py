@@ -59,12 +59,12 @@ def none_is_a_heap(row):
     return abs(row["none"][0] - stored("positions")["levels"]["steps back"]["without order"][0]) < 0.02
 
 
-@rule("**Rotary** leads with each seed", of=steps_back)
+@rule("Rotary leads with each seed", of=steps_back)
 def rotary_leads(row):
     return first(at(row, 1)) == "rotary"
 
 
-@rule("Second in the mean is **the program's clock**, a little before `distance_bias`", of=steps_back, together=True)
+@rule("Second in the mean is the program's clock, a little before", of=steps_back, together=True)
 def the_clock_is_second_in_the_mean(runs):
     order = sorted(POSITIONS, key=lambda name: -mean(runs, name, 1))
     return order[1:3] == ["clock", "distance_bias"]
@@ -74,7 +74,7 @@ def the_clock_is_second_in_the_mean(runs):
     "Second is the program's clock",
     of=steps_back,
     seeds=range(10, 20),
-    instead="Second in the mean is **the program's clock**, a little before `distance_bias`",
+    instead="Second in the mean is the program's clock, a little before",
 )
 def the_clock_is_second(row):
     return sorted(POSITIONS, key=lambda name: -row[name][1])[1] == "clock"
@@ -90,12 +90,12 @@ def the_bias_gets_half(row):
     return all(0.4 < share < 0.6 for share in row["distance_bias"])
 
 
-@rule("The last is `none` or the primes, from seed to seed", of=steps_back)
+@rule("The last is none or the primes, from seed to seed", of=steps_back)
 def none_or_the_primes_are_last(row):
     return last(at(row, 1)) in ("none", "prime")
 
 
-@rule("are still above `none` with each seed, by little", of=steps_back)
+@rule("are still above none with each seed, by little", of=steps_back)
 def learned_rows_are_above_none(row):
     return 0 < row["learned"][1] - row["none"][1] < 0.1
 
@@ -123,7 +123,7 @@ def four_end_below_none(runs):
     return min(below["learned"], below["prime"]) == 1 and min(below["spiral"], below["sinusoidal"]) > 0.5
 
 
-@rule("Which of the four is the *last* depends on the seed.", of=last_follower, together=True)
+@rule("Which of the four is the last depends on the seed.", of=last_follower, together=True)
 def any_of_the_four_is_last(runs):
     those = [last(at(run, 1)) for run in runs]
     return set(those) <= set(FALLING) and max(those.count(name) for name in FALLING) <= 0.6 * len(runs)
@@ -132,7 +132,7 @@ def any_of_the_four_is_last(runs):
 @fallen(
     "Learned rows are last at 64",
     of=last_follower,
-    instead="Which of the four is the *last* depends on the seed.",
+    instead="Which of the four is the last depends on the seed.",
 )
 def learned_rows_are_last(row):
     return last(at(row, 1)) == "learned"
