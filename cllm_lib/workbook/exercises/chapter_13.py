@@ -222,6 +222,7 @@ _FETCHED = (  # places of rows, and how many rows are on a page
     ([25, 26, 31, 32, 30, 38, 37, 47], 8),
     ([9, 9, 10, 30, 9], 10),
     ([100, 5, 101, 6, 102, 37], 32),
+    ([54, 30, 39, 51, 75, 73, 57, 73, 57], 10),  # neither rounding nor pages of a row more or less gives another's count
 )
 
 
