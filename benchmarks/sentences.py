@@ -51,7 +51,7 @@ def measure(chapters=(), seeds=None, n_jobs=-1, report=say):
         held = trials.hold(of_chapter[chapter], seeds, n_jobs=n_jobs, cache=CACHE, progress=True)
         made += held
         for one in held:
-            report(f"{one.chapter}  {one.holds_in:14}{'fell once: ' if one.instead else ''}{one.words}")
+            report(f"{one.chapter}  {one.holds_in:24} {'fell once: ' if one.instead else ''}{one.words}")
         report(f"chapter {chapter}: {len(held)} sentences, {time.monotonic() - started:.0f} s")
     return made
 
