@@ -111,22 +111,12 @@ def missing_is_below_the_line(found):
     return found[T] < pairs()
 
 
-@rule("the shortcut on either side", of=ends, together=True)
-def the_shortcut_is_on_either_side(runs):
-    below = sum(found[R] < pairs() for found in runs)
-    return 0 < below < len(runs) and max(abs(found[R] - pairs()) for found in runs) < 0.2
+@rule("the shortcut within 0.15 of it", of=ends)
+def the_shortcut_is_near_the_line(found):
+    return abs(found[R] - pairs()) <= 0.15
 
 
-@fallen(
-    "the shortcut in ten of the twelve",
-    of=ends,
-    instead='Both end near the line of pairs, "missing" always below it, the shortcut on either side',
-)
-def the_shortcut_is_below_the_line(found):
-    return found[R] < pairs()
-
-
-@rule("It ends on either side of the line, too.", of=ends, together=True)
+@rule("It ends on either side of the line.", of=ends, together=True)
 def lost_embedding_is_on_either_side(runs):
     return 0 < sum(found[Q] < pairs() for found in runs) < len(runs)
 
@@ -215,6 +205,6 @@ def the_truth_arrives(found):
     return found["true"] >= 0.8
 
 
-@rule("the others at 0.45 to 0.65", of=smaller)
+@rule("the others below 0.75", of=smaller)
 def the_others_are_on_the_way(found):
-    return all(0.45 <= found[name] <= 0.65 for name in ("nothing", "shortcut"))
+    return max(found["nothing"], found["shortcut"]) < 0.75
