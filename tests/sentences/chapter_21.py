@@ -43,7 +43,7 @@ def with_not(seed):
     rows = encoder().embed([prose()[i] for i in drawn])
     denied = encoder().embed([re.sub(r"\b(is|are)\b", r"\1 not", prose()[i]) for i in drawn])
     others = rows @ first_hundred().T
-    others[drawn[:, None] == np.arange(100)] = -1  # itself
+    others[drawn[:, None] == np.arange(100, dtype=np.intp)] = -1  # itself
     return {"not": (denied * rows).sum(axis=1).tolist(), "nearest other": others.max(axis=1).tolist()}
 
 
@@ -101,7 +101,7 @@ def answers(seed):
     pairs = [(one, two) for one, two in pairwise(lines) if asks.match(one) and not asks.match(two)]
     drawn = np.random.default_rng(seed).choice(len(pairs), 20, replace=False)
     ours, theirs = (encoder().embed([pairs[i][k] for i in drawn]) for k in (0, 1))
-    return {"found": float(((ours @ theirs.T).argmax(axis=1) == np.arange(20)).mean()), "pairs": len(pairs)}
+    return {"found": float(((ours @ theirs.T).argmax(axis=1) == np.arange(20, dtype=np.intp)).mean()), "pairs": len(pairs)}
 
 
 @rule("of twenty questions from the sayings eighteen or more have their own answer nearest, whichever are drawn", of=answers)
