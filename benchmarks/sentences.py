@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER, CACHE = ROOT / "evidence", ROOT / ".cache" / "evidence"
 
 
-def all_trials():
-    """Every sentence on trial; they stand with the tests, so that a changed chapter is seen there."""
+def room_of_trials():
+    """The module `sentences.trials`, which stands with the tests, so that a changed chapter is seen there."""
     if str(ROOT / "tests") not in sys.path:
         sys.path.insert(0, str(ROOT / "tests"))
     from sentences import trials
@@ -42,7 +42,7 @@ def measure(chapters=(), seeds=None, n_jobs=-1, report=say):
     -------
     list of OwnSentence
     """
-    trials, made = all_trials(), []
+    trials, made = room_of_trials(), []
     of_chapter = {}
     for one in trials.all_trials():
         of_chapter.setdefault(one.chapter, []).append(one)
@@ -63,12 +63,20 @@ def main(arguments=None):
     parser.add_argument("--seeds", help="others than the sentences' own, such as 20..29: printed, not written")
     parser.add_argument("--jobs", type=int, default=-1, help="processes side by side; all processors by default")
     options = parser.parse_args(arguments)
-    made = measure(options.chapters, numbers_of(options.seeds) if options.seeds else None, options.jobs)
+    known = sorted({one.chapter for one in room_of_trials().all_trials()})
+    unknown = sorted({*options.chapters} - {*known})
+    if unknown:
+        parser.error(f"chapter {unknown[0]!r} has no rule on trial: choose among {', '.join(known)}")
+    try:
+        seeds = numbers_of(options.seeds) if options.seeds else None
+    except ValueError as error:
+        parser.error(str(error))
+    made = measure(options.chapters, seeds, options.jobs)
     if not options.seeds:
         measured = {one.chapter for one in made}
         kept = [one for one in own_sentences(path=FOLDER / FILE) if options.chapters and one.chapter not in measured]
         write_sentences(FOLDER / FILE, sorted([*kept, *made], key=lambda one: one.chapter))
-    wrong = [one for one in made if one.stands == bool(one.instead)]
+    wrong = [one for one in made if not one.as_told]
     if wrong:
         raise SystemExit("\n".join(f"{one.chapter}: {one.holds_in}, and the book says otherwise: {one.words}" for one in wrong))
 

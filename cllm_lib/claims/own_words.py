@@ -68,6 +68,11 @@ class OwnSentence:
         """Whether it is true on nine seeds of ten."""
         return self.n_holds >= ceil(SHARE * len(self.seeds) - 1e-9)
 
+    @property
+    def as_told(self):
+        """Whether it came out as the book has it: a rule stands, and a sentence that fell does not."""
+        return self.stands != bool(self.instead)
+
 
 def own_sentences(chapter=None, path=None):
     """Read the book's sentences that have been on trial, in the order of the book.

@@ -46,3 +46,15 @@ def test_a_rule_that_falls_is_told_at_the_end(dice, tmp_path):
     with pytest.raises(SystemExit, match="98: 6 of 10, and the book says otherwise: less than four"):
         sentences.main(["--jobs", "1"])
     assert stored(tmp_path) == [("98", "6 of 10"), ("99", "8 of 10")]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [(["12"], "chapter '12' has no rule on trial: choose among 98, 99"), (["98", "--seeds", "some"], "--seeds is 'some': give a range")],
+    ids=["a chapter without rules", "seeds in words"],
+)
+def test_what_cannot_be_measured_is_told_in_a_sentence(dice, tmp_path, capsys, words, message):
+    with pytest.raises(SystemExit):
+        sentences.main(words)
+    assert message in capsys.readouterr().err
+    assert stored(tmp_path) == []
