@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from defects.exhibits import CONFIG, both, differing, gradient_error
+from defects.mixed_gradients import Mixed
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.instruments.gradient_check import central_difference
-from cllm_lib.model.attention import PROJECTIONS, CausalSelfAttention, attention_weights
+from cllm_lib.model.attention import PROJECTIONS, attention_weights
 from cllm_lib.text.tasks import AssociativeRecall
 from cllm_lib.training.optimizers import Adam
 
@@ -37,27 +38,6 @@ def test_simplified_attention_cannot_pass_the_bigram_entropy(tmp_path):
 def test_its_own_backward_pass_is_right():
     model = spread_out(CLLM(CONFIG, attention=defects.SimplifiedAttention()))
     assert gradient_error(model, "embedding") < 1e-6
-
-
-class Mixed(CausalSelfAttention):
-    """Sound attention with either of its two gradients replaced."""
-
-    def __init__(self, of_weights, handed_down):
-        self.of_weights, self.handed_down = of_weights, handed_down
-
-    def forward(self, x, parameters, config):
-        y, cache = super().forward(x, parameters, config)
-        return y, (x, cache)
-
-    def backward(self, dy, cache):
-        x, cache = cache
-        dx, gradients = super().backward(dy, cache)
-        if self.of_weights != "true":
-            factor = 1.0 if self.of_weights == "shortcut" else 0.0
-            for name in PROJECTIONS:
-                gradients[f"{name}_weight"] = factor * np.einsum("bti,btj->ij", x, dy)
-                gradients[f"{name}_bias"] = factor * dy.sum(axis=(0, 1))
-        return dx if self.handed_down == "true" else 0.0 * dy, gradients
 
 
 FORWARD_FAULTS = ["simplified attention", "no causal mask", "head stride", "projection by blocks", "no residual", "home-made exponential"]

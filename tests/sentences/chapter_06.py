@@ -3,12 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+from defects.mixed_gradients import Mixed
 from sentences.trials import fallen, rule
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.casebook import gradient_patients
-from cllm_lib.defects import outer_product
-from cllm_lib.model import PROJECTIONS, CausalSelfAttention
 from cllm_lib.text import AssociativeRecall
 
 TWELVE = range(12)
@@ -127,25 +126,6 @@ def layer_norm_is_the_worst(found):
 
 
 # The shortcut, taken apart
-
-
-class Mixed(CausalSelfAttention):
-    """Attention of which two things are open: what its weights get, and what is handed down."""
-
-    def __init__(self, of_weights, handed_down):
-        self.of_weights, self.handed_down = of_weights, handed_down
-
-    def forward(self, x, parameters, config):
-        y, cache = super().forward(x, parameters, config)
-        return y, (x, cache)
-
-    def backward(self, dy, cache):
-        dx, gradients = super().backward(dy, cache[1])
-        if self.of_weights != "true":
-            share = {"shortcut": 1.0, "nothing": 0.0}[self.of_weights]
-            wrong = {"weight": share * outer_product(cache[0], dy), "bias": share * dy.sum(axis=(0, 1))}
-            gradients |= {f"{name}_{kind}": wrong[kind] for name in PROJECTIONS for kind in wrong}
-        return {"true": dx, "nothing": 0 * dy, "as it came": dy}[self.handed_down], gradients
 
 
 def recalled(seed, weights, handed_down, width=32, n_layers=2, rate=5e-3, steps=200):

@@ -11,7 +11,7 @@ from cllm_lib.lattice.lll import lll_reduce
 from cllm_lib.workbook.exercises.forms import as_integer, as_integers, as_rows, several
 from cllm_lib.workbook.exercises.lll_step import examine_lll_step, lll_step
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, Unexplained, array, brief, call, shown, told_apart
-from cllm_lib.workbook.exercises.readings import listed, matching, number_by_name
+from cllm_lib.workbook.exercises.readings import matching, number_by_name, two_digits
 
 # Two bets
 
@@ -80,7 +80,7 @@ def examine_take_away(answer):
                 long - round(length(long) / length(short)) * short
             ),
         }
-        seen = f"from {long.tolist()} and the shorter {short.tolist()} yours makes {listed(found)}; {listed(right)} was asked for."
+        seen = f"from {long.tolist()} and the shorter {short.tolist()} yours makes {two_digits(found)}; {two_digits(right)} was asked for."
         return seen, found, right, slips
 
     told_apart(look, _PAIRS, matching, "Try all multiples from -3 to 3 by hand: one leaves the shortest vector.")

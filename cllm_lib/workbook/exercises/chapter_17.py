@@ -20,7 +20,7 @@ from cllm_lib.workbook.exercises.machinery import (
     shown,
     told_apart,
 )
-from cllm_lib.workbook.exercises.readings import listed, matching, number_by_name
+from cllm_lib.workbook.exercises.readings import matching, number_by_name, two_digits
 
 N_SEEDS = 10
 WIDTHS = (2, 3, 4, 8)
@@ -67,8 +67,8 @@ def examine_in_few_bits(answer):
         integers = array(value[0], (length,), "the first of the two", "one whole number for each weight.")
         found = np.append(integers, number(value[1], "the scale"))
         right, mistakes = _scaled(row, bits), _scaling_mistakes(row, bits)
-        seen = f"for {bits} bits and {listed(row)} yours gives {listed(found[:-1])} and the scale {shown(found[-1])};"
-        seen += f" {listed(right[:-1])} and {shown(right[-1])} was asked for."
+        seen = f"for {bits} bits and {two_digits(row)} yours gives {two_digits(found[:-1])} and the scale {shown(found[-1])};"
+        seen += f" {two_digits(right[:-1])} and {shown(right[-1])} was asked for."
         return seen, found, right, mistakes
 
     inputs = ((3, 4, 1.0, 1), (4, 3, 1.0, -1), (3, 2, 5.0, -1), (5, 4, 0.02, 1), (4, 8, 3.0, -1))
@@ -181,7 +181,7 @@ def examine_nearest_plane(answer):
             "That is the lattice point itself. Its coefficients were asked for.": right @ basis if shape[0] == shape[1] else None,
             "Those are the signs turned round: minus what was asked for.": -right,
         }
-        seen = f"for {shape[0]} vectors with {shape[1]} entries yours gives {listed(found)}; {listed(right)} was asked for."
+        seen = f"for {shape[0]} vectors with {shape[1]} entries yours gives {two_digits(found)}; {two_digits(right)} was asked for."
         return seen, found, right, slips
 
     hint = "From the last row to the first: (left @ own[i]) / (own[i] @ own[i]), rounded."

@@ -9,22 +9,17 @@ from cllm_lib.workbook.exercises.machinery import (
     array,
     call,
     matches,
-    number,
     shown,
     told_apart,
 )
+from cllm_lib.workbook.exercises.readings import number_by_name, numbers_by_name
 
 ENDS = ("at least", "at most")
 
 
 def examine_range(answer):
     """A prediction: how many of a hundred claims hold, as a range."""
-    if not isinstance(answer, dict):
-        raise NotYet(f"this is of type {type(answer).__name__}; a dictionary with 'at least' and 'at most' was asked for.")
-    missing = [end for end in ENDS if answer.get(end, ...) is ...]
-    if missing:
-        raise NotYet(f"still open: {' and '.join(map(repr, missing))}. A guess is fine.")
-    low, high = (number(answer[end], repr(end)) for end in ENDS)
+    low, high = number_by_name(answer, ENDS)
     if low > high:
         raise NotYet(f"at least {shown(low)} and at most {shown(high)}: no number is both. Did you turn the two around?")
     if low < 0 or high > 100:
@@ -159,7 +154,7 @@ def _other_corrections(p, right):
 
 
 EXERCISES = {
-    "18.1": Exercise(None, examine_range, bet=True),
+    "18.1": Exercise(None, examine_range, bet=True, form=numbers_by_name(*ENDS)),
     "18.2": Exercise(student_interval, examine_student_interval, form=several(as_number, as_number)),
     "18.3": Exercise(holm, examine_holm, form=as_array),
 }

@@ -4,18 +4,14 @@ import functools
 
 from cllm_lib.workbook.exercises.forms import as_number
 from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, call, close, faults_by_letter, number, run, shown, side_by_side
+from cllm_lib.workbook.exercises.readings import numbers_by_name
 
 BETS = {"epochs saved": (10, "the run on the prose has 10 epochs"), "verdicts that stay": (45, "there are 45")}
 
 
 def examine_bets(answer):
     """Two predictions: what tuning alone is worth, and how many verdicts other seeds leave as they are."""
-    if not isinstance(answer, dict):
-        raise NotYet(f"this is of type {type(answer).__name__}; a dictionary with {' and '.join(map(repr, BETS))} was asked for.")
-    missing = [name for name in BETS if answer.get(name, ...) is ...]
-    if missing:
-        raise NotYet(f"still open: {' and '.join(map(repr, missing))}. A guess is fine.")
-    found = {name: number(answer[name], repr(name)) for name in BETS}
+    found = numbers_by_name(*BETS)(answer)
     for name, (most, why) in BETS.items():
         if not 0 <= found[name] <= most:
             raise NotYet(f"{name!r} is {shown(found[name])}: it lies from 0 to {most}, for {why}.")
@@ -161,7 +157,7 @@ def examine_sentences(answer):
 
 
 EXERCISES = {
-    "19.1": Exercise(None, examine_bets, bet=True),
+    "19.1": Exercise(None, examine_bets, bet=True, form=numbers_by_name(*BETS)),
     "19.2": Exercise(FAULTS, examine_faults, only_one=True),
     "19.3": Exercise(SENTENCES, examine_sentences, only_one=True),
     "19.4": Exercise(REFERENCE_CLAIM, examine_claim, form=_with_numbers),

@@ -1,4 +1,4 @@
-"""Numbers and vectors in answers and messages: chapters 16 and 17."""
+"""Numbers by name, as bets give them, and vectors in messages."""
 
 import numpy as np
 
@@ -24,7 +24,12 @@ def number_by_name(answer, names):
     return [number(given[name], repr(name)) for name in names]
 
 
-def listed(vector):
+def numbers_by_name(*names):
+    """The form in which a page reads such numbers: a dictionary from name to number, whatever they came in."""
+    return lambda answer: dict(zip(names, number_by_name(answer, names), strict=True))
+
+
+def two_digits(vector):
     """As a reader would write it: two digits, and no minus before a zero."""
     return [round(float(x), 2) + 0.0 for x in np.asarray(vector)]
 

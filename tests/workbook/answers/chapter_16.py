@@ -5,24 +5,11 @@ import math
 from fractions import Fraction
 
 import numpy as np
-from workbook.answers.common import raises, returns
+from workbook.answers.common import broken_arrays, raises, returns
 
 from cllm_lib.lattice.gauss import gauss_reduce
 from cllm_lib.lattice.lll import lll_reduce
 from cllm_lib.lattice.orthogonalization import gram_schmidt
-
-
-def broken(shape):
-    return [
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (returns(np.full(shape, np.nan)), "NaN"),
-        (returns(np.zeros(7)), r"has shape \(7,\)"),
-        (returns("a vector"), "of type str; an array of numbers"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
-    ]
-
 
 # 16.1
 
@@ -219,7 +206,7 @@ WRONG = {
         (lambda s, v: gauss_reduce([s, v])[0], r"has shape \(2, 2\)"),
         (lambda s, v: v * 0 + 1, "Try all multiples"),
         (take_in_place, "changed its input"),
-        *broken(2),
+        *broken_arrays(2),
     ],
     "16.3": [
         (step(reduce=False), "row k stayed as it was: half of"),

@@ -3,23 +3,10 @@
 import math
 
 import numpy as np
-from workbook.answers.common import raises, returns
+from workbook.answers.common import broken_arrays, raises, returns
 
 from cllm_lib.lattice.orthogonalization import gram_schmidt
 from cllm_lib.lattice.search import babai_nearest_plane
-
-
-def broken(shape):
-    return [
-        (returns(None), "returned None"),
-        (raises, "it raised KeyError"),
-        (returns(np.full(shape, np.nan)), "NaN"),
-        (returns(np.zeros(7)), r"has shape \(7,\)"),
-        (returns("a vector"), "of type str; an array of numbers"),
-        (3, "a function was asked for"),
-        (None, "a function was asked for"),
-    ]
-
 
 # 17.1
 
@@ -169,7 +156,7 @@ WRONG = {
         (lambda b, t: -babai()(b, t), "signs turned round"),
         (lambda b, t: babai()(b, t) + 1, "From the last row to the first"),
         (plane_in_place, "changed its input"),
-        *broken(3),
+        *broken_arrays(3),
     ],
     "17.4": [
         (faults("forgets the error", "wrong sign"), "A as 'forgets the error'"),

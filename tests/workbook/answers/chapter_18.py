@@ -143,7 +143,15 @@ WRONG = {
 }
 
 RIGHT = {
-    "18.1": [between(5, 40), between(0, 60.5), between(np.int64(70), np.float32(90)), between(0, 5) | {"why": "experience"}, between(0, 1)],
+    "18.1": [
+        between(5, 40),
+        between(0, 60.5),
+        between(np.int64(70), np.float32(90)),
+        between(0, 5) | {"why": "experience"},
+        between(0, 1),
+        between("5", [40]),
+        [("At least", 5), ("at most", 40)],
+    ],
     "18.2": [
         ends_of_the_librarys,
         by_statistics,

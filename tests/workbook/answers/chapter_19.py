@@ -125,7 +125,14 @@ WRONG = {
 }
 
 RIGHT = {
-    "19.1": [bets(3, 40), bets(0.5, 45), bets(np.float32(2), np.int64(40)), bets(0, 0) | {"why": "no idea"}],
+    "19.1": [
+        bets(3, 40),
+        bets(0.5, 45),
+        bets(np.float32(2), np.int64(40)),
+        bets(0, 0) | {"why": "no idea"},
+        bets("3", ["40"]),
+        [("Epochs saved", 3), ("verdicts that stay", 40)],
+    ],
     "19.2": [dict(FAULTS), list(FAULTS.items()), {letter.lower(): f" {name.upper()}" for letter, name in FAULTS.items()}],
     "19.3": [dict(SENTENCES), list(SENTENCES.items()), {letter.lower(): f" {kind.upper()}" for letter, kind in SENTENCES.items()}],
     "19.4": [
