@@ -44,10 +44,9 @@ class TargetIsTheWordItself(SpoiltCorpus):
         None: an old acquaintance of everyone who has cut a text by hand.
     """
 
-    def batches(self, batch_size, seq_len, generator):
-        """As the sound one, with the inputs twice."""
-        for inputs, _ in super().batches(batch_size, seq_len, generator):
-            yield inputs, inputs.copy()
+    def pair(self, inputs, targets):
+        """The inputs twice."""
+        return inputs, inputs.copy()
 
 
 @exhibit("sorted by locality", "corpus", lambda corpus: corpus, 17)
@@ -67,10 +66,9 @@ class SortedByLocality(SpoiltCorpus):
         003 lists "Ulam spiral locality (20-50% improvement)" among its next steps.
     """
 
-    def batches(self, batch_size, seq_len, generator):
-        """As the sound one, each row of inputs sorted."""
-        for inputs, targets in super().batches(batch_size, seq_len, generator):
-            yield np.take_along_axis(inputs, np.argsort(cone_distance(inputs), axis=-1, kind="stable"), axis=-1), targets
+    def pair(self, inputs, targets):
+        """Each row of inputs sorted."""
+        return np.take_along_axis(inputs, np.argsort(cone_distance(inputs), axis=-1, kind="stable"), axis=-1), targets
 
 
 @exhibit("trained on the held-out", "corpus", lambda corpus: corpus, 18)

@@ -9,6 +9,7 @@ from cllm_lib.checks import instance
 
 METHODS = {"attention": ("parameter_shapes", "forward", "backward"), "embedding": ("forward", "backward")}
 METHODS["layer"] = METHODS["attention"]
+METHODS["output"] = METHODS["loss"] = METHODS["embedding"]
 
 
 def checked_part(part, seam):
@@ -83,6 +84,31 @@ def embedding_backward_of(part, result, out):
     if result is not None and result is not out:
         returned = f"{_said(part, 'embedding', 'backward')} returned {_shown(result)}"
         raise ValueError(f"{returned}, which nobody reads: add the gradient to out, as out += ... does")
+
+
+def loss_of(part, result):
+    """Return loss and cache, as a loss part's `forward` gave them.
+
+    Raises
+    ------
+    ValueError
+        If it gave something else than one number and a cache.
+    """
+    if not isinstance(result, tuple | list) or len(result) != 2 or np.ndim(result[0]) or not np.isrealobj(result[0]):
+        raise ValueError(f"{_said(part, 'loss', 'forward')} returned {_shown(result)}: return two things, one number and its cache")
+    return float(result[0]), result[1]
+
+
+def gradient_of_logits(part, d_logits, logits):
+    """Return the gradient of the logits, as a loss part's `backward` gave it.
+
+    Raises
+    ------
+    ValueError
+        If it is of another shape or type than the logits.
+    """
+    _check_array(part, "loss", "backward", "a gradient of the logits", d_logits, logits.shape, logits.dtype)
+    return d_logits
 
 
 def write_into(views, gradients, part, name):

@@ -10,11 +10,19 @@ import numpy as np
 from cllm_lib.checks import one_of, token_ids
 from cllm_lib.model import fast
 from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention
-from cllm_lib.model.contracts import backward_of, checked_part, checked_shapes, embedding_backward_of, forward_of, write_into
+from cllm_lib.model.contracts import (
+    backward_of,
+    checked_part,
+    checked_shapes,
+    embedding_backward_of,
+    forward_of,
+    gradient_of_logits,
+    loss_of,
+    write_into,
+)
+from cllm_lib.model.ends import CrossEntropy, LinearOutput
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.layers import (
-    cross_entropy_backward,
-    cross_entropy_forward,
     embedding_backward,
     embedding_forward,
     feed_forward_backward,
@@ -72,6 +80,11 @@ class TransformerLayer:
         fed, feed_forward_cache = feed_forward_forward(x, **parameters["feed_forward"])
         y, feed_forward_norm_cache = layer_norm_forward(x + fed, **parameters["feed_forward_norm"])
         return y, (attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache)
+
+    def units(self, cache):  # -> (B, T, F)
+        """The hidden units of the feed-forward network, out of a cache: for looking."""
+        _, _, (_, hidden, _), _ = cache
+        return hidden
 
     def backward(self, dy, cache):  # (B, T, D) -> (B, T, D), gradients
         """Undo :meth:`forward` from its last line to its first. A residual connection sends its gradient down both roads."""
@@ -146,6 +159,8 @@ class CLLM:
         What stands in the place of a whole :class:`TransformerLayer`; it then brings its own attention.
     embedding : part, optional
         What stands in the place of :class:`TokenEmbedding`.
+    output, loss : part, optional
+        What stands in the place of :class:`~cllm_lib.model.ends.LinearOutput` and :class:`~cllm_lib.model.ends.CrossEntropy`.
     fast : bool
         Whether a training step may run the quick twins of :mod:`~cllm_lib.model.fast`: the same numbers, to rounding. False:
         forward and backward run the plain functions of :mod:`~cllm_lib.model.layers` and :mod:`~cllm_lib.model.attention`,
@@ -174,7 +189,9 @@ class CLLM:
     (1, 3, 7)
     """
 
-    def __init__(self, config, seed=0, init="scaled_normal", attention=None, layer=None, embedding=None, *, fast=True):
+    def __init__(
+        self, config, seed=0, init="scaled_normal", attention=None, layer=None, embedding=None, output=None, loss=None, *, fast=True
+    ):
         if attention is not None and layer is not None:
             raise ValueError("attention and layer are both given: a layer brings its own attention, so give one of them")
         self.config = config
@@ -190,6 +207,8 @@ class CLLM:
             attention = self.positions.make_attention(config)
         self.layer = TransformerLayer(attention) if layer is None else checked_part(layer, "layer")
         self.embedding = TokenEmbedding() if embedding is None else checked_part(embedding, "embedding")
+        self.output = LinearOutput() if output is None else checked_part(output, "output")
+        self.loss_part = CrossEntropy() if loss is None else checked_part(loss, "loss")
         initialize = init if callable(init) else one_of(init, INITIALIZERS, "init")
         # Memory starts as zeros, as calloc's does in C. What the initialiser leaves out stays zero.
         size = sum(math.prod(shape) for shape in by_name(self._shapes()).values())
@@ -285,12 +304,13 @@ class CLLM:
         ValueError
             If the shape is not (batch, time), time exceeds `config.seq_len`, or an id is no integer of the vocabulary.
         """
-        return self._hidden(self._checked_tokens(tokens)) @ self.output_matrix
+        return self._scored(self._hidden(self._checked_tokens(tokens)))[0]
 
     def loss(self, tokens, targets):
         """Mean cross-entropy in nats, as :meth:`loss_and_gradients` gives it, without the backward pass."""
         tokens, targets = self._checked_pair(tokens, targets)
-        return cross_entropy_forward(self._hidden(tokens) @ self.output_matrix, targets)[0]
+        logits, _ = self._scored(self._hidden(tokens))
+        return loss_of(self.loss_part, self.loss_part.forward(logits, targets))[0]
 
     def loss_and_gradients(self, tokens, targets):
         """Mean cross-entropy and its gradient with respect to every parameter.
@@ -321,7 +341,7 @@ class CLLM:
         tokens, targets = self._checked_pair(tokens, targets)
         x, embedding_cache = self._embedded(tokens)
         x = self.positions.forward(x, self._position_parameters)
-        twin = fast.twin_of(self.layer) if self.fast else None
+        twin = fast.twin_of(self.layer) if self.fast and self._ends_are_sound else None
         if twin is None:
             loss, dx = self._forward_backward_by_parts(x, targets)
         else:
@@ -337,15 +357,15 @@ class CLLM:
     def _forward_backward_by_parts(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)
         """From x through layers, output and loss, and back: with any parts, in plain functions."""
         hidden, layer_caches = self._through_layers(x)
-        loss, loss_cache = cross_entropy_forward(hidden @ self.output_matrix, targets)
+        logits, output_cache = self._scored(hidden)
+        loss, loss_cache = loss_of(self.loss_part, self.loss_part.forward(logits, targets))
 
-        # Backward, from the loss down. Rows: all B * T positions under each other.
+        # Backward, from the loss down.
         # forward: loss = cross_entropy(logits, targets)
-        d_logits = cross_entropy_backward(loss_cache).reshape(-1, self.config.vocab_size)
+        d_logits = gradient_of_logits(self.loss_part, self.loss_part.backward(loss_cache), logits)
         # forward: logits = hidden @ output_matrix
-        rows = hidden.reshape(-1, self.config.d_model)
-        np.matmul(rows.T, d_logits, out=self._output_gradient)
-        dx = (d_logits @ self.output_matrix.T).reshape(hidden.shape)
+        result = self.output.backward(d_logits, output_cache, out=self._output_gradient), {}
+        dx, _ = backward_of(self.output, "output", result, hidden)
         # forward: x = layer(x), in each layer
         for i in reversed(range(self.config.n_layers)):
             dx, gradients = backward_of(self.layer, "layer", self.layer.backward(dx, layer_caches[i]), dx)
@@ -354,9 +374,13 @@ class CLLM:
 
     @property
     def is_sound(self):
-        """Whether every layer and its attention are sound parts themselves: no subclass, no method of another hung onto it."""
+        """Whether layers, their attention, output and loss are sound parts themselves: no subclass, no method of another hung onto it."""
         sound = type(self.layer) is TransformerLayer and type(self.layer.attention) in SOUND_ATTENTION
-        return sound and fast.twin_of(self.layer) is not None
+        return sound and self._ends_are_sound and fast.twin_of(self.layer) is not None
+
+    @property
+    def _ends_are_sound(self):
+        return type(self.output) is LinearOutput and type(self.loss_part) is CrossEntropy
 
     def _fast_stack(self, twin, shape):
         """The quick layers with arrays for batches of this shape, kept until another shape or part comes."""
@@ -377,6 +401,10 @@ class CLLM:
         table = self.parameters["embedding"]
         result = self.embedding.forward(tokens, table)
         return forward_of(self.embedding, "embedding", result, (*tokens.shape, table.shape[1]), table.dtype)
+
+    def _scored(self, hidden):  # (B, T, D) -> (B, T, V), cache
+        result = self.output.forward(hidden, self.output_matrix)
+        return forward_of(self.output, "output", result, (*hidden.shape[:2], self.config.vocab_size), hidden.dtype)
 
     def _through_layers(self, x):  # (B, T, D) -> (B, T, D), caches
         caches = []

@@ -100,7 +100,7 @@ class Corpus:
         inputs, targets = windows(self.train_tokens, seq_len)
         order = generator.permutation(len(inputs))
         for rows in order[: count * batch_size].reshape(count, batch_size):
-            yield inputs[rows], targets[rows]
+            yield self.pair(inputs[rows], targets[rows])
 
     def random_batches(self, batch_size, seq_len, generator):
         """As many batches as :meth:`batches` makes, of sequences that begin anywhere: they overlap, and some tokens are left out.
@@ -124,7 +124,14 @@ class Corpus:
         within = np.arange(seq_len, dtype=np.intp)
         for starts in generator.integers(len(tokens) - seq_len, size=(count, batch_size)):
             places = starts[:, None] + within
-            yield tokens[places], tokens[places + 1]
+            yield self.pair(tokens[places], tokens[places + 1])
+
+    def pair(self, inputs, targets):  # 2 x (B, T) -> 2 x (B, T)
+        """The last thing that happens to inputs and targets before they are handed out, in training and validation: nothing.
+
+        A corpus that spoils them does it here, so that its validation loss is of spoilt text as well.
+        """
+        return inputs, targets
 
     def batches_per_epoch(self, batch_size, seq_len):
         """How many full batches an epoch has; at least 1, or a ValueError as :meth:`batches` raises it."""

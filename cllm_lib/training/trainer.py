@@ -17,6 +17,7 @@ from cllm_lib.training.divergence import TrainingDiverged, what_diverged, what_i
 from cllm_lib.training.history import Best, History
 from cllm_lib.training.optimizers import global_norm, make_optimizer, stepped
 from cllm_lib.training.schedules import checked_factor, checked_schedule, stands_still, warn_of_a_long_rise
+from cllm_lib.training.snapshots import go_back, snapshot_of
 
 RATE = 1e-3  # of an optimiser by name, if none is given
 NO_LIMIT = ", such as 1.0; a limit of 0 lets no gradient through, and None means no limit"
@@ -70,6 +71,9 @@ class Trainer:
     regularizer : object, optional
         Adds a gradient of its own to that of the loss, before clipping; see :mod:`cllm_lib.training.regularizers`. Every loss
         reported stays the cross-entropy alone, so that runs with and without one can be compared.
+    hooks : sequence of callable
+        Each is called with the trainer at every step, between the backward pass and clipping: it may look at
+        `model.flat_gradients`, or change it in place.
     windows : {"disjoint", "random"}
         How sequences are cut: side by side, each token once an epoch; or at random places, as usual where a text is too long
         to be read twice. As many batches an epoch either way.
@@ -111,6 +115,7 @@ class Trainer:
         stop_when_not_finite=True,
         regularizer=None,
         windows="disjoint",
+        hooks=(),
     ):
         self.model = model
         self.corpus = corpus
@@ -124,6 +129,7 @@ class Trainer:
         self.stop_when_not_finite = stop_when_not_finite
         self.regularizer = regularizer
         self.windows = windows
+        self.hooks = tuple(hooks)
         self.generator = np.random.default_rng(seed)
         self.history = History()
         self.steps = 0
@@ -175,6 +181,8 @@ class Trainer:
             raise TrainingDiverged(what_diverged(self, loss, inputs))
         if self.regularizer is not None:
             self.penalty = self.regularizer.add_gradients(self.model.parameters, self.model.gradients)
+        for hook in self.hooks:
+            hook(self)
         gradients = self.model.flat_gradients
         self.gradient_norm = global_norm(gradients)
         if self.stop_when_not_finite and not math.isfinite(self.gradient_norm) and not np.isfinite(gradients).all():
@@ -379,6 +387,20 @@ class Trainer:
             raise ValueError("there is no best model yet: give evaluate_every, or call evaluate()")
         self.model.flat_parameters[...] = self.best.parameters
 
+    def snapshot(self):
+        """Copy what training goes on from, in memory: see :func:`~cllm_lib.training.snapshots.snapshot_of`."""
+        return snapshot_of(self)
+
+    def go_back(self, snapshot):
+        """Be as at the moment of the snapshot, to the last bit: see :func:`~cllm_lib.training.snapshots.go_back`."""
+        go_back(self, snapshot)
+
+    def __getstate__(self):
+        """What a copy or a pickle holds: not the iterator of the epoch under way, but the :attr:`place` from which it is made anew."""
+        generator = np.random.default_rng()
+        generator.bit_generator.state, position = self.place
+        return vars(self) | {"generator": generator, "_epoch": None, "_position": position}
+
     def save(self, path):
         """Write model, optimiser and everything else that training goes on from into one file.
 
@@ -439,7 +461,7 @@ def validation_windows(corpus, seq_len):  # -> 2 x (m, T)
             f"{corpus.name!r} holds {len(held_out)} tokens out for validation, and one sequence with its last target needs {seq_len + 1}: "
             "load_corpus(..., validation_fraction=0.1) holds a tenth out"
         )
-    return windows(held_out, seq_len)
+    return corpus.pair(*windows(held_out, seq_len))
 
 
 def validation_loss(model, corpus, rows=32):
