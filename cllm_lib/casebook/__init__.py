@@ -5,8 +5,14 @@ from cllm_lib.faces import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
+        "belief": (
+            "Experience best_question difficulties experience information most_telling prior solve table told_by updated words_of_patients"
+        ),
+        "cases": "Case CaseVerdict DEFECTS HEALTHY admit patient_of",
+        "curves": "looks_healthy",
         "encoders": "faulty_encoder",
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
+        "settings": "Settings draw_settings",
         "voices": "five_voices",
     },
 )

@@ -1,0 +1,230 @@
+"""How well the case files can be solved: `python -m benchmarks.case_files`; some ten minutes on two cores.
+
+    python -m benchmarks.case_files --table           # evidence/case_files.csv: what each instrument measures of each defect
+    python -m benchmarks.case_files --fresh 1000      # 200 fresh cases, from that seed on
+    python -m benchmarks.case_files                   # both, and separation and cross-validation: page and JSON
+
+The words are frozen by a fingerprint of their files, stored with the table; fresh cases are drawn afterwards, and a fresh
+measurement says whether the words are still those.
+"""
+
+import argparse
+import csv
+import hashlib
+import io
+import json
+import os
+from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from statistics import median
+from types import SimpleNamespace
+
+import numpy as np
+
+from benchmarks.run import describe_machine, say, table
+from cllm_lib import casebook
+from cllm_lib.casebook import belief, cases, faults
+from cllm_lib.casebook.curves import looks_healthy
+from cllm_lib.files import PACKAGE, shipped, write_atomically
+from cllm_lib.instruments import kit
+from cllm_lib.progress import progress_bar
+
+COMMAND = "python -m benchmarks.case_files"
+TABLE, RESULTS = shipped("evidence", belief.TABLE), shipped("evidence", "measured/case_files.json")
+PAGE = shipped("evidence", "pages/CASE_FILES.md")
+SICK, HEALTHY = 6, 30  # patients in the table
+ADMITTED = 10  # patients of each defect, for separation
+FOLDS = 5
+FRESH, FIRST = 200, 1_000
+FROZEN = ("instruments/kit", "casebook/faults")  # the files that make words and defects
+
+
+def fingerprint():
+    """SHA-256 over the files that say what words mean and what defects do."""
+    found = hashlib.sha256()
+    for folder in FROZEN:
+        for path in sorted((PACKAGE / folder).rglob("*.py")):
+            found.update(path.name.encode() + path.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def drawn(purpose, defect, number):
+    """A patient with that defect; each purpose has patients of its own."""
+    place = [casebook.HEALTHY, *faults.ALL].index(defect)
+    return casebook.patient_of(defect, np.random.default_rng([purpose, place, number]))
+
+
+def measured(job):
+    """Everything that the instruments measure of one patient: its settings, and numbers by instrument."""
+    purpose, defect, number = job
+    with cases._silence():  # as in a case
+        patient = drawn(purpose, defect, number)
+        readings = {name: tool.read(patient) for name, tool in kit.ALL.items()}
+        healthy_curve = looks_healthy(patient.trained.history.losses, patient.settings.vocab_size)
+        told = defect == casebook.HEALTHY or cases.is_told(defect, patient)
+    return defect, number, {name: reading.numbers for name, reading in readings.items()}, healthy_curve, told
+
+
+def spread(function, jobs, what, workers):
+    """`function` of every job, in several processes, in the order of the jobs."""
+    with ProcessPoolExecutor(workers) as pool, progress_bar(total=len(jobs), unit="case", desc=what, visible=True) as bar:
+        found = []
+        for one in pool.map(function, jobs):
+            found.append(one)
+            bar.update()
+    return found
+
+
+def jobs_for(purpose, sick, healthy):
+    """Patients of each defect, and healthy ones."""
+    return [(purpose, casebook.HEALTHY, k) for k in range(healthy)] + [(purpose, name, k) for name in faults.ALL for k in range(sick)]
+
+
+def write_table(rows):
+    """The table as a CSV file: a line a patient, a column a number."""
+    heads = [(name, number) for name in kit.ALL for number in sorted({n for _, _, found, *_ in rows for n in found[name]})]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["defect", *(f"{name}: {number}" for name, number in heads)])
+    for defect, _, found, *_ in rows:
+        writer.writerow([defect, *(f"{found[name][number]:.9g}" if number in found[name] else "" for name, number in heads)])
+    write_atomically(TABLE, text.getvalue().encode())
+    for cached in (belief.table, belief.words_of_patients, belief.experience, belief.told_by):
+        cached.cache_clear()
+
+
+def said(found):
+    """The words of a patient, with their instruments."""
+    return {(name, word) for name in kit.ALL for word in kit.words_for(kit.ALL[name], found[name])}
+
+
+def separation(rows):
+    """For each defect how many of its patients show a word that no healthy one shows."""
+    usual = set().union(*(said(found) for defect, _, found, *_ in rows if defect == casebook.HEALTHY))
+    return {name: sum(bool(said(found) - usual) for defect, _, found, *_ in rows if defect == name) for name in faults.ALL}
+
+
+def recorded(settings, readings):
+    """A case that answers from what was measured."""
+
+    def ask(name):
+        return SimpleNamespace(words=readings[name])
+
+    return SimpleNamespace(settings=settings, ask=ask)
+
+
+def cross_validated(rows):
+    """Five-fold: each fifth of the table's patients solved with what the other four taught. Returns (truth, accused, asked)."""
+    patients = [(defect, {n: frozenset(kit.words_for(kit.ALL[n], found[n])) for n in kit.ALL}) for defect, _, found, *_ in rows]
+    solved = []
+    for fold in range(FOLDS):
+        known = casebook.Experience([patient for k, patient in enumerate(patients) if k % FOLDS != fold])
+        for k in range(fold, len(rows), FOLDS):
+            defect, number, *_ = rows[k]
+            case = recorded(drawn(1, defect, number).settings, patients[k][1])
+            solved.append((defect, *casebook.solve(case, known)))
+    return solved
+
+
+def solved_fresh(seed):
+    """One fresh case, solved: truth, accused, questions, whether its curve looks healthy, how many draws were refused."""
+    case = casebook.admit(seed)
+    file = cases._FILES[case]
+    accused, asked = casebook.solve(case)
+    return file.defect, accused, asked, looks_healthy(case.losses, case.settings.vocab_size), file.refused
+
+
+def summary(solved):
+    """Shares and medians of a list of (truth, accused, asked, ...)."""
+    sick = [row for row in solved if row[0] != casebook.HEALTHY]
+    healthy = [row for row in solved if row[0] == casebook.HEALTHY]
+    return {
+        "cases": len(solved),
+        "right": sum(row[0] == row[1] for row in solved),
+        "healthy": len(healthy),
+        "acquitted": sum(row[1] == casebook.HEALTHY for row in healthy),
+        "questions": {"all": median(len(row[2]) for row in solved), "sick": median(len(row[2]) for row in sick),
+                      "healthy": median(len(row[2]) for row in healthy) if healthy else None},
+        "confused": sorted([[*pair, n] for pair, n in Counter((row[0], row[1]) for row in solved if row[0] != row[1]).items()]),
+    }  # fmt: skip
+
+
+def fresh(first, count, workers):
+    """Fresh cases from a seed on."""
+    solved = spread(solved_fresh, range(first, first + count), "fresh cases", workers)
+    refused = sum(row[4] for row in solved)
+    found = summary(solved) | {"first seed": first, "refused": refused, "words": fingerprint()}
+    return found | {"looks healthy": sum(row[3] for row in solved)}
+
+
+def main(arguments=None):
+    """Measure, write, say."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--table", action="store_true", help="make the table only")
+    parser.add_argument("--fresh", type=int, metavar="SEED", help="solve 200 cases from that seed on, and write nothing")
+    parser.add_argument("--count", type=int, default=FRESH, help="how many fresh cases")
+    parser.add_argument("--workers", type=int, default=os.cpu_count())
+    options = parser.parse_args(arguments)
+    if options.fresh is not None:
+        say(json.dumps(fresh(options.fresh, options.count, options.workers), indent=1))
+        return
+    rows = spread(measured, jobs_for(1, SICK, HEALTHY), "the table", options.workers)
+    write_table(rows)
+    if options.table:
+        return
+    others = spread(measured, jobs_for(2, ADMITTED, HEALTHY), "separation", options.workers)
+    found = {
+        "command": COMMAND,
+        "machine": describe_machine(),
+        "words": fingerprint(),
+        "defects": len(faults.ALL),
+        "instruments": len(kit.ALL),
+        "separation": separation(others),
+        "admitted": {name: sum(told for defect, *_, told in others if defect == name) for name in faults.ALL},
+        "looks healthy": {
+            name: float(np.mean([curve for d, _, _, curve, _ in others if d == name])) for name in [casebook.HEALTHY, *faults.ALL]
+        },
+        "five-fold": summary(cross_validated(rows)),
+        "fresh": fresh(FIRST, options.count, options.workers),
+        "told by": {name: len(tools) for name, tools in casebook.told_by().items()},
+    }
+    write_atomically(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+    write_atomically(PAGE, page(found).encode())
+
+
+def page(found):
+    """What was measured, to be read."""
+    folds, new = found["five-fold"], found["fresh"]
+    rows = [
+        [name, f"{found['separation'][name]} of {ADMITTED}", str(found["told by"][name]), f"{share:.0%}"]
+        for name, share in found["looks healthy"].items()
+        if name in faults.ALL
+    ]
+    confused = [[truth, accused, str(count)] for truth, accused, count in new["confused"] + folds["confused"]]
+    seeds = f"seeds {new['first seed']} to {new['first seed'] + new['cases'] - 1}"
+    paragraphs = [
+        "# Case files",
+        f"Written by `{found['command']}`. Machine: {found['machine']}. Words: {found['words']}.",
+        f"{found['defects']} defects and healthy trainings, {found['instruments']} instruments; the table has {SICK} patients of each "
+        f"defect and {HEALTHY} healthy ones.",
+        f"Five-fold over the table: {_told(folds)}",
+        f"Fresh cases, {seeds}, drawn after the words were frozen: {_told(new)} {new['looks healthy']} of {new['cases']} loss curves look "
+        f"healthy. {new['refused']} draws were refused.",
+        "Taken for another, fresh and five-fold:",
+        table(["defect", "accused", "times"], confused) if confused else "none",
+        "Patients that show a word that none of thirty healthy ones shows; instruments that can tell; loss curves that look healthy:",
+        table(["defect", "told", "instruments", "curve looks healthy"], rows),
+    ]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _told(found):
+    asked = found["questions"]
+    return (
+        f"{found['right']} of {found['cases']} right, {found['acquitted']} of {found['healthy']} healthy acquitted, {asked['all']:g} questions "
+        f"in the median ({asked['sick']:g} for the sick, {asked['healthy']:g} for the healthy)."
+    )
+
+
+if __name__ == "__main__":
+    main()
