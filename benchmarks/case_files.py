@@ -219,11 +219,9 @@ def page(found):
 
 
 def _told(found):
-    asked = found["questions"]
-    return (
-        f"{found['right']} of {found['cases']} right, {found['acquitted']} of {found['healthy']} healthy acquitted, {asked['all']:g} questions "
-        f"in the median ({asked['sick']:g} for the sick, {asked['healthy']:g} for the healthy)."
-    )
+    asked, right = found["questions"], f"{found['right']} of {found['cases']} right"
+    medians = f"{asked['all']:g} questions in the median ({asked['sick']:g} for the sick, {asked['healthy']:g} for the healthy)"
+    return f"{right}, {found['acquitted']} of {found['healthy']} healthy acquitted, {medians}."
 
 
 if __name__ == "__main__":

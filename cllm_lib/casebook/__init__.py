@@ -8,9 +8,10 @@ __getattr__, __dir__, __all__ = face(
         "belief": (
             "Experience best_question difficulties experience information most_telling prior solve table told_by updated words_of_patients"
         ),
-        "cases": "Case CaseVerdict DEFECTS HEALTHY admit patient_of",
+        "cases": "Case CaseVerdict DEFECTS admit patient_of",
         "curves": "looks_healthy",
         "encoders": "faulty_encoder",
+        "faults": "HEALTHY",
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
         "settings": "Settings draw_settings",
         "voices": "five_voices",

@@ -10,7 +10,8 @@ from functools import lru_cache
 import numpy as np
 
 from cllm_lib.casebook import faults
-from cllm_lib.casebook.cases import HEALTHY, HEALTHY_SHARE
+from cllm_lib.casebook.faults import HEALTHY
+from cllm_lib.casebook.settings import HEALTHY_SHARE
 from cllm_lib.files import shipped
 from cllm_lib.instruments import kit
 

@@ -13,14 +13,14 @@ from functools import partial
 import numpy as np
 
 from cllm_lib.casebook import faults
+from cllm_lib.casebook.belief import difficulties, most_telling
 from cllm_lib.casebook.building import assembled
-from cllm_lib.casebook.settings import draw_settings
+from cllm_lib.casebook.faults import HEALTHY
+from cllm_lib.casebook.settings import HEALTHY_SHARE, draw_settings
 from cllm_lib.checks import non_negative_integer, one_of
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.patient import Patient
 
-HEALTHY = "healthy"
-HEALTHY_SHARE = 1 / 7  # of all cases
 WRONG = 20  # what a wrong accusation costs, or acquitting the sick
 _FILES = weakref.WeakKeyDictionary()
 
@@ -237,8 +237,6 @@ def is_told(defect, patient):
 
 
 def _of_difficulty(difficulty):
-    from cllm_lib.casebook.belief import difficulties  # here, not above: it reads the table
-
     if difficulty not in (1, 2, 3):
         raise ValueError(f"difficulty is {difficulty!r}: give 1, 2 or 3")
     return [name for name, level in difficulties().items() if level == difficulty]
@@ -289,8 +287,6 @@ def _quietly(work, complaint):
 
 
 def _verdict(file, accused, cost, asked):
-    from cllm_lib.casebook.belief import most_telling  # here, not above: it reads the table
-
     right = accused == file.defect
     fault = faults.ALL.get(file.defect)
     evidence = tuple(f"{name}: {word}" for name, reading in file.readings.items() for word in reading.words)

@@ -14,6 +14,7 @@ from cllm_lib.training.schedules import warmup, warmup_cosine
 
 TEXTS = (("sayings", "prose"), ("prose", "python-docs"), ("sayings", "python-docs"))
 SEQ_LEN = 16
+HEALTHY_SHARE = 1 / 7  # of all cases
 HELD_OUT = 0.15  # of the words
 RATES = {"sgd": 0.5, "momentum": 0.1, "rmsprop": 4e-3, "adam": 6e-3, "adamw": 6e-3}  # each with room for half and double
 WARM_UP = 20  # steps

@@ -5,4 +5,4 @@ A new one is one function under :func:`~cllm_lib.casebook.faults.catalogue.fault
 
 from cllm_lib.faces import face
 
-__getattr__, __dir__, __all__ = face(__name__, {"catalogue": "ALL Fault fault"})
+__getattr__, __dir__, __all__ = face(__name__, {"catalogue": "ALL HEALTHY Fault fault"})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from cllm_lib.faces import load_modules
 
+HEALTHY = "healthy"  # what stands in the place of a defect where there is none
 HEADINGS = ("Symptom", "Exposed by", "Source", "Repair")
 _FAULTS = {}
 _LOADING = threading.RLock()

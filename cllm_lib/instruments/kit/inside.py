@@ -10,6 +10,7 @@ from cllm_lib.model.layers import softmax
 from cllm_lib.model.taps import activations
 
 EXACT = 1e-5  # rounding of a sum in float32
+MOVES = 1e-9  # of a logit, in float64: less is rounding
 SATURATED = 0.99
 
 
@@ -59,9 +60,9 @@ def attention_statistics(patient):
     Word("all hidden units of a layer are alike", lambda n: n["units alike"] > 0.0, "drawn weights differ"),
     Word("positions are not normalised", lambda n: n["mean of a position"] > 1e-3, "LayerNorm brings each position to mean 0"),
     Word(
-        "a layer's output is not its input's kin",
-        lambda n: n["input and output"] < 0.3,
-        "x + f(x), with f(x) about as long as x at most: a cosine of 0.5 or more",
+        "nothing passes a layer but by attention",
+        lambda n: n["past a silent attention"] <= MOVES and n["past attention"] > MOVES,
+        "a residual connection adds the input to what attention returns",
     ),
     Word("the same word enters alike at every place", lambda n: n["places told apart"] == 0.0, "positions were meant to be added"),
 )
@@ -70,23 +71,32 @@ def activation_statistics(patient):
     model, tokens = patient.first_twin, patient.batch[0]
     found = activations(model, tokens)
     units = [u.reshape(-1, u.shape[-1]) for u in found.units]
-    cosines = [_cosine(x - x.mean(axis=-1, keepdims=True), y) for x, y in zip(found.inputs, found.outputs, strict=True)]
     told_apart = float(np.abs(found.placed - found.embedded).max() > 0.0) if patient.settings.positions != "none" else 1.0
     return {
         "units that never change": float(np.mean([np.mean(np.ptp(u, axis=0) == 0.0) for u in units])),
         "units saturated": float(np.mean([np.mean(np.abs(u) > SATURATED) for u in units])),
         "units alike": float(sum(bool(np.ptp(u, axis=1).max() < 1e-9) and bool(np.ptp(u) > 0.0) for u in units)),
         "mean of a position": float(np.nanmax([np.abs(y.mean(axis=-1)).max() for y in found.outputs])),
-        "input and output": float(min(cosines)),
+        "past attention": _own_word(model, tokens),
+        "past a silent attention": _own_word(_silenced(model), tokens),
         "places told apart": told_apart,
     }
 
 
-def _cosine(a, b):
-    """The mean cosine of the rows of two arrays; 1 where there is nothing to compare."""
-    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    known = lengths > 0.0
-    return float(((a * b).sum(axis=-1)[known] / lengths[known]).mean()) if known.any() else 1.0
+def _silenced(model):
+    """The same model, every weight of its attention at 0."""
+    silent = model.with_parameters(model.flat_parameters.copy())
+    for name, array in silent.parameters.items():
+        if ".attention." in name:
+            array[...] = 0.0
+    return silent
+
+
+def _own_word(model, tokens):
+    """By how much the outputs of a sequence's first place move when its word is exchanged for another."""
+    other = tokens[:1].copy()
+    other[0, 0] = (other[0, 0] + model.config.vocab_size // 2) % model.config.vocab_size
+    return float(np.abs(model.logits(other) - model.logits(tokens[:1]))[0, 0].max())
 
 
 @instrument(
@@ -99,6 +109,19 @@ def _cosine(a, b):
     Word(
         "what it gives with the softmax over the queries", lambda n: _is(n, "from the other axis"), "the same formula along the other axis"
     ),
+    Word(
+        "what it gives with heads merged without exchanging axes",
+        lambda n: _is(n, "from heads not turned back"),
+        "the same formula, one line less",
+    ),
+    Word(
+        "what it gives with keys and values read block by block",
+        lambda n: _is(n, "from the wrong stride"),
+        "the same formula, other places read",
+    ),
+    Word("what it gives with an exponential of 1 + x", lambda n: _is(n, "from a short series"), "the same formula with a series cut off"),
+    Word("what it gives over the batch", lambda n: _is(n, "from the batch for time"), "the same formula with two axes exchanged"),
+    Word("its input, times a number", lambda n: n["from its input"] <= EXACT, "no formula at all"),
     Word("what it gives with the mask after the softmax", lambda n: _is(n, "from a late mask"), "the same formula in another order"),
 )
 def attention_drill(patient):
@@ -115,27 +138,48 @@ def attention_drill(patient):
             parameters[f"{name}_weight"] = np.eye(width) * (2.0 if name in ("query", "key") else 1.0)
     y, _ = part.forward(x, parameters, config)
     found = {name: float(np.abs(y - way).max()) for name, way in _ways(x, heads).items()}
+    factor = float((y * x).sum() / (x * x).sum())
+    found["from its input"] = float(np.abs(y - factor * x).max())
     return {name: value if math.isfinite(value) else math.inf for name, value in found.items()}
 
 
 def _ways(x, heads):
     """What attention would return by the formula, and by each usual mistake."""
     batch, time, width = x.shape
-    split = x.reshape(batch, time, heads, width // heads).transpose(0, 2, 1, 3)
+    split = _split(x, heads)
     scores, mask = 4.0 * split @ split.swapaxes(-1, -2), causal_mask(time)
     divided = scores / math.sqrt(width // heads)
-
-    def merged(weights):
-        return (weights @ split).transpose(0, 2, 1, 3).reshape(batch, time, width)
-
+    right = softmax(np.where(mask, divided, -np.inf))
+    blocks = x.reshape(batch, time * heads, width // heads)
+    strided = np.stack([blocks[:, h : h + time] for h in range(heads)], axis=1)
+    by_stride = softmax(np.where(mask, 4.0 * split @ strided.swapaxes(-1, -2) / math.sqrt(width // heads), -np.inf))
+    series = np.where(mask, 1.0 + divided - np.where(mask, divided, -np.inf).max(axis=-1, keepdims=True), 0.0)
     return {
-        "from the formula": merged(softmax(np.where(mask, divided, -np.inf))),
-        "from undivided scores": merged(softmax(np.where(mask, scores, -np.inf))),
-        "from unmasked scores": merged(softmax(divided)),
-        "from the turned mask": merged(softmax(np.where(mask.T, divided, -np.inf))),
-        "from the other axis": merged(softmax(np.where(mask, divided, -np.inf), axis=-2)),
-        "from a late mask": merged(softmax(divided) * mask),
+        "from the formula": _merged(right @ split),
+        "from undivided scores": _merged(softmax(np.where(mask, scores, -np.inf)) @ split),
+        "from unmasked scores": _merged(softmax(divided) @ split),
+        "from the turned mask": _merged(softmax(np.where(mask.T, divided, -np.inf)) @ split),
+        "from the other axis": _merged(softmax(np.where(mask, divided, -np.inf), axis=-2) @ split),
+        "from a late mask": _merged(softmax(divided) * mask @ split),
+        "from heads not turned back": (right @ split).reshape(batch, time, width),
+        "from the wrong stride": _merged(by_stride @ strided),
+        "from a short series": _merged(series / series.sum(axis=-1, keepdims=True) @ split),
+        "from the batch for time": _over_the_batch(x, heads),
     }
+
+
+def _split(x, heads):  # (B, T, D) -> (B, H, T, d)
+    return x.reshape(*x.shape[:2], heads, -1).transpose(0, 2, 1, 3)
+
+
+def _merged(y):  # (B, H, T, d) -> (B, T, D)
+    return y.transpose(0, 2, 1, 3).reshape(y.shape[0], y.shape[2], -1)
+
+
+def _over_the_batch(x, heads):
+    turned = _split(x.swapaxes(0, 1), heads)
+    scores = 4.0 * turned @ turned.swapaxes(-1, -2) / math.sqrt(turned.shape[-1])
+    return _merged(softmax(np.where(causal_mask(len(x)), scores, -np.inf)) @ turned).swapaxes(0, 1)
 
 
 def _is(numbers, name):

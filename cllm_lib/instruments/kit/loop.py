@@ -107,8 +107,17 @@ _RULE = "from the same gradient, the stated rule makes the same step"
     Word("steps go another way", lambda n: -0.5 <= n["cosine"] < 0.99, _RULE),
     Word("steps go the same way, and are too short", lambda n: n["cosine"] >= 0.99 and n["length ratio"] < 0.9, _RULE),
     Word("steps go the same way, and are too long", lambda n: n["cosine"] >= 0.99 and n["length ratio"] > 1.1, _RULE),
-    Word("part of the weights makes no step", lambda n: n["tensors left out"] > 0.0, _RULE),
+    Word("part of the weights makes no step", lambda n: n["tensors left out"] > 0.0 < n["tensors that step"], _RULE),
     Word("no step is made", lambda n: n["length ratio"] == 0.0, _RULE),
+    Word("only the embedding makes a step", lambda n: n["tensors that step"] == 1.0, _RULE),
+    Word(
+        "by the rate that was logged, the steps are right",
+        lambda n: n["off"] > OFF >= n["off by the logged rate"],
+        "a step is proportional to its rate",
+    ),
+    Word("steps are less than half as long", lambda n: 0.0 < n["length ratio"] < 0.5, _RULE),
+    Word("steps fall behind more and more", lambda n: n["last length ratio"] < 0.5 * n["first length ratio"], _RULE),
+    Word("steps catch up more and more", lambda n: n["last length ratio"] > 2.0 * n["first length ratio"], _RULE),
 )
 def shadow_optimizer(patient):
     """Let the stated rule make each step beside the real one, from the same gradient, past the first epoch."""
@@ -127,20 +136,27 @@ def shadow_optimizer(patient):
         shadow.learning_rate = settings.rate(step)
         shadow.step(there, gradient)
         stated, real = there - before, model.flat_parameters.astype(np.float64) - before
-        rows.append(_compared(stated, real, float(np.finfo(before.dtype).eps) * float(np.linalg.norm(before))))
+        rounding = float(np.finfo(before.dtype).eps) * float(np.linalg.norm(before))
+        logged = trainer.learning_rate / settings.rate(step)
+        rows.append((*_compared(stated, real, rounding), _compared(stated * logged, real, rounding)[0]))
         still = _still(model, real, stated)
         left_out = still if left_out is None else left_out & still
         before = model.flat_parameters.copy()
         if not np.isfinite(before).all():
             break
-    off, cosine, ratio = (np.array(column) for column in zip(*rows, strict=True))
+    off, cosine, ratio, by_logged = (np.array(column) for column in zip(*rows, strict=True))
     return {
         "first step off": float(off[0]),
         "off within the first epoch": float(off[:epoch].max()),
         "off later": float(off[epoch:].max()) if len(off) > epoch else 0.0,
         "cosine": float(np.median(cosine)),
         "length ratio": float(np.median(ratio)),
-        "tensors left out": float(len(left_out) if 0 < len(left_out) < len(model.parameters) else 0),
+        "first length ratio": float(ratio[0]),
+        "last length ratio": float(ratio[-1]),
+        "off": float(off.max()),
+        "off by the logged rate": float(by_logged.max()),
+        "tensors left out": float(len(left_out)),
+        "tensors that step": float(sum(array.ndim == 2 for array in model.parameters.values()) - len(left_out)),
     }
 
 

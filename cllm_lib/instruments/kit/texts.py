@@ -24,6 +24,11 @@ RUN = 5  # words; in a held-out text few runs as long stand in the training part
         "a target is the next word, wherever the next word can be seen",
     ),
     Word("the inputs are sorted", lambda n: n["rows that rise"] == 1.0, "a text does not rise"),
+    Word(
+        "what is read does not stand in the text",
+        lambda n: n["rows that stand in the text"] < 1.0,
+        "a sequence is a piece of the text",
+    ),
     Word("every batch is the same", lambda n: n["different batches"] == 1.0, "an epoch shows each sequence once"),
     Word(
         "every epoch has the same order",
@@ -38,7 +43,9 @@ def print_a_batch(patient):
     batches = patient.batches(6)
     inputs, targets = (np.concatenate(side) for side in zip(*batches, strict=True))
     last = 4  # words of a row
+    text = _with_spaces(patient.settings.corpus())
     return {
+        "rows that stand in the text": float(np.mean([f" {patient.begun.corpus.decode(row)} " in text for row in inputs])),
         "target is the word itself": float(np.mean(targets == inputs)),
         "target is the next input": float(np.mean(targets[:, :-1] == inputs[:, 1:])),
         "target is two ahead": float(np.mean(targets[:, :-2] == inputs[:, 2:])),
@@ -47,6 +54,11 @@ def print_a_batch(patient):
         "different first batches": float(len({patient.batches(1, epoch)[0][0].tobytes() for epoch in range(3)})),
         "rows that end alike": float(np.mean(np.ptp(targets[:, -last:], axis=1) == 0) * (np.unique(targets[:, -last:]).size == 1)),
     }
+
+
+def _with_spaces(corpus):
+    """The text as it was meant to be read, a space around each word."""
+    return f" {corpus.decode(corpus.tokens)} "
 
 
 @instrument(
