@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = face(
         "faults": "HEALTHY",
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
         "settings": "Settings draw_settings",
+        "tree": "trunk",
         "voices": "five_voices",
     },
 )

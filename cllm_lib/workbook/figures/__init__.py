@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = face(
         "losses": "bars loss_curves pair_matrix repair_ladders training_report uniform_loss_curve",
         "gradients": "angles_on_the_way_back buffer_layout error_against_step gradient_by_layer gradient_scatter",
         "computation": "computation_graph gradients_of record",
+        "cases": "before_and_after beliefs case_curves question_tree what_instruments_tell",
         "heatmaps": "attention_map attention_maps",
         "descent": "ravine",
         "sets": "two_sets",
