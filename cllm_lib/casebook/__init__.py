@@ -12,9 +12,10 @@ __getattr__, __dir__, __all__ = face(
         "curves": "looks_healthy",
         "encoders": "faulty_encoder",
         "faults": "HEALTHY",
+        "line_up": "three_cases",
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
         "settings": "Settings draw_settings",
-        "tree": "trunk",
+        "tree": "measured places shares_told trunk",
         "voices": "five_voices",
     },
 )

@@ -226,6 +226,22 @@ def patient_of(defect, generator):
             return Patient(settings, partial(assembled, settings, None if defect == HEALTHY else faults.ALL[defect].plant), settings.steps)
 
 
+def hidden_in(case):
+    """What a case hides: for those who judge an answer.
+
+    Parameters
+    ----------
+    case : Case
+
+    Returns
+    -------
+    (str, Settings, Patient)
+        The defect, or "healthy", in what settings, and the training itself.
+    """
+    file = _FILES[case]
+    return file.defect, file.settings, file.patient
+
+
 def is_told(defect, patient):
     """Whether one of the instruments that should tell a defect says a word of which a healthy training is never the cause."""
     for name in faults.ALL[defect].told_by:

@@ -1,7 +1,12 @@
-"""The tree of questions: what to ask first, and next where nothing stands out."""
+"""What can be read off the table: who tells what, the tree of questions, and how well cases were solved."""
 
-from cllm_lib.casebook.belief import best_question, experience, updated
+import json
+
+from cllm_lib.casebook import faults
+from cllm_lib.casebook.belief import best_question, experience, updated, words_of_patients
 from cllm_lib.casebook.faults import HEALTHY
+from cllm_lib.files import shipped
+from cllm_lib.instruments import kit
 
 LIKELY = 0.5  # from here on a defect counts as one that an instrument speaks up for
 
@@ -31,3 +36,32 @@ def trunk(belief, count):
         belief = updated(belief, question, ())
         steps.append((question, found, belief[HEALTHY]))
     return steps
+
+
+def shares_told():
+    """How many of a defect's patients show a word, instrument by instrument, that no healthy patient shows.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By instrument and defect: a share of the defect's patients in the table.
+    """
+    patients = words_of_patients()
+    shares = {}
+    for name in kit.ALL:
+        usual = frozenset().union(*(readings[name] for defect, readings in patients if defect == HEALTHY))
+        told = {fault: [bool(readings[name] - usual) for defect, readings in patients if defect == fault] for fault in faults.ALL}
+        shares[name] = {fault: sum(said) / len(said) for fault, said in told.items()}
+    return shares
+
+
+def places():
+    """The place of each defect, such as "attention" or "texts", in the order of the way from weights to checkpoints."""
+    order = ("initial_weights", "attention", "layers", "losses", "optimizers", "texts", "checkpoints")
+    found = {name: fault.plant.__module__.rpartition(".")[2] for name, fault in faults.ALL.items()}
+    return dict(sorted(found.items(), key=lambda entry: order.index(entry[1])))
+
+
+def measured():
+    """What `python -m benchmarks.case_files` measured last: separation, cross-validation, fresh cases, as a dictionary."""
+    return json.loads(shipped("evidence", "measured/case_files.json").read_text(encoding="utf-8"))

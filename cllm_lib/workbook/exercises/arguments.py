@@ -14,6 +14,7 @@ from cllm_lib.model.layers import softmax
 from cllm_lib.workbook.exercises.attention_backward import random_attention
 from cllm_lib.workbook.exercises.chapter_04 import _Reacher, _Speaker
 from cllm_lib.workbook.exercises.chapter_15 import N_PLACES
+from cllm_lib.workbook.exercises.chapter_20 import random_belief, random_losses, random_question
 from cllm_lib.workbook.exercises.chapter_21 import _mixing, random_layer
 from cllm_lib.workbook.exercises.trials import on, what_is_left
 
@@ -464,6 +465,9 @@ TRIALS = {
     "17.5": on(_losses_by_bits),
     "18.2": on(_values),
     "18.3": on(_p_values),
+    "20.2": on(random_losses),
+    "20.3": on(random_belief),
+    "20.4": on(random_question),
     "21.2": on(lambda generator: (np.asarray(generator.normal(0, 2, _sizes(generator, int(generator.integers(4))))),)),
     "21.3": on(_layer),
     "21.4": on(_sentences),

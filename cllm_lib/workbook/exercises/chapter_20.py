@@ -7,7 +7,6 @@ from cllm_lib.workbook.exercises.forms import as_number, by_name
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
     NotYet,
-    Unexplained,
     brief,
     by_letter,
     call,
@@ -52,7 +51,15 @@ _LOSSES = (
     (191.85, 3.0, 64),
     (192.6, 3.0, 64),
     (191.4, 3.0, 64),
+    (192.3, 3.0, 64),
+    (191.7, 3.0, 64),
+    (500.0, 3.0, 64),
+    (67.0, 3.0, 64),
+    (-3.0, 3.0, 64),
     (0.5, 3.0, 64),
+    (0.046875, 3.0, 64),
+    (0.1, 3.0, 64),
+    (64.0, 3.0, 64),
     (50.0, 3.0, 64),
     (0.0201, 0.0201, 128),
     (0.02011, 0.0201, 128),
@@ -73,7 +80,10 @@ def _examine_word(answer):
         said = said.strip().lower()
         if said not in ("mean", "sum", "other"):
             raise NotYet(f"it returned {said[:30]!r}; the words are 'mean', 'sum' and 'other'.")
-        mistakes = {reason: slip(reported, by_hand, targets) for reason, slip in _WORD_SLIPS.items()}
+        mistakes = {
+            reason: [slip(reported, by_hand, targets) for slip in (slips if isinstance(slips, list) else [slips])]
+            for reason, slips in _WORD_SLIPS.items()
+        }
         given = f"reported {reported:g}, by hand {by_hand:g}, {targets} targets"
         return f"for {given} it says {said!r}; {right!r} was asked for.", said, right, mistakes
 
@@ -91,25 +101,36 @@ def _within(reported, value):
     return abs(reported - value) <= 1e-3 * value
 
 
+def _sum_by(total):
+    """A word whose sum is another one, within a thousandth of that, or of the true sum."""
+
+    def said(border):
+        return lambda reported, by_hand, targets: (
+            "mean"
+            if _within(reported, by_hand)
+            else "sum"
+            if abs(reported - total(by_hand, targets)) <= 1e-3 * border(by_hand, targets)
+            else "other"
+        )
+
+    return [said(total), said(lambda by_hand, targets: by_hand * targets)]
+
+
 _WORD_SLIPS = {
     "You compare exactly; rounding leaves a little: within a thousandth.": _word_by(operator.eq, operator.eq),
     "Your limit is 0.001, whatever the loss. A thousandth *of what it should be* was asked for, below and above.": _word_by(
         lambda a, b: abs(a - b) <= 1e-3, lambda a, b: abs(a - b) <= 1e-3
     ),
-    "A loss that is too low passes for right: take the absolute value of the difference.": [
-        _word_by(lambda a, b: a - b <= 1e-3 * b, _within),
-        _word_by(lambda a, b: a - b <= 1e-3 * b, lambda a, b: a - b <= 1e-3 * b),
-    ][0],
-    "A sum that is too low passes for one: take the absolute value of the difference.": _word_by(_within, lambda a, b: a - b <= 1e-3 * b),
-    "Whatever is not the mean is a sum for you. Compare with by_hand * targets; the rest is 'other'.": _word_by(
-        _within, lambda a, b: True
+    "A loss that is too low passes for right: take the absolute value of the difference.": _word_by(
+        lambda a, b: a - b <= 1e-3 * b, _within
     ),
+    "A sum that is too low passes for one: take the absolute value of the difference.": _word_by(_within, lambda a, b: a - b <= 1e-3 * b),
+    "Whatever is not the mean is a sum for you. Compare with by_hand * targets; the rest is 'other'.": _word_by(_within, lambda a, b: True),
     "Whatever is larger than the mean is a sum for you. Compare with by_hand * targets.": lambda reported, by_hand, targets: (
         "mean" if _within(reported, by_hand) else "sum" if reported > by_hand else "other"
     ),
-    "A sum is the mean *times* the number of targets; you divide.": lambda reported, by_hand, targets: (
-        "mean" if _within(reported, by_hand) else "sum" if _within(reported, by_hand / targets) else "other"
-    ),
+    "A sum is the mean *times* the number of targets; you divide.": _sum_by(lambda by_hand, targets: by_hand / targets),
+    "A sum is the mean *times* the number of targets; you add that number.": _sum_by(lambda by_hand, targets: by_hand + targets),
     "A sum is the mean times the number of targets; you compare with that number alone.": lambda reported, by_hand, targets: (
         "mean" if _within(reported, by_hand) else "sum" if _within(reported, targets) else "other"
     ),
@@ -195,9 +216,9 @@ def information(belief, answers):
 
     after = 0.0
     for likelihood in answers:
-        chance = sum(belief[name] * likelihood[name] for name in belief)
-        if chance > 0:
-            after += chance * entropy(bayes(belief, likelihood).values())
+        joint = [belief[name] * likelihood[name] for name in belief]
+        chance = sum(joint)
+        after += chance * entropy(p / chance for p in joint if p > 0)
     return entropy(belief.values()) - after
 
 
@@ -240,43 +261,33 @@ def _examine_information(answer):
             "You add the entropies after all answers. Each counts by its chance.": before - plain * len(possible),
             "That is in bits; nats were asked for: the natural logarithm.": right / math.log(2),
             "That is the entropy of the answers: what the question says, and not what it says of the defect.": _entropy(chances),
-            "That is what the likeliest answer would tell. Take the mean over all answers.": before - _entropy(max(possible)[1].values()),
+            "That is what the likeliest answer would tell. Take the mean over all answers.": before
+            - _entropy(max(possible, key=lambda pair: pair[0])[1].values()),
         }
         seen = f"the information is {shown(found)}; {shown(right)} was asked for."
-        return seen, found, right, {reason: value for reason, value in mistakes.items() if reason}
+        return seen, found, right, mistakes
 
     told_apart(look, _QUESTIONS, close, "Entropy of the belief, less the mean of the entropies after each answer, weighted by its chance.")
 
 
 # Three patients
 
-PATIENTS = {"A": 101, "B": 102, "C": 103}  # letter: seed
-
-
-def hidden(letter):
-    """The truth about one of the three; and the question that would tell most of it."""
-    from cllm_lib.casebook import most_telling
-    from cllm_lib.casebook.cases import hidden_in
-
-    defect, settings, patient = hidden_in(PATIENTS[letter])
-    if defect == "healthy":
-        return defect, ""
-    return defect, most_telling(defect, settings, patient)[0]
-
 
 def _examine_patients(answer):
-    from cllm_lib.casebook import DEFECTS
+    from cllm_lib.casebook import DEFECTS, three_cases  # here, not above: only who answers has to wait for three trainings
+    from cllm_lib.casebook.line_up import truth_of
 
-    given = by_letter(answer, PATIENTS, f"this is of type {type(answer).__name__}; a dictionary from letter to name was asked for.")
+    cases = three_cases()
+    given = by_letter(answer, cases, f"this is of type {type(answer).__name__}; a dictionary from letter to name was asked for.")
     names = {letter: str(name).strip(" `'\"").lower() for letter, name in given.items()}
     known = {name.lower(): name for name in DEFECTS}
     for letter, name in names.items():
         if name not in known:
             raise NotYet(f"{letter} is {name[:40]!r}, which is no name of the list: casebook.DEFECTS has them all.")
     for letter, name in names.items():
-        defect, best = hidden(letter)
+        defect, best = truth_of(cases[letter])
         if name != defect.lower():
-            raise Unexplained(f"{letter} is not {known[name]!r}.", _advice(name, defect, best))
+            raise NotYet(f"{letter} is not {known[name]!r}. {_advice(name, defect, best)}")
     return "Three of three. An accusation that was right and cheap is worth more than one that was right: what did yours cost?"
 
 
@@ -288,11 +299,42 @@ def _advice(accused, defect, best):
     return f"What does '{best}' say of it?"
 
 
-class _Reference(dict):
-    """The truth about the three, looked up when it is needed."""
+# Random arguments
 
-    def __init__(self):
-        super().__init__({letter: hidden(letter)[0] for letter in PATIENTS})
+
+def random_losses(generator):
+    """A loss reported near the mean, near the sum, or elsewhere, just within the border or beyond it; by hand; targets."""
+    targets, by_hand = int(generator.integers(1, 200)), float(generator.uniform(0.01, 9.0))
+    near = by_hand * float(generator.choice([1.0, targets, 1.0 / targets, targets / by_hand, 2.0]))
+    return near * (1.0 + float(generator.choice([0.0, 5e-4, -5e-4, 2e-3, -2e-3, 0.05, -0.05]))), by_hand, targets
+
+
+def _shares(generator, names):
+    weights = generator.random(len(names)) + 0.01
+    return dict(zip(names, (weights / weights.sum()).tolist(), strict=True))
+
+
+def _names(generator):
+    return ["healthy", "no mask", "zero", "stale", "frozen"][: int(generator.integers(2, 6))]
+
+
+def random_belief(generator):
+    """A belief, and the likelihood of an answer."""
+    names = _names(generator)
+    return _shares(generator, names), dict(zip(names, generator.random(len(names)).tolist(), strict=True))
+
+
+def random_question(generator):
+    """A belief, now and then a certain one; and two to four answers, now and then one without a chance."""
+    names = _names(generator)
+    belief = _shares(generator, names)
+    if generator.random() < 0.3:
+        belief = {name: float(name == names[0]) for name in names}
+    rows = generator.random((int(generator.integers(2, 5)), len(names)))
+    if generator.random() < 0.3:
+        rows[-1] = 0.0
+    rows /= rows.sum(axis=0)
+    return belief, [dict(zip(names, row, strict=True)) for row in rows.tolist()]
 
 
 EXERCISES = {
@@ -300,4 +342,5 @@ EXERCISES = {
     "20.2": Exercise(word, _examine_word, form=lambda said: said.strip().lower()),
     "20.3": Exercise(bayes, _examine_bayes, form=by_name(as_number)),
     "20.4": Exercise(information, _examine_information, form=as_number),
+    "20.5": Exercise(None, _examine_patients),
 }
