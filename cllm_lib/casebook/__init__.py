@@ -9,6 +9,7 @@ __getattr__, __dir__, __all__ = face(
             "Experience best_question difficulties experience information most_telling prior solve table told_by updated words_of_patients"
         ),
         "cases": "Case CaseVerdict DEFECTS admit patient_of",
+        "cold": "COLD_CASES ColdCase OpenColdCase open_cold_case",
         "curves": "looks_healthy",
         "encoders": "faulty_encoder",
         "faults": "HEALTHY",
