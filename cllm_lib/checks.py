@@ -3,6 +3,7 @@
 import math
 import numbers
 import operator
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -87,6 +88,27 @@ def instance(part, name, methods):
         shown = repr(part) if isinstance(part, str | int | float) or part is None else f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
         raise ValueError(f"{name} is {shown}, without {' and '.join(missing)}: give an object with the methods {', '.join(methods)}")
     return part
+
+
+def functions(values, name):
+    """Return functions as a tuple.
+
+    Raises
+    ------
+    ValueError
+        If it is one function instead of a list of them, or one of them is none, or is a class where one of its objects belongs.
+    """
+    if callable(values):
+        raise ValueError(f"{name} is one function: give a list of them, {name}=[...]")
+    if not isinstance(values, Iterable):
+        raise ValueError(f"{name} is {values!r}: give a list of functions, {name}=[...]")
+    found = tuple(values)
+    for i, one in enumerate(found):
+        if isinstance(one, type):
+            raise ValueError(f"{name}[{i}] is the class {one.__name__} itself: give one of its objects, {one.__name__}(...)")
+        if not callable(one):
+            raise ValueError(f"{name}[{i}] is {one!r}, which cannot be called: give functions, or objects with __call__")
+    return found
 
 
 def at_most(value, most, name, reason):

@@ -22,9 +22,10 @@ from cllm_lib.model.transformer import CLLM
 from cllm_lib.terminal import say
 from cllm_lib.text.corpora import corpus_names, load_corpus
 from cllm_lib.text.normalization import FORMS, SEPARATORS, UNITS, UNKNOWN, tokenize
+from cllm_lib.training.interrupts import BrokenOff
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
-from cllm_lib.training.trainer import WINDOWS, BrokenOff, Trainer, TrainingDiverged
+from cllm_lib.training.trainer import WINDOWS, Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
 PROMPT = "the sky is"
@@ -186,7 +187,8 @@ def generate(options):
 def diagnose(options):
     """Look at every tensor of a saved model on one batch of its text, or of another one, numbered by its vocabulary."""
     from cllm_lib.instruments.diagnosis import diagnose as examine
-    from cllm_lib.training.checkpoint import corpus_of, load_checkpoint
+    from cllm_lib.training.checkpoint import load_checkpoint
+    from cllm_lib.training.resuming import corpus_of
 
     model, state = load_checkpoint(options.checkpoint)
     corpus = corpus_of(state, options.text)

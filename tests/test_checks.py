@@ -1,3 +1,5 @@
+import functools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -137,6 +139,31 @@ def test_an_object_is_told_from_its_class_and_from_what_lacks_a_method():
         checks.instance([], "it", ("upper", "lower", "append"))
     with pytest.raises(ValueError, match="it is None, without upper"):
         checks.instance(None, "it", ("upper",))
+
+
+def test_functions_are_given_in_a_list():
+    assert checks.functions([len, max], "it") == checks.functions(iter([len, max]), "it") == (len, max)
+    assert checks.functions((), "it") == ()
+    caller = type("Caller", (), {"__call__": lambda self: None})
+    assert len(checks.functions([caller(), functools.partial(max, 1), [].append], "it")) == 3
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (len, r"it is one function: give a list of them, it=\[...\]"),
+        (int, r"it is one function: give a list of them"),
+        (3, r"it is 3: give a list of functions, it=\[...\]"),
+        (None, "it is None: give a list"),
+        ([len, 3], r"it\[1\] is 3, which cannot be called: give functions, or objects with __call__"),
+        ("no", r"it\[0\] is 'n', which cannot be called"),
+        ([None], r"it\[0\] is None, which"),
+        ([len, list], r"it\[1\] is the class list itself: give one of its objects, list\(...\)"),
+    ],
+)
+def test_what_is_no_list_of_functions_is_named(values, words):
+    with pytest.raises(ValueError, match=words):
+        checks.functions(values, "it")
 
 
 @pytest.mark.parametrize("padding", [-1, -100])

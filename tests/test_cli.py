@@ -16,7 +16,7 @@ from safetensors.numpy import save
 
 from cllm_lib import Trainer, __version__, load_corpus
 from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
-from cllm_lib.training import checkpoint
+from cllm_lib.training import checkpoint, resuming
 from cllm_lib.training.checkpoint import digest, load_checkpoint, previous
 
 TINY = ["--d-model", "12", "--layers", "1", "--heads", "2", "--d-ff", "8", "--dtype", "float64", "--quiet"]
@@ -96,7 +96,8 @@ def test_resume_finds_a_text_that_was_moved_and_reads_the_checkpoint_once(tmp_pa
     assert code == TO_CHANGE
     assert "no text file at" in err
     read = []
-    monkeypatch.setattr(checkpoint, "load_checkpoint", lambda *given, **parts: read.append(given) or load_checkpoint(*given, **parts))
+    for module in (checkpoint, resuming):
+        monkeypatch.setattr(module, "load_checkpoint", lambda *given, **parts: read.append(given) or load_checkpoint(*given, **parts))
     code, out, _ = type_in(["resume", path, "--text", moved, "--epochs", 1, "--quiet"], capsys)
     assert code == DONE
     assert len(read) == 1

@@ -12,7 +12,7 @@ from cllm_lib.checks import one_of
 from cllm_lib.faces import load_modules
 from cllm_lib.model.transformer import CLLM
 
-SEAMS = ("init", "attention", "layer", "embedding", "model", "optimizer", "corpus", "loader")
+SEAMS = ("init", "attention", "layer", "embedding", "output", "loss", "model", "optimizer", "corpus", "loader")
 HEADINGS = ("What it did", "Symptom", "Exposed by", "In the documents")
 _EXHIBITS = {}
 _LOADING = threading.RLock()
@@ -28,7 +28,7 @@ class Defect:
         Call it without arguments to get the part; at the seam "model" it takes the place of CLLM itself, at the seam
         "loader" that of load_corpus, and at the seams "optimizer" and "corpus" it is called with the model it is to
         train, or with the corpus it is to spoil.
-    seam : {"init", "attention", "layer", "embedding", "model", "optimizer", "corpus", "loader"}
+    seam : {"init", "attention", "layer", "embedding", "output", "loss", "model", "optimizer", "corpus", "loader"}
         The argument of :class:`~cllm_lib.model.transformer.CLLM` that takes it; "optimizer" and "corpus" are two of
         :class:`~cllm_lib.training.trainer.Trainer`, and a loader makes what the latter takes.
     sound : callable

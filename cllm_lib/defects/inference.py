@@ -67,6 +67,8 @@ def inference_model(model, differences=tuple(DIFFERENCES)):
 class AttentionCommentedOut(CausalSelfAttention):
     """Attention whose weights are there, and whose line is not."""
 
+    weights = None  # nobody looks anywhere, so there is nothing to show
+
     def forward(self, x, parameters, config):
         """What came in."""
         return x, parameters
@@ -138,6 +140,11 @@ class LayerAtInference(TransformerLayer):
             "feed_forward": feed_forward,
             "feed_forward_norm": feed_forward_norm,
         }
+
+    def units(self, cache):
+        """What was between the two maps, through ReLU or tanh."""
+        _, ((_, between, _), _) = cache
+        return np.maximum(between, 0.0) if "ReLU" in self.differences else between
 
     def _part_forward(self, x, part, norm):
         """One part, its norm and its residual, in the order that the differences say."""

@@ -59,7 +59,7 @@ class LayerOfTheHalfRepair(TransformerLayer):
         norm = parameters["feed_forward_norm"]
         y, _ = layer_norm_forward(attended + fed, **norm)
         _, wrong_cache = layer_norm_forward(attended, **norm)  # what backward takes for the statistics of y
-        return y, (x, attended, feed_forward_cache, wrong_cache)
+        return y, (x, attended, feed_forward_cache, wrong_cache)  # `units` looks at the third
 
     def backward(self, dy, cache):
         """The wrong statistics, then the outer product."""

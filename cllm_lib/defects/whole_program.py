@@ -175,7 +175,7 @@ class ProgramLayer(TransformerLayer):
         y, norm_caches["feed_forward_norm"] = layer_norm_forward(below + fed, **parameters["feed_forward_norm"])
         if "norm backward" not in self.repairs:  # the statistics of another tensor
             norm_caches = {name: layer_norm_forward(attended, **parameters[name])[1] for name in norm_caches}
-        return y, (x, attention_cache, feed_forward_cache, norm_caches)
+        return y, (x, attention_cache, feed_forward_cache, norm_caches)  # `units` looks at the third
 
     def backward(self, dy, cache):
         """The sound layer's steps in reverse, as far as they are there; attention's by the outer product until repaired."""

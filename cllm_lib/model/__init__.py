@@ -17,9 +17,11 @@ __getattr__, __dir__, __all__ = face(
             "feed_forward_backward feed_forward_forward gelu_forward layer_norm_backward layer_norm_forward "
             "linear_backward linear_forward softmax softmax_backward"
         ),
+        "ends": "CrossEntropy LinearOutput",
         "positions": "POSITIONS",
         "initializers": "INITIALIZERS scaled_normal zeros",
         "key_value_cache": "KeyValueCache can_cache",
+        "taps": "Activations activations",
         "generation": "distinct_n draw generate keep_top_k keep_top_p next_token_probabilities stream",
     },
 )

@@ -7,7 +7,6 @@ a step cites the forward line that it undoes.
 Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head, S keys: T, or more when earlier ones were kept.
 """
 
-import copy
 import math
 from functools import partial
 
@@ -18,6 +17,7 @@ from cllm_lib.lattice.biases import alibi_slopes, checked_distances, distance_bi
 from cllm_lib.lattice.encodings import rotate, rotate_backward
 from cllm_lib.model import fast
 from cllm_lib.model.layers import linear_backward, linear_forward, softmax, softmax_backward
+from cllm_lib.model.taps import says, tapped
 
 PROJECTIONS = ("query", "key", "value")
 ROTARY_BASE = 10_000.0  # of Su et al.
@@ -162,7 +162,7 @@ class CausalSelfAttention:
 
     Any object with `parameter_shapes`, `forward` and `backward` can take its place: a defect of the museum, or a
     reader's own. A part that differs only in what happens between the projections overrides :meth:`attend`.
-    `weights` is for looking: :func:`attention_weights` asks for it.
+    `weights` is for looking: :func:`attention_weights` asks for it. A subclass with another cache has its own, or None.
 
     Training runs :meth:`fast_twin` in its place. A subclass has none, unless it names one of its own: it is called itself.
     """
@@ -318,19 +318,6 @@ class DistanceBiasAttention(CausalSelfAttention):
         return dx, gradients | own
 
 
-class _Watched:
-    """An attention part that works as `part` does, and keeps a copy of the weights of each call."""
-
-    def __init__(self, part):
-        self.part = part
-        self.seen = []
-
-    def forward(self, *arguments):
-        y, cache = self.part.forward(*arguments)
-        self.seen.append(np.array(self.part.weights(cache)))
-        return y, cache
-
-
 def attention_weights(model, tokens):  # (T,) -> n_layers x (H, T, T)
     """Attention maps: where each position of one sequence looks, in every layer and head of a model.
 
@@ -353,9 +340,8 @@ def attention_weights(model, tokens):  # (T,) -> n_layers x (H, T, T)
     if np.ndim(tokens) != 1:
         raise ValueError(f"tokens have shape {np.shape(tokens)}: give one sequence, such as tokens[0]")
     part = getattr(model.layer, "attention", None)
-    if not hasattr(part, "weights"):
+    if not says(part, "weights"):
         raise ValueError(f"{type(part or model.layer).__name__} has no attention weights to show: give it a method weights(cache)")
-    watched, watched.layer = copy.copy(model), copy.copy(model.layer)
-    watched.layer.attention = _Watched(part)
-    watched.logits([tokens])
-    return [weights[0] for weights in watched.layer.attention.seen]
+    seen = []
+    tapped(model, attention=lambda x, y, cache: seen.append(np.array(part.weights(cache)[0]))).logits([tokens])
+    return seen

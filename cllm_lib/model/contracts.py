@@ -8,8 +8,7 @@ import numpy as np
 from cllm_lib.checks import instance
 
 METHODS = {"attention": ("parameter_shapes", "forward", "backward"), "embedding": ("forward", "backward")}
-METHODS["layer"] = METHODS["attention"]
-METHODS["output"] = METHODS["loss"] = METHODS["embedding"]
+METHODS |= {"layer": METHODS["attention"], "output": METHODS["embedding"], "loss": METHODS["embedding"]}
 
 
 def checked_part(part, seam):
@@ -87,28 +86,31 @@ def embedding_backward_of(part, result, out):
 
 
 def loss_of(part, result):
-    """Return loss and cache, as a loss part's `forward` gave them.
+    """Return loss and cache, as a loss part's `forward` gave them; the loss as a Python float.
 
     Raises
     ------
     ValueError
         If it gave something else than one number and a cache.
     """
-    if not isinstance(result, tuple | list) or len(result) != 2 or np.ndim(result[0]) or not np.isrealobj(result[0]):
+    if not isinstance(result, tuple | list) or len(result) != 2 or not _is_a_number(result[0]):
         raise ValueError(f"{_said(part, 'loss', 'forward')} returned {_shown(result)}: return two things, one number and its cache")
     return float(result[0]), result[1]
 
 
-def gradient_of_logits(part, d_logits, logits):
-    """Return the gradient of the logits, as a loss part's `backward` gave it.
+def gradient_of(part, seam, gradient, shape, dtype):
+    """Return the gradient of the logits, as a loss part's `backward` gave it, or that of the hidden state, as an output part's.
+
+    It is widened to the model's type, where it came in a narrower one: the part below is judged by the model's.
 
     Raises
     ------
     ValueError
-        If it is of another shape or type than the logits.
+        If it is of another shape than what came in, or of a type that is no float, or a wider one.
     """
-    _check_array(part, "loss", "backward", "a gradient of the logits", d_logits, logits.shape, logits.dtype)
-    return d_logits
+    what = {"loss": "a gradient of the logits", "output": "a gradient of the hidden state"}[seam]
+    _check_array(part, seam, "backward", what, gradient, shape, dtype)
+    return gradient.astype(dtype, copy=False)
 
 
 def write_into(views, gradients, part, name):
@@ -138,6 +140,10 @@ def write_into(views, gradients, part, name):
             raise ValueError(_what_is_wrong(part, f"{name}.{key}", key, view, gradient, gradients))
         else:
             view[...] = gradient
+
+
+def _is_a_number(value):
+    return isinstance(value, int | float | np.number | np.ndarray) and np.ndim(value) == 0 and np.asarray(value).dtype.kind in "fiu"
 
 
 def _holds(own, other):

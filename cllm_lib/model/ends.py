@@ -1,6 +1,8 @@
 """The two parts at a model's end: from a hidden state to logits, and from logits to the loss.
 
-Both are parts that a model can be given, `CLLM(config, output=..., loss=...)`; these are the sound ones.
+Both are parts that a model can be given, `CLLM(config, output=..., loss=...)`; these are the sound ones. Any object with
+`forward` and `backward` can take the place of either. Training runs the quick :class:`~cllm_lib.model.fast.Output` in
+place of both, as long as both are these.
 """
 
 import numpy as np
@@ -11,7 +13,8 @@ from cllm_lib.model.layers import cross_entropy_backward, cross_entropy_forward
 class LinearOutput:
     """Output layer (language-model head): logits = hidden @ matrix.
 
-    The matrix is the embedding, transposed, where weights are tied, and one of its own where they are not.
+    The matrix is the embedding, transposed, where weights are tied, and one of its own where they are not. The part trains
+    no other weights.
     """
 
     __slots__ = ()
@@ -21,10 +24,10 @@ class LinearOutput:
         return hidden @ matrix, (hidden, matrix)
 
     def backward(self, d_logits, cache, out):  # (B, T, V), (D, V) -> (B, T, D)
-        """The gradient of the hidden state; that of the matrix is left in `out`."""
+        """The gradient of the hidden state; that of the matrix is left in `out`, which holds zeros before."""
         hidden, matrix = cache
+        # forward: logits = hidden @ matrix, with all B * T positions under each other
         rows, d_rows = hidden.reshape(-1, hidden.shape[-1]), d_logits.reshape(-1, d_logits.shape[-1])
-        # forward: logits = hidden @ matrix
         np.matmul(rows.T, d_rows, out=out)
         return (d_rows @ matrix.T).reshape(hidden.shape)
 

@@ -16,7 +16,7 @@ from cllm_lib.model.contracts import (
     checked_shapes,
     embedding_backward_of,
     forward_of,
-    gradient_of_logits,
+    gradient_of,
     loss_of,
     write_into,
 )
@@ -82,7 +82,7 @@ class TransformerLayer:
         return y, (attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache)
 
     def units(self, cache):  # -> (B, T, F)
-        """The hidden units of the feed-forward network, out of a cache: for looking."""
+        """The hidden units of the feed-forward network, out of a cache: for looking. A subclass with another cache has its own, or None."""
         _, _, (_, hidden, _), _ = cache
         return hidden
 
@@ -161,6 +161,7 @@ class CLLM:
         What stands in the place of :class:`TokenEmbedding`.
     output, loss : part, optional
         What stands in the place of :class:`~cllm_lib.model.ends.LinearOutput` and :class:`~cllm_lib.model.ends.CrossEntropy`.
+        With one of them the model computes by plain functions, whatever `fast` says.
     fast : bool
         Whether a training step may run the quick twins of :mod:`~cllm_lib.model.fast`: the same numbers, to rounding. False:
         forward and backward run the plain functions of :mod:`~cllm_lib.model.layers` and :mod:`~cllm_lib.model.attention`,
@@ -173,6 +174,8 @@ class CLLM:
         that is there, and refuses what does not fit. A dictionary of all of them, in their place, is copied in, too.
     flat_parameters, flat_gradients : ndarray, shape (n_parameters,)
         One buffer each, so that an optimiser is one pass over memory. They stay as well.
+    layer, embedding, output, loss_part : part
+        What it is made of; :meth:`loss` is what `loss_part` gives.
 
     Raises
     ------
@@ -307,7 +310,7 @@ class CLLM:
         return self._scored(self._hidden(self._checked_tokens(tokens)))[0]
 
     def loss(self, tokens, targets):
-        """Mean cross-entropy in nats, as :meth:`loss_and_gradients` gives it, without the backward pass."""
+        """Mean cross-entropy in nats, or what a loss part of one's own gives: as :meth:`loss_and_gradients`, without its backward pass."""
         tokens, targets = self._checked_pair(tokens, targets)
         logits, _ = self._scored(self._hidden(tokens))
         return loss_of(self.loss_part, self.loss_part.forward(logits, targets))[0]
@@ -362,10 +365,11 @@ class CLLM:
 
         # Backward, from the loss down.
         # forward: loss = cross_entropy(logits, targets)
-        d_logits = gradient_of_logits(self.loss_part, self.loss_part.backward(loss_cache), logits)
+        d_logits = gradient_of(self.loss_part, "loss", self.loss_part.backward(loss_cache), logits.shape, self.flat_gradients.dtype)
         # forward: logits = hidden @ output_matrix
-        result = self.output.backward(d_logits, output_cache, out=self._output_gradient), {}
-        dx, _ = backward_of(self.output, "output", result, hidden)
+        self._output_gradient.fill(0.0)  # an output that leaves nothing there has no gradient, not the last step's
+        dx = self.output.backward(d_logits, output_cache, out=self._output_gradient)
+        dx = gradient_of(self.output, "output", dx, hidden.shape, self.flat_gradients.dtype)
         # forward: x = layer(x), in each layer
         for i in reversed(range(self.config.n_layers)):
             dx, gradients = backward_of(self.layer, "layer", self.layer.backward(dx, layer_caches[i]), dx)
@@ -374,7 +378,7 @@ class CLLM:
 
     @property
     def is_sound(self):
-        """Whether layers, their attention, output and loss are sound parts themselves: no subclass, no method of another hung onto it."""
+        """Whether layers, attention, output and loss are the sound parts themselves: no subclass, no method of another hung onto it."""
         sound = type(self.layer) is TransformerLayer and type(self.layer.attention) in SOUND_ATTENTION
         return sound and self._ends_are_sound and fast.twin_of(self.layer) is not None
 

@@ -226,7 +226,7 @@ def layer_hessians(model, tokens, damping=0.01):
         As :func:`quantize`.
     """
     if not can_cache(model):
-        raise ValueError("only a CLLM of the sound parts can be quantised: this one, or its layer, attention or embedding, is another")
+        raise ValueError("only a CLLM of the sound parts can be quantised: this one, or one of its parts, is another")
     x, _ = model.embedding.forward(model._checked_tokens(tokens), model.parameters["embedding"])
     x = model.positions.forward(x, model.position_parameters)
     found = {}

@@ -127,11 +127,15 @@ class Corpus:
             yield self.pair(tokens[places], tokens[places + 1])
 
     def pair(self, inputs, targets):  # 2 x (B, T) -> 2 x (B, T)
-        """The last thing that happens to inputs and targets before they are handed out, in training and validation: nothing.
+        """The last thing that happens to the inputs and targets of a batch before it is handed out: here nothing.
 
-        A corpus that spoils them does it here, so that its validation loss is of spoilt text as well.
+        A corpus that spoils them does it here; then what is held out is spoilt alike, and its loss does not tell.
         """
         return inputs, targets
+
+    def held_out_pair(self, inputs, targets):  # 2 x (m, T) -> 2 x (m, T)
+        """The same for what is held out, before the validation loss is measured: what :meth:`pair` does."""
+        return self.pair(inputs, targets)
 
     def batches_per_epoch(self, batch_size, seq_len):
         """How many full batches an epoch has; at least 1, or a ValueError as :meth:`batches` raises it."""

@@ -10,7 +10,7 @@ anything. It holds
 
 import io
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,9 @@ from cllm_lib.files import digest, no_place_for_a_file, write_atomically
 from cllm_lib.model.attention import ROTARY_BASE
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.text.corpora import Corpus, load_corpus
+from cllm_lib.text.corpora import Corpus
 from cllm_lib.training.history import Best, History
+from cllm_lib.training.hooks import name_of
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.safetensors_file import (
     CheckpointError,
@@ -34,12 +35,13 @@ from cllm_lib.training.safetensors_file import (
     texts_of,
     types_of,
 )
-from cllm_lib.training.schedules import Schedule, make_schedule
+from cllm_lib.training.schedules import Schedule
 
 FORMAT = 1
 LATER = {"rotary_base": ROTARY_BASE}  # what older files do not say of a configuration, and what it was
+ENDS = {"output": "LinearOutput", "loss": "CrossEntropy"}  # likewise, of parts
 CUT = {"unit": "word", "normalization": "NFC", "seed": 0}  # likewise, of how a text was read
-PARTS = ("layer", "attention", "embedding")
+PARTS = ("layer", "attention", "embedding", *ENDS)
 
 
 @dataclass(frozen=True)
@@ -49,13 +51,16 @@ class TrainingState:
     Attributes
     ----------
     settings : dict
-        Arguments of :class:`~cllm_lib.training.trainer.Trainer`, but for model, corpus, optimizer, schedule, regularizer and seed.
+        Arguments of :class:`~cllm_lib.training.trainer.Trainer`, but for model, corpus, optimizer, schedule, regularizer, hooks
+        and seed.
     optimizer : dict
         `name`, `settings`, and `state`: arrays by name.
     schedule : dict or None
         `name` and `arguments`.
     regularizer : str or None
         Its name; it is not held.
+    hooks : tuple of str
+        Their names; they are not held either.
     steps, position : int
         Steps taken; of them, batches of the epoch under way.
     run_ends : int or None
@@ -79,6 +84,7 @@ class TrainingState:
     optimizer: dict
     schedule: dict | None
     regularizer: str | None
+    hooks: tuple
     steps: int
     position: int
     run_ends: int | None
@@ -159,61 +165,16 @@ def load_checkpoint(path, **parts):
         header = read_header(path, io.BytesIO(data), len(data))
         description = _checked_description(path, texts_of(header))
         weights = {name: kind for name, kind in types_of(header).items() if name.startswith("model.")}
-        compare_types(path, weights, description.get("config"), _advice(path))
+        compare_types(path, weights, description.get("config"), advice(path))
         arrays = read_arrays(path, data)
     except DamagedFile as error:
-        raise CheckpointError(f"{error} {_advice(path)}") from None
+        raise CheckpointError(f"{error} {advice(path)}") from None
     try:
         return _unpack(path, description, arrays, parts)
     except CheckpointError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise CheckpointError(
-            f"{path} lacks something that a checkpoint holds ({type(error).__name__}: {error}). {_advice(path)}"
-        ) from None
-
-
-def resume_training(trainer_type, path, corpus, schedule=None, optimizer=None, regularizer=None, parts=None):
-    """See :meth:`cllm_lib.training.trainer.Trainer.resume`."""
-    model, state = load_checkpoint(path, **(parts or {}))
-    if corpus is None or isinstance(corpus, str | Path | list | tuple):
-        corpus = corpus_of(state, corpus)
-    _compare_texts(path, state, corpus)
-    _compare_regularizers(path, state, regularizer)
-    try:
-        optimizer, schedule = _optimizer(path, state, optimizer), _schedule(path, state, schedule)
-        trainer = trainer_type(model, corpus, optimizer=optimizer, schedule=schedule, regularizer=regularizer, **state.settings)
-        trainer.seek(state.generator, state.position)
-    except CheckpointError:
-        raise
-    except (TypeError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{path} holds settings that make no trainer here ({error}). {_advice(path)}") from None
-    trainer.history, trainer.best, trainer.steps, trainer.run_ends = state.history, state.best, state.steps, state.run_ends
-    trainer.last_checkpoint = path
-    return trainer
-
-
-def corpus_of(state, sources=None):
-    """The text a checkpoint was trained on, numbered and cut as it was then.
-
-    Parameters
-    ----------
-    state : TrainingState
-    sources : str, path, or list of them, optional
-        As for :func:`~cllm_lib.text.corpora.load_corpus`, where the names in the file no longer lead to the texts.
-
-    Returns
-    -------
-    Corpus
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        As :func:`~cllm_lib.text.corpora.load_corpus`.
-    """
-    reading = state.text | ({"source": sources} if sources else {})
-    corpus = load_corpus(**reading, vocabulary=state.vocabulary)
-    return replace(corpus, n_validation=min(state.n_validation, int(0.9 * len(corpus.tokens))))  # of a shorter text some is left
+        raise CheckpointError(f"{path} lacks something that a checkpoint holds ({type(error).__name__}: {error}). {advice(path)}") from None
 
 
 # Writing
@@ -258,7 +219,8 @@ def _description_of(trainer):
         },
         "optimizer": {"name": _optimizer_name(optimizer), "settings": settings},
         "schedule": _schedule_description(schedule),
-        "regularizer": _regularizer_name(trainer.regularizer),
+        "regularizer": regularizer_name(trainer.regularizer),
+        "hooks": [name_of(hook) for hook in trainer.hooks],
         "steps": trainer.steps,
         "run_ends": trainer.run_ends,
         **dict(zip(("generator", "position"), trainer.place, strict=True)),
@@ -278,6 +240,7 @@ def _text_description(corpus):
 
 def _part_names(model):
     found = {"layer": model.layer, "attention": getattr(model.layer, "attention", None), "embedding": model.embedding}
+    found |= {"output": model.output, "loss": model.loss_part}
     return {seam: getattr(part, "name_in_file", type(part).__name__) for seam, part in found.items()}
 
 
@@ -293,7 +256,8 @@ def _schedule_description(schedule):
     return {"name": "own", "arguments": {}}
 
 
-def _regularizer_name(regularizer):
+def regularizer_name(regularizer):
+    """How a file names it; None without one."""
     return None if regularizer is None else type(regularizer).__name__
 
 
@@ -313,9 +277,9 @@ def _checked_description(path, texts):
     try:
         description = loads(texts["cllm"])
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} has a damaged description ({error}). {_advice(path)}") from None
+        raise CheckpointError(f"{path} has a damaged description ({error}). {advice(path)}") from None
     if not isinstance(description, dict) or not isinstance(description.get("format"), int):
-        raise CheckpointError(f"{path} has a damaged description: it does not say its format. {_advice(path)}")
+        raise CheckpointError(f"{path} has a damaged description: it does not say its format. {advice(path)}")
     if description["format"] != FORMAT:
         raise CheckpointError(
             f"{path} has format {description['format']}, this library reads format {FORMAT}: take the library that wrote it"
@@ -325,11 +289,11 @@ def _checked_description(path, texts):
 
 def _unpack(path, description, arrays, parts):
     if digest(arrays, description) != description["sha256"]:
-        raise CheckpointError(f"{path} is damaged: its checksum is not the one that was written. {_advice(path)}")
+        raise CheckpointError(f"{path} is damaged: its checksum is not the one that was written. {advice(path)}")
     _refuse_spoilt(arrays, f"{path} cannot be used")
     config = CLLMConfig(**_known_fields(path, CLLMConfig, LATER | description["config"]))
     _check_size(path, config, arrays)
-    model = _model_of(path, config, description["parts"], parts)
+    model = _model_of(path, config, ENDS | description["parts"], parts)
     _fill(path, model, {name.removeprefix("model."): array for name, array in arrays.items() if name.startswith("model.")})
     optimizer = description["optimizer"]
     state = {name.removeprefix("optimizer."): array for name, array in arrays.items() if name.startswith("optimizer.")}
@@ -345,7 +309,8 @@ def _unpack(path, description, arrays, parts):
         settings=dict(description["settings"]),
         optimizer={"name": str(optimizer["name"]), "settings": dict(optimizer["settings"]), "state": state},
         schedule=description["schedule"],
-        regularizer=description.get("regularizer"),  # older files say nothing of it, and had none
+        regularizer=description.get("regularizer"),  # older files say nothing of it, nor of hooks, and had none
+        hooks=tuple(str(name) for name in description.get("hooks", ())),
         steps=int(description["steps"]),
         position=int(description["position"]),
         run_ends=None if description.get("run_ends") is None else int(description["run_ends"]),  # older files say nothing of it
@@ -379,7 +344,7 @@ def _check_size(path, config, arrays):
     numbers = sum(array.size for name, array in arrays.items() if name.startswith("model."))
     smallest = config.d_model * (config.vocab_size + config.d_ff + (config.seq_len if config.positions == "learned" else 0))
     if smallest > numbers or config.n_layers > len(arrays):
-        raise CheckpointError(f"{path} holds {numbers:,} weights, and its configuration speaks of a larger model. {_advice(path)}")
+        raise CheckpointError(f"{path} holds {numbers:,} weights, and its configuration speaks of a larger model. {advice(path)}")
 
 
 def _model_of(path, config, saved_parts, parts):
@@ -434,61 +399,7 @@ def _column(arrays, name):
     return values
 
 
-# Going on
-
-
-def _compare_texts(path, state, corpus):
-    mine, theirs = state.vocabulary, tuple(corpus.vocabulary)
-    if mine != theirs:
-        first = next((i for i, (a, b) in enumerate(zip(mine, theirs, strict=False)) if a != b), min(len(mine), len(theirs)))
-        words = [repr(words[first]) if first < len(words) else "no word" for words in (mine, theirs)]
-        raise CheckpointError(
-            f"{path} knows {len(mine)} words, {corpus.name!r} has {len(theirs)}, and they part at id {first}: {words[0]} there, "
-            f"{words[1]} here. Resume with the text it was trained on ({state.corpus_name!r})"
-        )
-    if state.fingerprint != corpus.fingerprint:
-        raise CheckpointError(
-            f"{path} was trained on another text than {corpus.name!r}, or with another part held out: resuming would be no continuation. "
-            f"Resume with the text it was trained on ({state.corpus_name!r}); for a new run with its weights: "
-            f"Trainer(load_checkpoint(path)[0], corpus), or train --init-from {path}"
-        )
-
-
-def _optimizer(path, state, own):
-    name = state.optimizer["name"]
-    if name not in OPTIMIZERS:
-        if own is None:
-            raise CheckpointError(f"{path} was trained with an optimiser of its own ({name}): give it as resume(..., optimizer=...)")
-        return own
-    if own is not None:
-        raise CheckpointError(f"{path} brings its optimiser along ({name}): leave optimizer out, or start a new Trainer with its model")
-    optimizer = OPTIMIZERS[name](**state.optimizer["settings"])
-    optimizer.load_state(state.optimizer["state"])
-    return optimizer
-
-
-def _schedule(path, state, own):
-    if state.schedule is None or state.schedule["name"] != "own":
-        if own is not None:
-            raise CheckpointError(f"{path} brings its schedule along: leave schedule out, or start a new Trainer with its model")
-        return None if state.schedule is None else make_schedule(state.schedule["name"], **state.schedule["arguments"])
-    if own is None:
-        raise CheckpointError(
-            f"{path} was trained with a schedule of its own, which a file cannot hold: give it as resume(..., schedule=...)"
-        )
-    return own
-
-
-def _compare_regularizers(path, state, regularizer):
-    if state.regularizer == _regularizer_name(regularizer):
-        return
-    if state.regularizer is None:
-        raise CheckpointError(f"{path} was trained without a regulariser: leave it out, or start a new Trainer with its model")
-    raise CheckpointError(
-        f"{path} was trained with a {state.regularizer}, which a file does not hold: give the same one as resume(..., regularizer=...)"
-    )
-
-
-def _advice(path):
+def advice(path):
+    """Where to go on when a checkpoint is no good, as a sentence."""
     kept = previous(path)
     return f"The one before is {kept}." if kept.exists() else "No earlier one is kept beside it."

@@ -29,7 +29,7 @@ def what_is_not_finite(trainer, loss):
 
 
 def first_overflow(model, tokens):
-    """Name of the first place in a forward pass where a number is not finite: the embedding, a layer, or else the output."""
+    """Name of the first place in a forward pass where a number is not finite: the embedding, a layer, the output, or else the loss."""
     with np.errstate(all="ignore"):
         x, _ = model.embedding.forward(tokens, model.parameters["embedding"])
         x = model.positions.forward(x, model.position_parameters)
@@ -39,7 +39,8 @@ def first_overflow(model, tokens):
             x, _ = model.layer.forward(x, model.layer_parameters(i), model.config)
             if not np.isfinite(x).all():
                 return f"layer {i}"
-    return "the output"
+        logits, _ = model.output.forward(x, model.output_matrix)
+    return "the loss" if np.isfinite(logits).all() else "the output"
 
 
 def _not_finite(arrays):

@@ -1,13 +1,14 @@
 """How the learning rate changes while training: each schedule is a function from the step, 0 first, to a factor.
 
 The trainer multiplies its learning rate by the factor before each step. The schedules made here know their own name and
-numbers, so that a checkpoint can hold them; any other function from step to factor serves as well.
+numbers, so that a checkpoint or a pickle can hold them; any other function from step to factor serves as well.
 """
 
 import math
 import numbers
 import warnings
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -36,6 +37,10 @@ class Schedule:
     def __call__(self, step):
         """The factor at a step, 0 for the first."""
         return self.factor(step)
+
+    def __reduce__(self):
+        """A copy or a pickle is made anew from name and numbers: the factor, a function made in another, could not be pickled."""
+        return partial(make_schedule, self.name, **self.arguments), ()
 
 
 def constant():

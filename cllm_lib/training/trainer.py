@@ -1,20 +1,21 @@
 """The training loop: batches in, losses out; it can be watched, stopped, saved, and taken up again to the last bit."""
 
-import contextlib
+import copy
 import functools
 import itertools
 import math
-import signal
-import threading
 
 import numpy as np
 
-from cllm_lib.checks import instance, one_of, positive_integer, positive_number
+from cllm_lib.checks import functions, instance, one_of, positive_integer, positive_number
 from cllm_lib.model.threads import threads_for
 from cllm_lib.progress import progress_bar
 from cllm_lib.text.corpora import windows
 from cllm_lib.training.divergence import TrainingDiverged, what_diverged, what_is_not_finite
 from cllm_lib.training.history import Best, History
+from cllm_lib.training.hooks import run_hooks
+from cllm_lib.training.interrupts import BrokenOff as BrokenOff  # where others have found it
+from cllm_lib.training.interrupts import interrupts_after_the_step
 from cllm_lib.training.optimizers import global_norm, make_optimizer, stepped
 from cllm_lib.training.schedules import checked_factor, checked_schedule, stands_still, warn_of_a_long_rise
 from cllm_lib.training.snapshots import go_back, snapshot_of
@@ -22,10 +23,6 @@ from cllm_lib.training.snapshots import go_back, snapshot_of
 RATE = 1e-3  # of an optimiser by name, if none is given
 NO_LIMIT = ", such as 1.0; a limit of 0 lets no gradient through, and None means no limit"
 WINDOWS = {"disjoint": "batches", "random": "random_batches"}  # the methods of a corpus that make them
-
-
-class BrokenOff(KeyboardInterrupt):
-    """A second interrupt while a step was under way: half of it is done, so this trainer is no good to save."""
 
 
 def _in_few_threads(method):
@@ -72,8 +69,8 @@ class Trainer:
         Adds a gradient of its own to that of the loss, before clipping; see :mod:`cllm_lib.training.regularizers`. Every loss
         reported stays the cross-entropy alone, so that runs with and without one can be compared.
     hooks : sequence of callable
-        Each is called with the trainer at every step, between the backward pass and clipping: it may look at
-        `model.flat_gradients`, or change it in place.
+        Each is called with the trainer at every step, after the backward pass and the regularizer, before clipping: it may
+        look at `trainer.model.flat_gradients`, or change it in place.
     windows : {"disjoint", "random"}
         How sequences are cut: side by side, each token once an epoch; or at random places, as usual where a text is too long
         to be read twice. As many batches an epoch either way.
@@ -96,7 +93,7 @@ class Trainer:
     ------
     ValueError
         If the corpus knows more words than the model, has no full batch, or no validation part where one is needed; if
-        a name is unknown or a number makes no sense.
+        a name is unknown, a number makes no sense, or `hooks` is no list of functions.
     """
 
     def __init__(
@@ -129,7 +126,7 @@ class Trainer:
         self.stop_when_not_finite = stop_when_not_finite
         self.regularizer = regularizer
         self.windows = windows
-        self.hooks = tuple(hooks)
+        self.hooks = functions(hooks, "hooks")
         self.generator = np.random.default_rng(seed)
         self.history = History()
         self.steps = 0
@@ -174,15 +171,14 @@ class Trainer:
             If the loss, or a number of its gradient, is infinite or NaN, unless `stop_when_not_finite` is False; the weights
             are not touched then.
         ValueError
-            If the schedule gives no factor, or stays at 0; the weights are not touched then either.
+            If the schedule gives no factor, or stays at 0, or a hook returns an array; the weights are not touched then either.
         """
         loss = self._forward_backward(inputs, targets)
         if self.stop_when_not_finite and not math.isfinite(loss):
             raise TrainingDiverged(what_diverged(self, loss, inputs))
         if self.regularizer is not None:
             self.penalty = self.regularizer.add_gradients(self.model.parameters, self.model.gradients)
-        for hook in self.hooks:
-            hook(self)
+        run_hooks(self.hooks, self)
         gradients = self.model.flat_gradients
         self.gradient_norm = global_norm(gradients)
         if self.stop_when_not_finite and not math.isfinite(self.gradient_norm) and not np.isfinite(gradients).all():
@@ -237,7 +233,7 @@ class Trainer:
 
         Ctrl-C, or interrupting the kernel, lets the step under way end, so that the model and its optimiser fit
         together, and then raises KeyboardInterrupt as usual; :meth:`save` still works. A second one breaks off at once, by
-        :class:`BrokenOff`: go on from what was saved before.
+        :class:`~cllm_lib.training.interrupts.BrokenOff`: go on from what was saved before.
 
         Parameters
         ----------
@@ -259,13 +255,13 @@ class Trainer:
         Raises
         ------
         ValueError
-            If not exactly one of `epochs` and `steps` is given.
+            If not exactly one of `epochs` and `steps` is given, or `callbacks` is no list of functions.
         TrainingDiverged
             If the loss, or a number of its gradient, is infinite or NaN, unless `stop_when_not_finite` is False.
         """
         total = self._steps_ahead(epochs, steps)
         self.run_ends = self.steps + total
-        with progress_bar(total=total, unit="batch", desc="training", visible=progress) as bar, _interrupts_after_the_step() as interrupts:
+        with progress_bar(total=total, unit="batch", desc="training", visible=progress) as bar, interrupts_after_the_step() as interrupts:
             for _ in self.run(steps=total, callbacks=callbacks):
                 bar.update()
                 if progress and (self.steps % 10 == 0 or bar.n == total):
@@ -285,8 +281,7 @@ class Trainer:
             Loss of the batch, before its step.
         """
         total = self._steps_ahead(epochs, steps)
-        if callable(callbacks):
-            raise ValueError("callbacks is one function: give a list of them, callbacks=[...]")
+        callbacks = functions(callbacks, "callbacks")
         warn_of_a_long_rise(self.schedule, self.steps + total)
         self._stop_asked, self._stood_still, self.run_ends = False, False, self.steps + total
         for _ in range(total):
@@ -397,9 +392,9 @@ class Trainer:
 
     def __getstate__(self):
         """What a copy or a pickle holds: not the iterator of the epoch under way, but the :attr:`place` from which it is made anew."""
-        generator = np.random.default_rng()
-        generator.bit_generator.state, position = self.place
-        return vars(self) | {"generator": generator, "_epoch": None, "_position": position}
+        generator = copy.deepcopy(self.generator)
+        generator.bit_generator.state, _ = self.place
+        return vars(self) | {"generator": generator, "_epoch": None}
 
     def save(self, path):
         """Write model, optimiser and everything else that training goes on from into one file.
@@ -418,7 +413,7 @@ class Trainer:
         self.last_checkpoint = path
 
     @classmethod
-    def resume(cls, path, corpus=None, schedule=None, optimizer=None, regularizer=None, **parts):
+    def resume(cls, path, corpus=None, schedule=None, optimizer=None, regularizer=None, hooks=(), **parts):
         """A trainer that goes on where the saved one stopped: the same batches, losses and weights, bit for bit.
 
         Parameters
@@ -428,8 +423,8 @@ class Trainer:
             The text it was trained on, or its names to read it again by; those in the file if not given.
         schedule, optimizer : optional
             Only for a run that had a schedule or an optimiser of one's own, which a file cannot hold: the same once more.
-        regularizer : optional
-            Only for a run that had one, and needed then: a file does not hold it.
+        regularizer, hooks : optional
+            Only for a run that had them, and needed then: a file does not hold them.
         **parts
             Only for a model with parts of one's own: the same ones, as arguments of CLLM.
 
@@ -442,13 +437,13 @@ class Trainer:
         CheckpointError
             If the file is damaged, or the corpus is another one; the error says what differs.
         """
-        from cllm_lib.training.checkpoint import resume_training
+        from cllm_lib.training.resuming import resume_training
 
-        return resume_training(cls, path, corpus, schedule, optimizer, regularizer, parts)
+        return resume_training(cls, path, corpus, schedule, optimizer, regularizer, hooks, parts)
 
 
 def validation_windows(corpus, seq_len):  # -> 2 x (m, T)
-    """The held-out text, cut into sequences.
+    """The held-out text, cut into sequences, as the corpus hands it out: :meth:`~cllm_lib.text.corpora.Corpus.held_out_pair`.
 
     Raises
     ------
@@ -461,7 +456,8 @@ def validation_windows(corpus, seq_len):  # -> 2 x (m, T)
             f"{corpus.name!r} holds {len(held_out)} tokens out for validation, and one sequence with its last target needs {seq_len + 1}: "
             "load_corpus(..., validation_fraction=0.1) holds a tenth out"
         )
-    return corpus.pair(*windows(held_out, seq_len))
+    pair = getattr(corpus, "held_out_pair", None) or getattr(corpus, "pair", None)  # a corpus of one's own may have neither
+    return windows(held_out, seq_len) if pair is None else pair(*windows(held_out, seq_len))
 
 
 def validation_loss(model, corpus, rows=32):
@@ -481,26 +477,3 @@ def validation_loss(model, corpus, rows=32):
     inputs, targets = validation_windows(corpus, model.config.seq_len)
     losses = [model.loss(inputs[i : i + rows], targets[i : i + rows]) * len(inputs[i : i + rows]) for i in range(0, len(inputs), rows)]
     return float(sum(losses) / len(inputs))
-
-
-@contextlib.contextmanager
-def _interrupts_after_the_step():
-    """Gather the first interrupt, for whoever looks after each step, and raise it at the end; a second one breaks off at once."""
-    asked = []
-    on_main_thread = threading.current_thread() is threading.main_thread()  # only there do interrupts arrive
-    if not on_main_thread or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what runs in the background
-        yield asked
-        return
-
-    def handler(number, frame):
-        if asked:
-            raise BrokenOff
-        asked.append(number)
-
-    before = signal.signal(signal.SIGINT, handler)
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt

@@ -8,6 +8,7 @@ from oracles import random_batch
 from cllm_lib import CLLMConfig, defects
 from cllm_lib.defects import catalogue
 from cllm_lib.instruments.gradient_check import check_gradients
+from cllm_lib.model.ends import CrossEntropy, LinearOutput
 
 
 @pytest.mark.parametrize("name", ["missing attention gradient", "outer-product backward", "gradient of another loss"])
@@ -63,6 +64,20 @@ def test_a_docstring_without_its_headings_is_refused(monkeypatch):
     found = catalogue.exhibit("a new one", "attention", object, 1)(Exhibited)
     assert found is Exhibited
     assert catalogue._EXHIBITS["a new one"][1].symptom == "It is seen."
+
+
+@pytest.mark.parametrize(("seam", "sound"), [("output", LinearOutput), ("loss", CrossEntropy)])
+def test_an_exhibit_at_either_end_of_a_model_makes_a_patient_by_the_same_line(seam, sound, monkeypatch):
+    monkeypatch.setattr(catalogue, "_EXHIBITS", {})
+    part = type("Mine", (sound,), {"__doc__": Exhibited.__doc__})
+    catalogue.exhibit("a new one", seam, sound, 1)(part)
+    _, defect = catalogue._EXHIBITS["a new one"]
+    patient, healthy = defect.patient(CONFIG), defect.healthy(CONFIG)
+    found = [model.output if seam == "output" else model.loss_part for model in (patient, healthy)]
+    assert [type(one) for one in found] == [part, sound]
+    assert (patient.is_sound, healthy.is_sound) == (False, True)
+    batch = random_batch(40, 2, 8)
+    assert patient.forward_backward(*batch) == pytest.approx(healthy.forward_backward(*batch), rel=1e-12)
 
 
 def test_a_seam_that_is_none_is_named():

@@ -5,9 +5,10 @@ import pytest
 from oracles import random_batch
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
+from cllm_lib.defects.data import SpoiltCorpus
 from cllm_lib.model.generation import generate
 from cllm_lib.text.corpora import Corpus, windows
-from cllm_lib.training.trainer import validation_loss
+from cllm_lib.training.trainer import validation_loss, validation_windows
 
 SOUND = load_corpus("prose", validation_fraction=0.15)
 SPOILT = [defects.TargetIsTheWordItself, defects.SortedByLocality, defects.TrainedOnTheHeldOut, defects.shared_ids]
@@ -72,6 +73,37 @@ def test_nothing_but_the_pairs_is_wrong(spoil):
     assert patient.bigram_entropy(32) == SOUND.bigram_entropy(32)  # counted from the text, not from the batches
 
 
+@pytest.mark.parametrize("spoil", [defects.TargetIsTheWordItself, defects.SortedByLocality])
+@pytest.mark.parametrize("cut", ["batches", "random_batches"])
+def test_the_pairs_are_spoilt_however_they_are_cut(spoil, cut):
+    patient = spoil(SOUND)
+    pairs = zip(*(getattr(corpus, cut)(8, 16, np.random.default_rng(1)) for corpus in (patient, SOUND)), strict=True)
+    for spoilt, sound in pairs:
+        for array, expected in zip(spoilt, patient.pair(*sound), strict=True):
+            np.testing.assert_array_equal(array, expected)
+        assert (spoilt[0] != sound[0]).any() or (spoilt[1] != sound[1]).any()
+
+
+@pytest.mark.parametrize("spoil", [defects.TargetIsTheWordItself, defects.SortedByLocality])
+def test_what_is_held_out_is_cut_soundly_unless_it_is_to_be_spoilt_too(spoil):
+    sound = validation_windows(SOUND, 16)
+    for array, expected in zip(validation_windows(spoil(SOUND), 16), sound, strict=True):
+        np.testing.assert_array_equal(array, expected)
+    for array, expected in zip(validation_windows(spoil(SOUND, held_out_too=True), 16), spoil(SOUND).pair(*sound), strict=True):
+        np.testing.assert_array_equal(array, expected)
+
+
+def test_a_corpus_of_ones_own_that_overrides_pair_spoils_both():
+    class Backwards(SpoiltCorpus):
+        def pair(self, inputs, targets):
+            return inputs[:, ::-1], targets
+
+    inputs, targets = validation_windows(Backwards(SOUND), 16)
+    np.testing.assert_array_equal(inputs[:, ::-1], validation_windows(SOUND, 16)[0])
+    np.testing.assert_array_equal(targets, validation_windows(SOUND, 16)[1])
+    assert (first_batch(Backwards(SOUND))[0] == first_batch(SOUND)[0][:, ::-1]).all()
+
+
 # One by one -------------------------------------------------------------------------------------------------------
 
 
@@ -86,6 +118,18 @@ def test_target_is_the_word_itself():
     inputs, targets = first_batch(patient)
     np.testing.assert_array_equal(inputs, targets)
     assert next_input_share(SOUND) == 1.0
+
+
+def test_a_held_out_text_from_the_same_loader_does_not_betray_it_and_one_cut_soundly_does():
+    losses = {}
+    for name, corpus in (
+        ("cut soundly", defects.TargetIsTheWordItself(SOUND)),
+        ("from the same loader", defects.TargetIsTheWordItself(SOUND, held_out_too=True)),
+        ("sound", SOUND),
+    ):
+        losses[name] = list(trained(corpus, epochs=6)[1].validation_losses.values())[-1]
+    assert losses["cut soundly"] > losses["sound"] + 3.0
+    assert losses["from the same loader"] < losses["sound"] - 3.0
 
 
 def test_it_falls_to_nothing_on_a_text_without_any_order(tmp_path):
@@ -105,6 +149,7 @@ def test_sorted_by_locality():
     assert history.epoch_losses[2] == pytest.approx(SOUND.unigram_entropy(32), abs=0.35)  # symptom: it hangs there
     assert sound_history.epoch_losses[2] < SOUND.unigram_entropy(32) - 0.7
     assert lowest(history) > counting_loss(SOUND) > lowest(sound_history)
+    assert lowest(trained(defects.SortedByLocality(SOUND, held_out_too=True), epochs=5)[1]) > counting_loss(SOUND)
     inputs, targets = first_batch(patient)  # exposure
     assert (np.diff(inputs, axis=1) >= 0).all()
     assert next_input_share(patient) < 0.2
@@ -183,6 +228,6 @@ def test_the_catalogue_hands_out_both(name):
 
 
 def test_windows_of_a_spoilt_text_are_still_the_true_pairs():
-    """What is measured on held-out text does not pass through the spoilt batches, which is why it tells."""
+    """What is measured on them does not pass through the spoilt batches, which is why it tells."""
     inputs, targets = windows(defects.TargetIsTheWordItself(SOUND).validation_tokens, 8)
     np.testing.assert_array_equal(inputs[:, 1:], targets[:, :-1])

@@ -14,7 +14,7 @@ from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.model import attention as attention_module
-from cllm_lib.model import fast, layers, transformer
+from cllm_lib.model import ends, fast, layers, transformer
 from cllm_lib.model.attention import (
     CausalSelfAttention,
     DistanceBiasAttention,
@@ -144,7 +144,7 @@ def broken(patch, names):
         return function
 
     for name in names:
-        for module in (layers, attention_module, transformer):
+        for module in (layers, attention_module, ends, transformer):
             if hasattr(module, name):
                 patch.setattr(module, name, raising(name))
 
@@ -195,7 +195,7 @@ def test_a_copy_of_a_plain_model_is_plain(duplicate, monkeypatch):
 
 def test_the_switch_is_given_by_name_only():
     with pytest.raises(TypeError, match="positional"):
-        CLLM(CONFIG, 0, "scaled_normal", None, None, None, False)
+        CLLM(CONFIG, 0, "scaled_normal", None, None, None, None, None, False)
 
 
 @pytest.mark.parametrize("kind", [CausalSelfAttention, RotarySelfAttention, DistanceBiasAttention])

@@ -6,6 +6,7 @@ from oracles import difference_gradient, random_batch, reference_gradients, spre
 
 from cllm_lib import CLLM, CLLMConfig
 from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
+from cllm_lib.model.ends import CrossEntropy, LinearOutput
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import TransformerLayer
 
@@ -209,3 +210,15 @@ def test_the_same_parts_on_other_weights_are_a_model_of_its_own(positions, dtype
     np.testing.assert_array_equal(model.flat_parameters, weights)
     assert not model.flat_gradients.any()
     assert model.loss(tokens, targets) == before
+
+
+def test_the_two_ends_are_parts_like_the_others():
+    output, loss = LinearOutput(), CrossEntropy()
+    model = CLLM(CLLMConfig(9), output=output, loss=loss)
+    assert model.output is output
+    assert model.loss_part is loss
+    assert model.is_sound
+    usual = CLLM(CLLMConfig(9))
+    assert (type(usual.output), type(usual.loss_part)) == (LinearOutput, CrossEntropy)
+    for seam, kind in (("output", LinearOutput), ("loss", CrossEntropy)):
+        assert not CLLM(CLLMConfig(9), **{seam: type("Mine", (kind,), {})()}).is_sound

@@ -128,6 +128,34 @@ def test_random_batches_begin_anywhere_and_are_drawn_alike_by_the_same_generator
         next(tiny.random_batches(9, 32, np.random.default_rng(0)))
 
 
+class Marked(text.Corpus):
+    """Whatever it hands out has gone through `pair`: one more than it was."""
+
+    def pair(self, inputs, targets):
+        assert inputs.shape == targets.shape
+        return inputs + 1, targets + 2
+
+
+@pytest.mark.parametrize("cut", ["batches", "random_batches"])
+def test_every_batch_goes_through_the_pair_of_its_corpus(cut):
+    corpus = load_corpus("sayings", validation_fraction=0.25)
+    marked = Marked(corpus.name, corpus.tokens, corpus.vocabulary, corpus.n_validation)
+    sound, other = (list(getattr(one, cut)(4, 16, np.random.default_rng(0))) for one in (corpus, marked))
+    assert len(other) == len(sound) == corpus.batches_per_epoch(4, 16)
+    for (inputs, targets), (more, most) in zip(sound, other, strict=True):
+        np.testing.assert_array_equal(more, inputs + 1)
+        np.testing.assert_array_equal(most, targets + 2)
+
+
+def test_what_is_held_out_goes_through_the_same_pair_and_a_sound_one_changes_nothing():
+    corpus = load_corpus("sayings", validation_fraction=0.25)
+    pair = text.windows(corpus.validation_tokens, 16)
+    assert all(one is other for one, other in zip(corpus.held_out_pair(*pair), pair, strict=True))
+    inputs, targets = Marked(corpus.name, corpus.tokens, corpus.vocabulary).held_out_pair(*pair)
+    np.testing.assert_array_equal(inputs, pair[0] + 1)
+    np.testing.assert_array_equal(targets, pair[1] + 2)
+
+
 def test_validation_is_held_out_from_the_end():
     corpus = load_corpus("sayings", validation_fraction=0.25)
     assert len(corpus.validation_tokens) == 310

@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, files, load_corpus
 from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
+from cllm_lib.model.ends import CrossEntropy, LinearOutput
 from cllm_lib.model.generation import generate
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.text.tasks import AssociativeRecall
@@ -259,51 +260,88 @@ def test_a_museum_piece_is_resumed_with_its_part_in_hand(corpus, tmp_path):
     with pytest.raises(CheckpointError, match=r"saved with SimplifiedAttention as its attention.*attention=\.\.\."):
         load_checkpoint(path)
     assert Trainer.resume(path, corpus, attention=defects.SimplifiedAttention()).fit(steps=2)
-    with pytest.raises(CheckpointError, match="no part 'atention'"):
+    with pytest.raises(CheckpointError, match="no part 'atention': give layer, attention, embedding, output, loss"):
         load_checkpoint(path, atention=defects.SimplifiedAttention())
+
+
+class Scaled(LinearOutput):
+    def forward(self, hidden, matrix):
+        logits, cache = super().forward(hidden, matrix)
+        return 0.5 * logits, cache
+
+    def backward(self, d_logits, cache, out):
+        return super().backward(0.5 * d_logits, cache, out)
+
+
+class Smoothed(CrossEntropy):
+    """Under a name of its own, with its number."""
+
+    def __init__(self, share):
+        self.share = share
+
+    @property
+    def name_in_file(self):
+        return f"Smoothed({self.share:g})"
+
+
+@pytest.mark.parametrize(
+    ("own", "again", "said"),
+    [
+        ({"output": Scaled()}, {"output": Scaled()}, "Scaled as its output, and here it would be LinearOutput"),
+        ({"loss": Smoothed(0.1)}, {"loss": Smoothed(0.1)}, r"Smoothed\(0.1\) as its loss, and here it would be CrossEntropy"),
+    ],
+    ids=["output", "loss"],
+)
+def test_an_end_of_ones_own_is_named_in_the_file_and_needed_again(corpus, tmp_path, own, again, said):
+    path, (seam,) = tmp_path / "run.safetensors", own
+    straight, broken = (Trainer(CLLM(small(corpus).config, **own), corpus) for _ in range(2))
+    straight.fit(steps=5)
+    broken.fit(steps=3)
+    broken.save(path)
+    for reads in (load_checkpoint, Trainer.resume):
+        with pytest.raises(CheckpointError, match=rf"was saved with {said}: hand in the same part, load_checkpoint\(path, {seam}=...\)"):
+            reads(path)
+    resumed = Trainer.resume(path, corpus, **again)
+    resumed.fit(steps=2)
+    assert_same_run(straight, resumed)
+    Trainer(small(corpus), corpus).save(path)
+    with pytest.raises(CheckpointError, match=f"as its {seam}, and here it would be"):
+        load_checkpoint(path, **own)
+
+
+def test_another_number_of_an_own_loss_is_another_loss(corpus, tmp_path):
+    path = tmp_path / "run.safetensors"
+    Trainer(CLLM(small(corpus).config, loss=Smoothed(0.1)), corpus).save(path)
+    with pytest.raises(CheckpointError, match=r"saved with Smoothed\(0.1\) as its loss, and here it would be Smoothed\(0.2\)"):
+        load_checkpoint(path, loss=Smoothed(0.2))
+
+
+def test_an_older_file_that_does_not_name_output_loss_and_hooks_had_the_sound_ones_and_none(corpus, tmp_path):
+    def older(description):
+        assert (description["parts"].pop("output"), description["parts"].pop("loss")) == ("LinearOutput", "CrossEntropy")
+        assert description.pop("hooks") == []
+
+    path = tmp_path / "run.safetensors"
+    straight, broken = (Trainer(small(corpus), corpus, evaluate_every=4) for _ in range(2))
+    straight.fit(steps=14)
+    broken.fit(steps=9)
+    broken.save(path)
+    rewritten(path, older)
+    with pytest.raises(CheckpointError, match="was saved with LinearOutput as its output, and here it would be Scaled"):
+        load_checkpoint(path, output=Scaled())
+    with pytest.raises(CheckpointError, match="was trained without hooks"):
+        Trainer.resume(path, corpus, hooks=[print])
+    assert load_checkpoint(path)[1].hooks == ()
+    resumed = Trainer.resume(path, corpus)
+    assert resumed.hooks == ()
+    resumed.fit(steps=5)
+    assert_same_run(straight, resumed)
 
 
 def test_a_model_of_another_class_is_not_saved(corpus, tmp_path):
     with pytest.raises(CheckpointError, match="this model is a GradientOfAnotherLoss"):
         Trainer(defects.GradientOfAnotherLoss(small(corpus).config), corpus).save(tmp_path / "run.safetensors")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_a_file_cannot_hold_is_asked_for(corpus, tmp_path):
-    path = tmp_path / "run.safetensors"
-
-    class Mine:
-        learning_rate = 0.1
-
-        def step(self, parameters, gradients):
-            parameters -= self.learning_rate * gradients
-
-    Trainer(small(corpus), corpus, optimizer=Mine()).save(path)
-    with pytest.raises(CheckpointError, match=r"optimiser of its own \(own: Mine\)"):
-        Trainer.resume(path, corpus)
-    assert type(Trainer.resume(path, corpus, optimizer=Mine()).optimizer) is Mine
-    Trainer(small(corpus), corpus, schedule=lambda step: 0.5).save(path)
-    with pytest.raises(CheckpointError, match="schedule of its own"):
-        Trainer.resume(path, corpus)
-    assert Trainer.resume(path, corpus, schedule=lambda step: 0.5).schedule(3) == 0.5
-    Trainer(small(corpus), corpus, schedule=warmup(3)).save(path)
-    for own, words in (({"schedule": warmup(3)}, "brings its schedule along"), ({"optimizer": Mine()}, "brings its optimiser along")):
-        with pytest.raises(CheckpointError, match=words):
-            Trainer.resume(path, corpus, **own)
-
-
-# Another text
-
-
-def test_another_text_is_told_from_another_vocabulary(corpus, tmp_path):
-    path = tmp_path / "run.safetensors"
-    Trainer(small(corpus), corpus).save(path)
-    with pytest.raises(CheckpointError, match="part at id 2: .* there, .* here"):
-        Trainer.resume(path, load_corpus("prose", vocab_size=280))
-    with pytest.raises(CheckpointError, match="another text than 'sayings', or with another part held out"):
-        Trainer.resume(path, load_corpus("sayings", validation_fraction=0.2))
-    with pytest.raises(CheckpointError, match="knows 280 words, 'sayings' has 100, and they part at id 100: .* there, no word here"):
-        Trainer.resume(path, load_corpus("sayings", vocab_size=100))
 
 
 # Whole
@@ -606,6 +644,10 @@ BAD = {
     "no configuration": (with_description(lambda description: description.pop("config")), "lacks something.*config"),
     "a configuration of words": (put("config", "large"), "lacks something|differs in"),
     "a vocabulary of numbers": (put("vocabulary", 7), "lacks something"),
+    "parts that are a list": (put("parts", ["LinearOutput"]), "lacks something|was saved with"),
+    "a part that is a number": (put("output", 7, "parts"), "was saved with 7 as its output"),
+    "hooks that are a number": (put("hooks", 7), "lacks something"),
+    "hooks that are nothing": (put("hooks", None), "lacks something"),
 }
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.model.attention import CausalSelfAttention
+from cllm_lib.model.ends import CrossEntropy, LinearOutput
 from cllm_lib.training.divergence import TrainingDiverged, first_overflow, what_diverged
 
 
@@ -60,3 +61,22 @@ def test_the_first_places_are_named_and_the_others_counted(corpus):
         trainer, np.nan, [[1]]
     )
     assert first_overflow(model, np.array([[1, 2]], dtype=np.int64)) == "the embedding"
+
+
+class Overflows(CrossEntropy):
+    def forward(self, logits, targets):
+        _, cache = super().forward(logits, targets)
+        return np.inf, cache
+
+
+class Blinds(LinearOutput):
+    def forward(self, hidden, matrix):
+        logits, cache = super().forward(hidden, matrix)
+        return logits + np.inf, cache
+
+
+@pytest.mark.parametrize("where", ["the loss", "the output"])
+def test_an_overflow_at_either_end_is_told_from_the_other(corpus, where):
+    model = small(corpus, **({"loss": Overflows()} if where == "the loss" else {"output": Blinds()}))
+    with np.errstate(all="ignore"), pytest.raises(TrainingDiverged, match=f"weights are finite, and the forward pass overflows in {where}"):
+        Trainer(model, corpus).fit(steps=1)

@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 
 import numpy as np
 import pytest
@@ -120,3 +122,13 @@ def test_a_schedule_that_rises_again_may_pause():
     for end, seen in ((40, 40), (None, 3 + FAR)):
         with pytest.raises(ValueError, match=f"gave 0 at steps 2 and 3, and gives nothing else before step {seen}:.* no weight moves"):
             stands_still(late if end else lambda step: 0, 3, end)
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda schedule: pickle.loads(pickle.dumps(schedule))], ids=["deepcopy", "pickle"])
+@pytest.mark.parametrize(
+    "schedule", [constant(), warmup(4), cosine(9, 0.25), warmup_cosine(3, 12, floor=0.5)], ids=["constant", "warmup", "cosine", "both"]
+)
+def test_a_copy_of_a_schedule_is_the_same_schedule(schedule, duplicate):
+    twin = duplicate(schedule)
+    assert twin == schedule
+    assert [twin(step) for step in range(15)] == [schedule(step) for step in range(15)]

@@ -9,7 +9,7 @@ from cllm_lib.text.corpora import windows
 from cllm_lib.text.tasks import AssociativeRecall
 from cllm_lib.training.optimizers import SGD
 from cllm_lib.training.schedules import cosine, warmup
-from cllm_lib.training.trainer import BrokenOff, TrainingDiverged, validation_loss
+from cllm_lib.training.trainer import BrokenOff, TrainingDiverged, validation_loss, validation_windows
 
 
 @pytest.fixture(scope="module")
@@ -277,6 +277,43 @@ def test_validation_loss_is_the_mean_over_all_held_out_sequences(held_out):
     assert validation_loss(model, held_out, rows=2) == pytest.approx(model.loss(*windows(held_out.validation_tokens, 32)), rel=1e-12)
 
 
+class OwnCorpus:
+    """A reader's own: what a trainer asks for, and no more."""
+
+    def __init__(self, corpus):
+        self.corpus, self.name, self.vocabulary, self.validation_tokens = corpus, "mine", corpus.vocabulary, corpus.validation_tokens
+
+    def batches_per_epoch(self, batch_size, seq_len):
+        return self.corpus.batches_per_epoch(batch_size, seq_len)
+
+    def batches(self, batch_size, seq_len, generator):
+        return self.corpus.batches(batch_size, seq_len, generator)
+
+
+class OwnPairs(OwnCorpus):
+    """And one that does something to its pairs."""
+
+    def pair(self, inputs, targets):
+        return targets, inputs
+
+
+def test_a_corpus_of_ones_own_need_not_know_of_pairs(held_out):
+    own = OwnCorpus(held_out)
+    for array, expected in zip(validation_windows(own, 32), windows(held_out.validation_tokens, 32), strict=True):
+        np.testing.assert_array_equal(array, expected)
+    runs = [Trainer(small(held_out), corpus, evaluate_every=3) for corpus in (own, held_out)]
+    assert runs[0].fit(steps=10) == runs[1].fit(steps=10)
+
+
+def test_what_a_corpus_does_to_its_pairs_is_done_to_what_is_held_out(held_out):
+    inputs, targets = validation_windows(held_out, 32)
+    swapped = validation_windows(OwnPairs(held_out), 32)
+    np.testing.assert_array_equal(swapped[0], targets)
+    np.testing.assert_array_equal(swapped[1], inputs)
+    model = small(held_out)
+    assert validation_loss(model, OwnPairs(held_out)) == pytest.approx(model.loss(targets, inputs), rel=1e-12)
+
+
 def test_patience_ends_a_run_that_no_longer_improves(held_out):
     trainer = Trainer(small(held_out), held_out, learning_rate=0.05, evaluate_every=2, patience=3)
     history = trainer.fit(epochs=50)
@@ -430,6 +467,10 @@ def test_an_optimiser_that_does_not_work_in_place_is_refused(corpus):
 def test_one_callback_is_given_in_a_list(corpus):
     with pytest.raises(ValueError, match=r"callbacks is one function: give a list of them, callbacks=\[...\]"):
         Trainer(small(corpus), corpus).fit(steps=1, callbacks=print)
+    trainer = Trainer(small(corpus), corpus)
+    with pytest.raises(ValueError, match=r"callbacks\[1\] is None, which cannot be called"):
+        trainer.fit(steps=1, callbacks=[lambda trainer: None, None])
+    assert trainer.steps == 0  # said before the first step
 
 
 def test_numbers_too_long_for_a_square_are_clipped_to_the_length(corpus):

@@ -61,7 +61,7 @@ def record(model, tokens, targets):
     Parameters
     ----------
     model : CLLM
-        Its attention, layer and embedding are the sound parts, without positions: the operations are those.
+        Of the sound parts, without positions: the operations are those. Left as it was.
     tokens, targets : ndarray of int, shape (B, T)
 
     Returns
@@ -72,7 +72,7 @@ def record(model, tokens, targets):
     Raises
     ------
     ValueError
-        If the recorded loss is not the model's, because the model has other parts.
+        If the recorded loss or its gradient is not the model's, because the model has other parts.
     """
     recorder = _Recorder(model)
     x = recorder.look_up(tokens)
@@ -85,10 +85,20 @@ def record(model, tokens, targets):
         fed = recorder.linear("contract", hidden, f"{prefix}feed_forward.contract_")
         x = recorder.norm(recorder.add(x, fed), f"{prefix}feed_forward_norm.")
     loss = recorder.loss(recorder.scores(x), targets)
-    if not np.isclose(loss.value, model.loss(tokens, targets)):
-        raise ValueError("the model's loss is not that of the recorded operations: give a model made of the sound parts, without positions")
     _backward(recorder.operations)
+    own_loss, own_gradients = model.with_parameters(model.flat_parameters).loss_and_gradients(tokens, targets)
+    same = {"loss": np.isclose(loss.value, own_loss), "gradient": _alike(gradients_of(recorder.operations), own_gradients)}
+    for what in same:
+        if not same[what]:
+            advice = "give a model made of the sound parts, without positions"
+            raise ValueError(f"the model's {what} is not that of the recorded operations: {advice}")
     return recorder.operations
+
+
+def _alike(gradients, others):
+    """Whether gradients by name are the same, to the rounding of float32."""
+    allowed = 1e-3 * max(np.abs(gradient).max() for gradient in others.values())
+    return gradients.keys() == others.keys() and all(np.abs(gradients[name] - others[name]).max() <= allowed for name in others)
 
 
 class _Recorder:

@@ -3,6 +3,7 @@ import pytest
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, defects
+from cllm_lib.model.ends import CrossEntropy, LinearOutput
 from cllm_lib.workbook import figures
 from cllm_lib.workbook.figures.computation import gradients_of, record
 
@@ -30,10 +31,44 @@ def test_every_gradient_has_the_shape_of_what_it_belongs_to():
             assert operation.parameter_gradients[name].shape == array.shape
 
 
-def test_another_part_is_refused():
-    model = spread_out(CLLM(CLLMConfig(11, d_model=6, n_layers=1, n_heads=2, d_ff=10), attention=defects.NoCausalMask()))
-    with pytest.raises(ValueError, match="sound parts"):
+class Scaled(LinearOutput):
+    def forward(self, hidden, matrix):
+        logits, cache = super().forward(hidden, matrix)
+        return 1.1 * logits, cache
+
+
+class Summed(CrossEntropy):
+    """The mean as the loss, and the gradient of the sum."""
+
+    def backward(self, cache):
+        return super().backward(cache) * cache[1].size
+
+
+@pytest.mark.parametrize(
+    ("parts", "what"),
+    [
+        ({"attention": defects.NoCausalMask()}, "loss"),
+        ({"output": Scaled()}, "loss"),
+        ({"loss": Summed()}, "gradient"),
+        ({"attention": defects.OuterProductAttention()}, "gradient"),
+        ({"embedding": defects.LostEmbeddingGradient()}, "gradient"),
+    ],
+    ids=["no causal mask", "an output", "a loss", "outer-product backward", "lost embedding gradient"],
+)
+def test_another_part_is_refused(parts, what):
+    model = spread_out(CLLM(CLLMConfig(11, d_model=6, n_layers=1, n_heads=2, d_ff=10), **parts))
+    with pytest.raises(ValueError, match=f"the model's {what} is not that of the recorded operations: .*sound parts"):
         record(model, *random_batch(11, 2, 5))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_recording_leaves_the_model_as_it_was(dtype):
+    model, batch = CLLM(CLLMConfig(11, d_model=6, n_layers=1, n_heads=2, d_ff=10, dtype=dtype)), random_batch(11, 2, 5)
+    model.flat_gradients[:] = 7.0
+    before = model.flat_parameters.copy()
+    record(model, *batch)
+    np.testing.assert_array_equal(model.flat_parameters, before)
+    assert (model.flat_gradients == 7.0).all()
 
 
 @pytest.mark.parametrize(("batch", "time", "width", "inner", "words"), [(2, 5, 8, 16, 10), (3, 4, 6, 7, 11)])
