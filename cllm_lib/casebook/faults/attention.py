@@ -30,7 +30,7 @@ def simplified_attention(parts, settings):
     Exposed by
         Changing an earlier token: no later output changes.
     Source
-        The museum, "simplified attention": commit by which CLLM's authors meant to explain 9.2103.
+        The museum, "simplified attention": documents 000 to 002 name it as the root cause of 9.2103.
     Repair
         Queries, keys, values, and a softmax over the keys.
     """
