@@ -27,7 +27,7 @@ def best_weights_overwritten(parts, settings):
     Exposed by
         Going back to the best weights, and measuring them.
     Source
-        best = model.state_dict() without a copy: PyTorch's tutorial on saving models warns of it.
+        PyTorch's tutorial "Saving and Loading Models": state_dict() returns a reference and not a copy; WenjieDu/PyPOTS issue 667.
     Repair
         Copy the numbers.
     """
@@ -48,11 +48,13 @@ def optimizer_left_out(parts, settings):
     """A checkpoint holds the weights and not the moments: after going on, the optimizer begins anew.
 
     Symptom
-        A jump of the loss wherever a run was taken up again.
+        A jump of the loss where a run was taken up again: large with RMSProp, whose first steps are the longest, and small with
+        Adam.
     Exposed by
         The same steps after going back: other losses.
     Source
-        PyTorch's tutorial on checkpoints: "it is important to also save the optimizer's state_dict".
+        PyTorch's tutorial "Saving and Loading Models", section on a general checkpoint: the optimizer's state_dict belongs into it
+        as well.
     Repair
         Save and restore it.
     """
@@ -73,11 +75,12 @@ def schedule_left_out(parts, settings):
     """A checkpoint does not hold the count of steps: after going on, the schedule begins anew.
 
     Symptom
-        A second warm-up wherever a run was taken up again.
+        A second warm-up where a run was taken up again; in the loss hardly anything.
     Exposed by
         The same steps after going back: other rates.
     Source
-        FareedKhan-dev/train-llm-from-scratch issue 16: optimizer and schedule to be restored.
+        PolymathicAI/the_well pull request 63: warm-up and cosine began again after going on, for the scheduler's state was not
+        saved.
     Repair
         Save and restore it.
     """

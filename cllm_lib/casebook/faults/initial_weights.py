@@ -17,7 +17,7 @@ def zero_initialisation(parts, settings):
     """Every weight is exactly zero: the initialiser left without a word.
 
     Symptom
-        The loss stands at ln V, for ever.
+        The loss stands at ln V, to the last digit.
     Exposed by
         One line of weight magnitudes; every gradient is exactly 0 as well.
     Source
@@ -33,7 +33,7 @@ def only_embeddings_initialised(parts, settings):
     """Embeddings are random, gains 1, and every matrix is zero: it was left as it was allocated.
 
     Symptom
-        The loss falls to the bigram entropy, as if attention and feed-forward network were not there; they never get a gradient.
+        The loss falls, as if attention and feed-forward network were not there; their matrices never get a gradient.
     Exposed by
         Weight magnitudes, tensor by tensor.
     Source
@@ -49,7 +49,7 @@ def constant_initialisation(parts, settings):
     """Every number of a matrix is the same, so that all hidden units and all heads compute the same and stay alike.
 
     Symptom
-        The loss falls, less far: a layer is as wide as one unit.
+        The loss falls, hardly less far than the sound twin's: a layer is as wide as one unit, and a short text asks for no more.
     Exposed by
         The spread of each matrix: exactly 0.
     Source
@@ -72,7 +72,7 @@ def unscaled_initialisation(parts, settings):
     """Matrices are drawn with a standard deviation of 1, whatever their size.
 
     Symptom
-        The loss starts far above ln V, and falls from there like any other; hidden units are saturated.
+        The loss starts at twice ln V or more, falls fast, and ends above the sound twin's; most hidden units are saturated.
     Exposed by
         How much longer a matrix makes a vector; the loss at the start.
     Source
@@ -95,7 +95,7 @@ def dead_units(parts, settings):
     """Half of the hidden units have no weight going in and none coming out: nothing reaches them, and no gradient ever does.
 
     Symptom
-        None that a loss curve would show: the layer is half as wide.
+        None that a loss curve would show: it ends beside the sound twin's, though the layer is half as wide.
     Exposed by
         Hidden units that say the same on every word.
     Source
@@ -121,7 +121,7 @@ def saturated_units(parts, settings):
     """The matrix before the hidden units is far too large: tanh says +1 or -1, and its slope is 0.
 
     Symptom
-        The loss falls; the matrix before the units hardly learns.
+        The loss falls, and ends above the sound twin's: the gradient hardly passes the units.
     Exposed by
         The share of hidden units beyond 0.99.
     Source

@@ -19,9 +19,9 @@ def no_residual(parts, settings):
     """Nothing is added to what attention returns: what it does not pass on is lost.
 
     Symptom
-        The loss falls, less far.
+        The loss falls, and ends above the sound twin's.
     Exposed by
-        How alike a layer's input and output are before training.
+        What passes a layer whose attention is silent, before training: nothing.
     Source
         The museum, "no residual".
     Repair
@@ -35,7 +35,7 @@ def layer_norm_backward_wrong(parts, settings):
     """LayerNorm's backward pass takes mean and variance of attention's output instead of what it normalised.
 
     Symptom
-        The loss falls; gradients grow or shrink from layer to layer.
+        The loss falls, and ends above the sound twin's; gradients grow or shrink from layer to layer.
     Exposed by
         The gradient check.
     Source
@@ -95,11 +95,12 @@ def layer_norm_over_time(parts, settings):
     """Mean and variance are taken over the positions of a sequence, not over the features of a position.
 
     Symptom
-        The loss falls, too far: mean and variance tell of words to come.
+        In training the loss falls too far, by half a nat here: mean and variance tell of words to come.
     Exposed by
         Each position's own mean, which is not 0; changing a later token, which changes earlier outputs.
     Source
-        Ba, Kiros, Hinton 2016, "Layer Normalization", section 3, on which axis it is.
+        jadore801120/attention-is-all-you-need-pytorch pull request 17: mean and deviation along the sequence; Ba, Kiros, Hinton
+        2016, section 3.
     Repair
         The last axis.
     """
@@ -120,11 +121,11 @@ def detached(parts, settings):
     """The gradient ends at the last layer: what lies below never learns from the loss.
 
     Symptom
-        The loss falls: the last layer and the output learn.
+        The loss falls, above the sound twin's or below: the last layer and the output learn.
     Exposed by
         Tensors of lower layers whose gradient is exactly 0.
     Source
-        x.detach(), or x.data, left in a forward pass: a FAQ of PyTorch's forum.
+        d2l-ai/d2l-en pull request 2121: .data in a forward pass, so that learnt positions had no gradient; torch.Tensor.detach.
     Repair
         Take it out.
     """
@@ -154,11 +155,12 @@ def dropout_at_evaluation(parts, settings):
     """Dropout was asked for by nobody, and is on: in training, in validation, in use.
 
     Symptom
-        The loss falls, with some noise.
+        The loss falls, and ends a little above the sound twin's.
     Exposed by
         The same batch twice: not the same loss.
     Source
-        model.eval() forgotten: a FAQ of PyTorch's forum; pytorch.org, "Module.eval".
+        karpathy/nanoGPT pull request 240, dropout at evaluation by a function that knows of no mode; ipolharvard/ethos-ares issue
+        20, eval() forgotten.
     Repair
         Switch it off wherever the model is not being trained.
     """
@@ -170,7 +172,8 @@ def lost_embedding_gradient(parts, settings):
     """The backward pass ends at the lowest layer: rows that were read get no gradient from there.
 
     Symptom
-        The loss falls: with a tied output the rows learn from the other end, with one of its own the layers do.
+        The loss falls, and ends above the sound twin's: with a tied output the rows learn from the other end, with one of its own
+        the layers do.
     Exposed by
         The gradient check of the embedding.
     Source
@@ -186,11 +189,11 @@ def repeated_words_counted_once(parts, settings):
     """The gradient of a word that stands several times in a batch is that of its last place: "=" where "+=" belongs.
 
     Symptom
-        The loss falls, hardly less far.
+        The loss falls, a little less far than the sound twin's.
     Exposed by
         The gradient check of the embedding: wrong on a batch with repeated words, right on one without.
     Source
-        NumPy's manual on advanced indexing: x[[1, 1]] += 1 adds once; np.add.at adds twice.
+        NumPy's page on ufunc.at: a[[0, 0]] += 1 adds once, np.add.at(a, [0, 0], 1) twice; numpy/numpy issue 8866.
     Repair
         Accumulate: np.add.at, or a sum over the places.
     """
@@ -224,7 +227,7 @@ def positions_not_added(parts, settings):
     """The encoding of positions is made, and never added to the embedding.
 
     Symptom
-        None in the loss of a small model: the causal mask alone tells something of the order.
+        None: the loss ends beside the sound twin's, for the causal mask alone tells something of the order.
     Exposed by
         What enters the first layer: the same word at two places, as the same numbers.
     Source

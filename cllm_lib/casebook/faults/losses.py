@@ -35,11 +35,11 @@ def softmax_twice(parts, settings):
     """The model's last line is a softmax, and so is the loss's first: probabilities are taken for logits.
 
     Symptom
-        A loss that starts at ln V and falls by 1 at most, slowly.
+        A loss that starts at ln V and can fall by 1 at most; in a run as short as these by a third.
     Exposed by
         The loss computed from the logits by hand.
     Source
-        discuss.pytorch.org/t/43814, among many: softmax before cross-entropy.
+        ariecattan/SciCo issue 2, a loss that got stuck; Lightning-Universe/lightning-bolts issue 654.
     Repair
         Give the loss the logits.
     """
@@ -72,7 +72,7 @@ def softmax_over_time(parts, settings):
     Exposed by
         The loss computed from the logits by hand; the loss at the start, which is not ln V.
     Source
-        torch.nn.CrossEntropyLoss, which takes the classes from axis 1: (batch, time, classes) runs over time.
+        pytorch/pytorch issue 27626: torch's cross-entropy takes the classes from axis 1, so (batch, time, classes) runs over time.
     Repair
         Exchange the axes, or put all positions under each other.
     """
@@ -100,7 +100,8 @@ def loss_summed(parts, settings):
     """The loss is the sum over all positions, where the mean was meant.
 
     Symptom
-        A loss in the hundreds; plain descent leaps.
+        A loss in the hundreds. Plain descent without clipping leaps to infinity; with clipping, or moments, the rest of the curve
+        looks right.
     Exposed by
         The loss computed by hand, and its ratio to the number of targets.
     Source
@@ -127,11 +128,12 @@ def gradient_of_the_sum(parts, settings):
     """The loss is the mean over all positions, and its gradient that of the sum.
 
     Symptom
-        None with Adam, which divides the size away; plain descent leaps.
+        None where moments or clipping divide the size away; plain descent without clipping leaps to infinity.
     Exposed by
         The gradient check: the same factor everywhere.
     Source
-        Karpathy's micrograd and many a course's first backward pass: the division forgotten on the way back.
+        hunkim/DeepLearningZeroToAll issue 173: a backward pass by hand without the average; jxgu1016/MNIST_center_loss_pytorch
+        issue 9.
     Repair
         Divide on the way back as well.
     """
@@ -165,11 +167,12 @@ def tied_by_copy(parts, settings):
     """Output and embedding were to share their weights; the output has a copy, which never learns.
 
     Symptom
-        The loss falls, less far.
+        The loss falls by less than a nat, and stays far above the sound twin's.
     Exposed by
         Nudging the row of a word that the input does not have: its logit does not move.
     Source
-        huggingface/transformers, issues on tie_weights after loading or resizing.
+        Two arrays for one: ml-explore/mlx-lm pull request 373, an output that had a copy of the embedding. The part that never
+        learns: no single source.
     Repair
         Share the array, not its numbers.
     """
@@ -181,7 +184,7 @@ def gradient_of_another_loss(parts, settings):
     """The loss printed is the cross-entropy; the gradient is that of a distance between embeddings.
 
     Symptom
-        Weights move, and the printed loss does not follow them down.
+        Weights move, and the printed loss does not follow them down: on some seeds it stays, on others it rises.
     Exposed by
         The gradient check against the printed loss.
     Source
@@ -197,7 +200,7 @@ def last_sequence_only(parts, settings):
     """Loss and gradient of a training batch are those of its last sequence.
 
     Symptom
-        The loss falls, with more noise.
+        The loss falls, less far, and with two to five times as much noise from step to step.
     Exposed by
         The loss of the batch computed by hand; changing a sequence that is not the last.
     Source
@@ -221,10 +224,10 @@ class HalfPrecisionGradients(CLLM):
 
 @fault("half-precision gradients", "gradients")
 def half_precision_gradients(parts, settings):
-    """Gradients pass through float16, without a scale: the small ones become 0, the rest keeps three digits.
+    """Gradients pass through float16, without a scale: the small ones become 0, the rest keeps eleven binary digits.
 
     Symptom
-        None in a small model.
+        None in a small model: the loss ends within a hundredth of the sound twin's.
     Exposed by
         Gradients every one of which fits into 16 bits.
     Source
@@ -251,11 +254,11 @@ def gradients_not_cleared(parts, settings):
     """Each batch's gradient is added to those of all batches before.
 
     Symptom
-        The loss falls, and shakes, or runs away.
+        The loss falls, and shakes, or climbs again; it ends above the sound twin's on nearly every seed.
     Exposed by
         What is left of the last batch's gradient when the next one has been computed.
     Source
-        optimizer.zero_grad() forgotten: the classic of PyTorch's forum; karpathy/micrograd issue 102.
+        optimizer.zero_grad() forgotten: wenet-e2e/wekws pull request 73; karpathy/micrograd issue 78, on how easily it happens.
     Repair
         Clear the gradients before each backward pass.
     """

@@ -35,7 +35,7 @@ def only_embeddings_updated(parts, settings):
     """The optimizer stops where the embedding ends.
 
     Symptom
-        The loss falls, and stops early on a text that needs attention.
+        The loss falls; on most seeds it stops above the sound twin's.
     Exposed by
         Which tensors changed.
     Source
@@ -79,11 +79,12 @@ def frozen_layer(parts, settings):
     """The first layer was never given to the optimizer.
 
     Symptom
-        The loss falls: the rest learns around it.
+        None that one would see: the rest learns around it, and the loss ends beside the sound twin's.
     Exposed by
         Which tensors changed.
     Source
-        Layers kept in a Python list, which model.parameters() does not see: torch.nn.ModuleList's reason to be.
+        pytorch/pytorch issue 38639: layers kept in a Python list, which the optimizer cannot see; torch.nn.ModuleList keeps them in
+        sight.
     Repair
         Give the optimizer all parameters.
     """
@@ -109,11 +110,12 @@ def norms_left_out(parts, settings):
     """Gains and biases of LayerNorm were sorted out for a group without decay, and that group was never given to the optimizer.
 
     Symptom
-        None that one would see.
+        Hardly any: the loss ends a tenth or so above the sound twin's.
     Exposed by
         Which tensors changed: no gain.
     Source
-        Parameter groups with and without weight decay, written by hand, as in Karpathy's minGPT, which asserts that none is missing.
+        namisan/mt-dnn pull request 37: a second group, without decay, that was almost empty by mistake. The group left out
+        altogether: no single source.
     Repair
         Give the optimizer all groups.
     """
@@ -133,11 +135,12 @@ def stale_optimizer(parts, settings):
     """The optimizer was made before the model was built anew: it moves weights that nobody uses.
 
     Symptom
-        The loss stands still, while rate and gradients are as they should be.
+        The loss stands still, but for what one batch differs from another, while rate and gradients are as they should be.
     Exposed by
         Which tensors changed: none.
     Source
-        torch.optim, "if you need to move a model to GPU, do so before constructing optimizers".
+        torch.optim's page: model and optimizer are to hold the same objects all along; pytorch/pytorch issue 14467 asks for a
+        warning.
     Repair
         Make the optimizer after the model.
     """
@@ -167,14 +170,14 @@ def _is_adam(settings):
 
 @fault("Adam without bias correction", "shadow optimizer", applies=_is_adam)
 def adam_without_bias_correction(parts, settings):
-    """Adam's running means are not divided by 1 - beta^t: the first steps are several times too long.
+    """Adam's running means are not divided by 1 - beta^t: the first steps are three to seven times too long.
 
     Symptom
-        None that one would see.
+        Hard to see: the loss ends above the sound twin's on most seeds, below on others.
     Exposed by
         The stated rule's step beside the one that was taken.
     Source
-        Kingma and Ba 2015, section 3; huggingface's AdamW had a switch for it, correct_bias=False, as BERT's code.
+        Kingma and Ba 2015, section 3; huggingface/transformers issue 420: BertAdam left it out, as BERT's own code does.
     Repair
         Divide by 1 - beta^t.
     """
@@ -187,11 +190,12 @@ def epsilon_too_large(parts, settings):
     """The small number that keeps the division from zero is 0.1, larger than most gradients.
 
     Symptom
-        The loss falls slowly, as with a smaller rate.
+        The loss falls slowly, as with a smaller rate, and ends above the sound twin's.
     Exposed by
         The stated rule's step beside the one that was taken.
     Source
-        Choi et al. 2019, "On Empirical Comparisons of Optimizers for Deep Learning", section 4.2, on tuning epsilon.
+        Choi et al. 2019, "On Empirical Comparisons of Optimizers for Deep Learning", on tuning epsilon: as it grows, Adam turns
+        into momentum.
     Repair
         1e-8.
     """
@@ -216,11 +220,12 @@ def decay_through_the_moments(parts, settings):
     """Weight decay is added to the gradient and divided by its size, which is Adam with L2, not AdamW.
 
     Symptom
-        None that one would see in a short run.
+        The loss ends above the sound twin's on most seeds, and the validation loss below: a weight that gets no other gradient
+        shrinks by whole steps.
     Exposed by
         The stated rule's step beside the one that was taken.
     Source
-        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization".
+        Loshchilov and Hutter 2019, "Decoupled Weight Decay Regularization", section 2.
     Repair
         Shrink the weights beside the step.
     """
@@ -247,11 +252,11 @@ def moments_reset(parts, settings):
     """The optimizer is made anew at the beginning of each epoch, and forgets what it had gathered.
 
     Symptom
-        None but a small tooth in the curve at each epoch.
+        A small tooth in the curve at each epoch; the loss ends above the sound twin's on most seeds.
     Exposed by
         The stated rule's step beside the one taken, past the first epoch.
     Source
-        optimizer = Adam(...) inside the loop over epochs: a question of PyTorch's forum.
+        keras-team/keras issue 13750: the optimizer's state was lost at each call of fit, once an epoch.
     Repair
         Make it once, before the loop.
     """
@@ -261,14 +266,15 @@ def moments_reset(parts, settings):
 
 @fault("clipped to nothing", "update ratios", "shadow optimizer", applies=lambda settings: not settings.has_moments)
 def clipped_to_nothing(parts, settings):
-    """Gradients are clipped at a length of 0.0001, a thousandth of what was meant or less.
+    """Gradients are clipped at a length of 0.0001, where 1 or no limit was meant.
 
     Symptom
-        The loss stands still.
+        The loss hardly moves: by half a nat at most in a run.
     Exposed by
         The length of a step beside that of the weights.
     Source
-        A clip by value's limit taken for one by norm: torch.nn.utils has clip_grad_value_ and clip_grad_norm_.
+        A digit, or a limit for numbers taken for one for lengths: torch.nn.utils has clip_grad_value_ beside clip_grad_norm_. Seen
+        in the field; no single source.
     Repair
         A limit about as long as usual gradients are.
     """
@@ -284,11 +290,11 @@ def gradient_ascent(parts, settings):
     """Each step goes up the gradient: its sign was turned round between the backward pass and the step.
 
     Symptom
-        The loss rises.
+        The loss rises, into the tens and beyond.
     Exposed by
         The direction of a step beside the stated rule's.
     Source
-        A policy gradient's sign in a supervised loop; p += rate * g.
+        probml/pml-book issue 149: d = g, where d = -g was meant; on paper, as in many a first loop.
     Repair
         p -= rate * g.
     """
@@ -313,11 +319,11 @@ def one_batch_behind(parts, settings):
     """The step is taken before the new gradient is there: each goes by that of the batch before.
 
     Symptom
-        The loss falls, nearly as well.
+        The loss falls, and ends a little above the sound twin's.
     Exposed by
         The gradient that reaches the optimizer beside the batch's own.
     Source
-        optimizer.step() above loss.backward().
+        optimizer.step() above loss.backward(). Seen in the field; no single source.
     Repair
         Backward first, then the step.
     """
@@ -337,11 +343,11 @@ def rate_too_high(parts, settings):
     """The learning rate is a thousand times what was meant.
 
     Symptom
-        The loss leaps up at the first steps.
+        The loss leaps into the hundreds at the first steps, and does not come back.
     Exposed by
         The rate that each step had.
     Source
-        A unit: 3 in the place of 3e-3.
+        A unit: 3 in the place of 3e-3. Seen in the field; no single source.
     Repair
         The rate that was meant.
     """
@@ -357,7 +363,7 @@ def rate_too_low(parts, settings):
     Exposed by
         The rate that each step had.
     Source
-        The documents of CLLM, which tried smaller and smaller rates on a model that did not move at all.
+        A unit: 3e-6 in the place of 3e-3. Seen in the field; no single source.
     Repair
         The rate that was meant.
     """
@@ -369,11 +375,11 @@ def rate_zero(parts, settings):
     """The learning rate is 0 at every step.
 
     Symptom
-        The loss stands still.
+        The loss stands still, but for what one batch differs from another.
     Exposed by
         The rate that each step had.
     Source
-        Lightning-AI/litgpt issue 2151: lr=[0.0] in the log.
+        Lightning-AI/litgpt issue 2151, "model not learning": lr=[0.0] in the log.
     Repair
         The rate that was meant.
     """
@@ -394,7 +400,7 @@ def rate_cut(parts, settings):
     Exposed by
         The rate that each step had.
     Source
-        Lightning-AI/pytorch-lightning issue 19534; matteo-dunnhofer/imagenet issue 10: a cut at every step.
+        pytorch/vision issue 1261; ivadomed/ivadomed pull request 55: the schedule asked after each batch.
     Repair
         Ask the schedule once an epoch, or write it in steps.
     """
@@ -406,11 +412,12 @@ def endless_warm_up(parts, settings):
     """The warm-up is written for a run fifty times as long: the rate never arrives.
 
     Symptom
-        The loss falls slowly.
+        The loss falls slowly: on most seeds by less than half of what the sound twin's does.
     Exposed by
         The rate that each step had: still rising at the end.
     Source
-        warmup_steps copied from a large model's settings.
+        PeterGriffinJin/Search-R1 issue 28, a warm-up over 95 % of a run. Longer than the run, from a larger model's settings: no
+        single source.
     Repair
         A warm-up that ends within the first tenth of the run.
     """

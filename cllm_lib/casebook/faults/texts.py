@@ -19,7 +19,8 @@ def target_is_the_word_itself(parts, settings):
     Exposed by
         Reading one batch.
     Source
-        The museum, "target is the word itself"; huggingface/transformers, whose models shift the labels, beside those that do not.
+        The museum, "target is the word itself"; huggingface/transformers issue 27517: labels that a model did not shift, and a
+        model that copied its input.
     Repair
         Targets are the text one word later.
     """
@@ -36,14 +37,14 @@ class TwoAhead(SpoiltCorpus):
 
 @fault("targets shifted twice", "print a batch")
 def targets_shifted_twice(parts, settings):
-    """Each target stands two words ahead: shifted by the text, and once more by the loss.
+    """Each target stands two words ahead: shifted by the text, and once more by the loss; the last of a row keeps its own.
 
     Symptom
-        The loss falls, less far.
+        The loss falls, less far than the sound twin's.
     Exposed by
         Reading one batch.
     Source
-        huggingface/transformers: labels that were shifted already, given to a model that shifts them itself.
+        huggingface/transformers issue 47394: labels shifted by the model and again by its loss.
     Repair
         Shift once.
     """
@@ -67,7 +68,8 @@ def targets_of_another_sequence(parts, settings):
     Exposed by
         Reading one batch.
     Source
-        Two arrays shuffled by two generators: a FAQ of scikit-learn's users, answered by sklearn.utils.shuffle(X, y).
+        xudonmao/VMT issue 1: two calls of a shuffle, one for inputs and one for labels; sklearn.utils.shuffle(X, y) does both at
+        once.
     Repair
         Shuffle the pairs.
     """
@@ -79,7 +81,8 @@ def inputs_sorted(parts, settings):
     """The words of each input were sorted by their ids, and the targets were not.
 
     Symptom
-        The loss hangs at the unigram entropy.
+        The loss falls, on most seeds a little below the unigram entropy, for the words of a row are still there; it stays above the
+        sound twin's.
     Exposed by
         Reading one batch.
     Source
@@ -109,7 +112,7 @@ def the_same_batch(parts, settings):
     Exposed by
         Reading two batches.
     Source
-        next(iter(loader)) inside the loop: a question of PyTorch's forum.
+        ZhaoJ9014/face.evoLVe pull request 39, wandb/examples issue 444: an iterator made anew inside the loop.
     Repair
         Make the iterator once an epoch.
     """
@@ -128,14 +131,14 @@ class Padded(SpoiltCorpus):
 
 @fault("padding counted in the loss", "print a batch")
 def padding_counted(parts, settings):
-    """A third of each row is padding, and the loss counts it: a model that says "padding" looks good.
+    """The last six words of each row of sixteen are padding, and the loss counts them: a model that says "padding" looks good.
 
     Symptom
-        A loss that is too good by a third.
+        A loss that is too good, by about the share of padding.
     Exposed by
         Reading one batch.
     Source
-        torch.nn.CrossEntropyLoss, ignore_index: -100 unless one says otherwise, and padding usually has another id.
+        lukas-blecher/LaTeX-OCR issue 305: padding has id 0, and torch.nn.CrossEntropyLoss ignores -100 unless one says otherwise.
     Repair
         Leave padding out of the mean.
     """
@@ -147,7 +150,8 @@ def shared_ids(parts, settings):
     """Ids are computed from the letters of a word: some words share one.
 
     Symptom
-        A loss a little too good: there are fewer different words to choose from.
+        A validation loss that is too good, by half a nat here: there are fewer different words to choose from, and fewer unknown
+        ones.
     Exposed by
         Counting words and ids.
     Source
@@ -163,7 +167,8 @@ def last_file_only(parts, settings):
     """Of two texts the last is kept: each was read into the same place.
 
     Symptom
-        None in the loss.
+        A training loss that is too good, for the text is shorter and seen more often, and a validation loss that rises all the
+        sooner.
     Exposed by
         Counting the words.
     Source
@@ -180,16 +185,17 @@ def vocabulary_of_another_text(parts, settings):
     """The vocabulary was counted in the last of the two texts: words of the other are unknown.
 
     Symptom
-        A loss that is too good: "unknown" is a safe guess.
+        A training loss that is too good, since "unknown" is a safe guess; the validation loss, of a text whose words are known, is
+        worse.
     Exposed by
         Counting unknown words.
     Source
-        A tokenizer loaded for another model than the weights: a FAQ of huggingface's forum.
+        A tokenizer of another model than the weights'. Seen in the field; no single source.
     Repair
         Keep text, vocabulary and model together.
     """
     words = words_of(settings.texts, settings.n_words)
-    last = words[len(words) // 2 :]
+    last = words[-(-settings.n_words // 2) :]  # words_of gives the first text the odd word
     vocabulary = corpus_of(last, settings.vocab_size, parts.corpus.name).vocabulary
     return replace(parts, corpus=corpus_of(words, settings.vocab_size, parts.corpus.name, vocabulary))
 
@@ -199,11 +205,12 @@ def trained_on_the_held_out(parts, settings):
     """Training sequences are cut from the whole text, the held-out part included.
 
     Symptom
-        A validation loss that falls along with the training loss.
+        A validation loss that falls along with the training loss, and does not turn.
     Exposed by
         The share of the held-out text that stands in the training part as well.
     Source
-        The museum, "trained on the held-out"; Kapoor and Narayanan 2023, "Leakage and the reproducibility crisis".
+        The museum, "trained on the held-out"; Kapoor and Narayanan 2023, "Leakage and the reproducibility crisis in
+        machine-learning-based science".
     Repair
         Cut the training part first.
     """
@@ -232,11 +239,12 @@ def never_shuffled(parts, settings):
     """Each epoch hands out the text in its order: neighbours come together, the same ones each time.
 
     Symptom
-        None but a pattern in the curve that comes again at each epoch.
+        A pattern in the curve that comes again at each epoch; the loss ends above the sound twin's on nearly every seed.
     Exposed by
         Reading the first batch of two epochs.
     Source
-        torch.utils.data.DataLoader, whose shuffle is False unless one says otherwise.
+        joaoamcarvalho/mpd-public issue 6, Deci-AI/super-gradients issue 416: torch's DataLoader, whose shuffle is False unless one
+        says otherwise.
     Repair
         Shuffle at each epoch.
     """
@@ -257,11 +265,11 @@ def validated_on_the_training_text(parts, settings):
     """The validation loss is measured on text that was trained on; what was held out is never read.
 
     Symptom
-        A validation loss that falls along with the training loss.
+        A validation loss that falls along with the training loss; the training itself is sound.
     Exposed by
         The share of the held-out text that stands in the training part as well.
     Source
-        Kapoor and Narayanan 2023, "Leakage and the reproducibility crisis in machine-learning-based science".
+        JJGO/shrinkbench pull request 7, KrishnaDN/x-vector-pytorch issue 8; Kapoor and Narayanan 2023 on leakage.
     Repair
         Measure on what was held out.
     """
