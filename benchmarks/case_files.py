@@ -23,7 +23,7 @@ import numpy as np
 
 from benchmarks.run import describe_machine, say, table
 from cllm_lib import casebook
-from cllm_lib.casebook import belief, cases, faults
+from cllm_lib.casebook import belief, building, cases, faults
 from cllm_lib.casebook.curves import looks_healthy
 from cllm_lib.files import PACKAGE, shipped, write_atomically
 from cllm_lib.instruments import kit
@@ -59,7 +59,7 @@ def measured(job):
     purpose, defect, number = job
     with cases._silence():  # as in a case
         patient = drawn(purpose, defect, number)
-        readings = {name: tool.read(patient) for name, tool in kit.ALL.items()}
+        readings = {name: building.read(patient, name) for name in kit.ALL}
         healthy_curve = looks_healthy(patient.trained.history.losses, patient.settings.vocab_size)
         told = defect == casebook.HEALTHY or cases.is_told(defect, patient)
     return defect, number, {name: reading.numbers for name, reading in readings.items()}, healthy_curve, told
