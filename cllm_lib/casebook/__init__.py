@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = face(
         "encoders": "faulty_encoder",
         "faults": "HEALTHY",
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
+        "scoreboard": "Scoreboard class_case daily",
         "settings": "Settings draw_settings",
         "voices": "five_voices",
     },
