@@ -2,6 +2,7 @@
 
     python -m benchmarks.case_files --table           # evidence/case_files.csv: what each instrument measures of each defect
     python -m benchmarks.case_files --fresh 1000      # 200 fresh cases, from that seed on
+    python -m benchmarks.case_files --times           # would a clock tell? a step and each reading, beside the healthy twin's
     python -m benchmarks.case_files                   # both, and separation and cross-validation: page and JSON
 
 The words are frozen by a fingerprint of their files, stored with the table; fresh cases are drawn afterwards, and a fresh
@@ -14,8 +15,10 @@ import hashlib
 import io
 import json
 import os
+import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from statistics import median
 from types import SimpleNamespace
 
@@ -23,7 +26,7 @@ import numpy as np
 
 from benchmarks.run import describe_machine, say, table
 from cllm_lib import casebook
-from cllm_lib.casebook import belief, cases, faults
+from cllm_lib.casebook import belief, building, cases, faults
 from cllm_lib.casebook.curves import looks_healthy
 from cllm_lib.files import PACKAGE, shipped, write_atomically
 from cllm_lib.instruments import kit
@@ -36,6 +39,8 @@ SICK, HEALTHY = 6, 30  # patients in the table
 ADMITTED = 10  # patients of each defect, for separation
 FOLDS = 5
 FRESH, FIRST = 200, 1_000
+ROUNDS = 2  # of timing, the patient and its healthy twin in turn
+STEP = "a step of training"
 FROZEN = ("instruments/kit", "casebook/faults")  # the files that make words and defects
 
 
@@ -59,13 +64,13 @@ def measured(job):
     purpose, defect, number = job
     with cases._silence():  # as in a case
         patient = drawn(purpose, defect, number)
-        readings = {name: tool.read(patient) for name, tool in kit.ALL.items()}
+        readings = {name: building.read(patient, name) for name in kit.ALL}
         healthy_curve = looks_healthy(patient.trained.history.losses, patient.settings.vocab_size)
         told = defect == casebook.HEALTHY or cases.is_told(defect, patient)
     return defect, number, {name: reading.numbers for name, reading in readings.items()}, healthy_curve, told
 
 
-def spread(function, jobs, what, workers):
+def spread_over(function, jobs, what, workers):
     """`function` of every job, in several processes, in the order of the jobs."""
     with ProcessPoolExecutor(workers) as pool, progress_bar(total=len(jobs), unit="case", desc=what, visible=True) as bar:
         found = []
@@ -151,10 +156,82 @@ def summary(solved):
 
 def fresh(first, count, workers):
     """Fresh cases from a seed on."""
-    solved = spread(solved_fresh, range(first, first + count), "fresh cases", workers)
+    solved = spread_over(solved_fresh, range(first, first + count), "fresh cases", workers)
     refused = sum(row[4] for row in solved)
     found = summary(solved) | {"first seed": first, "refused": refused, "words": fingerprint()}
     return found | {"looks healthy": sum(row[3] for row in solved)}
+
+
+def timed(job):
+    """Seconds of a step and of each reading: of a patient, and of its healthy twin on the same settings, in turn. The least of some."""
+    purpose, defect, number = job
+    with cases._silence():
+        patient = drawn(purpose, defect, number)
+        twin = cases.Patient(patient.settings, partial(building.assembled, patient.settings), patient.steps)
+        least = {}
+        for _ in range(ROUNDS):
+            for who, one in enumerate((patient, twin)):
+                one.__dict__.pop("trained", None)
+                spent = {STEP: _seconds(lambda one=one: one.trained) / one.steps}
+                spent |= {name: _seconds(lambda one=one, name=name: building.read(one, name)) for name in kit.ALL}
+                for name, seconds in spent.items():
+                    least[name, who] = min(seconds, least.get((name, who), seconds))
+    return defect, {name: (least[name, 0], least[name, 1]) for name, who in least if who == 0}
+
+
+def _seconds(work):
+    """Of the processor, so that what others do beside it counts less."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def seen_by_a_clock(found):
+    """What a clock would tell, of a list of (defect, seconds of patient and of healthy twin by what was timed).
+
+    Parameters
+    ----------
+    found : list of (str, dict of str to (float, float))
+
+    Returns
+    -------
+    spread : dict of str to (float, float)
+        By what was timed: the shortest and the longest of the healthy, of the sick's twins too, each with settings of its own,
+        as a share of their median. Whoever knows times of other healthy trainings sees what lies beyond.
+    noise : dict of str to (float, float)
+        The least and the largest ratio of a healthy one to its healthy twin.
+    outside : list of (str, str, float)
+        Defect, what was timed, and the ratio of patient to twin (the median over a defect's patients): those beyond the spread.
+    beside_a_twin : list of (str, str, float)
+        Those beyond the noise, by a tenth at least: whoever trains a healthy twin by himself sees these.
+    """
+    healthy = [seconds for defect, seconds in found if defect == casebook.HEALTHY]
+    spread, noise, outside, beside = {}, {}, [], []
+    for what in found[0][1]:
+        twins = [seconds[what][1] for _, seconds in found]
+        spread[what] = min(twins) / median(twins), max(twins) / median(twins)
+        same = [seconds[what][0] / seconds[what][1] for seconds in healthy]
+        noise[what] = min(same), max(same)
+        for name in dict.fromkeys(defect for defect, _ in found if defect != casebook.HEALTHY):
+            ratio = median(seconds[what][0] / seconds[what][1] for defect, seconds in found if defect == name)
+            if not spread[what][0] <= ratio <= spread[what][1]:
+                outside.append((name, what, ratio))
+            if not noise[what][0] / 1.1 <= ratio <= 1.1 * noise[what][1]:
+                beside.append((name, what, ratio))
+    return spread, noise, outside, beside
+
+
+def times(workers, sick=1, healthy=12):
+    """Measure, and say what a clock would tell."""
+    spread, noise, outside, beside = seen_by_a_clock(spread_over(timed, jobs_for(3, sick, healthy), "by the clock", workers))
+    rows = [[what, *(f"{x:.2f}" for x in (*spread[what], *noise[what]))] for what in spread]
+    say("\n".join(table(["timed", "shortest", "longest", "same settings, least", "largest"], rows)))
+    for title, found in {
+        "Beyond the spread of healthy ones of other settings": outside,
+        "Beyond the noise beside a healthy twin": beside,
+    }.items():
+        rows = [[name, what, f"{ratio:.2f}"] for name, what, ratio in found]
+        say(f"\n{title}:\n" + ("\n".join(table(["defect", "timed", "ratio"], rows)) if rows else "none"))
 
 
 def main(arguments=None):
@@ -162,17 +239,21 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", action="store_true", help="make the table only")
     parser.add_argument("--fresh", type=int, metavar="SEED", help="solve 200 cases from that seed on, and write nothing")
+    parser.add_argument("--times", action="store_true", help="tell what a clock would tell, and write nothing")
     parser.add_argument("--count", type=int, default=FRESH, help="how many fresh cases")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args(arguments)
     if options.fresh is not None:
         say(json.dumps(fresh(options.fresh, options.count, options.workers), indent=1))
         return
-    rows = spread(measured, jobs_for(1, SICK, HEALTHY), "the table", options.workers)
+    if options.times:
+        times(options.workers)
+        return
+    rows = spread_over(measured, jobs_for(1, SICK, HEALTHY), "the table", options.workers)
     write_table(rows)
     if options.table:
         return
-    others = spread(measured, jobs_for(2, ADMITTED, HEALTHY), "separation", options.workers)
+    others = spread_over(measured, jobs_for(2, ADMITTED, HEALTHY), "separation", options.workers)
     found = {
         "command": COMMAND,
         "machine": describe_machine(),

@@ -15,6 +15,7 @@ __getattr__, __dir__, __all__ = face(
         "faults": "HEALTHY",
         "line_up": "three_cases",
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
+        "scoreboard": "Scoreboard class_case daily",
         "settings": "Settings draw_settings",
         "tree": "measured places shares_told trunk",
         "voices": "five_voices",

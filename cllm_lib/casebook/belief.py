@@ -10,6 +10,7 @@ from functools import lru_cache
 import numpy as np
 
 from cllm_lib.casebook import faults
+from cllm_lib.casebook.building import read
 from cllm_lib.casebook.faults import HEALTHY
 from cllm_lib.casebook.settings import HEALTHY_SHARE
 from cllm_lib.files import shipped
@@ -236,7 +237,7 @@ def most_telling(defect, settings, patient):
     before = prior(settings)
     found = {}
     for name in told_by()[defect] or faults.ALL[defect].told_by:
-        words = kit.ALL[name].read(patient).words
+        words = read(patient, name).words
         after = updated(before, name, words)[defect]
         found[name] = (np.log(after / before[defect]) / kit.ALL[name].cost, words)
     best = max(found, key=lambda name: found[name][0])

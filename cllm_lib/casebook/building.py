@@ -1,8 +1,10 @@
-"""How a patient is put together: sound parts, of which a defect replaces one."""
+"""How a patient is put together: sound parts, of which a defect replaces one; and how it is read."""
 
 from dataclasses import dataclass, field
 
 from cllm_lib.casebook.settings import EVALUATE_EVERY
+from cllm_lib.instruments import kit
+from cllm_lib.instruments.kit.patient import Patient
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.training.trainer import Trainer
 
@@ -72,3 +74,24 @@ def assembled(settings, plant=None):
         stop_when_not_finite=False,
         hooks=parts.hooks,
     )
+
+
+def read(patient, name):
+    """What an instrument says of a patient, whatever was asked before: of a copy, begun anew.
+
+    A defect may keep something from one call to the next, such as gradients that are not cleared; and what was worked out for one
+    question would shorten another, by a time that tells.
+
+    Parameters
+    ----------
+    patient : Patient
+    name : str
+        Of an instrument.
+
+    Returns
+    -------
+    Reading
+    """
+    fresh = Patient(patient.settings, patient.begin, patient.steps)
+    fresh.trained = patient.copy()
+    return kit.ALL[name].read(fresh)

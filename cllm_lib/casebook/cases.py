@@ -5,6 +5,7 @@ What a case hides is kept beside it, not in it: nothing of it shows when a case 
 
 import contextlib
 import difflib
+import numbers
 import warnings
 import weakref
 from dataclasses import dataclass
@@ -14,10 +15,10 @@ import numpy as np
 
 from cllm_lib.casebook import faults
 from cllm_lib.casebook.belief import difficulties, most_telling
-from cllm_lib.casebook.building import assembled
+from cllm_lib.casebook.building import assembled, read
 from cllm_lib.casebook.faults import HEALTHY
 from cllm_lib.casebook.settings import HEALTHY_SHARE, draw_settings
-from cllm_lib.checks import non_negative_integer, one_of
+from cllm_lib.checks import non_negative_integer
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.patient import Patient
 
@@ -32,11 +33,12 @@ def __getattr__(name):
     return {HEALTHY: "Nothing is wrong: an acquittal."} | {title: fault.what for title, fault in faults.ALL.items()}
 
 
-@dataclass
+@dataclass(repr=False)
 class _File:
-    """What a case hides, and what has been asked so far."""
+    """What a case hides, and what has been asked so far. It has no text: tracebacks that show local names would tell."""
 
     seed: int
+    difficulty: int | None
     settings: object
     defect: str
     patient: Patient
@@ -98,6 +100,8 @@ class Case:
     Attributes
     ----------
     seed : int
+    difficulty : int or None
+        As it was asked for.
     settings : Settings
         What was meant. Print it.
     losses : list of float
@@ -110,23 +114,32 @@ class Case:
         Questions so far, in order.
     cost : int
         Of these.
+    verdict : CaseVerdict or None
+        None while the file is open.
     """
 
     __slots__ = ("__weakref__",)
 
     seed = property(lambda self: _FILES[self].seed)
+    difficulty = property(lambda self: _FILES[self].difficulty)
     settings = property(lambda self: _FILES[self].settings)
     losses = property(lambda self: list(_FILES[self].patient.trained.history.losses))
     validation_losses = property(lambda self: dict(_FILES[self].patient.trained.history.validation_losses))
     instruments = property(lambda self: {name: tool.cost for name, tool in kit.ALL.items()})
     asked = property(lambda self: tuple(_FILES[self].readings))
+    verdict = property(lambda self: _FILES[self].verdict)
     cost = property(lambda self: sum(kit.ALL[name].cost for name in _FILES[self].readings))
 
+    def __init__(self):
+        raise TypeError("a case is not made by hand: casebook.admit(seed) opens one")
+
     def __repr__(self):
-        return f"<case {self.seed}: {len(self.asked)} asked, cost {self.cost}, {'open' if _FILES[self].verdict is None else 'closed'}>"
+        level = "" if self.difficulty is None else f", difficulty {self.difficulty}"
+        state = "open" if _FILES[self].verdict is None else "closed"
+        return f"<case {self.seed}{level}: {len(self.asked)} asked, cost {self.cost}, {state}>"
 
     def __reduce__(self):
-        return admit, (self.seed,)
+        return admit, (self.seed, self.difficulty)  # a copy is a new file of the same patient
 
     def ask(self, name):
         """Ask one instrument; asking it again costs nothing more.
@@ -146,9 +159,10 @@ class Case:
             If there is no such instrument.
         """
         file = _FILES[self]
-        one_of(name, kit.ALL, "instrument")
+        if not isinstance(name, str) or name not in kit.ALL:
+            raise ValueError(_unknown("instrument", name, kit.ALL, "case.instruments"))
         if name not in file.readings:
-            file.readings[name] = _quietly(lambda: kit.ALL[name].read(file.patient), f"the instrument {name!r} broke off")
+            file.readings[name] = _quietly(lambda: read(file.patient, name), f"the instrument {name!r} broke off")
         return file.readings[name]
 
     def accuse(self, name):
@@ -170,10 +184,8 @@ class Case:
         """
         file = _FILES[self]
         known = [HEALTHY, *faults.ALL]
-        if name not in known:
-            near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3)
-            hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
-            raise ValueError(f"there is no defect {name!r}: {hint}casebook.DEFECTS has all {len(known)} names")
+        if not isinstance(name, str) or name not in known:
+            raise ValueError(_unknown("defect", name, known, "casebook.DEFECTS"))
         if file.verdict is not None:
             raise ValueError(f"case {file.seed} is closed ({file.verdict.defect}): admit another one")
         file.verdict = _quietly(lambda: _verdict(file, name, self.cost, self.asked), "the verdict could not be told")
@@ -201,9 +213,9 @@ def admit(seed, difficulty=None):
         If the seed is no whole number of at least 0, or there is no such difficulty.
     """
     seed = non_negative_integer(seed, "seed")
-    names = list(faults.ALL) if difficulty is None else _of_difficulty(difficulty)
-    generator = np.random.default_rng([seed, 0 if difficulty is None else difficulty])
-    return _opened(_quietly(lambda: _admitted(seed, names, generator), f"case {seed} could not be admitted"))
+    if difficulty is not None:
+        difficulty = _checked_difficulty(difficulty)
+    return _opened(_quietly(lambda: _admitted(seed, difficulty), f"case {seed} could not be admitted"))
 
 
 def patient_of(defect, generator):
@@ -245,20 +257,28 @@ def hidden_in(case):
 def is_told(defect, patient):
     """Whether one of the instruments that should tell a defect says a word of which a healthy training is never the cause."""
     for name in faults.ALL[defect].told_by:
-        tool = kit.ALL[name]
-        said = tool.read(patient).words
-        if kit.REFUSED in said or any(word.certain and word.name in said for word in tool.words):
+        said = read(patient, name).words
+        if kit.REFUSED in said or any(word.certain and word.name in said for word in kit.ALL[name].words):
             return True
     return False
 
 
-def _of_difficulty(difficulty):
-    if difficulty not in (1, 2, 3):
-        raise ValueError(f"difficulty is {difficulty!r}: give 1, 2 or 3")
-    return [name for name, level in difficulties().items() if level == difficulty]
+def _unknown(kind, name, known, where):
+    """A sentence for a name that nothing has, with those that are near."""
+    near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
+    return f"there is no {kind} {name!r}: {hint}{where} has all {len(known)} names"
 
 
-def _admitted(seed, names, generator):
+def _checked_difficulty(difficulty):
+    if isinstance(difficulty, bool) or not isinstance(difficulty, numbers.Integral) or difficulty not in (1, 2, 3):
+        raise ValueError(f"difficulty is {difficulty!r}: give 1, 2 or 3, or leave it out")
+    return int(difficulty)
+
+
+def _admitted(seed, difficulty):
+    names = [name for name, level in difficulties().items() if level == difficulty] if difficulty else list(faults.ALL)
+    generator = np.random.default_rng([seed, difficulty or 0])
     refused = 0
     while True:
         settings = draw_settings(generator)
@@ -266,16 +286,17 @@ def _admitted(seed, names, generator):
         if not fitting:
             continue
         is_healthy = generator.random() < HEALTHY_SHARE
-        defect = HEALTHY if is_healthy else fitting[int(generator.integers(len(fitting)))]
-        patient = Patient(settings, partial(assembled, settings, None if is_healthy else faults.ALL[defect].plant), settings.steps)
+        drawn = fitting[int(generator.integers(len(fitting)))]
+        plant = None if is_healthy else faults.ALL[drawn].plant
+        patient = Patient(settings, partial(assembled, settings, plant), settings.steps)
         patient.trained  # noqa: B018 - the run itself, which everybody looks at
-        if is_healthy or is_told(defect, patient):
-            return _File(seed, settings, defect, patient, refused, {})
+        if is_told(drawn, patient) or is_healthy:  # in this order: who is admitted without being looked at comes in sooner
+            return _File(seed, difficulty, settings, HEALTHY if is_healthy else drawn, patient, refused, {})
         refused += 1
 
 
 def _opened(file):
-    case = Case()
+    case = object.__new__(Case)
     _FILES[case] = file
     return case
 
@@ -299,7 +320,7 @@ def _quietly(work, complaint):
         stopped, failure = False, type(error).__name__
     if stopped:
         raise KeyboardInterrupt
-    raise RuntimeError(f"{complaint} ({failure}): that is a fault of the case files, not of yours; take another seed, and tell the makers")
+    raise RuntimeError(f"{complaint} ({failure}): that is a fault of the case files, not yours; take another seed, and tell the makers")
 
 
 def _verdict(file, accused, cost, asked):
