@@ -24,7 +24,7 @@ def target_is_the_word_itself(parts, settings):
     Repair
         Targets are the text one word later.
     """
-    return replace(parts, corpus=defects.TargetIsTheWordItself(parts.corpus))
+    return replace(parts, corpus=defects.TargetIsTheWordItself(parts.corpus, held_out_too=True))
 
 
 class TwoAhead(SpoiltCorpus):
@@ -90,7 +90,7 @@ def inputs_sorted(parts, settings):
     Repair
         Leave the words in their order.
     """
-    return replace(parts, corpus=defects.SortedByLocality(parts.corpus))
+    return replace(parts, corpus=defects.SortedByLocality(parts.corpus, held_out_too=True))
 
 
 class OneBatch(SpoiltCorpus):
