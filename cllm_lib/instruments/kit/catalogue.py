@@ -2,6 +2,7 @@
 
 import math
 import threading
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,7 +91,8 @@ class Instrument:
         Reading
             Of a model that does not give the same twice: the word for it, and no numbers.
         """
-        with np.errstate(all="ignore"):  # what overflows is a finding, not a warning
+        with np.errstate(all="ignore"), warnings.catch_warnings():  # what overflows is a finding, not a warning
+            warnings.simplefilter("ignore")
             if self.needs_sameness and not patient.gives_the_same_twice:
                 return Reading(self.name, {}, (REFUSED,))
             numbers = self.measure(patient)
@@ -128,13 +130,15 @@ def instrument(name, cost, *words, needs_sameness=True):
     Raises
     ------
     ValueError
-        If another instrument has that name.
+        If another instrument has that name, or the docstring is missing.
     """
 
     def put(measure):
         known = _INSTRUMENTS.get(name)
         if known is not None and known.measure.__qualname__ != measure.__qualname__:
             raise ValueError(f"{measure.__name__} and {known.measure.__name__} are both called {name!r}: give each a name of its own")
+        if not measure.__doc__:
+            raise ValueError(f"{measure.__name__} has no docstring: say in its first line what the instrument asks")
         _INSTRUMENTS[name] = Instrument(name, cost, measure, words, measure.__doc__.splitlines()[0], needs_sameness)
         return measure
 

@@ -1,5 +1,6 @@
 """The gradient check as an instrument: before training, and after it."""
 
+import copy
 import math
 
 import numpy as np
@@ -10,11 +11,13 @@ from cllm_lib.instruments.slopes import FAINT, rounding_of, slopes_along
 
 WRONG = 0.01  # of a slope: above it a gradient is wrong, below 1e-7 right (CS231n, "Neural Networks Part 3")
 CLEAR = 1e-3  # of the whole gradient: slopes as steep as that give a factor
+SPECK = 1e-8  # of the weights, as long as the shortest nudge
+STEADY = 0.1  # of an error: where a gradient changes by more within a speck, as in a model that ran away, no nudge can judge it
 
 _RULE = "a right gradient agrees with the slope it promises, in float64 to six digits"
 _WORDS = (
     Word("wrong by one factor everywhere", lambda n: _by_one_factor(n), _RULE),
-    Word("wrong everywhere", lambda n: _wrong(n) >= _judged(n) - 1.0 and _judged(n) > 1.0 and not _by_one_factor(n), _RULE),
+    Word("wrong everywhere", lambda n: _wrong_everywhere(n), _RULE),
     Word("wrong in the embedding alone", lambda n: _is_wrong(n, "embedding") and _wrong(n) == 1.0, _RULE),
     Word(
         "wrong in the embedding, right where no word stands twice",
@@ -26,7 +29,7 @@ _WORDS = (
     Word("wrong in the feed-forward network", lambda n: _is_wrong(n, "feed-forward"), _RULE),
     Word(
         "right in the output's matrix or the last norm only",
-        lambda n: _wrong(n) > 0.0 and n["topmost"] < WRONG and not _by_one_factor(n),
+        lambda n: _wrong_everywhere(n) and n["topmost"] < WRONG,
         _RULE,
     ),
     Word("wrong somewhere", lambda n: _wrong(n) > 0.0, _RULE),
@@ -42,18 +45,19 @@ def _groups(numbers):
 
 
 def _wrong(numbers):
-    return float(sum(value >= WRONG for value in _groups(numbers)))
+    return sum(value >= WRONG for value in _groups(numbers))
 
 
-def _judged(numbers):
-    return float(len(_groups(numbers)))
+def _wrong_everywhere(numbers):
+    """But for one group at most, and not by one factor."""
+    return _wrong(numbers) >= max(1, len(_groups(numbers)) - 1) and not _by_one_factor(numbers)
 
 
 def _by_one_factor(numbers):
     return abs(numbers["factor"] - 1.0) > 0.01 and numbers["factor's spread"] < 1e-3
 
 
-def _checked(twin, batch):
+def _checked(model, batch):
     """Errors of one check.
 
     Returns
@@ -65,8 +69,9 @@ def _checked(twin, batch):
     topmost : float
         The largest error of what the gradient reaches first.
     """
-    _, gradients = twin.loss_and_gradients(*batch)
-    generator, whole = np.random.default_rng(0), math.hypot(*(float(np.linalg.norm(g)) for g in gradients.values()))
+    gradients, changes = _gradients(model, batch), _changes_within_a_speck(model, batch)
+    twin, generator = copy.deepcopy(model), np.random.default_rng(0)
+    whole = math.hypot(*(float(np.linalg.norm(gradient)) for gradient in gradients.values()))
 
     def loss():
         return twin.loss(*batch)
@@ -76,12 +81,25 @@ def _checked(twin, batch):
     last = f"layers.{twin.config.n_layers - 1}.feed_forward_norm.gain"
     for name, gradient in gradients.items():
         slopes = slopes_along(loss, twin.parameters[name], gradient, rounding, FAINT * whole, generator)
-        found = [_error(slope, FAINT * whole) for slope in slopes]
+        found = [error for error in (_error(slope, FAINT * whole) for slope in slopes) if changes[name] <= STEADY * error]
         group = group_of(name)
         errors[group] = max([errors.get(group, 0.0), *found])
         topmost = max([topmost, *found]) if name in (last, "output_weight") else topmost
         factors += [s.promised / s.measured for s in slopes if s.settled and abs(s.measured) > max(1e3 * s.resolution, CLEAR * whole)]
     return errors, factors, topmost
+
+
+def _gradients(model, batch):
+    """By name; the model stays as it was."""
+    return copy.deepcopy(model).loss_and_gradients(*batch)[1]
+
+
+def _changes_within_a_speck(model, batch):
+    """By how much each tensor's gradient changes, as a share of itself, when all weights are nudged by a speck; 0 where it is steady."""
+    nudged, before = copy.deepcopy(model), _gradients(model, batch)
+    nudged.flat_parameters[...] *= 1.0 + SPECK * np.random.default_rng(1).standard_normal(nudged.flat_parameters.shape)
+    after = _gradients(nudged, batch)
+    return {name: float(np.linalg.norm(after[name] - old)) / (float(np.linalg.norm(old)) or 1.0) for name, old in before.items()}
 
 
 def _error(slope, blur):

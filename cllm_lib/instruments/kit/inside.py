@@ -7,11 +7,14 @@ import numpy as np
 from cllm_lib.instruments.kit.catalogue import Word, instrument
 from cllm_lib.model.attention import causal_mask
 from cllm_lib.model.layers import softmax
+from cllm_lib.model.positions import POSITIONS, FixedPositions, LearnedPositions
 from cllm_lib.model.taps import activations
 
 EXACT = 1e-5  # rounding of a sum in float32
 MOVES = 1e-9  # of a logit, in float64: less is rounding
 SATURATED = 0.99
+SHARP = 4.0  # query and key of the drill are each twice their input: scores lie some tens apart
+WIDE = 16  # numbers a head; in wider ones scores would lie so far apart that each word saw itself alone
 
 
 @instrument(
@@ -55,7 +58,7 @@ def attention_statistics(patient):
 @instrument(
     "activation statistics",
     3,
-    Word("hidden units that never change", lambda n: n["units that never change"] > 0.0, "each unit has weights of its own"),
+    Word("hidden units that never change", lambda n: n["units that never change"] > 0.0, "a unit with weights follows its input"),
     Word("most hidden units are saturated", lambda n: n["units saturated"] > 0.5, "tanh beyond 0.99 has a slope below 0.02"),
     Word("all hidden units of a layer are alike", lambda n: n["units alike"] > 0.0, "drawn weights differ"),
     Word("positions are not normalised", lambda n: n["mean of a position"] > 1e-3, "LayerNorm brings each position to mean 0"),
@@ -71,7 +74,7 @@ def activation_statistics(patient):
     model, tokens = patient.first_twin, patient.batch[0]
     found = activations(model, tokens)
     units = [u.reshape(-1, u.shape[-1]) for u in found.units]
-    told_apart = float(np.abs(found.placed - found.embedded).max() > 0.0) if patient.settings.positions != "none" else 1.0
+    added = issubclass(POSITIONS[patient.settings.positions], FixedPositions | LearnedPositions)  # others act within attention, or not
     return {
         "units that never change": float(np.mean([np.mean(np.ptp(u, axis=0) == 0.0) for u in units])),
         "units saturated": float(np.mean([np.mean(np.abs(u) > SATURATED) for u in units])),
@@ -79,7 +82,7 @@ def activation_statistics(patient):
         "mean of a position": float(np.nanmax([np.abs(y.mean(axis=-1)).max() for y in found.outputs])),
         "past attention": _own_word(model, tokens),
         "past a silent attention": _own_word(_silenced(model), tokens),
-        "places told apart": told_apart,
+        "places told apart": float(not added or not np.array_equal(found.placed, found.embedded)),
     }
 
 
@@ -121,7 +124,7 @@ def _own_word(model, tokens):
     ),
     Word("what it gives with an exponential of 1 + x", lambda n: _is(n, "from a short series"), "the same formula with a series cut off"),
     Word("what it gives over the batch", lambda n: _is(n, "from the batch for time"), "the same formula with two axes exchanged"),
-    Word("its input, times a number", lambda n: n["from its input"] <= EXACT, "no formula at all"),
+    Word("its input, times a number", lambda n: _is(n, "from its input") and _is_no_other(n), "no formula at all"),
     Word("what it gives with the mask after the softmax", lambda n: _is(n, "from a late mask"), "the same formula in another order"),
 )
 def attention_drill(patient):
@@ -130,29 +133,32 @@ def attention_drill(patient):
     part, config = model.layer.attention, model.config
     width, heads = config.d_model, config.n_heads
     generator, time = np.random.default_rng(7), 6
+    sharpness = SHARP * min(1.0, math.sqrt(WIDE * heads / width))
     x = generator.standard_normal((2, time, width))
     shapes = part.parameter_shapes(config)
     parameters = {name: np.zeros(shape) for name, shape in shapes.items()}
     for name in ("query", "key", "value", "output"):
         if f"{name}_weight" in parameters:
-            parameters[f"{name}_weight"] = np.eye(width) * (2.0 if name in ("query", "key") else 1.0)
+            parameters[f"{name}_weight"] = np.eye(width) * (math.sqrt(sharpness) if name in ("query", "key") else 1.0)
     y, _ = part.forward(x, parameters, config)
-    found = {name: float(np.abs(y - way).max()) for name, way in _ways(x, heads).items()}
+    found = {name: float(np.abs(y - way).max()) for name, way in _ways(x, heads, sharpness).items()}
     factor = float((y * x).sum() / (x * x).sum())
     found["from its input"] = float(np.abs(y - factor * x).max())
+    if patient.settings.positions == "rotary":  # it turns queries and keys by their places, of which the formula knows nothing
+        return dict.fromkeys(found, 0.0)
     return {name: value if math.isfinite(value) else math.inf for name, value in found.items()}
 
 
-def _ways(x, heads):
+def _ways(x, heads, sharpness):
     """What attention would return by the formula, and by each usual mistake."""
     batch, time, width = x.shape
     split = _split(x, heads)
-    scores, mask = 4.0 * split @ split.swapaxes(-1, -2), causal_mask(time)
+    scores, mask = sharpness * split @ split.swapaxes(-1, -2), causal_mask(time)
     divided = scores / math.sqrt(width // heads)
     right = softmax(np.where(mask, divided, -np.inf))
     blocks = x.reshape(batch, time * heads, width // heads)
     strided = np.stack([blocks[:, h : h + time] for h in range(heads)], axis=1)
-    by_stride = softmax(np.where(mask, 4.0 * split @ strided.swapaxes(-1, -2) / math.sqrt(width // heads), -np.inf))
+    by_stride = softmax(np.where(mask, sharpness * split @ strided.swapaxes(-1, -2) / math.sqrt(width // heads), -np.inf))
     series = np.where(mask, 1.0 + divided - np.where(mask, divided, -np.inf).max(axis=-1, keepdims=True), 0.0)
     return {
         "from the formula": _merged(right @ split),
@@ -164,7 +170,7 @@ def _ways(x, heads):
         "from heads not turned back": (right @ split).reshape(batch, time, width),
         "from the wrong stride": _merged(by_stride @ strided),
         "from a short series": _merged(series / series.sum(axis=-1, keepdims=True) @ split),
-        "from the batch for time": _over_the_batch(x, heads),
+        "from the batch for time": _over_the_batch(x, heads, sharpness),
     }
 
 
@@ -176,11 +182,16 @@ def _merged(y):  # (B, H, T, d) -> (B, T, D)
     return y.transpose(0, 2, 1, 3).reshape(y.shape[0], y.shape[2], -1)
 
 
-def _over_the_batch(x, heads):
+def _over_the_batch(x, heads, sharpness):
     turned = _split(x.swapaxes(0, 1), heads)
-    scores = 4.0 * turned @ turned.swapaxes(-1, -2) / math.sqrt(turned.shape[-1])
+    scores = sharpness * turned @ turned.swapaxes(-1, -2) / math.sqrt(turned.shape[-1])
     return _merged(softmax(np.where(causal_mask(len(x)), scores, -np.inf)) @ turned).swapaxes(0, 1)
 
 
 def _is(numbers, name):
     return numbers["from the formula"] > EXACT >= numbers[name]
+
+
+def _is_no_other(numbers):
+    """Whether none of the usual mistakes gives it: one may make each word see itself alone."""
+    return all(value > EXACT for name, value in numbers.items() if name != "from its input")

@@ -8,14 +8,13 @@ from cllm_lib.instruments.kit.catalogue import Word, instrument
 
 STATED = "it is to be the stated one"
 OFF = 0.02  # of a step's length: rounding of float32 in weights a hundred times as long as the step
-RATE = 0.01  # of a rate: what a log shows in three digits
 
 
 @instrument(
     "rate log",
     2,
     Word("the rate is 0", lambda n: n["largest ratio to the stated"] == 0.0, "the stated rate is above 0"),
-    Word("the rate is ten times the stated or more", lambda n: n["largest ratio to the stated"] > 10.0, STATED),
+    Word("the rate is ten times the stated or more", lambda n: n["largest ratio to the stated"] >= 10.0, STATED),
     Word(
         "the rate never comes near the stated",
         lambda n: 0.0 < n["largest ratio to the stated"] < 0.1,
@@ -36,12 +35,17 @@ RATE = 0.01  # of a rate: what a log shows in three digits
 def rate_log(patient):
     """Compare the learning rate that each step had with the stated one."""
     rates = np.array(patient.trained.history.learning_rates)
-    ratios = rates / np.array([patient.settings.rate(step) for step in range(len(rates))])
+    ratios = np.array([_ratio(rate, patient.settings.rate(step)) for step, rate in enumerate(rates)])
     return {
         "first ratio to the stated": float(ratios[0]),
         "largest ratio to the stated": float(ratios.max()),
         "last ratio to the stated": float(ratios[-1]),
     }
+
+
+def _ratio(rate, stated):
+    """1 where both are 0, as at the first step of a warm-up that begins there."""
+    return 1.0 if rate == stated else rate / stated if stated else math.inf
 
 
 class Watch:
@@ -68,11 +72,14 @@ class Received:
         self.gradient = gradients.copy()
 
 
+_OWN = "each step goes by its own batch"
+
+
 @instrument(
     "leftover gradients",
     3,
-    Word("the last batch's gradient is in it", lambda n: n["share of the last batch's"] > 0.1, "each step goes by its own batch"),
-    Word("its own batch's gradient is not in it", lambda n: abs(n["share of its own"]) < 0.1, "each step goes by its own batch"),
+    Word("the last batch's gradient is in it", lambda n: n["share of the last batch's"] > 0.1, _OWN),
+    Word("its own batch's gradient is not in it", lambda n: abs(n["share of its own"]) < 0.1, _OWN),
     Word("its own batch's gradient is turned round", lambda n: n["share of its own"] < -0.1, "a step goes down its gradient"),
 )
 def leftover_gradients(patient):
@@ -88,10 +95,16 @@ def leftover_gradients(patient):
     trainer.step(*first)
     trainer.step(*second)
     received = trainer.optimizer.gradient.astype(np.float64)
-    if not np.isfinite(received).all() or not np.isfinite(own).all() or not np.any(own[1]):
+    if not np.isfinite(received).all() or not np.isfinite(own).all() or _nearly_parallel(*own):
         return {"share of its own": 1.0, "share of the last batch's": 0.0}
     shares, *_ = np.linalg.lstsq(np.stack(own[::-1], axis=1), received, rcond=None)
     return {"share of its own": float(shares[0]), "share of the last batch's": float(shares[1])}
+
+
+def _nearly_parallel(one, other):
+    """Whether two gradients point along one line, or one is 0: then nobody can tell them apart in what was received."""
+    lengths = float(np.linalg.norm(one)) * float(np.linalg.norm(other))
+    return abs(float(one @ other)) >= 0.999 * lengths
 
 
 _RULE = "from the same gradient, the stated rule makes the same step"
@@ -125,7 +138,7 @@ def shadow_optimizer(patient):
     trainer.hooks = (watch, *trainer.hooks)
     model, shadow = trainer.model, settings.make_optimizer()
     epoch = trainer.batches_per_epoch
-    rows, left_out = [], None
+    rows, to_move, moved = [], set(), set()
     before = model.flat_parameters.copy()
     for step, _ in enumerate(trainer.run(steps=min(patient.steps, epoch + 12))):
         gradient = watch.gradient.astype(np.float64)
@@ -137,10 +150,11 @@ def shadow_optimizer(patient):
         shadow.step(there, gradient)
         stated, real = there - before, model.flat_parameters.astype(np.float64) - before
         rounding = float(np.finfo(before.dtype).eps) * float(np.linalg.norm(before))
-        logged = trainer.learning_rate / settings.rate(step)
-        rows.append((*_compared(stated, real, rounding), _compared(stated * logged, real, rounding)[0]))
-        still = _still(model, real, stated)
-        left_out = still if left_out is None else left_out & still
+        logged = _ratio(trainer.learning_rate, settings.rate(step))
+        by_logged = stated * logged if math.isfinite(logged) else stated
+        rows.append((*_compared(stated, real, rounding), _compared(by_logged, real, rounding)[0]))
+        to_move |= _changed(model, before, there.astype(before.dtype))
+        moved |= _changed(model, before, model.flat_parameters)
         before = model.flat_parameters.copy()
         if not np.isfinite(before).all():
             break
@@ -155,8 +169,8 @@ def shadow_optimizer(patient):
         "last length ratio": float(ratio[-1]),
         "off": float(off.max()),
         "off by the logged rate": float(by_logged.max()),
-        "tensors left out": float(len(left_out)),
-        "tensors that step": float(sum(array.ndim == 2 for array in model.parameters.values()) - len(left_out)),
+        "tensors left out": float(len(to_move - moved)),
+        "tensors that step": float(sum(array.ndim == 2 for array in model.parameters.values()) - len(to_move - moved)),
     }
 
 
@@ -174,13 +188,13 @@ def _compared(stated, real, rounding):
     )
 
 
-def _still(model, real, stated):
-    """The tensors that were to move, and did not."""
+def _changed(model, before, after):
+    """The matrices in which two flat buffers differ, in the type of the weights: a step below their rounding is none."""
     start, names = 0, set()
     for name, array in model.parameters.items():
         piece = slice(start, start + array.size)
         start += array.size
-        if array.ndim == 2 and stated[piece].any() and not real[piece].any():
+        if array.ndim == 2 and not np.array_equal(before[piece], after[piece]):
             names.add(name)
     return names
 
@@ -205,17 +219,11 @@ def checkpoint_drill(patient):
     trainer.fit(steps=8)
     again = trainer.history.losses[-8:], trainer.history.learning_rates[-8:]
     trainer.evaluate()
-    best = trainer.best.loss if trainer.best else math.nan
+    best = trainer.best.loss
     trainer.model.flat_parameters[...] += 0.5 * np.random.default_rng(0).standard_normal(trainer.model.flat_parameters.shape)
     trainer.restore_best()
-    history = dict(trainer.history.validation_losses)
-    after = trainer.evaluate()
-    trainer.history.validation_losses = history
-    return {
-        "losses off": _apart(*[pair[0] for pair in (first, again)]),
-        "rates off": _apart(*[pair[1] for pair in (first, again)]),
-        "best off": _relative(after, best),
-    }
+    losses, rates = zip(first, again, strict=True)
+    return {"losses off": _apart(*losses), "rates off": _apart(*rates), "best off": _relative(trainer.evaluate(), best)}
 
 
 def _apart(one, other):

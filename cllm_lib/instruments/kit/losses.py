@@ -7,6 +7,9 @@ import numpy as np
 from cllm_lib.instruments.kit.catalogue import Word, instrument
 from cllm_lib.model.layers import softmax
 
+SHARE = 1e-3  # of a loss: more is no rounding
+ROUNDING = 1e-4  # nats: what float32 leaves of a loss near 0, a difference of logits of some hundreds
+
 
 @instrument(
     "repeat",
@@ -14,7 +17,7 @@ from cllm_lib.model.layers import softmax
     Word("the same batch, other losses", lambda n: n["spread of three losses"] > 0.0, "the same numbers in the same order give the same"),
     Word(
         "another loss in training than in evaluation",
-        lambda n: n["training less evaluation"] > 1e-4,
+        lambda n: n["training less evaluation"] > ROUNDING,
         "both are the mean cross-entropy, to rounding",
     ),
     Word(
@@ -35,7 +38,7 @@ def repeat(patient):
     length = float(np.linalg.norm(before))
     return {
         "spread of three losses": _finite(max(losses) - min(losses)),
-        "training less evaluation": _finite(abs(first - losses[0]) / max(abs(losses[0]), 1e-300)),
+        "training less evaluation": _finite(abs(first - losses[0]) / max(abs(losses[0]), 1.0)),
         "spread of two gradients": _finite(float(np.linalg.norm(after - before)) / length) if length else 0.0,
     }
 
@@ -51,14 +54,14 @@ def _finite(value):
     Word(
         "starts far above ln V",
         lambda n: n["loss"] > 1.5 * n["ln V"],
-        "small random weights guess nearly uniformly; half as much again is none",
+        "logits with a standard deviation of 1 cost half a nat; half of ln V is more for any text",
     ),
     Word("starts far below ln V", lambda n: n["loss"] < 0.8 * n["ln V"], "nothing can be known before training"),
-    Word("starts at ln V to the last digit", lambda n: abs(n["loss"] / n["ln V"] - 1.0) < 1e-6, "random weights scatter"),
+    Word("starts at ln V to the last digit", lambda n: abs(n["loss"] / n["ln V"] - 1.0) < 1e-6, "logits of random weights differ"),
 )
 def loss_at_the_start(patient):
     """Compare the loss before the first step with ln V, that of a uniform guess."""
-    model = patient.begun.model
+    model = patient.begin().model
     losses = [model.forward_backward(*batch) for batch in patient.batches(4)]
     return {"loss": float(np.mean(losses)), "ln V": math.log(model.config.vocab_size)}
 
@@ -68,12 +71,12 @@ def loss_at_the_start(patient):
     3,
     Word(
         "not the mean cross-entropy of the logits",
-        lambda n: abs(n["reported"] - n["by hand"]) > 1e-3 * abs(n["by hand"]),
+        lambda n: _differ(n["reported"], n["by hand"]),
         "the loss reported is to be the mean cross-entropy, to rounding",
     ),
     Word(
         "it is the sum over all targets",
-        lambda n: n["by hand"] > 0.0 and abs(n["reported"] / n["by hand"] - n["targets"]) < 1e-3 * n["targets"],
+        lambda n: _differ(n["reported"], n["by hand"]) and not _differ(n["reported"], n["targets"] * n["by hand"]),
         "a sum is the mean times their number",
     ),
     Word(
@@ -93,22 +96,28 @@ def recompute_the_loss(patient):
         return dict.fromkeys(("reported", "by hand", "of the last sequence", "over the positions", "of a second softmax"), 0.0) | {
             "targets": 1.0
         }
-    by_hand = _cross_entropies(softmax(logits), targets)
+    by_hand = _cross_entropies(logits, targets)
     return {
         "reported": model.forward_backward(tokens, targets),
         "by hand": float(by_hand.mean()),
         "targets": float(targets.size),
         "of the last sequence": float(by_hand[-1].mean()),
-        "over the positions": float(_cross_entropies(softmax(logits, axis=1), targets).mean()),
-        "of a second softmax": float(_cross_entropies(softmax(softmax(logits)), targets).mean()),
+        "over the positions": float(_cross_entropies(logits, targets, axis=1).mean()),
+        "of a second softmax": float(_cross_entropies(softmax(logits), targets).mean()),
     }
 
 
-def _cross_entropies(probabilities, targets):
-    return -np.log(np.maximum(np.take_along_axis(probabilities, targets[..., None], axis=-1)[..., 0], 1e-300))
+def _cross_entropies(logits, targets, axis=-1):  # (B, T, V), (B, T) -> (B, T)
+    """-ln softmax(logits)[target], as a logarithm of a sum: no probability is rounded to 0, however far apart the logits are."""
+    shifted = logits - logits.max(axis=axis, keepdims=True)
+    chances = shifted - np.log(np.exp(shifted).sum(axis=axis, keepdims=True))
+    return -np.take_along_axis(chances, targets[..., None], axis=-1)[..., 0]
+
+
+def _differ(reported, computed):
+    return abs(reported - computed) > max(SHARE * abs(computed), ROUNDING)
 
 
 def _meets(numbers, name):
     """Whether the loss reported is that one, and not what it should be."""
-    off = abs(numbers["reported"] - numbers["by hand"]) > 1e-3 * abs(numbers["by hand"])
-    return off and abs(numbers["reported"] - numbers[name]) < 1e-3 * abs(numbers[name])
+    return _differ(numbers["reported"], numbers["by hand"]) and not _differ(numbers["reported"], numbers[name])

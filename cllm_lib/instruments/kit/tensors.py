@@ -49,6 +49,7 @@ def _matrices(arrays):
         lambda n: n["embedding, root mean square"] > 0.5,
         "they begin at 0.02, so that logits begin small",
     ),
+    needs_sameness=False,
 )
 def weights(patient):
     """Look at every matrix before the first step: its size, its spread, its zeros."""
@@ -81,7 +82,7 @@ def weights(patient):
     Word(
         "part of queries, keys or values is exactly 0",
         lambda n: 0.0 < n["zero: queries, keys, values"] < 1.0,
-        "each of their numbers acts on the loss",
+        _USED,
     ),
     Word("keys get none", lambda n: n["zero: keys"] == 1.0 and n["zero: queries, keys, values"] < 1.0, "each word's key acts on the loss"),
     Word("a whole lower layer gets none", lambda n: n["layers without"] > 0.0 and n["length"] > 0.0, "each layer acts on the loss"),
@@ -89,24 +90,25 @@ def weights(patient):
     Word(
         "part of the feed-forward network is exactly 0",
         lambda n: 0.01 < n["zero: feed-forward"] < 1.0,
-        "each of its numbers acts on the loss, but for rounding",
+        _USED + ", but for tanh where rounding makes it 1",
     ),
     Word("the embedding gets none", lambda n: n["length"] > 0.0 and n["zero: embedding"] == 1.0, "the rows that were read act on the loss"),
     Word("positions get none", lambda n: n["zero: positions"] == 1.0 and n["length"] > 0.0, "a table that is added acts on the loss"),
     Word(
         "every number fits into 16 bits",
-        lambda n: n["in 16 bits"] == 1.0 and n["length"] > 0.0,
-        "of numbers in 32 bits or 64 one in a thousand does",
+        lambda n: n["in 16 bits"] == 1.0 and 0.0 < n["length"] < math.inf,
+        "of the numbers of float32 one in eight thousand does, of float64 none",
     ),
     Word("NaN or infinite", lambda n: not math.isfinite(n["length"]), "a gradient is a number"),
 )
 def gradients(patient):
-    """Look at the gradient of one batch before the first step: who gets one, and how long it is."""
+    """Look at the gradient of one batch before the first step: which tensors get one, and how long it is."""
     model = patient.begin().model
     _, found = model.loss_and_gradients(*patient.batch)
     by_group = {group: [g for name, g in found.items() if group_of(name) == group and g.ndim == 2] for group in GROUPS}
     layers = [[g for name, g in found.items() if name.startswith(f"layers.{i}.")] for i in range(model.config.n_layers)]
     whole = np.concatenate([gradient.ravel() for gradient in found.values()])
+    present = whole[whole != 0.0]
     attention = by_group["queries and keys"] + by_group["values"]
     return {
         "length": float(np.linalg.norm(whole.astype(np.float64))),
@@ -116,7 +118,7 @@ def gradients(patient):
         "zero: keys": _share_of_zeros([g for name, g in found.items() if name.endswith("key_weight")]),
         "zero: feed-forward": _share_of_zeros(by_group["feed-forward"]),
         "layers without": float(sum(not any(g.any() for g in layer) for layer in layers)),
-        "in 16 bits": float(np.mean(whole == whole.astype(np.float16).astype(whole.dtype))),
+        "in 16 bits": float(np.mean(present == present.astype(np.float16).astype(whole.dtype))) if present.size else 0.0,
     }
 
 
@@ -169,16 +171,19 @@ def changed_tensors(patient):
     }
 
 
+_THOUSANDTH = 'a step is to be about a thousandth of the weights (CS231n, "Neural Networks Part 3")'
+
+
 @instrument(
     "update ratios",
     3,
-    Word("weights hardly move", lambda n: n["largest"] < 1e-4, "a step is to be about a thousandth of the weights (CS231n)"),
+    Word("weights hardly move", lambda n: n["largest"] < 1e-4, _THOUSANDTH, certain=False),
     Word("weights do not move", lambda n: n["largest"] == 0.0, "a step changes weights"),
-    Word("a step is longer than all weights", lambda n: n["median"] > 1.0, "a step is to be about a thousandth of the weights (CS231n)"),
+    Word("a step is longer than all weights", lambda n: n["median"] > 1.0, _THOUSANDTH),
     needs_sameness=False,
 )
 def update_ratios(patient):
-    """Measure how far each step of the run moves the matrices, as a share of their length."""
+    """Measure how far each of the first sixty steps moves the weights, as a share of their length."""
     trainer, ratios = patient.begin(), []
     before = trainer.model.flat_parameters.astype(np.float64)
     for _ in trainer.run(steps=min(patient.steps, 60)):
