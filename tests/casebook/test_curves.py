@@ -11,7 +11,7 @@ from cllm_lib.casebook import looks_healthy
 
 V = 150
 TOP = math.log(V)
-STEPS = np.arange(160)
+STEPS = np.arange(160, dtype=np.int64)
 
 
 def falling(start=TOP, end=3.0, rate=30.0):
