@@ -303,13 +303,14 @@ def a_reader_s_module(own_catalogue, tmp_path):
         delattr(faults, "a_reader_s_own")
 
 
-def test_a_new_case_in_one_file_is_in_the_catalogue_admitted_and_told(a_reader_s_module):
+def test_a_new_case_in_one_file_is_in_the_catalogue_admitted_and_told(a_reader_s_module, monkeypatch):
     known = set(NAMES)
     assert set(faults.ALL) - known == {"rate negative"}
     assert casebook.DEFECTS["rate negative"] == "Every second step goes up."
     with np.errstate(all="ignore"):
         assert cases.is_told("rate negative", casebook.patient_of("rate negative", np.random.default_rng(1)))
-        file = cases._admitted(5, ["rate negative"], np.random.default_rng(5))
+        monkeypatch.setattr(cases, "difficulties", lambda: {"rate negative": 1})  # so that no other is drawn
+        file = next(file for seed in range(9) if (file := cases._admitted(seed, 1)).defect == "rate negative")
     case = cases._opened(file)
     assert case.ask("rate log").words
     verdict = case.accuse("rate negative")
