@@ -4,7 +4,7 @@ from cllm_lib.casebook.belief import most_telling
 from cllm_lib.casebook.cases import admit, hidden_in
 from cllm_lib.casebook.faults import HEALTHY
 
-SEEDS = {"A": 27, "B": 24, "C": 17}
+SEEDS = {"A": 73, "B": 70, "C": 17}
 
 
 def three_cases():
