@@ -45,11 +45,12 @@ FROZEN = ("instruments/kit", "casebook/faults")  # the files that make words and
 
 
 def fingerprint():
-    """SHA-256 over the files that say what words mean and what defects do."""
+    """SHA-256 over the files that say what words mean and what defects do; the two catalogues, which hold none, left out."""
     found = hashlib.sha256()
     for folder in FROZEN:
         for path in sorted((PACKAGE / folder).rglob("*.py")):
-            found.update(path.name.encode() + path.read_bytes())
+            if path.name != "catalogue.py":
+                found.update(path.name.encode() + path.read_bytes())
     return found.hexdigest()[:16]
 
 
@@ -285,16 +286,16 @@ def page(found):
     seeds = f"seeds {new['first seed']} to {new['first seed'] + new['cases'] - 1}"
     paragraphs = [
         "# Case files",
-        f"Written by `{found['command']}`. Machine: {found['machine']}. Words: {found['words']}.",
+        f"Written by `{found['command']}`. Machine: {found['machine'].rstrip('.')}. Words: {found['words']}.",
         f"{found['defects']} defects and healthy trainings, {found['instruments']} instruments; the table has {SICK} patients of each "
         f"defect and {HEALTHY} healthy ones.",
         f"Five-fold over the table: {_told(folds)}",
         f"Fresh cases, {seeds}, drawn after the words were frozen: {_told(new)} {new['looks healthy']} of {new['cases']} loss curves look "
         f"healthy. {new['refused']} draws were refused.",
         "Taken for another, fresh and five-fold:",
-        table(["defect", "accused", "times"], confused) if confused else "none",
+        "\n".join(table(["defect", "accused", "times"], confused)) if confused else "none",
         "Patients that show a word that none of thirty healthy ones shows; instruments that can tell; loss curves that look healthy:",
-        table(["defect", "told", "instruments", "curve looks healthy"], rows),
+        "\n".join(table(["defect", "told", "instruments", "curve looks healthy"], rows)),
     ]
     return "\n\n".join(paragraphs) + "\n"
 

@@ -27,7 +27,7 @@ def most_curves_look_healthy(runs):
     return 0.74 < looks < 0.86 and 0.09 < healthy < 0.20
 
 
-@rule("convicts by four questions in the median and acquits by eleven", of=some_cases, together=True)
+@rule("convicts by three or four questions in the median and acquits by eleven or twelve", of=some_cases, together=True)
 def convicting_is_cheaper_than_acquitting(runs):
     cases = [case for run in runs for case in run]
     sick, healthy = ([case["questions"] for case in cases if case["healthy"] == is_healthy] for is_healthy in (False, True))

@@ -11,6 +11,7 @@ from cllm_lib.faces import load_modules
 
 _INSTRUMENTS = {}
 _LOADING = threading.RLock()
+FAINT = 1e-6  # smaller numbers are told as ~0
 REFUSED = "no reading: not the same twice"
 
 
@@ -146,8 +147,11 @@ def instrument(name, cost, *words, needs_sameness=True):
 
 
 def _shown(value):
-    if isinstance(value, float) and not math.isfinite(value):
+    """Three digits; what may be rounding shows as such, the same on every machine."""
+    if not math.isfinite(value):
         return f"{value:g}"
+    if 0.0 < abs(value) < FAINT:
+        return "~0"
     return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.1e}"
 
 

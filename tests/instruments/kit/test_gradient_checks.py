@@ -161,7 +161,7 @@ def test_the_slopes_of_a_sound_model_are_those_of_automatic_differentiation():
 
 
 def words(**changed):
-    usual = {name: 0.0 for name in ("embedding", "queries and keys", "values", "attention output", "norms", "feed-forward")}
+    usual = dict.fromkeys(("embedding", "queries and keys", "values", "attention output", "norms", "feed-forward"), 0.0)
     extras = {"embedding, no word twice": 0.0, "topmost": 0.0, "factor": 1.0, "factor's spread": 1e-8}
     return set(kit.words_for(kit.ALL[START], usual | extras | changed))
 

@@ -175,7 +175,9 @@ def test_a_mistake_that_is_none_of_the_usual_ones_is_told_without_a_name():
     assert said("attention drill", with_attention(HalfOfIt())) == {OFF}
 
 
-@pytest.mark.parametrize("described", ["healthy", "no causal mask", "mask after softmax", "home-made exponential", "healthy, with one layer"])
+@pytest.mark.parametrize(
+    "described", ["healthy", "no causal mask", "mask after softmax", "home-made exponential", "healthy, with one layer"]
+)
 def test_the_statistics_of_attention_are_those_of_the_first_layers_weights_taken_apart(described):
     """The weights of the lowest layer, from embedding and matrices, as far as the slow softmax can say; of each further one its cache."""
     one = ill(described)
