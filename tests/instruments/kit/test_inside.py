@@ -178,8 +178,8 @@ def test_a_mistake_that_is_none_of_the_usual_ones_is_told_without_a_name():
 @pytest.mark.parametrize(
     "described", ["healthy", "no causal mask", "mask after softmax", "home-made exponential", "healthy, with one layer"]
 )
-def test_the_statistics_of_attention_are_those_of_the_first_layers_weights_taken_apart(described):
-    """The weights of the lowest layer, from embedding and matrices, as far as the slow softmax can say; of each further one its cache."""
+def test_the_statistics_of_attention_are_those_of_its_weights_taken_pair_by_pair(described):
+    """A row of the lowest layer is that of a softmax written out."""
     one = ill(described)
     model, tokens = one.copy().model, one.batch[0]
     x = model.parameters["embedding"][tokens] + model.parameters["positions.table"]
@@ -200,7 +200,7 @@ def test_the_statistics_of_attention_are_those_of_the_first_layers_weights_taken
     assert found["on earlier words"] == max(np.abs(weights[..., t, s]).max() for t, s in pairs if s < t)
     if described == "healthy":
         p = model.layer_parameters(0)["attention"]
-        first = (model.parameters["embedding"][tokens[0]] + model.parameters["positions.table"])[:, :]
+        first = model.parameters["embedding"][tokens[0]] + model.parameters["positions.table"]
         query, key = (first @ p[f"{name}_weight"] + p[f"{name}_bias"] for name in ("query", "key"))
         np.testing.assert_allclose(layers[0][0, 1], slow_weights(query[:, 8:], key[:, 8:]), rtol=1e-9)
 

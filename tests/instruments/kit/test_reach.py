@@ -141,7 +141,6 @@ def test_a_logit_follows_its_row_by_the_hidden_states_times_the_nudge():
     """Of a word that the input does not have the logit is hidden state . row, so it moves by hidden state . nudge."""
     one = ill("healthy")
     tokens, moves = one.batch[0][:1], []
-    word = min(set(range(80)) - set(tokens.ravel().tolist()))
     nudge = 0.1 * np.random.default_rng(0).standard_normal(16)
     for model in (one.begin().model, one.copy().model):
         hidden = np.linalg.lstsq(model.parameters["embedding"], model.logits(tokens)[0].T, rcond=None)[0]  # logits = E hidden
