@@ -59,6 +59,7 @@ _LOSSES = (
     (0.5, 3.0, 64),
     (0.046875, 3.0, 64),
     (0.1, 3.0, 64),
+    (0.2, 3.0, 64),
     (64.0, 3.0, 64),
     (50.0, 3.0, 64),
     (0.0201, 0.0201, 128),
@@ -102,18 +103,10 @@ def _within(reported, value):
 
 
 def _sum_by(total):
-    """A word whose sum is another one, within a thousandth of that, or of the true sum."""
-
-    def said(border):
-        return lambda reported, by_hand, targets: (
-            "mean"
-            if _within(reported, by_hand)
-            else "sum"
-            if abs(reported - total(by_hand, targets)) <= 1e-3 * border(by_hand, targets)
-            else "other"
-        )
-
-    return [said(total), said(lambda by_hand, targets: by_hand * targets)]
+    """A word whose sum is another one, within a thousandth of the true sum."""
+    return lambda reported, by_hand, targets: (
+        "mean" if _within(reported, by_hand) else "sum" if abs(reported - total(by_hand, targets)) <= 1e-3 * by_hand * targets else "other"
+    )
 
 
 _WORD_SLIPS = {

@@ -101,7 +101,7 @@ WRONG = {
         (by(near, lambda a, b: False), "You never say 'sum'"),
         (by(lambda a, b: abs(a - b) <= 1e-2 * b, lambda a, b: abs(a - b) <= 1e-2 * b), "Your limit is a hundredth"),
         (lambda r, h, t: "mean" if near(r, h) else "sum" if near(r, t) else "other", "with that number alone"),
-        (lambda r, h, t: "mean" if near(r, h) else "sum" if near(r, h / t) else "other", "you divide"),
+        (lambda r, h, t: "mean" if near(r, h) else "sum" if abs(r - h / t) <= 1e-3 * h * t else "other", "you divide"),
         (lambda r, h, t: {"mean": "sum", "sum": "mean"}.get(word(r, h, t), "other"), "the other way round"),
         (returns(True), "a word was asked for"),
         (returns("average"), "the words are 'mean', 'sum' and 'other'"),
