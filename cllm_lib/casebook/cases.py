@@ -186,6 +186,8 @@ class Case:
         known = [HEALTHY, *faults.ALL]
         if not isinstance(name, str) or name not in known:
             raise ValueError(_unknown("defect", name, known, "casebook.DEFECTS"))
+        if file.verdict is not None and file.verdict.accused == name:
+            return file.verdict  # a cell that is run again
         if file.verdict is not None:
             raise ValueError(f"case {file.seed} is closed ({file.verdict.defect}): admit another one")
         file.verdict = _quietly(lambda: _verdict(file, name, self.cost, self.asked), "the verdict could not be told")
