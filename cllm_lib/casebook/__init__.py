@@ -6,7 +6,8 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "belief": (
-            "Experience best_question difficulties experience information most_telling prior solve table told_by updated words_of_patients"
+            "Experience best_question difficulties experience information most_telling prior shares_told "
+            "solve table told_by updated words_of_patients"
         ),
         "cases": "Case CaseVerdict DEFECTS admit patient_of",
         "cold": "COLD_CASES ColdCase OpenColdCase open_cold_case",
@@ -17,7 +18,7 @@ __getattr__, __dir__, __all__ = face(
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
         "scoreboard": "Scoreboard class_case daily",
         "settings": "Settings draw_settings",
-        "tree": "measured places shares_told trunk",
+        "tree": "measured places trunk",
         "voices": "five_voices",
     },
 )

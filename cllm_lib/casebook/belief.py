@@ -201,17 +201,28 @@ def solve(case, known=None):
     return max(belief, key=belief.get), asked
 
 
+def shares_told():
+    """How many of a defect's patients show a word, instrument by instrument, that no healthy patient shows.
+
+    Returns
+    -------
+    dict of str to dict of str to float
+        By instrument and defect: a share of the defect's patients in the table.
+    """
+    patients = words_of_patients()
+    shares = {}
+    for name in kit.ALL:
+        usual = frozenset().union(*(readings[name] for defect, readings in patients if defect == HEALTHY))
+        told = {fault: [bool(readings[name] - usual) for defect, readings in patients if defect == fault] for fault in faults.ALL}
+        shares[name] = {fault: sum(said) / max(len(said), 1) for fault, said in told.items()}  # of one newer than the table: none
+    return shares
+
+
 @lru_cache(maxsize=1)
 def told_by():
     """For each defect the instruments that can tell it: most of its patients show a word there that no healthy one shows."""
-    healthy = [readings for defect, readings in words_of_patients() if defect == HEALTHY]
-    usual = {name: frozenset().union(*(readings[name] for readings in healthy)) for name in kit.ALL}
-    found = {}
-    for fault in faults.ALL:
-        ill = [readings for defect, readings in words_of_patients() if defect == fault]
-        shares = {name: np.mean([bool(readings[name] - usual[name]) for readings in ill]) for name in kit.ALL}
-        found[fault] = tuple(name for name, share in shares.items() if share >= SHARE)
-    return found
+    shares = shares_told()
+    return {fault: tuple(name for name in kit.ALL if shares[name][fault] >= SHARE) for fault in faults.ALL}
 
 
 def difficulties():

@@ -1,6 +1,7 @@
 """How a patient is put together: sound parts, of which a defect replaces one; and how it is read."""
 
 from dataclasses import dataclass, field
+from functools import partial
 
 from cllm_lib.casebook.settings import EVALUATE_EVERY
 from cllm_lib.instruments import kit
@@ -74,6 +75,11 @@ def assembled(settings, plant=None):
         stop_when_not_finite=False,
         hooks=parts.hooks,
     )
+
+
+def patient_with(settings, plant=None):
+    """A patient of these settings, with a defect or sound: a training that can be begun anew."""
+    return Patient(settings, partial(assembled, settings, plant), settings.steps)
 
 
 def read(patient, name):

@@ -9,13 +9,12 @@ import numbers
 import warnings
 import weakref
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from cllm_lib.casebook import faults
 from cllm_lib.casebook.belief import difficulties, most_telling
-from cllm_lib.casebook.building import assembled, read
+from cllm_lib.casebook.building import patient_with, read
 from cllm_lib.casebook.faults import HEALTHY
 from cllm_lib.casebook.settings import HEALTHY_SHARE, draw_settings
 from cllm_lib.checks import non_negative_integer
@@ -237,7 +236,7 @@ def patient_of(defect, generator):
     while True:
         settings = draw_settings(generator)
         if defect == HEALTHY or faults.ALL[defect].applies(settings):
-            return Patient(settings, partial(assembled, settings, None if defect == HEALTHY else faults.ALL[defect].plant), settings.steps)
+            return patient_with(settings, None if defect == HEALTHY else faults.ALL[defect].plant)
 
 
 def hidden_in(case):
@@ -289,8 +288,7 @@ def _admitted(seed, difficulty):
             continue
         is_healthy = generator.random() < HEALTHY_SHARE
         drawn = fitting[int(generator.integers(len(fitting)))]
-        plant = None if is_healthy else faults.ALL[drawn].plant
-        patient = Patient(settings, partial(assembled, settings, plant), settings.steps)
+        patient = patient_with(settings, None if is_healthy else faults.ALL[drawn].plant)
         patient.trained  # noqa: B018 - the run itself, which everybody looks at
         if is_told(drawn, patient) or is_healthy:  # in this order: who is admitted without being looked at comes in sooner
             return _File(seed, difficulty, settings, HEALTHY if is_healthy else drawn, patient, refused, {})
@@ -330,7 +328,6 @@ def _verdict(file, accused, cost, asked):
     fault = faults.ALL.get(file.defect)
     evidence = tuple(f"{name}: {word}" for name, reading in file.readings.items() for word in reading.words)
     best, told = most_telling(file.defect, file.settings, file.patient) if fault else ("", ())
-    sound = Patient(file.settings, partial(assembled, file.settings), file.settings.steps)
     return CaseVerdict(
         right=right,
         accused=accused,
@@ -345,5 +342,5 @@ def _verdict(file, accused, cost, asked):
         cost=cost + (0 if right else WRONG),
         asked=asked,
         before=list(file.patient.trained.history.losses),
-        after=list(sound.trained.history.losses),
+        after=list(patient_with(file.settings).trained.history.losses),
     )

@@ -1,16 +1,15 @@
 """What the cold cases are rebuilt of: settings, parts in the place of sound ones, and a training that can be asked."""
 
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
-from cllm_lib.casebook.building import assembled
+from cllm_lib.casebook.building import patient_with
 from cllm_lib.casebook.faults.optimizers import Frozen
 from cllm_lib.casebook.settings import SEQ_LEN, WARM_UP, Settings
 from cllm_lib.checks import one_of
 from cllm_lib.instruments import kit
-from cllm_lib.instruments.kit.patient import Patient
 from cllm_lib.model.attention import CausalSelfAttention, scaled_dot_product_backward
 from cllm_lib.model.ends import CrossEntropy
 from cllm_lib.model.initializers import scaled_normal
@@ -127,7 +126,7 @@ class Rebuild:
 
     def __init__(self, settings, plant=None):
         self.settings = settings
-        self._patient = Patient(settings, partial(assembled, settings, plant), settings.steps)
+        self._patient = patient_with(settings, plant)
         self._readings = {}
 
     @cached_property

@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 from statistics import median
 
-from cllm_lib.casebook.cases import _FILES, Case, CaseVerdict, admit
+from cllm_lib.casebook.cases import Case, CaseVerdict, admit, hidden_in
 from cllm_lib.casebook.faults import HEALTHY
 from cllm_lib.checks import non_negative_integer
 from cllm_lib.files import no_place_for_a_file, target_of, write_atomically
@@ -67,7 +67,7 @@ class Scoreboard:
         if not isinstance(case, Case) or not isinstance(verdict, CaseVerdict):
             got = f"{type(verdict).__name__} and {type(case).__name__}"
             raise ValueError(f"a verdict and its case are noted, not {got}: note(case.accuse(name), case)")
-        if _FILES[case].verdict is not verdict:
+        if case.verdict is not verdict:
             raise ValueError(f"the verdict is not that of case {case.seed}: note(case.accuse(name), case), both of one case")
         entry = {"seed": case.seed, "difficulty": case.difficulty, "accused": verdict.accused, "defect": verdict.defect}
         entry |= {"right": verdict.right, "cost": verdict.cost, "questions": len(verdict.asked)}
@@ -196,7 +196,7 @@ def answer_sheet(course, numbers, difficulty=None):
     levels, sheet = difficulties(), []
     for number in numbers:
         case = class_case(course, number, difficulty)
-        defect = _FILES[case].defect
+        defect, *_ = hidden_in(case)
         sheet.append((int(number), case.seed, defect, levels.get(defect)))
     return sheet
 

@@ -3,10 +3,9 @@
 import json
 
 from cllm_lib.casebook import faults
-from cllm_lib.casebook.belief import best_question, experience, updated, words_of_patients
+from cllm_lib.casebook.belief import best_question, experience, updated
 from cllm_lib.casebook.faults import HEALTHY
 from cllm_lib.files import shipped
-from cllm_lib.instruments import kit
 
 LIKELY = 0.5  # from here on a defect counts as one that an instrument speaks up for
 
@@ -36,23 +35,6 @@ def trunk(belief, count):
         belief = updated(belief, question, ())
         steps.append((question, found, belief[HEALTHY]))
     return steps
-
-
-def shares_told():
-    """How many of a defect's patients show a word, instrument by instrument, that no healthy patient shows.
-
-    Returns
-    -------
-    dict of str to dict of str to float
-        By instrument and defect: a share of the defect's patients in the table.
-    """
-    patients = words_of_patients()
-    shares = {}
-    for name in kit.ALL:
-        usual = frozenset().union(*(readings[name] for defect, readings in patients if defect == HEALTHY))
-        told = {fault: [bool(readings[name] - usual) for defect, readings in patients if defect == fault] for fault in faults.ALL}
-        shares[name] = {fault: sum(said) / len(said) for fault, said in told.items()}
-    return shares
 
 
 def places():

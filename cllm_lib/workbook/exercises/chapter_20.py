@@ -81,10 +81,7 @@ def _examine_word(answer):
         said = said.strip().lower()
         if said not in ("mean", "sum", "other"):
             raise NotYet(f"it returned {said[:30]!r}; the words are 'mean', 'sum' and 'other'.")
-        mistakes = {
-            reason: [slip(reported, by_hand, targets) for slip in (slips if isinstance(slips, list) else [slips])]
-            for reason, slips in _WORD_SLIPS.items()
-        }
+        mistakes = {reason: slip(reported, by_hand, targets) for reason, slip in _WORD_SLIPS.items()}
         given = f"reported {reported:g}, by hand {by_hand:g}, {targets} targets"
         return f"for {given} it says {said!r}; {right!r} was asked for.", said, right, mistakes
 
