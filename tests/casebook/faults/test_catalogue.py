@@ -142,7 +142,7 @@ def test_planting_leaves_settings_and_later_trainings_alone(name, healthy):
     settings = small(name)
     before = healthy.setdefault(settings, run(assembled(settings), 12))
     told, stated = asdict(settings), settings.make_optimizer().settings()
-    run(trainer_of(name, settings), 5)
+    run(trainer_of(name, settings), 3)
     assert asdict(settings) == told
     assert settings.make_optimizer().settings() == stated
     assert run(assembled(settings), 12) == before
@@ -254,13 +254,13 @@ def test_where_it_applies_a_defect_does_something(name):
     settings = small(name)
     seen = []
     for trainer in (trainer_of(name, settings), assembled(settings)):
-        losses = run(trainer, 20)
+        losses = run(trainer, 12)
         trainer.go_back(trainer.snapshot())
-        losses += run(trainer, 4)
+        losses += run(trainer, 2)
         with np.errstate(all="ignore"):
             trainer.best = None
             trainer.evaluate()
-            run(trainer, 3)
+            run(trainer, 1)
             trainer.restore_best()
         seen.append((losses, list(trainer.history.validation_losses.values()), trainer.model.flat_parameters.tobytes()))
     assert seen[0] != seen[1]
