@@ -115,6 +115,21 @@ def test_a_hundredth_is_the_border(factor, told):
     assert said(START, one) == ({SOMEWHERE, "wrong in the feed-forward network"} if told else set())
 
 
+def test_each_look_at_a_gradient_begins_with_a_clean_buffer():
+    """Of a gradient twice as long that is added to what was there, too."""
+
+    class AddsUp(CLLM):
+        def forward_backward(self, tokens, targets):
+            before = self.flat_gradients.copy()
+            loss = super().forward_backward(tokens, targets)
+            self.flat_gradients[...] = before + 2.0 * self.flat_gradients
+            return loss
+
+    found = numbers(START, patient(SMALL, lambda parts, stated: replace(parts, model=AddsUp)))
+    assert found["factor"] == pytest.approx(2.0, rel=1e-5)
+    assert [found["feed-forward"], found["embedding, no word twice"]] == pytest.approx([0.5, 0.5], abs=1e-4)
+
+
 def test_a_tensor_without_its_gradient_is_found_by_nudging_it_at_random():
     one = bent(lambda name, gradient: 0.0 * gradient if "value_weight" in name else gradient)
     assert numbers(START, one)["values"] == 1.0
@@ -133,16 +148,16 @@ def test_a_part_that_is_missing_from_a_gradient_is_found_where_the_rest_is_right
 
 
 def test_in_a_model_that_ran_away_no_nudge_can_judge():
-    """Weights of a hundred thousand: a nudge of a hundred-millionth changes which word attention sees, and the gradient with it."""
+    """Weights of a million: a nudge of a hundred-millionth changes which word attention sees, and the gradient with it."""
 
     def plant(parts, stated):
         def init(parameters, generator):
             for array in parameters.values():
-                array[...] = 1e5 * generator.standard_normal(array.shape)
+                array[...] = 1e6 * generator.standard_normal(array.shape)
 
         return replace(parts, seams={"init": init})
 
-    drawn = [patient(replace(SMALL, seed=seed), plant) for seed in range(6)]
+    drawn = [patient(replace(SMALL, seed=seed), plant) for seed in range(11)]
     assert all(said(START, one) == set() for one in drawn)
 
 

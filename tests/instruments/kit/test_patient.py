@@ -13,6 +13,7 @@ from cllm_lib.casebook import faults
 from cllm_lib.casebook.settings import Settings
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.patient import Patient
+from cllm_lib.model.attention import CausalSelfAttention
 
 KEEPS_SOMETHING = [  # parts with a memory of their own, which an instrument could disturb
     "healthy, in float32",
@@ -60,6 +61,22 @@ def test_what_is_told_of_a_patient_sees_each_of_its_arrays():
         array[3] -= 1.0
     one.trained.generator.random()
     assert state(one) != before
+
+
+class Remembers(CausalSelfAttention):
+    """Attention that keeps what it saw last, as a part may."""
+
+    def forward(self, x, parameters, config):
+        self.seen = x
+        return super().forward(x, parameters, config)
+
+
+def test_no_instrument_is_seen_by_a_part_that_remembers():
+    one = patient(SMALL, lambda parts, stated: replace(parts, seams={"attention": Remembers()}))
+    before = state(one)
+    for name, tool in kit.ALL.items():
+        tool.read(one)
+        assert state(one) == before, name
 
 
 @pytest.mark.parametrize("described", KEEPS_SOMETHING)
