@@ -2,7 +2,7 @@
 
     python -m benchmarks.case_files --table           # evidence/case_files.csv: what each instrument measures of each defect
     python -m benchmarks.case_files --fresh 1000      # 200 fresh cases, from that seed on
-    python -m benchmarks.case_files --times           # would a clock tell? a step and each reading, beside the healthy twin's
+    python -m benchmarks.case_files --times           # would a clock tell what no word says? beside the healthy twin's times
     python -m benchmarks.case_files                   # both, and separation and cross-validation: page and JSON
 
 The words are frozen by a fingerprint of their files, stored with the table; fresh cases are drawn afterwards, and a fresh
@@ -164,11 +164,15 @@ def fresh(first, count, workers):
 
 
 def timed(job):
-    """Seconds of a step and of each reading: of a patient, and of its healthy twin on the same settings, in turn. The least of some."""
+    """Seconds of a step and of each reading: of a patient, and of its healthy twin on the same settings, in turn. The least of some.
+
+    A reading counts only where it says the same words of both: where the words differ, whoever asked has been told already.
+    """
     purpose, defect, number = job
     with cases._silence():
         patient = drawn(purpose, defect, number)
         twin = cases.Patient(patient.settings, partial(building.assembled, patient.settings), patient.steps)
+        alike = {STEP} | {name for name in kit.ALL if building.read(patient, name).words == building.read(twin, name).words}
         least = {}
         for _ in range(ROUNDS):
             for who, one in enumerate((patient, twin)):
@@ -177,7 +181,7 @@ def timed(job):
                 spent |= {name: _seconds(lambda one=one, name=name: building.read(one, name)) for name in kit.ALL}
                 for name, seconds in spent.items():
                     least[name, who] = min(seconds, least.get((name, who), seconds))
-    return defect, {name: (least[name, 0], least[name, 1]) for name, who in least if who == 0}
+    return defect, {name: (least[name, 0], least[name, 1]) for name, who in least if who == 0 and name in alike}
 
 
 def _seconds(work):
@@ -193,6 +197,7 @@ def seen_by_a_clock(found):
     Parameters
     ----------
     found : list of (str, dict of str to (float, float))
+        What was not timed of a patient is left out of its dictionary.
 
     Returns
     -------
@@ -206,15 +211,15 @@ def seen_by_a_clock(found):
     beside_a_twin : list of (str, str, float)
         Those beyond the noise, by a tenth at least: whoever trains a healthy twin by himself sees these.
     """
-    healthy = [seconds for defect, seconds in found if defect == casebook.HEALTHY]
     spread, noise, outside, beside = {}, {}, [], []
-    for what in found[0][1]:
-        twins = [seconds[what][1] for _, seconds in found]
+    for what in dict.fromkeys(name for _, seconds in found for name in seconds):
+        timed = [(defect, *seconds[what]) for defect, seconds in found if what in seconds]
+        twins = [twin for _, _, twin in timed]
         spread[what] = min(twins) / median(twins), max(twins) / median(twins)
-        same = [seconds[what][0] / seconds[what][1] for seconds in healthy]
+        same = [one / twin for defect, one, twin in timed if defect == casebook.HEALTHY]
         noise[what] = min(same), max(same)
-        for name in dict.fromkeys(defect for defect, _ in found if defect != casebook.HEALTHY):
-            ratio = median(seconds[what][0] / seconds[what][1] for defect, seconds in found if defect == name)
+        for name in dict.fromkeys(defect for defect, _, _ in timed if defect != casebook.HEALTHY):
+            ratio = median(one / twin for defect, one, twin in timed if defect == name)
             if not spread[what][0] <= ratio <= spread[what][1]:
                 outside.append((name, what, ratio))
             if not noise[what][0] / 1.1 <= ratio <= 1.1 * noise[what][1]:
@@ -240,7 +245,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", action="store_true", help="make the table only")
     parser.add_argument("--fresh", type=int, metavar="SEED", help="solve 200 cases from that seed on, and write nothing")
-    parser.add_argument("--times", action="store_true", help="tell what a clock would tell, and write nothing")
+    parser.add_argument("--times", action="store_true", help="tell what a clock would tell and no word, and write nothing")
     parser.add_argument("--count", type=int, default=FRESH, help="how many fresh cases")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args(arguments)

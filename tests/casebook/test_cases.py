@@ -1,7 +1,9 @@
 """Case files: the same everywhere, silent about what they hide, and fair in what they charge."""
 
+import ast
 import copy
 import json
+import os
 import pickle
 import re
 import signal
@@ -15,6 +17,7 @@ from functools import cached_property
 import numpy as np
 import pytest
 from casebook.opened import EVERY, hidden, opened
+from notebooks.books import MACHINES, ROOT
 
 from cllm_lib import casebook
 from cllm_lib.casebook import cases, faults
@@ -35,7 +38,7 @@ class TestSameness:
     def test_a_seed_gives_the_same_case_again_and_in_another_process(self):
         program = "from casebook.test_cases import everything, casebook\nfor seed in (4, 5): print(everything(casebook.admit(seed)))"
         path = "import sys; sys.path[:0] = ['tests']; "
-        done = subprocess.run([sys.executable, "-c", path + program], capture_output=True, text=True, check=True)
+        done = subprocess.run([sys.executable, "-c", path + program], capture_output=True, text=True, check=True, cwd=ROOT)
         here = [everything(casebook.admit(seed)) for seed in (4, 5)]
         assert done.stdout.splitlines() == here
         assert here[0] != here[1]
@@ -63,6 +66,41 @@ class TestSameness:
             assert (again.seed, again.difficulty, again.settings, again.losses) == (5, 2, case.settings, case.losses)
             assert hidden(again).defect == hidden(case).defect
             assert again.asked == ()
+
+
+def words_of(seeds):
+    """By seed, as text: defect, settings, and all words; of a run that flew apart no words."""
+    found = {}
+    for seed in seeds:
+        case = casebook.admit(seed)
+        words = {name: case.ask(name).words for name in case.instruments}
+        # Where a step is a thousand times as long as all weights, the last bit of a product decides what becomes of the rest.
+        if not np.isfinite(case.losses).all() or case.ask("update ratios").numbers.get("largest", 0.0) > 1e3:
+            words = "it flew apart"
+        found[seed] = (hidden(case).defect, repr(case.settings), words)
+    return found
+
+
+def compare_kernels(machine, seeds):
+    """Hold another kind of processor to what this one says."""
+    program = f"import sys; sys.path[:0] = ['tests']; from casebook.test_cases import words_of; print(repr(words_of({seeds})))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **MACHINES[machine]}, cwd=ROOT
+    )
+    assert ast.literal_eval(done.stdout) == words_of(seeds)
+
+
+@pytest.mark.elsewhere
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_words_are_the_same_on_every_kind_of_processor(machine):
+    """Those of float32, where rounding is coarse; all others in `make test-all`."""
+    compare_kernels(machine, [seed for seed in range(16) if casebook.admit(seed).settings.dtype == "float32"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_words_of_fifty_cases_are_the_same_on_every_kind_of_processor(machine):
+    compare_kernels(machine, list(range(50)))
 
 
 def walked(thing, depth=4, seen=None):

@@ -137,6 +137,7 @@ def _share_of_zeros(arrays):
         _TRAINED,
     ),
     Word("the embedding did not change", lambda n: n["changed"] > 0.0 and n["embedding"] == 0.0, _TRAINED),
+    Word("a matrix did not change", lambda n: 0.0 < n["changed"] < n["tensors"], _TRAINED),
     Word(
         "queries and keys did not change",
         lambda n: n["changed"] > 1.0 and n["queries and keys"] == 0.0 and n["layers unchanged"] == 0.0 and n["has queries"] > 0.0,
@@ -190,7 +191,7 @@ def update_ratios(patient):
         after = trainer.model.flat_parameters.astype(np.float64)
         ratios.append(float(np.linalg.norm(after - before)) / max(float(np.linalg.norm(before)), 1e-300))
         before = after
-    return {"largest": _largest(ratios), "median": float(np.median(ratios)) if np.isfinite(ratios).all() else math.inf}
+    return {"largest": _largest(ratios), "median": float(np.median(np.where(np.isfinite(ratios), ratios, np.inf)))}
 
 
 def _largest(values):

@@ -267,6 +267,7 @@ def test_steps_by_the_stated_rule_written_by_hand_are_the_shadows_own(name, clip
         (lambda step, moved: moved if step < 4 else 1.8 * moved, {SECOND, LONG}, {"off within the first epoch": 0.0, "off later": 0.8}),
         (lambda step, moved: 1.01 * moved, set(), {"length ratio": 1.01, "off": 0.01}),
         (lambda step, moved: 0.0 * moved, {FIRST, SHORT, NO_STEP}, {"length ratio": 0.0, "off": 1.0}),
+        (lambda step, moved: moved if step < 15 else 0.0 * moved, {SECOND, BEHIND}, {"off later": 1.0, "tensors left out": 0.0}),
     ],
 )
 def test_a_step_that_is_bent_is_off_by_just_that(wrong, words, changed):

@@ -53,13 +53,13 @@ SAID = {
     "changed tensors": {
         "stale optimizer": {"nothing changed at all"},
         "rate zero": {"nothing changed at all"},
-        "only embeddings updated": {"only the embedding changed"},
-        "frozen layer": {"a layer did not change"},
+        "only embeddings updated": {"only the embedding changed", "a matrix did not change"},
+        "frozen layer": {"a layer did not change", "a matrix did not change"},
         "norms left out of the optimizer": {"no gain of a norm changed"},
-        "missing attention gradient, by Adam": {"queries and keys did not change"},
+        "missing attention gradient, by Adam": {"queries and keys did not change", "a matrix did not change"},
         "missing attention gradient": set(),  # AdamW's decay changes them all the same
-        "lost embedding gradient, untied, by Adam": {"the embedding did not change"},
-        "positions not added, by Adam": {"the positions did not change"},
+        "lost embedding gradient, untied, by Adam": {"the embedding did not change", "a matrix did not change"},
+        "positions not added, by Adam": {"the positions did not change", "a matrix did not change"},
         "clipped to nothing, by SGD": set(),
         "rate a thousand times too low": set(),
         "gradient ascent": set(),
