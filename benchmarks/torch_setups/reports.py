@@ -96,7 +96,11 @@ def all_pairs(mended):
 
 @seeded
 def same_picture(mended):
-    """Pictures with and without a hidden message, in pairs; the message's picture is read from the wrong folder."""
+    """Pictures with and without a hidden message, in pairs; the message's picture is read from the wrong folder.
+
+    The thread names the cut of the file name. That the same file is then read twice follows from ``os.path.join``, which drops
+    the folder in front of a path that is whole already.
+    """
     module = nn.Sequential(nn.Conv2d(1, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
     module.extend([nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 2)])
     batches = []
