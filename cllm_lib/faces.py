@@ -50,7 +50,7 @@ def _loaded(package, module):
         raise _not_brought(missing, f"{package}.{module}") from missing
 
 
-def needed(module, use):
+def needed(module, use, advice=None):
     """A module of a package that the library alone goes without, for the one function that uses it.
 
     Parameters
@@ -59,6 +59,8 @@ def needed(module, use):
         Such as "scipy.special".
     use : str
         What it is needed for, as the beginning of a sentence.
+    advice : str, optional
+        What brings it; the extra for notebooks by default.
 
     Raises
     ------
@@ -68,12 +70,12 @@ def needed(module, use):
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as missing:
-        raise _not_brought(missing, use) from None
+        raise _not_brought(missing, use, advice) from None
 
 
-def _not_brought(missing, use):
+def _not_brought(missing, use, advice=None):
     name = missing.name.partition(".")[0]
-    advice = 'the library alone goes without; `pip install "cllm-workbook[notebooks]"` brings it'
+    advice = advice or 'the library alone goes without; `pip install "cllm-workbook[notebooks]"` brings it'
     return ModuleNotFoundError(f"{use} needs the package {name}: {advice}", name=name)
 
 

@@ -1,0 +1,141 @@
+"""Instruments that look at gradients: weights that get none though the loss feels them, and gradients that are wrong."""
+
+import time
+from functools import lru_cache
+
+import numpy as np
+import torch
+
+from cllm_lib.instruments.kit.catalogue import Instrument, Word
+from cllm_lib.instruments.kit.gradient_checks import WRONG
+from cllm_lib.instruments.slopes import FAINT, rounding_of, slopes_along
+from cllm_lib.instruments.torch.inside import always
+from cllm_lib.instruments.torch.subject import quiet
+from cllm_lib.instruments.torch.watching import watch
+
+FELT = 1e-3  # of the loss, or of its gradient's promise: what a change of a tenth of the weights does at least
+SECONDS = 1.5  # for nudges; the rest of the tensors is left out, and said to be
+
+
+@lru_cache(maxsize=4)
+def gradients(subject):
+    """By name; None where autograd gives none. In evaluation mode."""
+    module = subject.still
+    module.zero_grad(set_to_none=True)
+    with quiet():
+        value = subject.loss_of(module, *subject.pair())
+        if value.requires_grad:
+            value.backward()
+    found = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
+    for p in module.parameters():
+        p.grad = None
+    return float(value.detach()), found
+
+
+def _felt(subject, name, value):
+    """Whether the loss changes when a tensor does: by a tenth of its size, or a tenth where it is zero."""
+    parameter = subject.parameters[name]
+    kept = parameter.detach().clone()
+    size = float(kept.norm()) / kept.numel() ** 0.5 or 1.0
+    generator = torch.Generator().manual_seed(1)
+    moved = []
+    with torch.no_grad(), quiet():
+        for scale in (0.1, 0.3):
+            parameter.copy_(kept + scale * size * torch.randn(kept.shape, generator=generator).to(kept.dtype))
+            moved.append(abs(float(subject.loss_of(subject.still, *subject.pair())) - value))
+        parameter.copy_(kept)
+    floor = 1e-7 if subject.exact else 1e-4
+    return min(moved) > floor * max(abs(value), 1e-3)
+
+
+def _which_get_none(subject):
+    """Weights to be trained that get no gradient, though the loss changes with them."""
+    value, found = gradients(subject)
+    none = [name for name, gradient in found.items() if gradient is None or not bool(gradient.any())]
+    felt = [name for name in none if _felt(subject, name, value)]
+    known = {id(p) for p in subject.still.parameters()}
+    strangers = [leaf for leaf in leaves_of(subject, subject.still) if id(leaf) not in known]
+    return {
+        "tensors": float(len(found)),
+        "felt, without a gradient": float(len(felt)),
+        "not the module's, with a gradient": float(len(strangers)),
+    }
+
+
+def leaves_of(subject, module):
+    """All tensors that want a gradient and are in the graph of the loss; those of the loss itself left out.
+
+    Returns
+    -------
+    list of torch.Tensor
+    """
+    with quiet():
+        value = subject.loss_of(module, *(subject.pair() if module is subject.still else subject.pairs[0]))
+    own = {id(p) for p in subject.loss.parameters()} if isinstance(subject.loss, torch.nn.Module) else set()
+    found, queue, known = {}, [value.grad_fn], set()
+    while queue:
+        node = queue.pop()
+        if node is None or node in known:
+            continue
+        known.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and id(leaf) not in own:
+            found[id(leaf)] = leaf
+        queue += [after for after, _ in node.next_functions]
+    return list(found.values())
+
+
+def _nudges(subject):
+    """The gradient check of the kit, in float64: each tensor along its gradient and along a random direction."""
+    value, found = gradients(subject)
+    parameters = {name: p for name, p in subject.parameters.items() if found.get(name) is not None}
+    whole = sum(float(found[name].norm()) ** 2 for name in parameters) ** 0.5
+    generator, wrong, checked, began = np.random.default_rng(0), [], 0, time.perf_counter()
+    pair = subject.pair()
+
+    def loss():
+        with torch.no_grad(), quiet():
+            return float(subject.loss_of(subject.still, *pair))
+
+    first = max(parameters.values(), key=lambda p: p.numel()).detach().numpy()
+    rounding = rounding_of(loss, first, value, generator)
+    for name, parameter in parameters.items():
+        if time.perf_counter() - began > SECONDS:
+            break
+        slopes = slopes_along(loss, parameter.detach().numpy(), found[name].numpy(), rounding, FAINT * whole, generator)
+        errors = [abs(s.promised - s.measured) / max(abs(s.promised), abs(s.measured)) for s in slopes if s.differs(FAINT * whole)]
+        checked += 1
+        if max(errors, default=0.0) >= WRONG:
+            wrong.append(name)
+    with quiet():
+        seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+    jumps = 1.0 if seen.jumps else 0.0
+    return {
+        "tensors": float(len(parameters)), "checked": float(checked), "wrong": 0.0 if jumps else float(len(wrong)),
+        "detached": float(seen.cuts), "jumps": jumps,
+    }  # fmt: skip
+
+
+def _in_double(subject):
+    if not subject.exact:
+        return "a part of the module computes in float32, whatever the type of its weights"
+    value, found = gradients(subject)
+    if not any(gradient is not None and bool(gradient.any()) for gradient in found.values()):
+        return "there is no gradient"
+    return "" if value == value and abs(value) != float("inf") else "the loss is no number"
+
+
+INSTRUMENTS = (
+    (Instrument("gradients", 2, _which_get_none, (
+        Word("weights that the loss feels get no gradient", lambda n: n["felt, without a gradient"] > 0.0,
+             "a loss that depends on weights has a gradient"),
+        Word("weights that the module does not name get a gradient", lambda n: n["not the module's, with a gradient"] > 0.0,
+             "parameters() names what is to be trained"),
+    ), "Which weights get a gradient?"), always),
+    (Instrument("gradient check", 3, _nudges, (
+        Word("the gradient forgets a part that was detached", lambda n: n["wrong"] > 0.0 < n["detached"],
+             "a right gradient agrees with the slope it promises, in float64 to six digits"),
+        Word("wrong somewhere", lambda n: n["wrong"] > 0.0 == n["detached"],
+             "a right gradient agrees with the slope it promises, in float64 to six digits"),
+    ), "Does the loss follow the gradient?"), _in_double),
+)  # fmt: skip

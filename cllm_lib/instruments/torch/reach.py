@@ -1,0 +1,246 @@
+"""Instruments that change one input and watch all outputs: what depends on what."""
+
+import copy
+import math
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from cllm_lib.instruments import kit
+from cllm_lib.instruments.kit.catalogue import Instrument, Word
+from cllm_lib.instruments.torch.answers import by_words, sequence, wanted, words_ahead
+from cllm_lib.instruments.torch.structures import exchanged, tensors_in
+from cllm_lib.instruments.torch.subject import quiet
+from cllm_lib.instruments.torch.watching import watch
+
+COPIED = 0.9  # cosine of two matrices: drawn apart, they are at right angles
+PLACES = 5  # that are changed, one after the other
+
+
+def _outputs(subject, tokens, module=None):
+    """Outputs for tokens of the first batch's shape, (B, T, classes), time turned to the second axis.
+
+    Parameters
+    ----------
+    subject : Subject
+    tokens : torch.Tensor of int
+        As the module takes them.
+    module : torch.nn.Module, optional
+        The still copy by default.
+    """
+    row = sequence(subject)
+    with quiet():
+        outputs = subject.main_of(module or subject.still, exchanged(subject.inputs, subject.tokens, tokens)).double()
+    outputs = outputs.movedim(wanted(subject).axis, -1)
+    shape = row.tokens.shape if row.time == 1 else row.tokens.T.shape
+    laid = outputs.reshape(*shape, -1)
+    return laid if row.time == 1 else laid.transpose(0, 1)
+
+
+def _changed(subject, place):
+    """The first batch's tokens, with another word at one place of its first row: one that stands at this place in another row."""
+    row = sequence(subject)
+    tokens = subject.tokens.clone()
+    turned = tokens if row.time == 1 else tokens.T
+    here = turned[0, place + row.skipped]
+    others = turned[:, place + row.skipped]
+    others = others[others != here]
+    if not len(others):
+        others = row.tokens[row.tokens != here] if not row.skipped else others
+    if len(others):
+        turned[0, place + row.skipped] = others[len(others) // 2]
+    return tokens
+
+
+def _apart(before, after):
+    """By how much outputs moved at each place, as a share of their size; 1 where NaN came or went."""
+    finite = before[torch.isfinite(before)]
+    size = float(finite.abs().max()) if finite.numel() else 1.0
+    lost = torch.isfinite(before).all(-1) != torch.isfinite(after).all(-1)
+    moved = (after - before).abs().amax(-1) / (size or 1.0)
+    return torch.where(lost, torch.ones_like(moved), torch.nan_to_num(moved, nan=0.0))
+
+
+@lru_cache(maxsize=4)
+def reach_in_time(subject):
+    """Which outputs of the first row move when one of its words is exchanged.
+
+    Returns
+    -------
+    back, ahead : float
+        The largest move of an output before the exchanged word, and of one after it, as a share of the outputs' size; 0 where that
+        is no more than rounding.
+    """
+    length, before = sequence(subject).tokens.shape[1], _outputs(subject, subject.tokens)
+    places = sorted({round(k * (length - 1) / (PLACES - 1)) for k in range(PLACES)} | {1})
+    back, ahead = 0.0, 0.0
+    for place in places:
+        moved = _apart(before, _outputs(subject, _changed(subject, place)))[0]
+        back, ahead = max(back, *moved[:place].tolist(), 0.0), max(ahead, *moved[place + 1 :].tolist(), 0.0)
+    return tuple(value if value > subject.rounding else 0.0 for value in (back, ahead))
+
+
+def sees_later(subject):
+    """Whether an output depends on a later word."""
+    return reach_in_time(subject)[0] > 0.0
+
+
+def _print_a_batch(subject):
+    ahead = words_ahead(subject)
+    if ahead == 0 and sees_later(subject):  # an autoencoder gives back what it has seen
+        ahead = None
+    numbers = {
+        "rows that stand in the text": 1.0, "rows that rise": 0.0, "different batches": 2.0, "different first batches": 2.0,
+        "rows that end alike": 0.0,
+    }  # what a few batches alone cannot tell  # fmt: skip
+    return numbers | {
+        "target is the word itself": float(ahead == 0),
+        "target is the next input": float(ahead in (None, 1)),
+        "target is two ahead": float(ahead == 2),
+    }
+
+
+def _perturb_a_later_token(subject):
+    back, ahead = reach_in_time(subject)
+    return {"earlier outputs": back, "later outputs": ahead}
+
+
+def _perturb_an_earlier_token(subject):
+    _, ahead = reach_in_time(subject)
+    return {"share that reach": float(ahead > 0.0), "later outputs": ahead}
+
+
+@lru_cache(maxsize=4)
+def examples(subject):
+    """Where the examples of a batch lie.
+
+    Returns
+    -------
+    tuple of (torch.Tensor, int, int) or None
+        The tensor of the inputs that is changed, its axis of examples, and that of the outputs; None where it cannot be told.
+    """
+    first = subject.tokens if subject.tokens is not None else next((t for t in tensors_in(subject.inputs) if t.ndim), None)
+    if first is None or subject.main is None:
+        return None
+    if sequence(subject) is not None and words_ahead(subject) is not None:
+        axis = 1 - sequence(subject).time
+        return first, axis, axis if subject.main.ndim > 2 else None
+    sizes = {t.shape[0] for t in tensors_in(subject.targets) if t.ndim}
+    if first.shape[0] in sizes or not sizes:
+        return (first, 0, 0) if subject.main.shape[0] == first.shape[0] else None
+    if first.ndim > 1 and first.shape[1] in sizes and subject.main.shape[0] == first.shape[1]:
+        return first, 1, 0
+    return None
+
+
+def _perturb_another_sequence(subject):
+    first, axis, out_axis = examples(subject)
+    turned = first.movedim(axis, 0).clone()
+    unlike = next((k for k in range(1, len(turned)) if not torch.equal(turned[k], turned[0])), None)
+    if first.is_floating_point():
+        turned[0] = 2.0 * turned[1] - turned[0] + turned.std()
+    elif unlike is not None:
+        turned[0] = turned[unlike]
+    with quiet():
+        after = subject.main_of(subject.still, exchanged(subject.inputs, first, turned.movedim(0, axis).contiguous())).double()
+    before = subject.main.detach().double()
+    if out_axis is None:  # (B * T, classes)
+        before, after = (side.reshape(*first.shape, -1) for side in (before, after))
+        out_axis = axis
+    before, after = (side.movedim(out_axis, 0).reshape(side.shape[out_axis], -1) for side in (before, after))
+    largest = float(_apart(before[:, None], after[:, None])[1:].max())
+    return {"other sequences": largest if largest > subject.rounding else 0.0}
+
+
+def _of_several(subject):
+    found = examples(subject)
+    if found is None:
+        return "no axis of examples was found in inputs and outputs"
+    return "" if found[0].shape[found[1]] > 1 else "the batch has one example only"
+
+
+def _of_language(subject):
+    return by_words(subject) or ("" if words_ahead(subject) in (1, 2) else "the targets are not the words that follow, so all may be seen")
+
+
+def tied_pair(subject):
+    """The matrix of an embedding and the output's, of the same shape, where they are two; else None."""
+    embeddings = [m.weight for m in subject.still.modules() if isinstance(m, nn.Embedding)]
+    heads = [m.weight for m in subject.still.modules() if isinstance(m, nn.Linear)]
+    return next(((e, h) for e in embeddings for h in heads if e.shape == h.shape and e.data_ptr() != h.data_ptr() and e.shape[0] > 2), None)
+
+
+def _compare_embedding_and_output(subject):
+    one, other = (matrix.detach().double() - matrix.detach().double().mean() for matrix in tied_pair(subject))
+    size = float(one.norm() * other.norm())
+    return {"cosine": float((one * other).sum()) / size if size else 0.0}
+
+
+def _has_two(subject):
+    return "" if tied_pair(subject) is not None else "there are no two matrices that could be one"
+
+
+@lru_cache(maxsize=4)
+def attention(subject):
+    """Names of the innermost modules in which positions look at each other, in the order of their calls, and all that was seen."""
+    with quiet():
+        seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+    return tuple(dict.fromkeys(name for name in seen.attends if name)), seen
+
+
+def _silence_attention(subject):
+    """Let attention, and what lies between the first and the last of it, return nothing: does a word still reach its own output?"""
+    names, seen = attention(subject)
+    (begin, _), (_, end) = seen.spans[names[0]], seen.spans[_block_around(names[-1], seen)]
+    module = copy.deepcopy(subject.still)
+    with torch.no_grad():
+        for name, part in module.named_modules():
+            inside = name in seen.spans and begin <= seen.spans[name][0] and seen.spans[name][1] <= end
+            if inside and not isinstance(part, nn.Embedding) and "norm" not in type(part).__name__.lower():
+                for parameter in part.parameters(recurse=False):
+                    parameter.zero_()
+    last = sequence(subject).tokens.shape[1] - 1
+    silent, usual = (_outputs(subject, subject.tokens, m) for m in (module, subject.still))
+    moved = [float(_apart(silent, _outputs(subject, _changed(subject, place), module))[0, place]) for place in (0, last)]
+    own = float(_apart(usual, _outputs(subject, _changed(subject, last)))[0, last])
+    return {
+        "past attention": own if own > subject.rounding else 0.0,
+        "past a silent attention": max(moved) if math.isfinite(max(moved)) else 1.0,
+    }
+
+
+def _block_around(name, seen):
+    """The module right around an attention, where that takes and gives what the attention does; else the attention itself."""
+    shapes = {called: (came, went) for called, came, went in seen.calls}
+    parent = name.rpartition(".")[0]
+    came, went = shapes.get(parent, (None, None))
+    return parent if parent and parent in seen.spans and came is not None and came == went and len(came) == 3 else name
+
+
+def _attends(subject):
+    if by_words(subject):
+        return by_words(subject)
+    return "" if attention(subject)[0] else "nothing in it looks from one position at another"
+
+
+_KIT = kit.ALL
+_RESIDUAL = tuple(w for w in _KIT["activation statistics"].words if w.name == "nothing passes a layer but by attention")
+_NONE_REACHES = tuple(w for w in _KIT["perturb an earlier token"].words if w.name == "no earlier token reaches the last output")
+_OF_WORDS = {"the targets are the inputs", "the targets stand two words ahead"}
+INSTRUMENTS = (
+    (Instrument("print a batch", 2, _print_a_batch, tuple(w for w in _KIT["print a batch"].words if w.name in _OF_WORDS),
+                "Which word does the loss want at each place?"), by_words),
+    (Instrument("perturb another sequence", 3, _perturb_another_sequence, _KIT["perturb another sequence"].words,
+                _KIT["perturb another sequence"].asks), _of_several),
+    (Instrument("perturb a later token", 3, _perturb_a_later_token, (
+        *_KIT["perturb a later token"].words,
+        Word("an earlier output changes, and no later one", lambda n: n["earlier outputs"] > 0.0 == n["later outputs"],
+             "the mask lets through what came before"),
+    ), _KIT["perturb a later token"].asks), _of_language),
+    (Instrument("perturb an earlier token", 3, _perturb_an_earlier_token, _NONE_REACHES, _KIT["perturb an earlier token"].asks), _of_language),
+    (Instrument("silence attention", 3, _silence_attention, _RESIDUAL, "Does anything pass a layer but by attention?"), _attends),
+    (Instrument("embedding and output", 2, _compare_embedding_and_output, (
+        Word("two matrices that are copies of one another", lambda n: n["cosine"] > COPIED, "drawn apart, they are at right angles"),
+    ), "Is the output's matrix the embedding, or a copy?"), _has_two),
+)  # fmt: skip

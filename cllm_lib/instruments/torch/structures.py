@@ -1,0 +1,71 @@
+"""What modules take and return: tensors, or tuples, lists and dictionaries of tensors, of whatever depth."""
+
+import torch
+
+
+def tensors_in(structure):
+    """All tensors, in order.
+
+    Parameters
+    ----------
+    structure : object
+        A tensor; a tuple, list or dictionary of such; anything else holds none.
+
+    Returns
+    -------
+    list of torch.Tensor
+    """
+    if isinstance(structure, torch.Tensor):
+        return [structure]
+    if isinstance(structure, dict):  # what transformers' models return is one, too
+        return [tensor for value in structure.values() for tensor in tensors_in(value)]
+    if isinstance(structure, list | tuple):
+        return [tensor for value in structure for tensor in tensors_in(value)]
+    return []
+
+
+def mapped(structure, change):
+    """The same structure, each tensor exchanged for `change(tensor)`.
+
+    Parameters
+    ----------
+    structure : object
+    change : callable
+        From a tensor to a tensor.
+
+    Returns
+    -------
+    object
+        New, but for what is neither a tensor nor a tuple, list or dictionary.
+    """
+    if isinstance(structure, torch.Tensor):
+        return change(structure)
+    if isinstance(structure, dict):
+        return (
+            type(structure)(**{name: mapped(value, change) for name, value in structure.items()})
+            if all(isinstance(name, str) for name in structure)
+            else {name: mapped(value, change) for name, value in structure.items()}
+        )
+    if isinstance(structure, tuple) and hasattr(structure, "_fields"):  # a named tuple takes its fields one by one
+        return type(structure)(*(mapped(value, change) for value in structure))
+    if isinstance(structure, list | tuple):
+        return type(structure)(mapped(value, change) for value in structure)
+    return structure
+
+
+def exchanged(structure, old, new):
+    """The same structure with one tensor exchanged for another."""
+    return mapped(structure, lambda tensor: new if tensor is old else tensor)
+
+
+def main_output(outputs):
+    """The tensor that a loss is most likely made of: what is called `logits`, or the first with fractions.
+
+    Returns
+    -------
+    torch.Tensor or None
+    """
+    named = outputs.get("logits") if isinstance(outputs, dict) else getattr(outputs, "logits", None)
+    if isinstance(named, torch.Tensor):
+        return named
+    return next((tensor for tensor in tensors_in(outputs) if tensor.is_floating_point()), None)

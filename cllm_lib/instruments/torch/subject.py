@@ -1,0 +1,234 @@
+"""The training to be examined: copies on the CPU, and how they are called."""
+
+import contextlib
+import copy
+import random
+import time
+import warnings
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import nn
+
+from cllm_lib.instruments.torch.structures import main_output, mapped, tensors_in
+
+SEED = 0  # of all noise while a training is examined
+SECONDS = 4.0  # what begins later is left out, and said to be
+
+
+class Subject:
+    """A module, its loss and its batches, and perhaps its optimizer and loop. What it hands out are copies.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    loss : callable
+        `loss(module(inputs), targets)` is a scalar.
+    pairs : list of (inputs, targets)
+        The first is the one looked at most closely.
+    optimizer : torch.optim.Optimizer or None
+    scheduler : object or None
+    step : callable or None
+        `step(module, optimizer, scheduler, inputs, targets)` does what the reader's loop does for one batch.
+
+    Raises
+    ------
+    ValueError
+        If the three cannot be copied, or the loss is no scalar.
+    """
+
+    def __init__(self, module, loss, pairs, optimizer=None, scheduler=None, step=None):
+        self.originals = (module, optimizer, scheduler)
+        self.loss, self.step = loss, step
+        self.pairs = [(on_cpu(inputs), on_cpu(targets)) for inputs, targets in pairs]
+        self.deadline = time.perf_counter() + SECONDS
+        try:
+            self._kept = copy.deepcopy(self.originals)
+        except Exception as error:
+            raise ValueError(
+                f"the module, optimizer and scheduler could not be copied ({error}): keep no tensors that were computed as attributes "
+                "of the module, and examine it before other processes share it"
+            ) from error
+        self._kept[0].to("cpu")
+        _optimizer_to_cpu(self._kept[1])
+        with quiet():
+            value = self.loss_of(self.fresh(), *self.pairs[0])
+        if not isinstance(value, torch.Tensor) or value.numel() != 1:
+            shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
+            raise ValueError(f"loss(module(inputs), targets) gave {shape}: it has to be one number, such as the mean over the batch")
+
+    gives_the_same_twice = True  # noise is held still by a seed; what drops numbers in evaluation is told before all else
+
+    @property
+    def late(self):
+        """Whether so much time has passed that nothing long should begin."""
+        return time.perf_counter() > self.deadline
+
+    def whole(self):
+        """Module, optimizer and scheduler of one's own, as they were handed over."""
+        return copy.deepcopy(self._kept)
+
+    def fresh(self):
+        """A module of one's own, as it was handed over."""
+        return copy.deepcopy(self._kept[0])
+
+    @cached_property
+    def still(self):
+        """A copy in evaluation mode: without dropout, and with BatchNorm's averages. In float64 where that runs."""
+        module = self.fresh().eval()
+        if any(p.dtype == torch.float64 for p in module.parameters()):
+            return module
+        try:
+            with quiet():
+                twin = self.fresh().double().eval()
+                outputs = self.outputs_of(twin, in_double(self.pairs[0][0]))
+                value = self.loss(outputs, in_double(self.pairs[0][1]))
+            if all(t.dtype == torch.float64 for t in tensors_in(outputs) if t.is_floating_point()) and value.dtype == torch.float64:
+                return twin
+        except (RuntimeError, TypeError, ValueError, NotImplementedError):
+            pass  # something inside makes float32 of its own: then float32 has to do
+        return module.float() if any(p.dtype in (torch.float16, torch.bfloat16) for p in module.parameters()) else module
+
+    @cached_property
+    def exact(self):
+        """Whether the still copy computes in float64."""
+        kinds = {p.dtype for p in self.still.parameters()}
+        return kinds <= {torch.float64} and all(t.dtype == torch.float64 for t in tensors_in(self.outputs) if t.is_floating_point())
+
+    @cached_property
+    def kind(self):
+        """The type in which the still copy computes."""
+        return next((p.dtype for p in self.still.parameters() if p.is_floating_point()), torch.float32)
+
+    @property
+    def rounding(self):
+        """What rounding may change in an output, as a share of its size: far less is seen in float64."""
+        return 1e-9 if self.exact else 1e-4
+
+    def pair(self, number=0):
+        """A batch in the type of the still copy."""
+        return tuple(mapped(side, lambda t: t.to(self.kind) if t.is_floating_point() else t) for side in self.pairs[number])
+
+    @cached_property
+    def inputs(self):
+        """The first batch's inputs, in the type of the still copy."""
+        return self.pair()[0]
+
+    @cached_property
+    def targets(self):
+        """The first batch's targets."""
+        return self.pair()[1]
+
+    @cached_property
+    def outputs(self):
+        """What the still copy returns of the first batch."""
+        with quiet():
+            return self.outputs_of(self.still, self.inputs)
+
+    @cached_property
+    def main(self):
+        """The tensor among the outputs that the loss is made of, or None: a module may return its loss."""
+        found = main_output(self.outputs)
+        return found if found is not None and found.numel() > 1 else None
+
+    @cached_property
+    def tokens(self):
+        """The inputs' ids, shape (B, T), or None: whole numbers that an embedding reads."""
+        sizes = [m.num_embeddings for m in self.still.modules() if isinstance(m, nn.Embedding)]
+        found = [t for t in tensors_in(self.inputs) if not t.is_floating_point() and t.dtype != torch.bool and t.ndim == 2]
+        fitting = [t for t in found if sizes and t.numel() and int(t.min()) >= 0 and int(t.max()) < max(sizes) and t.shape[1] > 1]
+        return fitting[0] if fitting else None
+
+    @cached_property
+    def parameters(self):
+        """The still copy's parameters by name, one name for those that are shared."""
+        return dict(self.still.named_parameters())
+
+    def outputs_of(self, module, inputs):
+        """What a module returns; noise is the same each time."""
+        torch.manual_seed(SEED)
+        with torch.enable_grad():
+            return module(inputs)
+
+    def loss_of(self, module, inputs, targets):
+        """The loss, as a tensor."""
+        return self.loss(self.outputs_of(module, inputs), targets)
+
+    def main_of(self, module, inputs):
+        """The main output, without its graph."""
+        return main_output(self.outputs_of(module, inputs)).detach()
+
+
+def on_cpu(structure):
+    """The same on the CPU, cut from any graph, in memory of its own."""
+    return mapped(structure, lambda tensor: tensor.detach().to("cpu", copy=True))
+
+
+def in_double(structure):
+    """The same with all fractions in float64."""
+    return mapped(structure, lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+
+
+def _optimizer_to_cpu(optimizer):
+    for state in getattr(optimizer, "state", {}).values():
+        for name, value in state.items():
+            if isinstance(value, torch.Tensor):
+                state[name] = value.to("cpu")
+
+
+@contextlib.contextmanager
+def quiet():
+    """Without warnings: what they warn of is looked at by itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
+def untouched(module, optimizer, scheduler):
+    """Whatever happens inside, these three and all random states come out as they went in.
+
+    The doctor works on copies; but a step may know the originals by their names, and train them instead.
+    """
+    objects = [module, *([optimizer] if optimizer is not None else []), *([scheduler] if scheduler is not None else [])]
+    kept = [copy.deepcopy(o.state_dict()) for o in objects if hasattr(o, "state_dict")]
+    gradients = [(p, p.grad, None if p.grad is None else p.grad.clone()) for p in module.parameters()]
+    modes = [(m, m.training) for m in module.modules()]
+    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - a reader's code may use the old generator
+    grad_enabled = torch.is_grad_enabled()
+    with torch.random.fork_rng():
+        try:
+            yield
+        finally:
+            torch.set_grad_enabled(grad_enabled)
+            random.setstate(states[0])
+            np.random.set_state(states[1])  # noqa: NPY002
+            for mode, training in modes:
+                mode.training = training
+            for parameter, gradient, numbers in gradients:
+                if parameter.grad is not gradient:
+                    parameter.grad = gradient
+                if gradient is not None and not torch.equal(gradient, numbers):
+                    with torch.no_grad():
+                        gradient.copy_(numbers)
+            for thing, before in zip([o for o in objects if hasattr(o, "state_dict")], kept, strict=True):
+                if not _alike(thing.state_dict(), before):
+                    thing.load_state_dict(before)
+
+
+def _alike(one, other):
+    """Whether two states hold the same, number by number; NaN is like NaN."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and one.shape == other.shape and bool(torch.equal(one, other) or _equal_with_nan(one, other))
+    if isinstance(one, dict):
+        return isinstance(other, dict) and one.keys() == other.keys() and all(_alike(one[k], other[k]) for k in one)
+    if isinstance(one, list | tuple):
+        return isinstance(other, list | tuple) and len(one) == len(other) and all(map(_alike, one, other))
+    if isinstance(one, float | int | str | bool | type(None)):
+        return one == other or one != one
+    return True  # a function, say, of which a copy is another one
+
+
+def _equal_with_nan(one, other):
+    return one.is_floating_point() and bool(((one == other) | (one.isnan() & other.isnan())).all())

@@ -1,0 +1,114 @@
+"""What happens inside a module while it computes: its softmaxes, its units, its noise, and which module is at work."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+NOISE = ("bernoulli", "native_dropout", "_fused_dropout", "alpha_dropout", "feature_dropout")
+JUMPS = ("round", "floor", "ceil", "sign", "argmax", "argmin", "gumbel", "multinomial", "topk", "bernoulli")  # where a slope is 0 or chosen
+
+
+@dataclass
+class Seen:
+    """What a module did in one call.
+
+    Attributes
+    ----------
+    softmaxes : list of (tensor, int)
+        What came out, and the axis along which it sums to 1.
+    units : list of (str, tensor)
+        "relu", "tanh" or "sigmoid", and what came out.
+    attends : list of str
+        The innermost module in which one position looked at others, once for each time.
+    calls : list of (str, tuple of int or None, tuple of int or None)
+        Modules in the order in which they ended: name, shape that came in, shape that went out.
+    spans : dict of str to (int, int)
+        For each module, where in the order of all beginnings it began and ended.
+    drops, jumps, cuts : bool
+        Whether something was dropped at random; whether something jumps or is chosen; whether a tensor was detached.
+    """
+
+    softmaxes: list = field(default_factory=list)
+    units: list = field(default_factory=list)
+    attends: list = field(default_factory=list)
+    calls: list = field(default_factory=list)
+    spans: dict = field(default_factory=dict)
+    drops: bool = False
+    jumps: bool = False
+    cuts: bool = False
+
+
+def watch(module, call):
+    """Call a module, and write down what it does.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+    call : callable
+        Without arguments.
+
+    Returns
+    -------
+    Seen
+    """
+    seen, names = Seen(), {inner: name for name, inner in module.named_modules()}
+    stack, clock, began = [], iter(range(1_000_000_000)), {}
+
+    def enters(inner, inputs):
+        stack.append(inner)
+        began.setdefault(names[inner], next(clock))
+
+    def leaves(inner, inputs, outputs):
+        stack.pop()
+        seen.calls.append((names[inner], _shape(inputs), _shape(outputs)))
+        seen.spans[names[inner]] = (began[names[inner]], next(clock))
+
+    hooks = [hook for inner in names for hook in (inner.register_forward_pre_hook(enters), inner.register_forward_hook(leaves))]
+
+    def where():
+        return names[stack[-1]] if stack else ""
+
+    class Calls(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            name = getattr(function, "__name__", "")
+            seen.cuts = seen.cuts or name in ("detach", "detach_", "numpy", "__get__.data")
+            seen.jumps = seen.jumps or any(jump in name for jump in JUMPS)
+            if name == "scaled_dot_product_attention":
+                seen.attends.append(where())
+            return function(*args, **(kwargs or {}))
+
+    class Operations(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            result = operation(*args, **(kwargs or {}))
+            name = operation.overloadpacket.__name__
+            if name == "_softmax":
+                axis = args[1] % result.ndim
+                seen.softmaxes.append((result.detach(), axis))
+                if result.ndim >= 3 and result.shape[-1] > 1:
+                    seen.attends.append(where())
+            elif name in ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention"):
+                seen.attends.append(where())
+            elif name in ("relu", "relu_", "clamp_min", "threshold"):
+                seen.units.append(("relu", result.detach().clone()))
+            elif name in ("tanh", "tanh_", "sigmoid", "sigmoid_"):
+                seen.units.append((name.rstrip("_"), result.detach().clone()))
+            seen.drops = seen.drops or any(kind in name for kind in NOISE)
+            return result
+
+    try:
+        with Calls(), Operations():
+            call()
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return seen
+
+
+def _shape(structure):
+    """Of the first tensor, or None."""
+    if isinstance(structure, torch.Tensor):
+        return tuple(structure.shape)
+    values = structure.values() if isinstance(structure, dict) else structure if isinstance(structure, list | tuple) else ()
+    return next((shape for value in values if (shape := _shape(value)) is not None), None)
