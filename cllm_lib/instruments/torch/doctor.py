@@ -121,11 +121,17 @@ def _why_not(applies, subject):
         return f"it could not be measured ({type(error).__name__}: {error})"
 
 
+def _named(reading):
+    """The instrument, and how much it saw, where that was not all."""
+    tensors, checked = reading.numbers.get("tensors"), reading.numbers.get("checked")
+    return reading.instrument if checked is None or checked == tensors else f"{reading.instrument} of {checked:g} of {tensors:g} tensors"
+
+
 def _report(readings, skipped, optimizer, step):
     said = {(reading.instrument, word): reading for reading in readings for word in reading.words}
     found = [(key, cause) for key, cause in CONVICTS.items() if key in said]
     loop = () if step is not None else (WITHOUT_LOOP,)
-    names = tuple(reading.instrument for reading in readings)
+    names = tuple(_named(reading) for reading in readings)
     if found:
         (instrument, word), cause = found[0]
         verdict = f"{CAUSES[cause].rstrip('.')} ({instrument}: {word})."

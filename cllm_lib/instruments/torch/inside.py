@@ -1,6 +1,7 @@
 """Instruments that look inside: noise, weights at zero, units that are dead or saturated, and axes of softmaxes."""
 
 import copy
+from functools import lru_cache
 
 import torch
 from torch import nn
@@ -28,8 +29,9 @@ def _repeat(subject):
         seen = watch(module, lambda: module(subject.pairs[0][0]))
     for other in found[1:]:
         spread = max(spread, *(float((a - b).abs().nan_to_num(0.0).max()) for a, b in zip(found[0], other, strict=True)))
-    # What draws numbers of another kind, as an autoencoder may, is no dropout: it is held still by a seed and looked at.
-    return {"spread of three losses": spread if seen.drops else 0.0, "training less evaluation": 0.0, "spread of two gradients": 0.0}
+    # A variational autoencoder draws numbers by design, and so does who chooses: they are held still by a seed and looked at.
+    noise = seen.drops or (seen.noise and not seen.jumps)
+    return {"spread of three losses": spread if noise else 0.0, "training less evaluation": 0.0, "spread of two gradients": 0.0}
 
 
 def _is_finite(subject):
@@ -52,12 +54,11 @@ def matrices(module):
 
 def _weights(subject):
     """Zeros among the weights, and what four steps of plain descent make of them: what starts at zero on purpose moves."""
-    module = copy.deepcopy(subject.still)
-    every = {name: p for name, p in module.named_parameters() if p.ndim >= 2}
-    flat = [name for name, p in matrices(module).items() if p.requires_grad and _is_flat(p)]
+    every = {name: p for name, p in subject.still.named_parameters() if p.ndim >= 2}
+    flat = [name for name, p in matrices(subject.still).items() if p.requires_grad and _is_flat(p)]
     empty = [name for name in flat if not bool(every[name].any())]
-    tables = [name for name, p in every.items() if name not in matrices(module) and not bool(p.any())]
-    stuck = _never_freed(subject, module, flat)
+    tables = [name for name, p in every.items() if name not in matrices(subject.still) and not bool(p.any())]
+    stuck = _never_freed(subject, flat)
     zero = [name for name in empty if name in stuck]
     return {
         "matrices": float(len(every)),
@@ -71,24 +72,37 @@ def _is_flat(matrix):
     return bool((matrix == matrix.flatten()[0]).all())
 
 
-def _never_freed(subject, module, names):
+def _never_freed(subject, names):
     """Those of the matrices that are still at their one number, or all of whose rows or columns are alike, after some steps."""
     if not names:
         return []
+    every = dict(stirred(subject).named_parameters())
+    return [name for name in names if _is_flat(every[name]) or _rows_alike(every[name]) or _rows_alike(every[name].transpose(0, 1))]
+
+
+@lru_cache(maxsize=4)
+def stirred(subject):
+    """The still copy after some steps of plain descent: what begins at zero on purpose has moved.
+
+    Returns
+    -------
+    torch.nn.Module
+        Not to be changed.
+    """
+    module = copy.deepcopy(subject.still)
     for _ in range(STEPS):
         with quiet():
             module.zero_grad()
             value = subject.loss_of(module, *subject.pair())
             if not value.requires_grad:
-                return names
+                break
             value.backward()
         length = sum(float(p.grad.norm()) ** 2 for p in module.parameters() if p.grad is not None) ** 0.5
         with torch.no_grad():
             for p in module.parameters():
                 if p.grad is not None and length > 0.0:
                     p -= 0.3 * p.grad / length
-    every = dict(module.named_parameters())
-    return [name for name in names if _is_flat(every[name]) or _rows_alike(every[name]) or _rows_alike(every[name].transpose(0, 1))]
+    return module
 
 
 def _rows_alike(matrix):
@@ -143,6 +157,7 @@ def _softmaxes(subject):
     squares = [(w, axis) for w, axis in seen.softmaxes if w.ndim >= 3 and w.shape[-1] == w.shape[-2] > 1]
     wrong = sum(axis != w.ndim - 1 for w, axis in squares)
     wrong += sum(axis == 0 and w.ndim > 1 and w.shape[0] > 1 and (w, axis) not in squares for w, axis in seen.softmaxes)
+    wrong += sum(w.shape[axis] == 1 < w.numel() for w, axis in seen.softmaxes)  # each is 1
     sure = [float((w[..., 1:, :].amax(-1) > SURE).double().mean()) for w, axis in squares if axis == w.ndim - 1]
     return {"softmaxes": float(len(squares)), "over another axis": float(wrong), "rows of one weight": max(sure, default=0.0)}
 

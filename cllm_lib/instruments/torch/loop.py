@@ -1,5 +1,6 @@
 """Instruments that run the reader's own loop, on copies: what reaches the optimizer, at what rate, and what the weights do."""
 
+import contextlib
 import copy
 import math
 import time
@@ -12,11 +13,12 @@ from torch import nn
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.backward import gradients
-from cllm_lib.instruments.torch.structures import mapped
+from cllm_lib.instruments.torch.structures import mapped, tensors_in
 from cllm_lib.instruments.torch.subject import SEED, quiet
+from cllm_lib.instruments.torch.watching import kinds_into
 
 CALLS = 12  # of the loop, for one batch each
-SECONDS = 1.2  # for them
+SECONDS = 0.8  # for them
 AHEAD = 200  # steps of a schedule alone
 GONE = 0.0101  # of the largest rate
 SOON = 30  # steps of a schedule that ends at 0 on purpose
@@ -36,10 +38,15 @@ class Call:
         The largest of the rates of its groups, for each of its steps.
     before, after : torch.Tensor
         All weights.
+    pieces : list
+        The inputs of each call of the module, where the loop cuts a batch into pieces.
+    parts : list of torch.Tensor
+        The gradient of each piece, as a share of the whole mean; empty where the pieces are not the batch.
     """
 
     def __init__(self, before):
         self.before, self.own, self.received, self.rates, self.after = before, None, [], [], None
+        self.pieces, self.parts = [], []
 
 
 def flat(module, what):
@@ -92,8 +99,14 @@ class Run:
         self.module, self.optimizer, self.scheduler = subject.whole()
         without_dropout(self.module)
         self.mode, self._current, self._factor = None, None, 1.0
-        self.module.register_forward_pre_hook(lambda module, _: setattr(self, "mode", module.training))
-        self.optimizer.register_step_pre_hook(self._note)
+        self.kinds = set()
+        self.module.register_forward_pre_hook(lambda module, inputs: self._enters(module, inputs))  # a function: copies share it
+        self.optimizer.register_step_pre_hook(lambda optimizer, *_: self._note(optimizer))
+
+    def _enters(self, module, inputs):
+        self.mode = module.training
+        if self._current is not None and inputs:
+            self._current.pieces.append(inputs[0])
 
     def _note(self, optimizer, *_):
         if self._current is not None:
@@ -107,7 +120,7 @@ class Run:
         self._current = call = Call(flat(self.module, "weights"))
         try:
             torch.manual_seed(SEED + number)
-            with quiet(), torch.enable_grad():
+            with quiet(), torch.enable_grad(), kinds_into(self.kinds) if not self.calls else contextlib.nullcontext():
                 self.step(self.module, self.optimizer, self.scheduler, inputs, targets)
         except Exception as error:
             self.failed = f"{type(error).__name__}: {error}"
@@ -116,16 +129,34 @@ class Run:
             self._current = None
         call.after = flat(self.module, "weights")
         if own:
-            call.own = self.own_gradient(probe, number)
+            call.own = self.own_gradient(copy.deepcopy(probe), number)
+            call.parts = self._parts(probe, call.pieces, inputs, targets)
         self.calls.append(call)
         return True
 
-    def own_gradient(self, probe, number, double=False):
+    def _parts(self, probe, pieces, inputs, targets):
+        """Gradients of the pieces into which a batch was cut, if they make up the batch, row by row."""
+        whole, labels = tensors_in(inputs), tensors_in(targets)
+        sizes = [len(tensors_in(piece)[0]) for piece in pieces if tensors_in(piece) and tensors_in(piece)[0].ndim]
+        if len(sizes) < 2 or not whole or not labels or sum(sizes) != len(whole[0]) or len(labels[0]) != len(whole[0]):
+            return []
+        found, start = [], 0
+        for piece, size in zip(pieces, sizes, strict=True):
+            rows = slice(start, start + size)
+            cut = mapped(targets, lambda t, rows=rows: t[rows])
+            found.append(size / len(whole[0]) * self._gradient(copy.deepcopy(probe), piece, cut))
+            start += size
+        return found
+
+    def own_gradient(self, probe, number):
         """The gradient of a batch, at the weights of a copy, in the mode in which the loop calls the module."""
         inputs, targets = self.subject.pairs[number % len(self.subject.pairs)]
+        torch.manual_seed(SEED + number)
+        return self._gradient(probe, inputs, targets)
+
+    def _gradient(self, probe, inputs, targets):
         probe.train(self.mode if self.mode is not None else probe.training)
         probe.zero_grad(set_to_none=True)
-        torch.manual_seed(SEED + number)
         with quiet(), torch.enable_grad():
             value = self.subject.loss(probe(inputs), targets)
             if value.requires_grad:
@@ -190,7 +221,7 @@ def _leftover(subject):
     steps = [(call, received) for call in run.calls for received in call.received]
     if not steps:
         return {"steps of the optimizer": 0.0, "share of its own": 1.0, "share of the last batch's": 0.0, "received, of its own": 1.0,
-                "lost to rounding": 0.0, "batches a step": 0.0, "weight of the first of them": 1.0, "sum of their weights": 1.0}  # fmt: skip
+                "lost to rounding": 0.0, "batches a step": 0.0, "weight of the first of them": 1.0, "mean of their weights": 1.0}  # fmt: skip
     each = len(steps) >= len(run.calls)
     pairs = [(call.own, received) for call, received in steps] if each else []
     turned = [cosine(own, received) for own, received in pairs if _usable(own, received)]
@@ -200,11 +231,11 @@ def _leftover(subject):
         "steps of the optimizer": float(len(steps)),
         "share of its own": -1.0 if turned and max(turned) < -0.5 else 1.0,
         "share of the last batch's": float(run.left is True),
-        "received, of its own": _median(ratios) if ratios and _median(turned) > 0.2 else 1.0,
+        "received, of its own": _median(ratios) if ratios and (_median(turned) > 0.2 or max(ratios) == 0.0) else 1.0,
         "lost to rounding": _lost(subject, run),
         "batches a step": count,
         "weight of the first of them": first,
-        "sum of their weights": whole,
+        "mean of their weights": whole,
     }
 
 
@@ -224,29 +255,30 @@ def _accumulated(run):
     first : float
         Weight of the first batch beside that of the last: 1 if all count alike.
     whole : float
-        Sum of all weights: 1 for a mean, their number for a sum.
+        The mean of all weights: 1 for a mean over the batches, their number for a sum.
     count : float
         Batches a step.
     """
-    cycles, current = [], []
+    several, current = [], []
     for call in run.calls:
-        current.append(call)
+        current.append(call.own)
         if call.received:
-            cycles.append(current)
+            gradients_of = call.parts if len(current) == 1 and len(call.received) == 1 else [own / len(current) for own in current]
+            if len(gradients_of) > 1 and all(_usable(own, call.received[-1]) for own in gradients_of):
+                several.append((gradients_of, call.received[-1]))
             current = []
-    several = [cycle for cycle in cycles if len(cycle) > 1 and all(_usable(c.own, cycle[-1].received[-1]) for c in cycle)]
     if not several:
         return 1.0, 1.0, 1.0
     found = []
-    for cycle in several:
-        basis, received = torch.stack([call.own for call in cycle], 1), cycle[-1].received[-1]
-        mean = basis.mean(1)
+    for cycle, received in several:
+        basis = torch.stack(cycle, 1)
+        mean = basis.sum(1)
         along = float(received @ mean / (mean @ mean))
         singular = torch.linalg.svdvals(basis / basis.norm(dim=0))
         if float(singular[-1]) > 0.02:  # gradients that can be told apart
             weights = torch.linalg.lstsq(basis, received[:, None]).solution[:, 0]
             found.append(
-                (float(weights[0] / weights[-1]) if abs(float(weights[-1])) > 1e-9 else math.inf, float(weights.sum()), len(cycle))
+                (float(weights[0] / weights[-1]) if abs(float(weights[-1])) > 1e-9 else math.inf, float(weights.mean()), len(cycle))
             )
         else:
             found.append((1.0, along, len(cycle)))
@@ -261,6 +293,8 @@ def _lost(subject, run):
     module = without_dropout(subject.fresh())
     sixteen = any(p.dtype in SIXTEEN for p in module.parameters())
     own, received = call.own, call.received[0]
+    if not bool(received.any()) and not sixteen and not run.kinds & set(SIXTEEN):
+        return 0.0  # cut off by something else
     if sixteen:
         own = _in_single(subject, module, run)
         if own is None:
@@ -380,7 +414,7 @@ def _another_rate(subject):
     step = subject.step or plain_step(subject)
     own, length = _trained(subject, step, 1.0)
     start = own[0]
-    numbers = {"as it is": own[-1], "at the start": start, "length of a step": length, "the best of the lower": own[-1]}
+    numbers = {"as it is": own[-1], "at the start": start, "longest step": length, "the best of the lower": own[-1]}
     suspicious = not math.isfinite(own[-1]) or own[-1] > 1.02 * start or length > 0.3
     if suspicious and math.isfinite(start):
         lower = [_trained(subject, step, factor)[0][-1] for factor in (0.1, 0.01, 0.001) if not subject.late]
@@ -389,7 +423,7 @@ def _another_rate(subject):
 
 
 def _trained(subject, step, factor):
-    """Losses before and after some calls, and the median length of a step as a share of the weights' length."""
+    """Losses before and after some calls, and the length of the longest step as a share of the weights' length before it."""
     module, optimizer, scheduler = subject.whole()
     without_dropout(module)
     kept = []
@@ -412,10 +446,10 @@ def _trained(subject, step, factor):
             losses.append(math.inf)
             return losses, math.inf
         lengths.append(float((after - before).norm() / before.norm().clamp_min(1e-30)))
-        if number >= 9 and time.perf_counter() - began > 0.5:
+        if number >= 9 and time.perf_counter() - began > 0.3:
             break
     losses.append(_loss_on(subject, module, pairs))
-    return losses, _median([x for x in lengths if x > 0.0])
+    return losses, max(lengths, default=0.0)
 
 
 def _scale(optimizer, factor):
@@ -469,7 +503,7 @@ INSTRUMENTS = (
         Word("of several batches one counts alone", lambda n: n["batches a step"] > 1.0 and n["weight of the first of them"] < 0.1,
              "accumulation adds up the gradients of its batches"),
         Word("several batches are added up, and not divided", lambda n: n["batches a step"] > 1.0 and
-             n["weight of the first of them"] >= 0.1 and n["sum of their weights"] > 0.7 * n["batches a step"],
+             n["weight of the first of them"] >= 0.1 and n["mean of their weights"] > 0.7 * n["batches a step"],
              "accumulation stands for the mean over a larger batch"),
         Word("small numbers of 16 bits are lost", lambda n: n["lost to rounding"] > 0.0, "float16 has no number between 0 and 6e-8"),
     ), _KIT["leftover gradients"].asks), runs),
@@ -487,6 +521,6 @@ INSTRUMENTS = (
 
 def _too_high(n):
     lower, now, start = n["the best of the lower"], n["as it is"], n["at the start"]
-    explodes = now > 2.0 * abs(start) + 0.5 or (now > 1.02 * start and n["length of a step"] > 0.1)
-    lost = n["length of a step"] > 0.3 and lower < 0.5 * now and now > 0.7 * start
+    explodes = now > 2.0 * abs(start) + 0.5 or (now > 1.02 * start and n["longest step"] > 0.1)
+    lost = n["longest step"] > 0.3 and lower < 0.5 * now and now > 0.7 * start
     return lower < start and (explodes or lost)

@@ -10,6 +10,7 @@ from torch import nn
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.answers import by_words, sequence, wanted, words_ahead
+from cllm_lib.instruments.torch.inside import stirred
 from cllm_lib.instruments.torch.structures import exchanged, tensors_in
 from cllm_lib.instruments.torch.subject import quiet
 from cllm_lib.instruments.torch.watching import watch
@@ -72,11 +73,16 @@ def reach_in_time(subject):
         The largest move of an output before the exchanged word, and of one after it, as a share of the outputs' size; 0 where that
         is no more than rounding.
     """
-    length, before = sequence(subject).tokens.shape[1], _outputs(subject, subject.tokens)
+    found = _reach(subject, subject.still)
+    return found if any(found) else _reach(subject, stirred(subject))  # layers that begin at zero let nothing through at first
+
+
+def _reach(subject, module):
+    length, before = sequence(subject).tokens.shape[1], _outputs(subject, subject.tokens, module)
     places = sorted({round(k * (length - 1) / (PLACES - 1)) for k in range(PLACES)} | {1})
     back, ahead = 0.0, 0.0
     for place in places:
-        moved = _apart(before, _outputs(subject, _changed(subject, place)))[0]
+        moved = _apart(before, _outputs(subject, _changed(subject, place), module))[0]
         back, ahead = max(back, *moved[:place].tolist(), 0.0), max(ahead, *moved[place + 1 :].tolist(), 0.0)
     return tuple(value if value > subject.rounding else 0.0 for value in (back, ahead))
 

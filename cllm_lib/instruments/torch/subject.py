@@ -14,7 +14,7 @@ from torch import nn
 from cllm_lib.instruments.torch.structures import main_output, mapped, tensors_in
 
 SEED = 0  # of all noise while a training is examined
-SECONDS = 4.0  # what begins later is left out, and said to be
+SECONDS = 3.5  # what begins later is left out, and said to be
 
 
 class Subject:

@@ -10,6 +10,14 @@ NOISE = ("bernoulli", "native_dropout", "_fused_dropout", "alpha_dropout", "feat
 JUMPS = ("round", "floor", "ceil", "sign", "argmax", "argmin", "gumbel", "multinomial", "topk", "bernoulli")  # where a slope is 0 or chosen
 
 
+class Operations(TorchDispatchMode):
+    """Sees every operation; without loading the compiler, which newer versions keep away from such modes at a cost of seconds."""
+
+    @classmethod
+    def _should_skip_dynamo(cls):
+        return False
+
+
 @dataclass
 class Seen:
     """What a module did in one call.
@@ -26,8 +34,9 @@ class Seen:
         Modules in the order in which they ended: name, shape that came in, shape that went out.
     spans : dict of str to (int, int)
         For each module, where in the order of all beginnings it began and ended.
-    drops, jumps, cuts : bool
-        Whether something was dropped at random; whether something jumps or is chosen; whether a tensor was detached.
+    drops, noise, jumps, cuts : bool
+        Whether something was dropped at random; whether other noise was added, but that of a width which is computed (as in a
+        variational autoencoder) or of a choice; whether something jumps or is chosen; whether a tensor was detached.
     """
 
     softmaxes: list = field(default_factory=list)
@@ -36,6 +45,7 @@ class Seen:
     calls: list = field(default_factory=list)
     spans: dict = field(default_factory=dict)
     drops: bool = False
+    noise: bool = False
     jumps: bool = False
     cuts: bool = False
 
@@ -54,7 +64,7 @@ def watch(module, call):
     Seen
     """
     seen, names = Seen(), {inner: name for name, inner in module.named_modules()}
-    stack, clock, began = [], iter(range(1_000_000_000)), {}
+    stack, clock, began, widths = [], iter(range(1_000_000_000)), {}, set()
 
     def enters(inner, inputs):
         stack.append(inner)
@@ -79,7 +89,7 @@ def watch(module, call):
                 seen.attends.append(where())
             return function(*args, **(kwargs or {}))
 
-    class Operations(TorchDispatchMode):
+    class Watch(Operations):
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
             result = operation(*args, **(kwargs or {}))
             name = operation.overloadpacket.__name__
@@ -94,11 +104,15 @@ def watch(module, call):
                 seen.units.append(("relu", result.detach().clone()))
             elif name in ("tanh", "tanh_", "sigmoid", "sigmoid_"):
                 seen.units.append((name.rstrip("_"), result.detach().clone()))
+            elif name in ("exp", "softplus"):
+                widths.add(tuple(result.shape))
+            elif name in ("randn", "randn_like", "normal_", "normal", "rand_like", "uniform_"):
+                seen.noise = seen.noise or tuple(result.shape) not in widths
             seen.drops = seen.drops or any(kind in name for kind in NOISE)
             return result
 
     try:
-        with Calls(), Operations():
+        with Calls(), Watch():
             call()
     finally:
         for hook in hooks:
@@ -112,3 +126,21 @@ def _shape(structure):
         return tuple(structure.shape)
     values = structure.values() if isinstance(structure, dict) else structure if isinstance(structure, list | tuple) else ()
     return next((shape for value in values if (shape := _shape(value)) is not None), None)
+
+
+def kinds_into(kinds):
+    """While it is open, put the type of every tensor that is computed into a set.
+
+    Returns
+    -------
+    context manager
+    """
+
+    class Kinds(Operations):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            result = operation(*args, **(kwargs or {}))
+            if isinstance(result, torch.Tensor):
+                kinds.add(result.dtype)
+            return result
+
+    return Kinds()
