@@ -4,7 +4,6 @@ The gradient of a cross-entropy by a position's logits is `share * (softmax - on
 position does not count. So it says, of any loss, which word is wanted where, whatever was shifted, masked or left out inside.
 """
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -12,7 +11,7 @@ import torch
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.structures import exchanged, tensors_in
-from cllm_lib.instruments.torch.subject import quiet
+from cllm_lib.instruments.torch.subject import once, quiet
 
 MATCH = 0.95  # of the positions; a row may end in another sentence
 ENOUGH = 8  # positions, at least
@@ -72,7 +71,7 @@ def class_axis(subject):
     return len(shape) - 1  # targets of another form, or none: a loss that makes them by itself
 
 
-@lru_cache(maxsize=4)
+@once
 def wanted(subject):
     """What the loss wants, or None where it is none of classes.
 
@@ -125,7 +124,7 @@ class Sequence(NamedTuple):
     skipped: int
 
 
-@lru_cache(maxsize=4)
+@once
 def sequence(subject):
     """Words and wanted targets, place by place; None where outputs are not words by words.
 
@@ -316,7 +315,8 @@ INSTRUMENTS = (
              lambda n: n["outputs that sum to 1 along another axis"] > 0.0, "probabilities of classes sum to 1 over the classes"),
     ), _KIT["recompute the loss"].asks), by_classes),
     (Instrument("two sigmoids", 2, _squashed_twice, (
-        Word("outputs of a sigmoid, and the loss takes another", lambda n: n["squashed twice"] > 0.0, "a loss with logits squashes by itself"),
+        Word("outputs of a sigmoid, and the loss takes another", lambda n: n["squashed twice"] > 0.0,
+             "a loss with logits squashes by itself"),
     ), "Does the loss squash what was squashed?"), by_numbers),
     (Instrument("targets one by one", 2, _paired, (
         Word("each output is held against every target", lambda n: n["outputs moved by another's target"] > 0.5,

@@ -1,7 +1,6 @@
 """Instruments that look at gradients: weights that get none though the loss feels them, and gradients that are wrong."""
 
 import time
-from functools import lru_cache
 
 import numpy as np
 import torch
@@ -10,14 +9,14 @@ from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.kit.gradient_checks import WRONG
 from cllm_lib.instruments.slopes import FAINT, rounding_of, slopes_along
 from cllm_lib.instruments.torch.inside import always
-from cllm_lib.instruments.torch.subject import quiet
+from cllm_lib.instruments.torch.subject import once, quiet
 from cllm_lib.instruments.torch.watching import watch
 
 FELT = 1e-3  # of the loss, or of its gradient's promise: what a change of a tenth of the weights does at least
 SECONDS = 0.8  # for nudges; the rest of the tensors is left out, and said to be
 
 
-@lru_cache(maxsize=4)
+@once
 def gradients(subject):
     """By name; None where autograd gives none. In evaluation mode."""
     module = subject.still

@@ -89,17 +89,11 @@ def examine(module, loss, inputs, targets, optimizer=None, scheduler=None, step=
 
 def _read_all(subject):
     """All readings, and why some instruments gave none. Of a module that drops numbers at random, nothing else is read."""
-    from cllm_lib.instruments.torch import answers, backward, inside, loop, reach
+    from cllm_lib.instruments.torch import answers, backward, inside, loop, rates, reach
 
     readings, skipped = [], {}
-    for tool, applies in (
-        inside.REPEAT,
-        *inside.INSTRUMENTS,
-        *answers.INSTRUMENTS,
-        *reach.INSTRUMENTS,
-        *backward.INSTRUMENTS,
-        *loop.INSTRUMENTS,
-    ):
+    rooms = (inside, answers, reach, backward, loop, rates)
+    for tool, applies in (inside.REPEAT, *(pair for room in rooms for pair in room.INSTRUMENTS)):
         if readings and readings[0].words:
             skipped[tool.name] = "the module does not give the same twice"
         elif subject.late:

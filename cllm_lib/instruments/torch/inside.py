@@ -1,7 +1,6 @@
 """Instruments that look inside: noise, weights at zero, units that are dead or saturated, and axes of softmaxes."""
 
 import copy
-from functools import lru_cache
 
 import torch
 from torch import nn
@@ -9,7 +8,7 @@ from torch import nn
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.structures import tensors_in
-from cllm_lib.instruments.torch.subject import quiet
+from cllm_lib.instruments.torch.subject import once, quiet
 from cllm_lib.instruments.torch.watching import watch
 
 DEAD = 0.8  # of a layer's units; by chance half of them are off for inputs that are all alike
@@ -80,7 +79,7 @@ def _never_freed(subject, names):
     return [name for name in names if _is_flat(every[name]) or _rows_alike(every[name]) or _rows_alike(every[name].transpose(0, 1))]
 
 
-@lru_cache(maxsize=4)
+@once
 def stirred(subject):
     """The still copy after some steps of plain descent: what begins at zero on purpose has moved.
 
@@ -195,7 +194,8 @@ INSTRUMENTS = (
         *_of("activation statistics", "most hidden units are saturated"),
     ), _KIT["activation statistics"].asks), always),
     (Instrument("softmaxes", 2, _softmaxes, (
-        Word("a softmax over another axis than the keys", lambda n: n["over another axis"] > 0.0, "a row of attention sums to 1 over the keys"),
+        Word("a softmax over another axis than the keys", lambda n: n["over another axis"] > 0.0,
+             "a row of attention sums to 1 over the keys"),
         Word("each row of attention sees one place only", lambda n: n["rows of one weight"] > 0.9,
              "scores divided by sqrt(d) lie about 1 apart"),
     ), "Over which axis do they sum to 1?"), _has_softmaxes),

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from functools import lru_cache
 
 import torch
 from torch import nn
@@ -12,7 +11,7 @@ from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.answers import by_words, sequence, wanted, words_ahead
 from cllm_lib.instruments.torch.inside import stirred
 from cllm_lib.instruments.torch.structures import exchanged, tensors_in
-from cllm_lib.instruments.torch.subject import quiet
+from cllm_lib.instruments.torch.subject import once, quiet
 from cllm_lib.instruments.torch.watching import watch
 
 COPIED = 0.9  # cosine of two matrices: drawn apart, they are at right angles
@@ -63,7 +62,7 @@ def _apart(before, after):
     return torch.where(lost, torch.ones_like(moved), torch.nan_to_num(moved, nan=0.0))
 
 
-@lru_cache(maxsize=4)
+@once
 def reach_in_time(subject):
     """Which outputs of the first row move when one of its words is exchanged.
 
@@ -117,7 +116,7 @@ def _perturb_an_earlier_token(subject):
     return {"share that reach": float(ahead > 0.0), "later outputs": ahead}
 
 
-@lru_cache(maxsize=4)
+@once
 def examples(subject):
     """Where the examples of a batch lie.
 
@@ -187,7 +186,7 @@ def _has_two(subject):
     return "" if tied_pair(subject) is not None else "there are no two matrices that could be one"
 
 
-@lru_cache(maxsize=4)
+@once
 def attention(subject):
     """Names of the innermost modules in which positions look at each other, in the order of their calls, and all that was seen."""
     with quiet():

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import functools
 import random
 import time
 import warnings
@@ -15,6 +16,18 @@ from cllm_lib.instruments.torch.structures import main_output, mapped, tensors_i
 
 SEED = 0  # of all noise while a training is examined
 SECONDS = 3.5  # what begins later is left out, and said to be
+
+
+def once(function):
+    """Let a function of a subject be asked again without computing again."""
+
+    @functools.wraps(function)
+    def remembering(subject):
+        if function not in subject.answers:
+            subject.answers[function] = function(subject)
+        return subject.answers[function]
+
+    return remembering
 
 
 class Subject:
@@ -39,7 +52,7 @@ class Subject:
     """
 
     def __init__(self, module, loss, pairs, optimizer=None, scheduler=None, step=None):
-        self.originals = (module, optimizer, scheduler)
+        self.originals, self.answers = (module, optimizer, scheduler), {}
         self.loss, self.step = loss, step
         self.pairs = [(on_cpu(inputs), on_cpu(targets)) for inputs, targets in pairs]
         self.deadline = time.perf_counter() + SECONDS
@@ -52,8 +65,14 @@ class Subject:
             ) from error
         self._kept[0].to("cpu")
         _optimizer_to_cpu(self._kept[1])
-        with quiet():
-            value = self.loss_of(self.fresh(), *self.pairs[0])
+        try:
+            with quiet():
+                value = self.loss_of(self.fresh(), *self.pairs[0])
+        except Exception as error:
+            raise ValueError(
+                f"loss(module(inputs), targets) raised {type(error).__name__} on copies on the CPU: {error}. Give what the loop gives; a "
+                "loss that keeps tensors on another device has to take them along"
+            ) from error
         if not isinstance(value, torch.Tensor) or value.numel() != 1:
             shape = tuple(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
             raise ValueError(f"loss(module(inputs), targets) gave {shape}: it has to be one number, such as the mean over the batch")

@@ -1,0 +1,229 @@
+"""The reader's own loop, run on copies: what each of its calls did."""
+
+import contextlib
+import copy
+import math
+import time
+
+import torch
+
+from cllm_lib.instruments.torch.structures import mapped, tensors_in
+from cllm_lib.instruments.torch.subject import SEED, once, quiet
+from cllm_lib.instruments.torch.watching import kinds_into
+
+CALLS = 12  # of the loop, for one batch each
+SECONDS = 0.8  # for them
+SIXTEEN = (torch.float16, torch.bfloat16)
+
+
+class Call:
+    """What one call of the loop did.
+
+    Attributes
+    ----------
+    own : torch.Tensor
+        The batch's own gradient, of the weights before the call, made by `loss(module(inputs), targets).backward()`.
+    received : list of torch.Tensor
+        What the optimizer was handed, for each of its steps.
+    rates : list of float
+        The largest of the rates of its groups, for each of its steps.
+    before, after : torch.Tensor
+        All weights.
+    pieces : list
+        The inputs of each call of the module, where the loop cuts a batch into pieces.
+    parts : list of torch.Tensor
+        The gradient of each piece, as a share of the whole mean; empty where the pieces are not the batch.
+    """
+
+    def __init__(self, before):
+        self.before, self.own, self.received, self.rates, self.after = before, None, [], [], None
+        self.pieces, self.parts = [], []
+
+
+def flat(module, what):
+    """One vector of all weights ("weights") or all gradients ("gradients"), zeros where there is none."""
+    values = ((p.detach() if what == "weights" else p.grad) for p in module.parameters())
+    return torch.cat(
+        [
+            (torch.zeros(p.numel(), dtype=torch.float64) if value is None else value.detach().double().flatten())
+            for p, value in zip(module.parameters(), values, strict=True)
+        ]
+    )
+
+
+def without_dropout(module):
+    """Set every dropout of a module to 0, in place: then its loop can be followed number by number."""
+    for inner in module.modules():
+        if "dropout" in type(inner).__name__.lower() and hasattr(inner, "p"):
+            inner.p = 0.0
+        for name in ("dropout", "dropout_p", "attn_dropout", "resid_dropout", "p_drop"):
+            if isinstance(getattr(inner, name, None), float):
+                setattr(inner, name, 0.0)
+    return module
+
+
+def plain_step(subject):
+    """A loop as the manual has it: used where the reader gave an optimizer and no loop."""
+
+    def step(module, optimizer, scheduler, inputs, targets):
+        optimizer.zero_grad()
+        subject.loss(module(inputs), targets).backward()
+        optimizer.step()
+
+    return step
+
+
+class Run:
+    """The loop on copies of module, optimizer and scheduler.
+
+    Attributes
+    ----------
+    failed : str
+        What the loop raised, or nothing.
+    calls : list of Call
+    left : bool or None
+        Whether gradients that lay there before a call were in what the optimizer received.
+    """
+
+    def __init__(self, subject, step):
+        self.subject, self.step, self.failed, self.calls, self.left = subject, step, "", [], None
+        self.module, self.optimizer, self.scheduler = subject.whole()
+        without_dropout(self.module)
+        self.mode, self._current, self._factor = None, None, 1.0
+        self.kinds = set()
+        self.module.register_forward_pre_hook(lambda module, inputs: self._enters(module, inputs))  # a function: copies share it
+        self.optimizer.register_step_pre_hook(lambda optimizer, *_: self._note(optimizer))
+
+    def _enters(self, module, inputs):
+        self.mode = module.training
+        if self._current is not None and inputs:
+            self._current.pieces.append(inputs[0])
+
+    def _note(self, optimizer, *_):
+        if self._current is not None:
+            self._current.received.append(flat(self.module, "gradients"))
+            self._current.rates.append(max(float(group["lr"]) for group in optimizer.param_groups))
+
+    def once(self, number, own=True):
+        """One call of the loop with one of the batches; False if it raised."""
+        inputs, targets = self.subject.pairs[number % len(self.subject.pairs)]
+        probe = copy.deepcopy(self.module) if own else None
+        self._current = call = Call(flat(self.module, "weights"))
+        try:
+            torch.manual_seed(SEED + number)
+            with quiet(), torch.enable_grad(), kinds_into(self.kinds) if not self.calls else contextlib.nullcontext():
+                self.step(self.module, self.optimizer, self.scheduler, inputs, targets)
+        except Exception as error:
+            self.failed = f"{type(error).__name__}: {error}"
+            return False
+        finally:
+            self._current = None
+        call.after = flat(self.module, "weights")
+        if own:
+            call.own = self.own_gradient(copy.deepcopy(probe), number)
+            call.parts = self._parts(probe, call.pieces, inputs, targets)
+        self.calls.append(call)
+        return True
+
+    def _parts(self, probe, pieces, inputs, targets):
+        """Gradients of the pieces into which a batch was cut, if they make up the batch, row by row."""
+        whole, labels = tensors_in(inputs), tensors_in(targets)
+        sizes = [len(tensors_in(piece)[0]) for piece in pieces if tensors_in(piece) and tensors_in(piece)[0].ndim]
+        if len(sizes) < 2 or not whole or not labels or sum(sizes) != len(whole[0]) or len(labels[0]) != len(whole[0]):
+            return []
+        found, start = [], 0
+        for piece, size in zip(pieces, sizes, strict=True):
+            rows = slice(start, start + size)
+            cut = mapped(targets, lambda t, rows=rows: t[rows])
+            found.append(size / len(whole[0]) * self._gradient(copy.deepcopy(probe), piece, cut))
+            start += size
+        return found
+
+    def own_gradient(self, probe, number):
+        """The gradient of a batch, at the weights of a copy, in the mode in which the loop calls the module."""
+        inputs, targets = self.subject.pairs[number % len(self.subject.pairs)]
+        torch.manual_seed(SEED + number)
+        return self._gradient(probe, inputs, targets)
+
+    def _gradient(self, probe, inputs, targets):
+        probe.train(self.mode if self.mode is not None else probe.training)
+        probe.zero_grad(set_to_none=True)
+        with quiet(), torch.enable_grad():
+            value = self.subject.loss(probe(inputs), targets)
+            if value.requires_grad:
+                value.backward()
+        return flat(probe, "gradients")
+
+
+def _marked(run):
+    """Put a mark into all gradients, call the loop once more, and look for the mark in what the optimizer receives.
+
+    Only where the last call left gradients behind: a loop may clear them at its end.
+    """
+    gradients = [p.grad for p in run.module.parameters() if p.grad is not None]
+    if not gradients or not any(bool(g.any()) for g in gradients):
+        return False
+    generator = torch.Generator().manual_seed(3)
+    size = max(float(g.abs().max()) for g in gradients)
+    with torch.no_grad():
+        for g in gradients:
+            large = 1e3 if g.dtype in SIXTEEN else 1e8  # a scaler may divide it by some ten thousand
+            g.copy_(large * size * torch.randn(g.shape, generator=generator).to(g.dtype))
+    mark = flat(run.module, "gradients")
+    twin = copy.deepcopy((run.module, run.optimizer, run.scheduler))
+    if not run.once(len(run.calls), own=False) or not run.calls[-1].received:
+        return None
+    received = run.calls.pop().received[0]
+    run.module, run.optimizer, run.scheduler = twin  # as they were before it
+    if not torch.isfinite(received).all():
+        return True
+    return cosine(received, mark) > 0.9
+
+
+def cosine(one, other):
+    """Of two vectors; 0 if one is 0 or no number."""
+    size = float(one.norm() * other.norm())
+    return float(one @ other) / size if 0.0 < size < math.inf else 0.0
+
+
+def usable(own, received):
+    return bool(torch.isfinite(own).all() and torch.isfinite(received).all()) and float(own.norm()) > 0.0
+
+
+def median(values):
+    return float(torch.tensor(values, dtype=torch.float64).median()) if values else 0.0
+
+
+@once
+def followed(subject):
+    """The loop, some calls of it, followed number by number.
+
+    Returns
+    -------
+    Run
+    """
+    run, began = Run(subject, subject.step or plain_step(subject)), time.perf_counter()
+    for number in range(CALLS):
+        if not run.once(number) or (number >= 3 and time.perf_counter() - began > SECONDS):
+            break
+        if not torch.isfinite(run.calls[-1].after).all():
+            break
+    stepped = sum(len(call.received) for call in run.calls)
+    if not run.failed and run.calls and stepped >= len(run.calls) and torch.isfinite(run.calls[-1].after).all():
+        run.left = _marked(run)
+    return run
+
+
+def has_optimizer(subject):
+    """Why an instrument of the optimizer does not apply, or nothing."""
+    return "" if subject.originals[1] is not None else "no optimizer was given"
+
+
+def runs(subject):
+    """Why the loop cannot be followed, or nothing."""
+    if has_optimizer(subject):
+        return has_optimizer(subject)
+    run = followed(subject)
+    if run.failed:
+        return f"the loop could not be run on copies ({run.failed})"
+    return "" if run.calls else "the loop made no call"
