@@ -24,6 +24,7 @@ from benchmarks.torch_setups.held_out_models import (
     recorder,
     sentences_model,
     translating,
+    without,
 )
 from benchmarks.torch_setups.held_out_nets import (
     Codes,
@@ -110,13 +111,13 @@ def true_means_shut(broken):
 @fault("transposed_mask", "einsum attention on raw parameters")
 def upper_triangle(broken):
     """`torch.triu` where `torch.tril` says who may look."""
-    return sentences_model(EinsumLM(keep=torch.triu if broken else torch.tril))
+    return without(sentences_model(EinsumLM(keep=torch.triu if broken else torch.tril)), "step", "batches")
 
 
 @fault("transposed_mask", "WaveNet")
 def convolutions_padded_on_the_right(broken):
     """`F.pad(x, (0, dilation))` where `(dilation, 0)` was meant."""
-    return sentences_model(WaveNet(side="right" if broken else "left"))
+    return sentences_model(WaveNet(side="right" if broken else "left").double())
 
 
 class Backwards(WordRNN):
@@ -130,7 +131,7 @@ class Backwards(WordRNN):
 @fault("transposed_mask", "seq-first GRU")
 def sentences_read_from_the_end(broken):
     """A trick of translation, the source turned round, in a model of the next word."""
-    return kit((Backwards if broken else WordRNN)(), by_word, reading(seq_first=True))
+    return kit((Backwards if broken else WordRNN)().eval(), by_word, reading(seq_first=True))
 
 
 @fault("batch_mixed", "LSTM classifier")
@@ -142,7 +143,7 @@ def lstm_without_batch_first(broken):
 @fault("batch_mixed", "nn.TransformerEncoderLayer classifier")
 def encoder_without_batch_first(broken):
     """Every word attends to the words at its place in the other examples."""
-    return kit(TokenClassifier("encoder", batch_first=not broken), F.cross_entropy, classed())
+    return without(kit(TokenClassifier("encoder", batch_first=not broken), F.cross_entropy, classed()), "step", "optimizer")
 
 
 class Reshaped(WordRNN):
@@ -390,7 +391,8 @@ class Listed(nn.Module):
 @fault("not_in_optimizer", "MLP with a list of layers")
 def layers_in_a_python_list(broken):
     """`self.layers = [...]`: `module.parameters()` does not know them."""
-    return kit(Listed([nn.Linear(32, 32) for _ in range(3)], list if broken else nn.ModuleList), nn.MSELoss(), tables())
+    module = Listed([nn.Linear(32, 32) for _ in range(3)], list if broken else nn.ModuleList)
+    return without(kit(module, nn.MSELoss(), tables()), "step")
 
 
 @fault("not_in_optimizer", "GRU encoder and decoder with attention")

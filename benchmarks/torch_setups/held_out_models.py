@@ -118,6 +118,11 @@ def train(given, steps):
     return given
 
 
+def without(given, *names):
+    """A set-up handed over without some of the arguments that can be left out."""
+    return {name: value for name, value in given.items() if name not in names}
+
+
 # The language
 
 

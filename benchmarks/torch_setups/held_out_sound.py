@@ -1,6 +1,6 @@
 """Trainings with no fault, each with something that looks like one; those here are of sequences.
 
-``SOUND`` holds them all, those of pictures (``held_out_calm``) and of pairs and tables (``held_out_rows``) too.
+``SOUND`` holds them all, with those of ``held_out_calm``, ``held_out_rows`` and ``held_out_traps``.
 """
 
 import torch
@@ -39,8 +39,9 @@ from benchmarks.torch_setups.held_out_models import (
     translating,
 )
 from benchmarks.torch_setups.held_out_rows import CALM_ROWS
+from benchmarks.torch_setups.held_out_traps import TRAPS
 
-SOUND = [*CALM_PICTURES, *CALM_ROWS]
+SOUND = [*CALM_PICTURES, *CALM_ROWS, *TRAPS]
 _, sound = recorder(SOUND)
 
 
