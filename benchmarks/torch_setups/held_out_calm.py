@@ -123,7 +123,7 @@ def focal_loss():
 def head_alone_is_given_to_the_optimizer():
     """A pretrained backbone is frozen and left out of the optimizer; only the new head learns."""
     batches = pictures()
-    module = train(picture_kit(ResNet(), batches), 60)["module"].requires_grad_(False)
+    module = train(picture_kit(ResNet(), batches), 40)["module"].requires_grad_(False)
     module.fc = nn.Linear(32, 4)
     return picture_kit(module, batches, optimizer=Adam(module.fc.parameters(), lr=1e-2))
 
@@ -151,10 +151,10 @@ def branches_left_out_at_random():
     return given
 
 
-@sound("CNN after a hundred and fifty steps")
+@sound("CNN after a hundred steps")
 def loss_at_its_end():
     """It knows its pictures: gradients and loss are tiny."""
-    return train(picture_kit(plain_cnn(), pictures(noise=1.5)), 150)
+    return train(picture_kit(plain_cnn(), pictures(noise=1.5)), 100)
 
 
 @sound("CNN with GroupNorm and spectral norm")
