@@ -38,7 +38,7 @@ def examined(parts):
             said, named = [str(report.verdict)], [report.cause] if report.cause else []
     except Exception as error:
         crashed = f"{type(error).__name__}: {error}"
-    return {"said": said, "named": named, "crashed": crashed, "late": False, "seconds": time.perf_counter() - began}
+    return {"said": said, "named": named, "crashed": crashed, "late": False, "seconds": round(time.perf_counter() - began, 2)}
 
 
 def judged(job):

@@ -94,7 +94,13 @@ def ask(peer, setup, parts, seconds=LIMIT):
         except OutOfTime:
             late = True
     named = set().union(*(about(peer, words) for words in said))
-    return {"said": said, "named": sorted(named), "crashed": "; ".join(crashes), "late": late, "seconds": time.perf_counter() - began}
+    return {
+        "said": said,
+        "named": sorted(named),
+        "crashed": "; ".join(crashes),
+        "late": late,
+        "seconds": round(time.perf_counter() - began, 2),
+    }
 
 
 def about(peer, words):
@@ -131,6 +137,9 @@ def checks_for(setup, parts):
     provider = provider_of(parts)
     if not parts["inputs"].is_floating_point():
         factory, provider = as_vectors(factory, provider)
+    whole = factory  # the loss wants all outputs
+    if isinstance(outputs, tuple):
+        factory = first_output(factory)
     plain = {"supervised_batch_provider": provider}
     chosen = []
     if setup.task in (LANGUAGE, CLASSES) and not setup.trained:
@@ -145,7 +154,7 @@ def checks_for(setup, parts):
     chosen += [("non_zero_gradients", {"model": factory()}), ("backward_batch_independence", {"model_factory": factory})]
     if setup.task == LANGUAGE:
         chosen.append(("backward_causal_property", {"model_factory": factory}))
-    chosen.append(("input_independent_baseline_worse", {"model_factory": factory, "loss_fn": parts["loss"]}))
+    chosen.append(("input_independent_baseline_worse", {"model_factory": whole, "loss_fn": parts["loss"]}))
     if setup.task in (LANGUAGE, CLASSES):
         threshold = {"threshold": 1e-1} if setup.task == LANGUAGE else {}  # as in its two calls
         chosen.append(("overfit_to_batch", {"model": factory(), "loss_fn": parts["loss"]} | threshold))
@@ -168,20 +177,42 @@ def provider_of(parts):
     return provide
 
 
+def first_output(factory):
+    """For models that give several, of which the checks look at one."""
+
+    def make():
+        module = factory()
+        forward = module.forward
+        module.forward = lambda inputs: forward(inputs)[0]
+        return module
+
+    return make
+
+
 def as_vectors(factory, provide):
-    """Words as rows with a single 1, by the checklist's own replacement of the first embedding: gradients can reach those."""
+    """Words as rows with a single 1, by the checklist's own replacement of the first embedding: gradients can reach those.
+
+    Both come back as they were where there is no such layer, or where the model then no longer computes, such as one that looks
+    for padding by its number.
+    """
     import torch
     from neural_net_checklist import torch_diagnostics
 
-    (name, embedding), *_ = [
-        (name, layer) for name, layer in factory().named_modules() if isinstance(layer, torch.nn.Embedding | torch.nn.EmbeddingBag)
-    ]
+    embeddings = [(name, layer) for name, layer in factory().named_modules() if isinstance(layer, torch.nn.Embedding)]
+    if not embeddings:
+        return factory, provide
+    name, embedding = embeddings[0]
 
     def provide_vectors(count=None):
         inputs, targets = provide(count)
         return torch.nn.functional.one_hot(inputs, embedding.num_embeddings).to(embedding.weight.dtype), targets
 
-    return torch_diagnostics.replace_input_embedding_layer(factory, name), provide_vectors
+    replaced = torch_diagnostics.replace_input_embedding_layer(factory, name)
+    try:
+        replaced()(provide_vectors()[0])
+    except Exception:
+        return factory, provide
+    return replaced, provide_vectors
 
 
 def torchdiag(setup, parts):
@@ -210,21 +241,23 @@ def torchdiag(setup, parts):
         try:
             with contextlib.redirect_stdout(printed):
                 call()
+            crash = ""
         except Exception as error:
-            yield findings(printed.getvalue()), f"{name}: {type(error).__name__}"
-        else:
-            yield findings(printed.getvalue()), ""
+            crash = f"{name}: {type(error).__name__}"
+        found = findings(printed.getvalue())
+        said = [words for words in found if "failed" not in words]
+        yield said, crash or (f"{name}: a stage failed" if said != found else "")
 
 
 def findings(printed):
-    """The lines under "ISSUES FOUND" or "WARNINGS"; a stage of `verify_step` that failed is one as well."""
+    """The lines under "ISSUES FOUND" or "WARNINGS". A stage of `verify_step` that raised something is "... failed: ..."."""
     found, inside = [], False
-    for line in printed.splitlines():
-        inside = "ISSUES FOUND" in line or "WARNINGS" in line or (inside and line.strip().startswith("•"))
-        if line.strip().startswith("•") and inside:
-            found.append(line.strip().removeprefix("•").strip())
-        elif "FAILED" in line:
-            found.append(line.strip())
+    for line in (line.strip() for line in printed.splitlines()):
+        inside = "ISSUES FOUND" in line or "WARNINGS" in line or (inside and line.startswith("•"))
+        if inside and line.startswith("•"):
+            found.append(line.removeprefix("•").strip())
+        elif "FAILED" in line:  # it then stops, before it prints what it found
+            found.append(f"{line.split(':')[0].lstrip('✗ ')} failed")
     return found
 
 

@@ -14,7 +14,7 @@ def test_what_is_printed_as_found_is_read_and_nothing_else():
     printed = (
         "\n✓ Loss:            1.6\n✗ Backward pass:   FAILED — no graph\n\n⚠ ISSUES FOUND:\n  • a: 60% neurons dead\n  • b\n\n  • a tip\n"
     )
-    assert findings(printed) == ["✗ Backward pass:   FAILED — no graph", "a: 60% neurons dead", "b"]
+    assert findings(printed) == ["Backward pass failed", "a: 60% neurons dead", "b"]
     assert findings("⚠ WARNINGS:\n  • ALL parameters are frozen — model will not learn\n====\n") == [
         "ALL parameters are frozen — model will not learn"
     ]
@@ -74,6 +74,13 @@ def test_a_peer_names_what_it_is_made_for(peer, name, cause):
 def test_a_peer_runs_through_and_lets_plain_sound_ones_pass(peer, name):
     found = answer(peer, name)
     assert (found["said"], found["crashed"], found["late"]) == ([], "", False)
+
+
+@pytest.mark.slow
+def test_several_outputs_crash_a_peer_that_wants_one_and_are_no_finding():
+    found = answer(TORCHDIAG, "LSTM that gives its state")
+    assert (found["said"], found["crashed"]) == ([], "verify_step: a stage failed")
+    assert answer(CHECKLIST, "logits and states")["said"] == []
 
 
 @pytest.mark.slow
