@@ -83,8 +83,7 @@ def detached(one, setup):
 
 
 def trained_a_little(setup, steps=25):
-    """The set-up's own loop; None if it cannot run."""
-    setup = setup if "batches" in setup else setup | {"batches": [(setup["inputs"], setup["targets"])]}
+    """By the set-up's own loop, or by the plainest where it has none."""
     setup["module"].train()
     return train(setup, steps)
 
@@ -427,7 +426,7 @@ def test_a_sound_set_up_learns_in_a_hundred_steps(one, seed):
     assert loss_of(train(setup, 100)) < (1.01 if one.trained else 0.9) * before
 
 
-def test_sound_twins_of_three_kinds_show_nothing():
+def test_four_sound_set_ups_show_none_of_the_faults():
     """A share of the test above that is quick enough for every day."""
     for name in ("GPT by hand", "tagger of padded texts", "warm-up whose first rate is 0", "CNN, features frozen on purpose"):
         one = ALL[name]
