@@ -16,6 +16,7 @@ from cllm_lib.terminal import say
 LIGHTNINGS = ("lightning.pytorch", "pytorch_lightning")
 PARTS_OF_THE_LOOP = ("optimizer_step", "optimizer_zero_grad", "configure_gradient_clipping", "lr_scheduler_step", "backward")
 ELSEWHERE = "trainings in several processes are not examined: run one process for the first step, and look at that"
+BY_HAND = "training_step makes its steps by itself (automatic_optimization is False); call examine yourself, with what it does as step"
 FOLLOWED = "The loop was followed as the trainer's settings describe it, which makes its first gradient again."
 
 
@@ -179,8 +180,8 @@ def lightning(stop=False):
     -----
     If `training_step` calls one network once, the network is examined, with the rest of `training_step` as its loss; else all of it
     as a module that returns its loss, of which less can be told. The loop is written down from the Trainer's settings (accumulation,
-    clipping, schedule), and followed if it makes the gradient that the Trainer made; with optimization by hand, several optimizers
-    or a part of the loop overridden, the report says that it was not looked at.
+    clipping, schedule), and followed if it makes the gradient that the Trainer made; with several optimizers or a part of the loop
+    overridden, the report says that it was not looked at. Where steps are made by hand nothing is examined, and `why_not` says so.
     """
     needed("torch", "the doctor for PyTorch", "`pip install torch` brings it")
     bases = tuple(base.Callback for base in _lightnings())
@@ -192,6 +193,8 @@ def lightning(stop=False):
             self._forget()
             if trainer.world_size > 1:
                 self._give_up(ELSEWHERE)
+            elif not pl_module.automatic_optimization:
+                self._give_up(BY_HAND)
 
         def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
             if not self.is_done:
@@ -246,8 +249,6 @@ def _steps(trainer):
 
 def _not_lightnings_own(module, trainer):
     """What of the loop the reader does by hand, so that it cannot be written down from settings; or nothing."""
-    if not module.automatic_optimization:
-        return "training_step makes the steps by itself (automatic_optimization is False)"
     if len(trainer.optimizers) != 1:
         return f"it has {len(trainer.optimizers)} optimizers"
     for kind in type(module).__mro__:

@@ -6,6 +6,7 @@ gradient that the trainer really handed to its optimizer. Where it does not, the
 """
 
 import copy
+import functools
 import inspect
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ from torch import nn
 
 from cllm_lib.instruments.torch.loop import flat
 from cllm_lib.instruments.torch.structures import mapped, tensors_in
-from cllm_lib.instruments.torch.subject import Subject, quiet
+from cllm_lib.instruments.torch.subject import Subject, on_cpu, quiet, untouched
 
 SAME_GRADIENT = 0.05  # share of its length by which it may be off: a trainer may compute in 16 bits
 SAME_LOSS = 1e-3  # share
@@ -77,27 +78,37 @@ class WholeStep(nn.Module):
         return training_loss(self.whole, batch)
 
 
+class Hidden:
+    """Tensors that the doctor is not to take for targets: they are a loss's affair."""
+
+    def __init__(self, tensors):
+        self.tensors = list(tensors)
+
+
 class LossOfOutputs:
     """What a `training_step` makes of given outputs of its network: it is called, and its network returns these.
 
-    Targets are the tensors of the batch, those first that are no inputs of the network.
+    Targets are the tensors of the batch that are no inputs of the network, and numbers with fractions that are (an autoencoder's). The
+    words that a language model reads are hidden behind them: a loss that shifts them makes its targets by itself.
     """
 
     def __init__(self, whole, name, batch, inputs):
-        self.whole, self.name, self.template = copy.deepcopy(whole), name, batch
+        self.whole, self.name, self.template = copy.deepcopy(whole).cpu(), name, batch
         fed = {tensor.data_ptr() for tensor in tensors_in(inputs)}
-        tensors = tensors_in(batch)
-        self.order = sorted(range(len(tensors)), key=lambda k: (tensors[k].data_ptr() in fed, k))
+        self.shown = [tensor.data_ptr() not in fed or tensor.is_floating_point() for tensor in tensors_in(batch)]
 
     def targets(self, batch):
-        """The tensors of a batch, in the order in which they are handed over."""
-        tensors = tensors_in(batch)
-        return tuple(tensors[k] for k in self.order)
+        """What this loss takes beside the outputs, from a batch."""
+        tensors = tensors_in(on_cpu(batch))
+        shown = [tensor for tensor, is_shown in zip(tensors, self.shown, strict=True) if is_shown]
+        return (*shown, Hidden(tensor for tensor, is_shown in zip(tensors, self.shown, strict=True) if not is_shown))
 
     def __call__(self, outputs, targets):
         """The loss."""
-        back = iter(value for _, value in sorted(zip(self.order, targets, strict=True), key=lambda pair: pair[0]))
-        batch = mapped(self.template, lambda _: next(back))
+        *shown, hidden = targets
+        shown, others = iter(shown), iter(hidden.tensors)
+        order = iter(self.shown)
+        batch = mapped(self.template, lambda _: next(shown if next(order) else others))
         inner = self.whole.get_submodule(self.name)
         inner.forward = lambda *args, **kwargs: outputs
         try:
@@ -112,10 +123,17 @@ def training_loss(whole, batch):
     Raises
     ------
     ValueError
-        If it returns none.
+        If it returns none, or cannot be called without a Trainer.
     """
     takes = len(inspect.signature(whole.training_step).parameters)
-    found = whole.training_step(batch, 0) if takes > 1 else whole.training_step(batch)
+    try:
+        found = whole.training_step(batch, 0) if takes > 1 else whole.training_step(batch)
+    except RuntimeError as error:
+        if "attached to a `Trainer`" in str(error):
+            raise ValueError(
+                "training_step asks for its Trainer, which a copy of the module does not have; call examine yourself"
+            ) from error
+        raise
     found = found.get("loss") if isinstance(found, dict) else found
     if not isinstance(found, torch.Tensor):
         raise ValueError("training_step returned no loss for the first batch")
@@ -264,6 +282,18 @@ def with_the_loop(arguments, step, states, received):
     return arguments, "made again from its settings, its first step hands the optimizer another gradient"
 
 
+def leaving_it_as_it_was(function):
+    """A function of a module that calls it, or copies of it, and leaves the module and all random states as they were."""
+
+    @functools.wraps(function)
+    def careful(module, *arguments):
+        with untouched(module, None, None):
+            return function(module, *arguments)
+
+    return careful
+
+
+@leaving_it_as_it_was
 def of_transformers(model, batches, states, settings, optimizer, scheduler, steps):
     """What of a run of the Trainer of transformers can be examined, once its first gradient is there.
 
@@ -377,6 +407,7 @@ def take_the_loss(outputs, targets):
     return outputs
 
 
+@leaving_it_as_it_was
 def of_lightning(whole, batches, states, clip, optimizer, schedules, steps, why_not):
     """What of a run of Lightning's Trainer can be examined, once its first gradient is there, before it is clipped.
 
@@ -465,7 +496,7 @@ def _direct_calls(whole, batch, state):
 def _is_enough(loss, outputs, batch):
     """Whether the loss is made of these outputs, and neither of other weights nor of random numbers."""
     targets = loss.targets(batch)
-    cut = mapped(outputs, lambda tensor: tensor.detach())
+    cut = on_cpu(outputs)
     with quiet(), torch.enable_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         one = loss(cut, targets)
