@@ -3,7 +3,6 @@
 Both look once, when the first gradient is there and no step has been made; they leave the training as it is.
 """
 
-import contextlib
 import dataclasses
 import importlib
 import importlib.util
@@ -59,11 +58,11 @@ class Looking:
         self.why_not = why
         say(f"doctor: nothing was examined: {why}")
 
-    def _look(self, prepare, module):
+    def _look(self, prepare):
         """Examine what `prepare()` makes of the first step. Whatever goes wrong in here, the training goes on."""
         try:
-            with _without_gradients_after(prepare, module) as (arguments, why_not):
-                report = examine(**arguments)
+            arguments, why_not = prepare()
+            report = examine(**arguments)
         except Exception as error:
             self._give_up(f"{error}" if type(error) is ValueError else f"{type(error).__name__}: {error}")
             return
@@ -76,20 +75,6 @@ class Looking:
             say(line)
         if self.wants_to_stop:
             say("doctor: the training stops here, because something was found")
-
-
-@contextlib.contextmanager
-def _without_gradients_after(prepare, module):
-    """What is to be examined; until the end the module has no gradients, which would be taken for left over ones."""
-    made = prepare()
-    kept = [(p, p.grad) for p in module.parameters()]
-    for parameter, _ in kept:
-        parameter.grad = None
-    try:
-        yield made
-    finally:
-        for parameter, gradient in kept:
-            parameter.grad = gradient
 
 
 def hugging_face(stop=False):
@@ -145,9 +130,9 @@ def hugging_face(stop=False):
             if self.is_done:
                 return
             self._remove()
-            from cllm_lib.instruments.torch.first_step import of_transformers
+            from cllm_lib.instruments.torch.trainers import of_transformers
 
-            self._look(lambda: of_transformers(model, self._batches, self._states, args, optimizer, lr_scheduler, state.max_steps), model)
+            self._look(lambda: of_transformers(model, self._batches, self._states, args, optimizer, lr_scheduler, state.max_steps))
 
         def on_step_end(self, args, state, control, **kwargs):
             control.should_training_stop = control.should_training_stop or self.wants_to_stop
@@ -203,7 +188,7 @@ def lightning(stop=False):
         def on_before_optimizer_step(self, trainer, pl_module, optimizer):
             if self.is_done:
                 return
-            from cllm_lib.instruments.torch.first_step import of_lightning
+            from cllm_lib.instruments.torch.trainers import of_lightning
 
             self._look(
                 lambda: of_lightning(
@@ -215,8 +200,7 @@ def lightning(stop=False):
                     trainer.lr_scheduler_configs,
                     _steps(trainer),
                     _not_lightnings_own(pl_module, trainer),
-                ),
-                pl_module,
+                )
             )
 
         def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):

@@ -1,7 +1,6 @@
 """A trainer's loop written down from its settings: against the same by hand, and what is not believed."""
 
 import copy
-import types
 
 import pytest
 
@@ -24,8 +23,9 @@ def first_step(torch):
     return first_step
 
 
-def small(torch, first_step):
+def small(torch):
     """A model that takes its inputs by name, and four batches of different sizes."""
+    from cllm_lib.instruments.torch import trainers
 
     class Model(torch.nn.Module):
         def __init__(self):
@@ -36,7 +36,7 @@ def small(torch, first_step):
             return {"logits": self.layer(x)}
 
     batches = [({"x": torch.randn(n, 4)}, torch.randint(3, (n,))) for n in (2, 7, 5, 4)]
-    return first_step.Keywords(Model(), first_step.logits_in), batches
+    return trainers.Keywords(Model(), trainers.logits_in), batches
 
 
 def weights(module):
@@ -46,7 +46,7 @@ def weights(module):
 @pytest.mark.parametrize("by_value", [False, True])
 def test_accumulation_clipping_and_schedule_are_those_of_one_large_batch(by_value, torch, first_step):
     """Two batches a step, weighed by their sizes: the gradient is that of both as one; the schedule goes on every second step."""
-    module, batches = small(torch, first_step)
+    module, batches = small(torch)
     alone = copy.deepcopy(module)
     loss = torch.nn.CrossEntropyLoss()
     optimizer, schedule = _sgd_and_schedule(torch, module)
@@ -80,7 +80,7 @@ def _sgd_and_schedule(torch, module):
 
 @pytest.mark.parametrize(("of_the_module", "shorter"), [(False, 1), (True, 2)])
 def test_weights_that_the_optimizer_does_not_hold_are_clipped_where_the_trainer_does(of_the_module, shorter, torch, first_step):
-    module, _ = small(torch, first_step)
+    module, _ = small(torch)
     weight, bias = module.parameters()
     weight.grad, bias.grad = torch.full_like(weight, 10.0), torch.full_like(bias, 10.0)
     first_step.Clip(1.0, of_the_module=of_the_module).apply(module, torch.optim.SGD([weight], 0.1))
@@ -122,7 +122,7 @@ def test_where_nobody_knows_how_long_a_training_is_the_schedule_is_as_it_is(step
 
 @pytest.mark.parametrize(("factor", "believed"), [(1.0, True), (1.02, True), (1.2, False), (-1.0, False), (float("nan"), False)])
 def test_a_loop_is_believed_only_if_it_makes_the_gradient_that_arrived(factor, believed, torch, first_step):
-    module, batches = small(torch, first_step)
+    module, batches = small(torch)
     loss = torch.nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(module.parameters(), 0.1)
     arguments = dict(module=module, loss=loss, optimizer=optimizer, scheduler=None)
@@ -137,76 +137,9 @@ def test_a_loop_is_believed_only_if_it_makes_the_gradient_that_arrived(factor, b
 
 
 def test_a_loop_that_cannot_be_made_again_is_said_and_not_followed(torch, first_step):
-    module, batches = small(torch, first_step)
+    module, batches = small(torch)
     arguments = dict(module=module, loss=torch.nn.CrossEntropyLoss(), inputs=batches[0][0], targets=batches[0][1], batches=[])
     arguments |= dict(optimizer=torch.optim.SGD(module.parameters(), 0.1), scheduler=None)
     found, why_not = first_step.with_the_loop(arguments, lambda *_: 1 / 0, [torch.get_rng_state()], None)
     assert found == arguments
     assert "could not be made again (ZeroDivisionError" in why_not
-
-
-class Whole:
-    """Ways to write a `training_step`; made into a module below."""
-
-    def shifts_words(self, batch):
-        logits = self.net(batch["ids"][:, :-1])
-        return self.entropy(logits.flatten(0, 1), batch["ids"][:, 1:].flatten())
-
-    def takes_labels(self, batch):
-        return self.entropy(self.net(batch["ids"]).flatten(0, 1), batch["labels"].flatten())
-
-    def adds_its_own_weights(self, batch):
-        return self.takes_labels(batch) + 0.1 * (self.net.weight**2).sum()
-
-    def calls_twice(self, batch):
-        return self.takes_labels(batch) + self.takes_labels(batch)
-
-
-def whole(torch, way):
-    """A module with a `training_step`, as Lightning's, and a batch."""
-
-    class Module(torch.nn.Module, Whole):
-        def __init__(self):
-            super().__init__()
-            self.net, self.entropy = torch.nn.Embedding(9, 9), torch.nn.CrossEntropyLoss()
-
-        def training_step(self, batch):
-            return getattr(self, way)(batch)
-
-    return Module(), {"ids": torch.randint(9, (3, 5)), "labels": torch.randint(9, (3, 5))}
-
-
-@pytest.mark.parametrize(
-    ("way", "is_apart"), [("shifts_words", True), ("takes_labels", True), ("adds_its_own_weights", False), ("calls_twice", False)]
-)
-def test_a_network_and_the_rest_of_its_step_make_the_loss_of_the_step(way, is_apart, torch, first_step):
-    """And where the rest uses more than the network's outputs, the step is left in one piece."""
-    module, batch = whole(torch, way)
-    examined, loss, pairs = first_step._network_and_loss(module, [batch], [torch.get_rng_state()])
-    assert isinstance(examined, first_step.Network) == is_apart
-    inputs, targets = pairs[0]
-    torch.testing.assert_close(loss(examined(inputs), targets), module.training_step(batch))
-    if is_apart:
-        outputs = torch.randn_like(examined(inputs))
-        words = batch["labels"] if way == "takes_labels" else batch["ids"][:, 1:]
-        torch.testing.assert_close(loss(outputs, targets), torch.nn.functional.cross_entropy(outputs.flatten(0, 1), words.flatten()))
-    assert "forward" not in vars(module.net), "outputs are given to a copy"
-
-
-def test_the_words_that_a_model_reads_are_not_shown_as_targets(torch, first_step):
-    module, batch = whole(torch, "takes_labels")
-    _, _, pairs = first_step._network_and_loss(module, [batch], [torch.get_rng_state()])
-    shown = [one for one in pairs[0][1] if isinstance(one, torch.Tensor)]
-    assert [one.tolist() for one in shown] == [batch["labels"].tolist()]
-
-
-def test_a_model_that_returns_no_loss_is_said(first_step):
-    for outputs in ({"loss": None}, {"logits": 1}, (types.SimpleNamespace(numel=lambda: 2),)):
-        with pytest.raises(ValueError, match="the model returned no loss: it is computed outside of it"):
-            first_step.loss_in(outputs)
-
-
-def test_a_step_that_returns_no_loss_is_said(torch, first_step):
-    module = types.SimpleNamespace(training_step=lambda batch, number: {"other": 1})
-    with pytest.raises(ValueError, match="training_step returned no loss"):
-        first_step.training_loss(module, None)
