@@ -68,7 +68,7 @@ def test_no_module_imports_itself_by_others():
 def shown():
     """What readers see: the code of the chapters, and that of documents."""
     yield from programs()
-    for name in ("README.md", "CONTRIBUTING.md"):
+    for name in ("README.md", "CONTRIBUTING.md", "docs/DOCTOR.md"):
         yield from ((name, piece) for piece in code_blocks((ROOT / name).read_text(encoding="utf-8")))
 
 

@@ -8,6 +8,7 @@ from notebooks.books import ROOT
 LIBRARY = ROOT / "cllm_lib"
 TOGETHER = {  # modules that one test goes through together
     "__main__.py": "tests/test_cli.py",
+    "instruments/__main__.py": "tests/instruments/test_main.py",
     "workbook/exercises": "tests/workbook/test_exercises.py",
 }
 MODULES = [path.relative_to(LIBRARY).as_posix() for path in sorted(LIBRARY.rglob("*.py")) if path.name != "__init__.py"]

@@ -2,4 +2,4 @@
 
 from cllm_lib.faces import face
 
-__getattr__, __dir__, __all__ = face(__name__, {"doctor": "Report examine", "causes": "CAUSES"})
+__getattr__, __dir__, __all__ = face(__name__, {"doctor": "Report examine", "causes": "CAUSES", "callbacks": "hugging_face lightning"})
