@@ -1,187 +1,13 @@
-"""Instruments that look at the loss from its outside: what it wants of each output, found by its own gradient.
-
-The gradient of a cross-entropy by a position's logits is `share * (softmax - one_hot)`: below 0 at the target, 0 everywhere where a
-position does not count. So it says, of any loss, which word is wanted where, whatever was shifted, masked or left out inside.
-"""
-
-from typing import NamedTuple
+"""Instruments that look at the loss: which places count, and whether it is what it should be of the outputs."""
 
 import torch
 
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
+from cllm_lib.instruments.torch.layout import padding_of, sequence
 from cllm_lib.instruments.torch.structures import exchanged, tensors_in
-from cllm_lib.instruments.torch.subject import once, quiet
-
-MATCH = 0.95  # of the positions; a row may end in another sentence
-ENOUGH = 8  # positions, at least
-SHIFTS = (1, 0, 2)
-
-
-class Wanted(NamedTuple):
-    """What a loss wants of the outputs.
-
-    Attributes
-    ----------
-    axis : int
-        Of the classes.
-    targets : torch.Tensor of int
-        The class wanted at each position: the outputs' shape without that axis.
-    counts : torch.Tensor of bool
-        Whether the position has a part in the loss.
-    outputs : torch.Tensor
-        With the classes last.
-    """
-
-    axis: int
-    targets: torch.Tensor
-    counts: torch.Tensor
-    outputs: torch.Tensor
-
-
-def gradient_by_outputs(subject, shift=0.0, scale=1.0):
-    """Loss and its gradient by the main output, as if that were given: multiplied first, and shifted.
-
-    Returns
-    -------
-    float, torch.Tensor or None
-        None where the loss does not depend on it.
-    """
-    given = (scale * subject.main.detach() + shift).requires_grad_()
-    with quiet(), torch.enable_grad():
-        value = subject.loss(exchanged(subject.outputs, subject.main, given), subject.targets)
-        found = torch.autograd.grad(value, given, allow_unused=True)[0] if value.requires_grad else None
-    return float(value), found
-
-
-def class_axis(subject):
-    """The axis of the outputs along which the classes lie, or None: where targets are whole numbers, one for each other place."""
-    if subject.main is None:
-        return None
-    whole = [t for t in tensors_in(subject.targets) if not t.is_floating_point() and t.dtype != torch.bool]
-    shape = subject.main.shape
-    for target in whole:
-        for axis in (len(shape) - 1, 1):
-            if 0 < axis < len(shape) and shape[axis] > 1:
-                rest = shape[:axis] + shape[axis + 1 :]
-                if rest == target.shape or (rest.numel() == target.numel() and axis == len(shape) - 1):
-                    return axis
-    if whole or subject.tokens is None or len(shape) < 3:
-        return None
-    return len(shape) - 1  # targets of another form, or none: a loss that makes them by itself
-
-
-@once
-def wanted(subject):
-    """What the loss wants, or None where it is none of classes.
-
-    Returns
-    -------
-    Wanted or None
-    """
-    axis = class_axis(subject)
-    if axis is None:
-        return None
-    largest = float(subject.main.abs().max())
-    if not largest < float("inf"):
-        return None
-    # Outputs of moderate size: where a softmax is sure to the last digit, its gradient is 0 though the place counts.
-    _, gradient = gradient_by_outputs(subject, scale=1.0 / (1.0 + largest))
-    if gradient is None or not torch.isfinite(gradient).all():
-        return None
-    turned, outputs = gradient.movedim(axis, -1), subject.main.movedim(axis, -1)
-    size = turned.abs().amax()
-    targets, counts = turned.argmin(-1), turned.abs().amax(-1) > 1e-9 * size
-    below = (turned < -1e-9 * size).sum(-1)
-    if size == 0.0 or (float((below > 1).double().mean()) > 0.1 and not _are_stated(subject, targets, counts)):
-        return None  # more than one class is wanted at a place: no cross-entropy
-    return Wanted(axis, targets, counts, outputs)
-
-
-def _are_stated(subject, targets, counts):
-    """Whether what is wanted is what was handed over."""
-    stated = [t.reshape(targets.shape) for t in tensors_in(subject.targets) if t.numel() == targets.numel() and not t.is_floating_point()]
-    return any(float((one == targets)[counts].double().mean()) >= MATCH for one in stated) and bool(counts.any())
-
-
-class Sequence(NamedTuple):
-    """Words, and what the loss wants at their places.
-
-    Attributes
-    ----------
-    tokens, targets, counts : torch.Tensor, shape (B, T)
-        Time is the second axis, whatever the module takes.
-    time : int
-        The axis of time in the module's inputs.
-    skipped : int
-        Inputs before the first that has an output, such as a picture before its caption.
-    """
-
-    tokens: torch.Tensor
-    targets: torch.Tensor
-    counts: torch.Tensor
-    time: int
-    skipped: int
-
-
-@once
-def sequence(subject):
-    """Words and wanted targets, place by place; None where outputs are not words by words.
-
-    Returns
-    -------
-    Sequence or None
-    """
-    found, tokens = wanted(subject), subject.tokens
-    if found is None or tokens is None:
-        return None
-    skipped = 0
-    if found.targets.ndim == 2 and len(found.targets) == len(tokens) and 1 < found.targets.shape[1] < tokens.shape[1]:
-        skipped = tokens.shape[1] - found.targets.shape[1]
-    rest = tokens[:, skipped:]
-    if found.targets.numel() != rest.numel():
-        return None
-    targets, counts = found.targets.reshape(rest.shape), found.counts.reshape(rest.shape)
-    if not skipped and 1.0 == max(_matches(rest.T, targets.T, counts.T).values()) > max(_matches(rest, targets, counts).values()):
-        return Sequence(rest.T, targets.T, counts.T, 0, 0)
-    return Sequence(rest, targets, counts, 1, skipped)
-
-
-def _matches(tokens, targets, counts):
-    """By how many words ahead: the share of the targets that stand there."""
-    found, length = {}, tokens.shape[1]
-    for ahead in SHIFTS:
-        if ahead < length:
-            same, counted = tokens[:, ahead:] == targets[:, : length - ahead], counts[:, : length - ahead]
-            found[ahead] = float(same[counted].double().mean()) if int(counted.sum()) >= ENOUGH else 0.0
-    return found or {1: 0.0}
-
-
-def words_ahead(subject):
-    """How many words ahead each target stands: 0, 1 or 2; None where no such number fits."""
-    found = sequence(subject)
-    if found is None:
-        return None
-    shares = _matches(found.tokens, found.targets, found.counts)
-    best = max(shares, key=lambda ahead: (shares[ahead], ahead == 1))
-    return best if shares[best] >= MATCH else None
-
-
-def padding_of(tokens):
-    """The id that fills up rows of different lengths, or None: it stands at their ends (or beginnings) only.
-
-    Parameters
-    ----------
-    tokens : torch.Tensor of int, shape (B, T)
-    """
-    for rows in (tokens, tokens.flip(1)):
-        ids = rows[:, -1]
-        for candidate in ids.unique():
-            same = rows == candidate
-            runs = same.flip(1).int().cumprod(1).sum(1)  # how many at the end of each row
-            if int(same.sum()) == int(runs.sum()) and int((runs >= 2).sum()) >= 2 and len(runs[runs < rows.shape[1]].unique()) >= 2:
-                return int(candidate)
-    return None
+from cllm_lib.instruments.torch.subject import quiet
+from cllm_lib.instruments.torch.wants import gradient_by_outputs, labels_of, wanted
 
 
 def _which_targets_count(subject):
@@ -193,6 +19,7 @@ def _which_targets_count(subject):
         numbers["padding that counts"] = float((row.counts & (row.tokens == padding) & (row.targets == padding)).sum())
     stated = _stated_targets(subject, found)
     if stated is not None:
+        padding = padding_of(stated) if padding is None and stated.ndim == 2 else padding
         for word in stated[~found.counts].unique().tolist():
             here = stated == word
             silent = not bool((here & found.counts).any())
@@ -204,8 +31,8 @@ def _which_targets_count(subject):
 
 def _stated_targets(subject, found):
     """The targets as they were handed over, where they lie place by place as the loss wants them; else None."""
-    for target in tensors_in(subject.targets):
-        if not target.is_floating_point() and target.dtype != torch.bool and target.numel() == found.targets.numel():
+    for target in labels_of(subject):
+        if target.dtype != torch.bool and target.numel() == found.targets.numel():
             laid = target.reshape(found.targets.shape)
             if bool(found.counts.any()) and bool((laid == found.targets)[found.counts].all()):
                 return laid
@@ -243,6 +70,7 @@ def _recompute_the_loss(subject):
         "of a second softmax": twice,
         "outputs that sum to 1, where the loss takes logits": float(probabilities and takes_logits),
         "outputs that sum to 1 along another axis": float(bool(wrong)),
+        "probabilities, where the loss is linear in them": float(probabilities and _is_linear(subject, found)),
     }
 
 
@@ -252,6 +80,14 @@ def _is_unmoved_along(subject, axis, reported):
     shape[axis] = 1
     shift = torch.linspace(0.5, 1.5, int(torch.tensor(shape).prod())).reshape(shape).to(subject.main.dtype)
     return abs(gradient_by_outputs(subject, shift)[0] - reported) < 1e-4 * max(abs(reported), 1e-3)
+
+
+def _is_linear(subject, found):
+    """Whether the loss is minus the mean of the outputs at the targets, without a logarithm."""
+    _, gradient = gradient_by_outputs(subject)
+    chosen = gradient.movedim(found.axis, -1).gather(-1, found.targets[..., None])[..., 0][found.counts]
+    others = float(gradient.abs().sum()) - float(chosen.abs().sum())
+    return bool((chosen - chosen.mean()).abs().max() < 1e-6 * chosen.abs().max()) and others < 1e-6 * float(chosen.abs().sum())
 
 
 def _squashed_twice(subject):
@@ -311,6 +147,8 @@ INSTRUMENTS = (
         *(w for w in _KIT["recompute the loss"].words if "softmax" in w.name),
         Word("outputs are probabilities, and the loss takes logits",
              lambda n: n["outputs that sum to 1, where the loss takes logits"] > 0.0, "a softmax of a softmax is nearly even"),
+        Word("outputs are probabilities, and the loss takes logarithms",
+             lambda n: n["probabilities, where the loss is linear in them"] > 0.0, "-log p is the loss, and -p is not"),
         Word("outputs sum to 1 along another axis than the classes",
              lambda n: n["outputs that sum to 1 along another axis"] > 0.0, "probabilities of classes sum to 1 over the classes"),
     ), _KIT["recompute the loss"].asks), by_classes),

@@ -1,5 +1,6 @@
 """Instruments that look at gradients: weights that get none though the loss feels them, and gradients that are wrong."""
 
+import copy
 import time
 
 import numpy as np
@@ -9,7 +10,8 @@ from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.kit.gradient_checks import WRONG
 from cllm_lib.instruments.slopes import FAINT, rounding_of, slopes_along
 from cllm_lib.instruments.torch.inside import always
-from cllm_lib.instruments.torch.subject import once, quiet
+from cllm_lib.instruments.torch.structures import dense
+from cllm_lib.instruments.torch.subject import once, quiet, without_dropout
 from cllm_lib.instruments.torch.watching import watch
 
 FELT = 1e-3  # of the loss, or of its gradient's promise: what a change of a tenth of the weights does at least
@@ -25,7 +27,7 @@ def gradients(subject):
         value = subject.loss_of(module, *subject.pair())
         if value.requires_grad:
             value.backward()
-    found = {name: p.grad for name, p in module.named_parameters() if p.requires_grad}
+    found = {name: None if p.grad is None else dense(p.grad) for name, p in module.named_parameters() if p.requires_grad}
     for p in module.parameters():
         p.grad = None
     return float(value.detach()), found
@@ -51,14 +53,31 @@ def _which_get_none(subject):
     """Weights to be trained that get no gradient, though the loss changes with them."""
     value, found = gradients(subject)
     none = [name for name, gradient in found.items() if gradient is None or not bool(gradient.any())]
-    felt = [name for name in none if _felt(subject, name, value)]
+    with quiet():
+        jumps = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs)).jumps
+        both = (subject.still, without_dropout(copy.deepcopy(subject.still)).train())
+        graph = any(subject.loss_of(module, *subject.pair()).grad_fn is not None for module in both)
+    # Where something is chosen, what was not chosen gets a gradient of 0, and a large change makes it the chosen one.
+    felt = [name for name in none if (found[name] is None or not jumps) and _felt(subject, name, value)]
+    felt = [name for name in felt if name not in _trained_only(subject)] if felt else []
     known = {id(p) for p in subject.still.parameters()}
     strangers = [leaf for leaf in leaves_of(subject, subject.still) if id(leaf) not in known]
     return {
         "tensors": float(len(found)),
         "felt, without a gradient": float(len(felt)),
+        "graphs": float(graph),
         "not the module's, with a gradient": float(len(strangers)),
     }
+
+
+def _trained_only(subject):
+    """Names of weights that get a gradient in training mode, as where evaluation uses a running mean of them."""
+    module = without_dropout(copy.deepcopy(subject.still)).train()
+    with quiet():
+        value = subject.loss_of(module, *subject.pair())
+        if value.requires_grad:
+            value.backward()
+    return {name for name, p in module.named_parameters() if p.grad is not None and bool(dense(p.grad).any())}
 
 
 def leaves_of(subject, module):
@@ -97,14 +116,15 @@ def _nudges(subject):
             return float(subject.loss_of(subject.still, *pair))
 
     first = max(parameters.values(), key=lambda p: p.numel()).detach().numpy()
-    rounding = rounding_of(loss, first, value, generator)
+    rounding, blur = rounding_of(loss, first, value, generator), FAINT * whole
     for name, parameter in parameters.items():
         if time.perf_counter() - began > SECONDS:
             break
-        slopes = slopes_along(loss, parameter.detach().numpy(), found[name].numpy(), rounding, FAINT * whole, generator)
-        errors = [abs(s.promised - s.measured) / max(abs(s.promised), abs(s.measured)) for s in slopes if s.differs(FAINT * whole)]
+        weights, gradient = _that_learn(subject, name, parameter.detach().numpy(), found[name].numpy())
         checked += 1
-        if max(errors, default=0.0) >= WRONG:
+        slopes = slopes_along(loss, weights, gradient, rounding, blur, generator)
+        errors = [abs(s.promised - s.measured) / max(abs(s.promised), abs(s.measured)) for s in slopes if s.differs(blur)]
+        if max(errors, default=0.0) >= WRONG and not _at_a_kink(loss, weights, gradient, value):
             wrong.append(name)
     with quiet():
         seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
@@ -113,6 +133,33 @@ def _nudges(subject):
         "tensors": float(len(parameters)), "checked": float(checked), "wrong": 0.0 if jumps else float(len(wrong)),
         "detached": float(seen.cuts), "jumps": jumps,
     }  # fmt: skip
+
+
+def _that_learn(subject, name, weights, gradient):
+    """Weights and gradient without the row for padding, which an embedding keeps as it is."""
+    module = next((m for m in subject.still.modules() if getattr(m, "weight", None) is subject.parameters[name]), None)
+    padding = getattr(module, "padding_idx", None)
+    if padding is None:
+        return weights, gradient
+    rows = slice(padding + 1, None) if padding < len(weights) // 2 else slice(0, padding)
+    return weights[rows], gradient[rows]
+
+
+def _at_a_kink(loss, weights, gradient, value):
+    """Whether the loss has two slopes here, forth and back, as where many units of a rectifier are at 0 exactly."""
+    kept, step = weights.copy(), 1e-6 * max(1.0, float(np.linalg.norm(weights)))
+    directions = [gradient, *np.random.default_rng(2).standard_normal((2, *weights.shape))]
+    bent = []
+    for direction in directions:
+        length = float(np.linalg.norm(direction))
+        if length:
+            sides = []
+            for sign in (1.0, -1.0):
+                weights[...] = kept + sign * step / length * direction
+                sides.append(sign * (loss() - value) / step)
+            weights[...] = kept
+            bent.append(abs(sides[0] - sides[1]) > 0.01 * max(map(abs, sides)))
+    return any(bent)
 
 
 def _in_double(subject):
@@ -128,6 +175,7 @@ INSTRUMENTS = (
     (Instrument("gradients", 2, _which_get_none, (
         Word("weights that the loss feels get no gradient", lambda n: n["felt, without a gradient"] > 0.0,
              "a loss that depends on weights has a gradient"),
+        Word("the loss has no graph", lambda n: n["graphs"] == 0.0 < n["tensors"], "a loss that depends on weights has a gradient"),
         Word("weights that the module does not name get a gradient", lambda n: n["not the module's, with a gradient"] > 0.0,
              "parameters() names what is to be trained"),
     ), "Which weights get a gradient?"), always),

@@ -80,9 +80,8 @@ def examine(module, loss, inputs, targets, optimizer=None, scheduler=None, step=
     needed("torch", "the doctor for PyTorch", "`pip install torch` brings it")
     from cllm_lib.instruments.torch.subject import Subject, untouched  # PyTorch is loaded here, by those who have it
 
-    pairs = [(inputs, targets), *(batches or [])]
     with untouched(module, optimizer, scheduler):
-        subject = Subject(module, loss, pairs, optimizer, scheduler, step)
+        subject = Subject(module, loss, [(inputs, targets), *(batches or [])], optimizer, scheduler, step)
         readings, skipped = _read_all(subject)
     return _report(readings, skipped, optimizer, step)
 

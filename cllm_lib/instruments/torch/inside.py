@@ -27,7 +27,7 @@ def _repeat(subject):
             found.append([t.double() for t in tensors_in(module(subject.pairs[0][0])) if t.is_floating_point()])
         seen = watch(module, lambda: module(subject.pairs[0][0]))
     for other in found[1:]:
-        spread = max(spread, *(float((a - b).abs().nan_to_num(0.0).max()) for a, b in zip(found[0], other, strict=True)))
+        spread = max([spread, *(float((a - b).abs().nan_to_num(0.0).max()) for a, b in zip(found[0], other, strict=True))])
     # A variational autoencoder draws numbers by design, and so does who chooses: they are held still by a seed and looked at.
     noise = seen.drops or (seen.noise and not seen.jumps)
     return {"spread of three losses": spread if noise else 0.0, "training less evaluation": 0.0, "spread of two gradients": 0.0}
@@ -62,8 +62,13 @@ def _weights(subject):
     return {
         "matrices": float(len(every)),
         "matrices at zero": float(len(zero) + (len(tables) if zero else 0)),
-        "matrices of one number": float(len([name for name in flat if name in stuck and name not in empty])),
+        "matrices of one number": float(len([name for name in flat if name in stuck and name not in empty and _is_wide(every[name])])),
     }
+
+
+def _is_wide(matrix):
+    """Whether it is more than a few gains, side by side."""
+    return min(matrix.shape[0], matrix[0].numel()) >= 4
 
 
 def _is_flat(matrix):
@@ -120,8 +125,7 @@ def _units(subject):
         for place, (kind, values) in enumerate(seen.units):
             if values.ndim < 2 or (kind != "relu" and values.numel() == final):
                 continue
-            channels = values.movedim(1, -1) if values.ndim == 4 else values  # of a picture
-            sites.setdefault((place, kind), []).append(channels.reshape(-1, channels.shape[-1]).double())
+            sites.setdefault((place, kind), []).append(values.reshape(-1, values.shape[-1]).double())
     for (_, kind), values in sites.items():
         values = torch.cat(values)
         if kind == "relu":
@@ -138,7 +142,7 @@ def _recurrent_saturation(subject):
     found = []
 
     def look(module, inputs, outputs):
-        found.append(float((outputs[0].detach().abs() > SATURATED).double().mean()))
+        found.append(float((tensors_in(outputs)[0].detach().abs() > SATURATED).double().mean()))
 
     hooks = [m.register_forward_hook(look) for m in subject.still.modules() if isinstance(m, nn.RNN | nn.LSTM | nn.GRU)]
     try:

@@ -8,14 +8,14 @@ from torch import nn
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.backward import gradients
-from cllm_lib.instruments.torch.running import SIXTEEN, cosine, flat, followed, has_optimizer, median, runs, usable, without_dropout
+from cllm_lib.instruments.torch.running import SIXTEEN, cosine, flat, followed, has_optimizer, median, runs, usable
 from cllm_lib.instruments.torch.structures import mapped
-from cllm_lib.instruments.torch.subject import quiet
-
+from cllm_lib.instruments.torch.subject import quiet, without_dropout
 
 NO_STEP = {
     "steps of the optimizer": 0.0, "share of its own": 1.0, "share of the last batch's": 0.0, "received, of its own": 1.0,
-    "lost to rounding": 0.0, "batches a step": 0.0, "weight of the first of them": 1.0, "mean of their weights": 1.0,
+    "gradients made": 1.0, "gradients that arrive": 1.0, "lost to rounding": 0.0, "batches a step": 0.0,
+    "weight of the first of them": 1.0, "mean of their weights": 1.0,
 }  # fmt: skip
 
 
@@ -35,6 +35,8 @@ def _leftover(subject):
         "share of its own": -1.0 if turned and max(turned) < -0.5 else 1.0,
         "share of the last batch's": float(run.left is True),
         "received, of its own": median(ratios) if ratios and (median(turned) > 0.2 or max(ratios) == 0.0) else 1.0,
+        "gradients made": float(sum(call.made for call in run.calls)),
+        "gradients that arrive": float(sum(call.arrived for call in run.calls)),
         "lost to rounding": _lost(subject, run),
         "batches a step": count,
         "weight of the first of them": first,
@@ -70,7 +72,7 @@ def _accumulated(run):
         mean = basis.sum(1)
         along = float(received @ mean / (mean @ mean))
         singular = torch.linalg.svdvals(basis / basis.norm(dim=0))
-        if float(singular[-1]) > 0.02:  # gradients that can be told apart
+        if float(singular[-1]) > 1e-3:  # gradients that can be told apart
             weights = torch.linalg.lstsq(basis, received[:, None]).solution[:, 0]
             found.append(
                 (float(weights[0] / weights[-1]) if abs(float(weights[-1])) > 1e-9 else math.inf, float(weights.mean()), len(cycle))
@@ -163,6 +165,9 @@ INSTRUMENTS = (
     (Instrument("leftover gradients", 3, _leftover, (
         Word("no step is made", lambda n: n["steps of the optimizer"] == 0.0, "training changes weights"),
         *_of("leftover gradients", "the last batch's gradient is in it", "its own batch's gradient is turned round"),
+        Word("no gradient is made", lambda n: n["gradients made"] == 0.0, "a backward pass leaves a gradient"),
+        Word("gradients are made, and cleared before the step", lambda n: n["gradients made"] > 0.0 == n["gradients that arrive"],
+             "a step goes by the gradient"),
         Word("next to nothing of the gradient arrives", lambda n: n["received, of its own"] < 0.01,
              "clipping is for gradients that are too long: the usual limit is 1"),
         Word("of several batches one counts alone", lambda n: n["batches a step"] > 1.0 and n["weight of the first of them"] < 0.1,

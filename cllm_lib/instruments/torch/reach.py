@@ -8,13 +8,17 @@ from torch import nn
 
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
-from cllm_lib.instruments.torch.answers import by_words, sequence, wanted, words_ahead
+from cllm_lib.instruments.torch.answers import by_words
 from cllm_lib.instruments.torch.inside import stirred
-from cllm_lib.instruments.torch.structures import exchanged, tensors_in
+from cllm_lib.instruments.torch.layout import examples, sequence, unlike_the_first
+from cllm_lib.instruments.torch.structures import exchanged
 from cllm_lib.instruments.torch.subject import once, quiet
+from cllm_lib.instruments.torch.wants import wanted
 from cllm_lib.instruments.torch.watching import watch
 
 COPIED = 0.9  # cosine of two matrices: drawn apart, they are at right angles
+DEEP = 6  # layers of one class: fewer learn without residual connections, too (He 2015, "Deep Residual Learning", section 4.2)
+MOVES = 1e-9  # of the outputs' size
 PLACES = 5  # that are changed, one after the other
 
 
@@ -31,7 +35,7 @@ def _outputs(subject, tokens, module=None):
     """
     row = sequence(subject)
     with quiet():
-        outputs = subject.main_of(module or subject.still, exchanged(subject.inputs, subject.tokens, tokens)).double()
+        outputs = subject.main_of(module or subject.still, exchanged(subject.inputs, row.source, tokens)).double()
     outputs = outputs.movedim(wanted(subject).axis, -1)
     shape = row.tokens.shape if row.time == 1 else row.tokens.T.shape
     laid = outputs.reshape(*shape, -1)
@@ -41,7 +45,7 @@ def _outputs(subject, tokens, module=None):
 def _changed(subject, place):
     """The first batch's tokens, with another word at one place of its first row: one that stands at this place in another row."""
     row = sequence(subject)
-    tokens = subject.tokens.clone()
+    tokens = row.source.clone()
     turned = tokens if row.time == 1 else tokens.T
     here = turned[0, place + row.skipped]
     others = turned[:, place + row.skipped]
@@ -77,11 +81,13 @@ def reach_in_time(subject):
 
 
 def _reach(subject, module):
-    length, before = sequence(subject).tokens.shape[1], _outputs(subject, subject.tokens, module)
+    row = sequence(subject)
+    length, before = row.tokens.shape[1], _outputs(subject, row.source, module)
     places = sorted({round(k * (length - 1) / (PLACES - 1)) for k in range(PLACES)} | {1})
     back, ahead = 0.0, 0.0
     for place in places:
         moved = _apart(before, _outputs(subject, _changed(subject, place), module))[0]
+        moved = torch.where(row.counts[0], moved, torch.zeros_like(moved))  # a prompt may be read both ways
         back, ahead = max(back, *moved[:place].tolist(), 0.0), max(ahead, *moved[place + 1 :].tolist(), 0.0)
     return tuple(value if value > subject.rounding else 0.0 for value in (back, ahead))
 
@@ -92,7 +98,7 @@ def sees_later(subject):
 
 
 def _print_a_batch(subject):
-    ahead = words_ahead(subject)
+    ahead = sequence(subject).ahead
     if ahead == 0 and sees_later(subject):  # an autoencoder gives back what it has seen
         ahead = None
     numbers = {
@@ -116,39 +122,10 @@ def _perturb_an_earlier_token(subject):
     return {"share that reach": float(ahead > 0.0), "later outputs": ahead}
 
 
-@once
-def examples(subject):
-    """Where the examples of a batch lie.
-
-    Returns
-    -------
-    tuple of (torch.Tensor, int, int) or None
-        The tensor of the inputs that is changed, its axis of examples, and that of the outputs; None where it cannot be told.
-    """
-    first = subject.tokens if subject.tokens is not None else next((t for t in tensors_in(subject.inputs) if t.ndim), None)
-    if first is None or subject.main is None:
-        return None
-    if sequence(subject) is not None and words_ahead(subject) is not None:
-        axis = 1 - sequence(subject).time
-        return first, axis, axis if subject.main.ndim > 2 else None
-    sizes = {t.shape[0] for t in tensors_in(subject.targets) if t.ndim}
-    if first.shape[0] in sizes or not sizes:
-        return (first, 0, 0) if subject.main.shape[0] == first.shape[0] else None
-    if first.ndim > 1 and first.shape[1] in sizes and subject.main.shape[0] == first.shape[1]:
-        return first, 1, 0
-    return None
-
-
 def _perturb_another_sequence(subject):
     first, axis, out_axis = examples(subject)
-    turned = first.movedim(axis, 0).clone()
-    unlike = next((k for k in range(1, len(turned)) if not torch.equal(turned[k], turned[0])), None)
-    if first.is_floating_point():
-        turned[0] = 2.0 * turned[1] - turned[0] + turned.std()
-    elif unlike is not None:
-        turned[0] = turned[unlike]
     with quiet():
-        after = subject.main_of(subject.still, exchanged(subject.inputs, first, turned.movedim(0, axis).contiguous())).double()
+        after = subject.main_of(subject.still, exchanged(subject.inputs, first, unlike_the_first(first, axis))).double()
     before = subject.main.detach().double()
     if out_axis is None:  # (B * T, classes)
         before, after = (side.reshape(*first.shape, -1) for side in (before, after))
@@ -166,7 +143,7 @@ def _of_several(subject):
 
 
 def _of_language(subject):
-    return by_words(subject) or ("" if words_ahead(subject) in (1, 2) else "the targets are not the words that follow, so all may be seen")
+    return by_words(subject) or ("" if sequence(subject).ahead in (1, 2) else "the targets are not the words that follow: all may be seen")
 
 
 def tied_pair(subject):
@@ -206,7 +183,7 @@ def _silence_attention(subject):
                 for parameter in part.parameters(recurse=False):
                     parameter.zero_()
     last = sequence(subject).tokens.shape[1] - 1
-    silent, usual = (_outputs(subject, subject.tokens, m) for m in (module, subject.still))
+    silent, usual = (_outputs(subject, sequence(subject).source, m) for m in (module, subject.still))
     moved = [float(_apart(silent, _outputs(subject, _changed(subject, place), module))[0, place]) for place in (0, last)]
     own = float(_apart(usual, _outputs(subject, _changed(subject, last)))[0, last])
     return {
@@ -223,10 +200,52 @@ def _block_around(name, seen):
     return parent if parent and parent in seen.spans and came is not None and came == went and len(came) == 3 else name
 
 
+@once
+def stack(subject):
+    """Names of the layers of a deep stack: modules of one class, of two matrices each at least, that return what they take in shape."""
+    names, seen = attention(subject)
+    inner, found = dict(subject.still.named_modules()), {}
+    for name, came, went in seen.calls:
+        part = inner[name]
+        wide = [p for p in part.parameters() if p.ndim >= 2 and min(p.shape[:2]) > 1]
+        if name and came == went and len(wide) >= 2 and not names:
+            found.setdefault(type(part), {})[name] = None
+    return next((tuple(layers) for layers in found.values() if len(layers) >= DEEP), ())
+
+
+def _silence_a_stack(subject):
+    """Let all layers of a deep stack return nothing: does the input still reach the output?"""
+    module, layers = copy.deepcopy(subject.still), stack(subject)
+    inner = dict(module.named_modules())
+    with torch.no_grad():
+        for name in layers:
+            for part in inner[name].modules():
+                if "norm" not in type(part).__name__.lower():
+                    for parameter in part.parameters(recurse=False):
+                        parameter.zero_()
+    first = examples(subject)[0]
+    other = exchanged(subject.inputs, first, unlike_the_first(first, examples(subject)[1]))
+    with quiet():
+        moved = [
+            float(_apart(*(subject.main_of(m, inputs).double().flatten()[None, :, None] for inputs in (subject.inputs, other))).max())
+            for m in (subject.still, module)
+        ]
+    return {"past the layers": moved[0] if moved[0] > subject.rounding else 0.0, "past silent layers": moved[1]}
+
+
+def _is_deep(subject):
+    if examples(subject) is None:
+        return "no axis of examples was found in inputs and outputs"
+    return "" if stack(subject) else "it is no deep stack of layers alike"
+
+
 def _attends(subject):
     if by_words(subject):
         return by_words(subject)
-    return "" if attention(subject)[0] else "nothing in it looks from one position at another"
+    names, seen = attention(subject)
+    if not names:
+        return "nothing in it looks from one position at another"
+    return "" if len(names) > 1 or _block_around(names[0], seen) != names[0] else "it is no stack of layers"
 
 
 _KIT = kit.ALL
@@ -243,8 +262,13 @@ INSTRUMENTS = (
         Word("an earlier output changes, and no later one", lambda n: n["earlier outputs"] > 0.0 == n["later outputs"],
              "the mask lets through what came before"),
     ), _KIT["perturb a later token"].asks), _of_language),
-    (Instrument("perturb an earlier token", 3, _perturb_an_earlier_token, _NONE_REACHES, _KIT["perturb an earlier token"].asks), _of_language),
+    (Instrument("perturb an earlier token", 3, _perturb_an_earlier_token, _NONE_REACHES,
+                _KIT["perturb an earlier token"].asks), _of_language),
     (Instrument("silence attention", 3, _silence_attention, _RESIDUAL, "Does anything pass a layer but by attention?"), _attends),
+    (Instrument("silence a stack", 3, _silence_a_stack, (
+        Word("nothing passes many layers but through their weights", lambda n: n["past silent layers"] <= MOVES < n["past the layers"],
+             "a residual connection adds the input to what a layer returns"),
+    ), "Does anything pass a deep stack but through its weights?"), _is_deep),
     (Instrument("embedding and output", 2, _compare_embedding_and_output, (
         Word("two matrices that are copies of one another", lambda n: n["cosine"] > COPIED, "drawn apart, they are at right angles"),
     ), "Is the output's matrix the embedding, or a copy?"), _has_two),

@@ -7,8 +7,8 @@ import time
 
 import torch
 
-from cllm_lib.instruments.torch.structures import mapped, tensors_in
-from cllm_lib.instruments.torch.subject import SEED, once, quiet
+from cllm_lib.instruments.torch.structures import dense, mapped, tensors_in
+from cllm_lib.instruments.torch.subject import SEED, once, quiet, seeded, without_dropout
 from cllm_lib.instruments.torch.watching import kinds_into
 
 CALLS = 12  # of the loop, for one batch each
@@ -31,13 +31,15 @@ class Call:
         All weights.
     pieces : list
         The inputs of each call of the module, where the loop cuts a batch into pieces.
+    made, arrived : int
+        Gradients of tensors that backward passes made, and that lay there when the optimizer stepped.
     parts : list of torch.Tensor
         The gradient of each piece, as a share of the whole mean; empty where the pieces are not the batch.
     """
 
     def __init__(self, before):
         self.before, self.own, self.received, self.rates, self.after = before, None, [], [], None
-        self.pieces, self.parts = [], []
+        self.pieces, self.parts, self.made, self.arrived = [], [], 0, 0
 
 
 def flat(module, what):
@@ -45,21 +47,10 @@ def flat(module, what):
     values = ((p.detach() if what == "weights" else p.grad) for p in module.parameters())
     return torch.cat(
         [
-            (torch.zeros(p.numel(), dtype=torch.float64) if value is None else value.detach().double().flatten())
+            (torch.zeros(p.numel(), dtype=torch.float64) if value is None else dense(value.detach()).double().flatten())
             for p, value in zip(module.parameters(), values, strict=True)
         ]
     )
-
-
-def without_dropout(module):
-    """Set every dropout of a module to 0, in place: then its loop can be followed number by number."""
-    for inner in module.modules():
-        if "dropout" in type(inner).__name__.lower() and hasattr(inner, "p"):
-            inner.p = 0.0
-        for name in ("dropout", "dropout_p", "attn_dropout", "resid_dropout", "p_drop"):
-            if isinstance(getattr(inner, name, None), float):
-                setattr(inner, name, 0.0)
-    return module
 
 
 def plain_step(subject):
@@ -92,6 +83,9 @@ class Run:
         self.mode, self._current, self._factor = None, None, 1.0
         self.kinds = set()
         self.module.register_forward_pre_hook(lambda module, inputs: self._enters(module, inputs))  # a function: copies share it
+        for parameter in self.module.parameters():
+            if parameter.requires_grad:
+                parameter.register_hook(lambda gradient: self._made())
         self.optimizer.register_step_pre_hook(lambda optimizer, *_: self._note(optimizer))
 
     def _enters(self, module, inputs):
@@ -99,8 +93,13 @@ class Run:
         if self._current is not None and inputs:
             self._current.pieces.append(inputs[0])
 
+    def _made(self):
+        if self._current is not None:
+            self._current.made += 1
+
     def _note(self, optimizer, *_):
         if self._current is not None:
+            self._current.arrived += sum(p.grad is not None for p in self.module.parameters())
             self._current.received.append(flat(self.module, "gradients"))
             self._current.rates.append(max(float(group["lr"]) for group in optimizer.param_groups))
 
@@ -110,7 +109,7 @@ class Run:
         probe = copy.deepcopy(self.module) if own else None
         self._current = call = Call(flat(self.module, "weights"))
         try:
-            torch.manual_seed(SEED + number)
+            seeded(SEED + number)
             with quiet(), torch.enable_grad(), kinds_into(self.kinds) if not self.calls else contextlib.nullcontext():
                 self.step(self.module, self.optimizer, self.scheduler, inputs, targets)
         except Exception as error:
@@ -142,7 +141,7 @@ class Run:
     def own_gradient(self, probe, number):
         """The gradient of a batch, at the weights of a copy, in the mode in which the loop calls the module."""
         inputs, targets = self.subject.pairs[number % len(self.subject.pairs)]
-        torch.manual_seed(SEED + number)
+        seeded(SEED + number)
         return self._gradient(probe, inputs, targets)
 
     def _gradient(self, probe, inputs, targets):
@@ -160,8 +159,8 @@ def _marked(run):
 
     Only where the last call left gradients behind: a loop may clear them at its end.
     """
-    gradients = [p.grad for p in run.module.parameters() if p.grad is not None]
-    if not gradients or not any(bool(g.any()) for g in gradients):
+    gradients = [p.grad for p in run.module.parameters() if p.grad is not None and not p.grad.is_sparse]
+    if not any(bool(g.any()) for g in gradients):
         return False
     generator = torch.Generator().manual_seed(3)
     size = max(float(g.abs().max()) for g in gradients)
@@ -177,7 +176,15 @@ def _marked(run):
     run.module, run.optimizer, run.scheduler = twin  # as they were before it
     if not torch.isfinite(received).all():
         return True
-    return cosine(received, mark) > 0.9
+    return any(cosine(received * part, mark * part) > 0.9 for part in _loudest(run.module, received))
+
+
+def _loudest(module, received):
+    """Masks: of all numbers, and of the tensors whose numbers are the largest by far, if a part was not cleared."""
+    pieces = torch.split(received.abs(), [p.numel() for p in module.parameters()])
+    largest = [float(piece.max()) for piece in pieces]
+    loud = torch.cat([torch.full_like(piece, float(top > 1e-3 * max(largest))) for piece, top in zip(pieces, largest, strict=True)])
+    return [torch.ones_like(loud), *([loud] if int(loud.sum()) >= 10 else [])]
 
 
 def cosine(one, other):
@@ -187,10 +194,12 @@ def cosine(one, other):
 
 
 def usable(own, received):
+    """Whether two gradients can be compared: numbers, and the first not 0."""
     return bool(torch.isfinite(own).all() and torch.isfinite(received).all()) and float(own.norm()) > 0.0
 
 
 def median(values):
+    """Of a list of float; 0 of none."""
     return float(torch.tensor(values, dtype=torch.float64).median()) if values else 0.0
 
 

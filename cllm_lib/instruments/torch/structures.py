@@ -1,6 +1,16 @@
 """What modules take and return: tensors, or tuples, lists and dictionaries of tensors, of whatever depth."""
 
+import copy
+
 import torch
+from torch import nn
+
+
+def _fields(structure):
+    """The attributes of a plain object that holds tensors, such as a dataclass; None for anything else."""
+    if isinstance(structure, nn.Module | type) or callable(structure) or not hasattr(structure, "__dict__"):
+        return None
+    return vars(structure)
 
 
 def tensors_in(structure):
@@ -9,7 +19,7 @@ def tensors_in(structure):
     Parameters
     ----------
     structure : object
-        A tensor; a tuple, list or dictionary of such; anything else holds none.
+        A tensor; a tuple, list, dictionary or plain object of such; anything else holds none.
 
     Returns
     -------
@@ -21,7 +31,7 @@ def tensors_in(structure):
         return [tensor for value in structure.values() for tensor in tensors_in(value)]
     if isinstance(structure, list | tuple):
         return [tensor for value in structure for tensor in tensors_in(value)]
-    return []
+    return [tensor for value in (_fields(structure) or {}).values() for tensor in tensors_in(value)]
 
 
 def mapped(structure, change):
@@ -50,6 +60,11 @@ def mapped(structure, change):
         return type(structure)(*(mapped(value, change) for value in structure))
     if isinstance(structure, list | tuple):
         return type(structure)(mapped(value, change) for value in structure)
+    if tensors_in(structure):
+        other = copy.copy(structure)
+        for name, value in _fields(structure).items():
+            object.__setattr__(other, name, mapped(value, change))  # a frozen dataclass, too
+        return other
     return structure
 
 
@@ -69,3 +84,8 @@ def main_output(outputs):
     if isinstance(named, torch.Tensor):
         return named
     return next((tensor for tensor in tensors_in(outputs) if tensor.is_floating_point()), None)
+
+
+def dense(tensor):
+    """The same, not sparse."""
+    return tensor.to_dense() if tensor.is_sparse else tensor

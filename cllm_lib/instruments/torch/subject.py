@@ -54,7 +54,8 @@ class Subject:
     def __init__(self, module, loss, pairs, optimizer=None, scheduler=None, step=None):
         self.originals, self.answers = (module, optimizer, scheduler), {}
         self.loss, self.step = loss, step
-        self.pairs = [(on_cpu(inputs), on_cpu(targets)) for inputs, targets in pairs]
+        first, *others = [(on_cpu(inputs), on_cpu(targets)) for inputs, targets in pairs]
+        self.pairs = [first, *(pair for pair in others if not _alike(pair, first))]  # the first is often one of the rest
         self.deadline = time.perf_counter() + SECONDS
         try:
             self._kept = copy.deepcopy(self.originals)
@@ -152,12 +153,17 @@ class Subject:
         return found if found is not None and found.numel() > 1 else None
 
     @cached_property
-    def tokens(self):
-        """The inputs' ids, shape (B, T), or None: whole numbers that an embedding reads."""
-        sizes = [m.num_embeddings for m in self.still.modules() if isinstance(m, nn.Embedding)]
+    def all_tokens(self):
+        """The inputs' tensors of ids, shape (B, T): whole numbers that an embedding can read, or a table of raw weights."""
+        sizes = [m.num_embeddings for m in self.still.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)]
+        sizes = sizes or [len(p) for p in self.still.parameters() if p.ndim == 2]
         found = [t for t in tensors_in(self.inputs) if not t.is_floating_point() and t.dtype != torch.bool and t.ndim == 2]
-        fitting = [t for t in found if sizes and t.numel() and int(t.min()) >= 0 and int(t.max()) < max(sizes) and t.shape[1] > 1]
-        return fitting[0] if fitting else None
+        return [t for t in found if sizes and t.numel() and int(t.min()) >= 0 and int(t.max()) < max(sizes) and t.shape[1] > 1]
+
+    @property
+    def tokens(self):
+        """The first of them, or None."""
+        return self.all_tokens[0] if self.all_tokens else None
 
     @cached_property
     def parameters(self):
@@ -166,7 +172,7 @@ class Subject:
 
     def outputs_of(self, module, inputs):
         """What a module returns; noise is the same each time."""
-        torch.manual_seed(SEED)
+        seeded()
         with torch.enable_grad():
             return module(inputs)
 
@@ -177,6 +183,13 @@ class Subject:
     def main_of(self, module, inputs):
         """The main output, without its graph."""
         return main_output(self.outputs_of(module, inputs)).detach()
+
+
+def seeded(number=SEED):
+    """Let all random numbers begin anew."""
+    torch.manual_seed(number)
+    random.seed(number)
+    np.random.seed(number)  # noqa: NPY002 - a reader's code may use the old generator
 
 
 def on_cpu(structure):
@@ -194,6 +207,17 @@ def _optimizer_to_cpu(optimizer):
         for name, value in state.items():
             if isinstance(value, torch.Tensor):
                 state[name] = value.to("cpu")
+
+
+def without_dropout(module):
+    """Set every dropout of a module to 0, in place: then its loop can be followed number by number."""
+    for inner in module.modules():
+        if "dropout" in type(inner).__name__.lower() and hasattr(inner, "p"):
+            inner.p = 0.0
+        for name in ("dropout", "dropout_p", "attn_dropout", "resid_dropout", "p_drop"):
+            if isinstance(getattr(inner, name, None), float):
+                setattr(inner, name, 0.0)
+    return module
 
 
 @contextlib.contextmanager

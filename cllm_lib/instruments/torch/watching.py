@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
+from torch import nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -27,7 +28,7 @@ class Seen:
     softmaxes : list of (tensor, int)
         What came out, and the axis along which it sums to 1.
     units : list of (str, tensor)
-        "relu", "tanh" or "sigmoid", and what came out.
+        "relu", "tanh" or "sigmoid", and what came out, with the units as the last axis.
     attends : list of str
         The innermost module in which one position looked at others, once for each time.
     calls : list of (str, tuple of int or None, tuple of int or None)
@@ -64,7 +65,7 @@ def watch(module, call):
     Seen
     """
     seen, names = Seen(), {inner: name for name, inner in module.named_modules()}
-    stack, clock, began, widths = [], iter(range(1_000_000_000)), {}, set()
+    stack, clock, began, widths, noises, last = [], iter(range(1_000_000_000)), {}, set(), set(), []
 
     def enters(inner, inputs):
         stack.append(inner)
@@ -72,6 +73,7 @@ def watch(module, call):
 
     def leaves(inner, inputs, outputs):
         stack.pop()
+        last[:] = [inner] if not isinstance(inner, nn.ReLU | nn.Tanh | nn.Sigmoid) else last
         seen.calls.append((names[inner], _shape(inputs), _shape(outputs)))
         seen.spans[names[inner]] = (began[names[inner]], next(clock))
 
@@ -79,6 +81,12 @@ def watch(module, call):
 
     def where():
         return names[stack[-1]] if stack else ""
+
+    def units_last(values):
+        """Convolutions have their units on the second axis."""
+        convolved = bool(last) and isinstance(last[0], nn.modules.conv._ConvNd | nn.modules.batchnorm._BatchNorm)
+        values = values.detach().clone()
+        return values.movedim(1, -1) if values.ndim == 4 or (values.ndim == 3 and convolved) else values
 
     class Calls(TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
@@ -101,13 +109,13 @@ def watch(module, call):
             elif name in ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention"):
                 seen.attends.append(where())
             elif name in ("relu", "relu_", "clamp_min", "threshold"):
-                seen.units.append(("relu", result.detach().clone()))
+                seen.units.append(("relu", units_last(result)))
             elif name in ("tanh", "tanh_", "sigmoid", "sigmoid_"):
-                seen.units.append((name.rstrip("_"), result.detach().clone()))
+                seen.units.append((name.rstrip("_"), units_last(result)))
             elif name in ("exp", "softplus"):
                 widths.add(tuple(result.shape))
             elif name in ("randn", "randn_like", "normal_", "normal", "rand_like", "uniform_"):
-                seen.noise = seen.noise or tuple(result.shape) not in widths
+                noises.add(tuple(result.shape))
             seen.drops = seen.drops or any(kind in name for kind in NOISE)
             return result
 
@@ -117,6 +125,7 @@ def watch(module, call):
     finally:
         for hook in hooks:
             hook.remove()
+    seen.noise = bool(noises - widths)
     return seen
 
 
