@@ -1,6 +1,7 @@
 """Instruments that look at the loss: which places count, and whether it is what it should be of the outputs."""
 
 import torch
+from torch import nn
 
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
@@ -8,6 +9,7 @@ from cllm_lib.instruments.torch.layout import padding_of, sequence
 from cllm_lib.instruments.torch.structures import exchanged, tensors_in
 from cllm_lib.instruments.torch.subject import quiet
 from cllm_lib.instruments.torch.wants import gradient_by_outputs, labels_of, wanted
+from cllm_lib.instruments.torch.watching import watch
 
 
 def _which_targets_count(subject):
@@ -15,7 +17,8 @@ def _which_targets_count(subject):
     numbers = {"padding that counts": 0.0, "a class that does not count": 0.0}
     row = sequence(subject)
     padding = padding_of(row.tokens) if row is not None else None
-    if padding is not None:
+    told = {m.padding_idx for m in subject.still.modules() if isinstance(m, nn.Embedding)}
+    if padding is not None and (padding in told or padding_of(row.tokens, surely=True) is not None):
         numbers["padding that counts"] = float((row.counts & (row.tokens == padding) & (row.targets == padding)).sum())
     stated = _stated_targets(subject, found)
     if stated is not None:
@@ -92,9 +95,12 @@ def _is_linear(subject, found):
 
 def _squashed_twice(subject):
     """Whether outputs of a sigmoid go into a loss that takes one itself."""
-    main = subject.main.double()
+    main = subject.main.detach().double()
     target = next((t for t in tensors_in(subject.targets) if t.numel() == main.numel()), None)
-    if target is None or float(main.min()) < 0.0 or float(main.max()) > 1.0:
+    with quiet():
+        seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+    squashed = [values for kind, values in seen.units if kind == "sigmoid" and values.numel() == main.numel()]
+    if target is None or not any(torch.equal(values.flatten().double().sort()[0], main.flatten().sort()[0]) for values in squashed):
         return {"squashed twice": 0.0}
     labels = target.reshape(main.shape).double()
     if float(labels.min()) < 0.0 or float(labels.max()) > 1.0:

@@ -15,7 +15,7 @@ from cllm_lib.instruments.torch.subject import once, quiet, without_dropout
 from cllm_lib.instruments.torch.watching import watch
 
 FELT = 1e-3  # of the loss, or of its gradient's promise: what a change of a tenth of the weights does at least
-SECONDS = 0.8  # for nudges; the rest of the tensors is left out, and said to be
+SECONDS = 0.5  # for nudges; the rest of the tensors is left out, and said to be
 
 
 @once

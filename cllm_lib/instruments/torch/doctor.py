@@ -83,7 +83,7 @@ def examine(module, loss, inputs, targets, optimizer=None, scheduler=None, step=
     with untouched(module, optimizer, scheduler):
         subject = Subject(module, loss, [(inputs, targets), *(batches or [])], optimizer, scheduler, step)
         readings, skipped = _read_all(subject)
-    return _report(readings, skipped, optimizer, step)
+    return _report(readings, skipped, step, subject.rows)
 
 
 def _read_all(subject):
@@ -120,10 +120,10 @@ def _named(reading):
     return reading.instrument if checked is None or checked == tensors else f"{reading.instrument} of {checked:g} of {tensors:g} tensors"
 
 
-def _report(readings, skipped, optimizer, step):
+def _report(readings, skipped, step, rows):
     said = {(reading.instrument, word): reading for reading in readings for word in reading.words}
     found = [(key, cause) for key, cause in CONVICTS.items() if key in said]
-    loop = () if step is not None else (WITHOUT_LOOP,)
+    loop = (*(() if step is not None else (WITHOUT_LOOP,)), *((f"of each batch the first {rows} rows were looked at",) if rows else ()))
     names = tuple(_named(reading) for reading in readings)
     if found:
         (instrument, word), cause = found[0]

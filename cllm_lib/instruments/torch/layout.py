@@ -174,18 +174,26 @@ def examples(subject):
     return None
 
 
-def padding_of(tokens):
+def padding_of(tokens, surely=False):
     """The id that fills up rows of different lengths, or None: it stands at their ends (or beginnings) only.
 
     Parameters
     ----------
     tokens : torch.Tensor of int, shape (B, T)
+    surely : bool
+        Whether half of the rows have to end in it: of a few rows two may end in a word by chance.
+
+    Returns
+    -------
+    int or None
     """
     for rows in (tokens, tokens.flip(1)):
         ids = rows[:, -1]
         for candidate in ids.unique():
             same = rows == candidate
             runs = same.flip(1).int().cumprod(1).sum(1)  # how many at the end of each row
-            if int(same.sum()) == int(runs.sum()) and int((runs >= 2).sum()) >= 2 and len(runs[runs < rows.shape[1]].unique()) >= 2:
+            enough = len(rows) if not surely else 2 * int((runs > 0).sum())
+            alone = int(same.sum()) == int(runs.sum())
+            if alone and enough >= len(rows) and int((runs >= 2).sum()) >= 2 and len(runs[runs < rows.shape[1]].unique()) >= 2:
                 return int(candidate)
     return None

@@ -1,7 +1,6 @@
 """Instruments that change one input and watch all outputs: what depends on what."""
 
 import copy
-import math
 
 import torch
 from torch import nn
@@ -11,7 +10,7 @@ from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.answers import by_words
 from cllm_lib.instruments.torch.inside import stirred
 from cllm_lib.instruments.torch.layout import examples, sequence, unlike_the_first
-from cllm_lib.instruments.torch.structures import exchanged
+from cllm_lib.instruments.torch.structures import exchanged, tensors_in
 from cllm_lib.instruments.torch.subject import once, quiet
 from cllm_lib.instruments.torch.wants import wanted
 from cllm_lib.instruments.torch.watching import watch
@@ -172,7 +171,7 @@ def attention(subject):
 
 
 def _silence_attention(subject):
-    """Let attention, and what lies between the first and the last of it, return nothing: does a word still reach its own output?"""
+    """Let attention, and what lies between the first and the last of it, return nothing: does an input still reach its own output?"""
     names, seen = attention(subject)
     (begin, _), (_, end) = seen.spans[names[0]], seen.spans[_block_around(names[-1], seen)]
     module = copy.deepcopy(subject.still)
@@ -182,14 +181,39 @@ def _silence_attention(subject):
             if inside and not isinstance(part, nn.Embedding) and "norm" not in type(part).__name__.lower():
                 for parameter in part.parameters(recurse=False):
                     parameter.zero_()
-    last = sequence(subject).tokens.shape[1] - 1
-    silent, usual = (_outputs(subject, sequence(subject).source, m) for m in (module, subject.still))
-    moved = [float(_apart(silent, _outputs(subject, _changed(subject, place), module))[0, place]) for place in (0, last)]
-    own = float(_apart(usual, _outputs(subject, _changed(subject, last)))[0, last])
-    return {
-        "past attention": own if own > subject.rounding else 0.0,
-        "past a silent attention": max(moved) if math.isfinite(max(moved)) else 1.0,
-    }
+    own, silent = (_own_word(subject, m) if not by_words(subject) else _own_rows(subject, m) for m in (subject.still, module))
+    return {"past attention": float(own > 0.0), "past a silent attention": silent / own if own > 0.0 else 0.0}
+
+
+def _own_word(subject, module):
+    """By how much the first and the last output of a row move when their own words are exchanged."""
+    row = sequence(subject)
+    before = _outputs(subject, row.source, module)
+    places = (0, row.tokens.shape[1] - 1)
+    return max(float(_apart(before, _outputs(subject, _changed(subject, place), module))[0, place]) for place in places)
+
+
+def _own_rows(subject, module):
+    """By how much what leaves the last attention's layer moves when the first example is exchanged for another.
+
+    Looked at before anything is pooled: a token that stands for the whole is the same for all when attention is silent.
+    """
+    names, seen = attention(subject)
+    first, axis, _ = examples(subject)
+    found = []
+
+    def look(part, inputs, outputs):
+        found.append(next(t for t in tensors_in(outputs) if t.is_floating_point()).detach().double())
+
+    with quiet():
+        for inputs in (subject.inputs, exchanged(subject.inputs, first, unlike_the_first(first, axis))):
+            hook = dict(module.named_modules())[_block_around(names[-1], seen)].register_forward_hook(look)
+            try:
+                subject.outputs_of(module, inputs)
+            finally:
+                hook.remove()
+    before, after = (found[0], found[len(found) // 2]) if len(found) > 1 else (found[0], found[0])
+    return float(_apart(before, after).max()) if before.shape == after.shape else 1.0
 
 
 def _block_around(name, seen):
@@ -240,12 +264,15 @@ def _is_deep(subject):
 
 
 def _attends(subject):
-    if by_words(subject):
-        return by_words(subject)
+    if subject.main is None:
+        return "the module returns no outputs but its loss"
     names, seen = attention(subject)
     if not names:
         return "nothing in it looks from one position at another"
-    return "" if len(names) > 1 or _block_around(names[0], seen) != names[0] else "it is no stack of layers"
+    bare = _block_around(names[-1], seen) == names[-1]
+    if by_words(subject) and (bare or examples(subject) is None):
+        return "what leaves its layers cannot be seen"
+    return "it is no stack of layers" if bare and len(names) == 1 else ""
 
 
 _KIT = kit.ALL

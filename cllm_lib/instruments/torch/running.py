@@ -12,7 +12,7 @@ from cllm_lib.instruments.torch.subject import SEED, once, quiet, seeded, withou
 from cllm_lib.instruments.torch.watching import kinds_into
 
 CALLS = 12  # of the loop, for one batch each
-SECONDS = 0.8  # for them
+SECONDS = 0.5  # for them
 SIXTEEN = (torch.float16, torch.bfloat16)
 
 

@@ -101,7 +101,7 @@ def watch(module, call):
         def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
             result = operation(*args, **(kwargs or {}))
             name = operation.overloadpacket.__name__
-            if name == "_softmax":
+            if name in ("_softmax", "_safe_softmax"):
                 axis = args[1] % result.ndim
                 seen.softmaxes.append((result.detach(), axis))
                 if result.ndim >= 3 and result.shape[-1] > 1:
