@@ -66,6 +66,10 @@ def _weights(subject):
     }
 
 
+def _has_matrices(subject):
+    return "" if any(p.ndim >= 2 for p in subject.still.parameters()) else "it has no matrices"
+
+
 def _is_wide(matrix):
     """Whether it is more than a few gains, side by side."""
     return min(matrix.shape[0], matrix[0].numel()) >= 4
@@ -191,7 +195,7 @@ INSTRUMENTS = (
         Word("the loss is no number", lambda n: n["outputs are finite"] > n["loss is finite"], "finite outputs have a finite loss"),
     ), "Are weights, outputs and loss numbers?"), always),
     (Instrument("weights", 2, _weights, _of("weights", "every matrix is zero", "some matrices are zero", "a matrix holds one number only"),
-                _KIT["weights"].asks), always),
+                _KIT["weights"].asks), _has_matrices),
     (Instrument("activation statistics", 3, _units, (
         Word("hidden units that never change", lambda n: n["units that never change"] > DEAD,
              "of units with drawn weights half are off for one input, and fewer for many"),

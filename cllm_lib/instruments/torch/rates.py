@@ -9,7 +9,7 @@ import torch
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.running import CALLS, flat, followed, plain_step, runs
-from cllm_lib.instruments.torch.subject import SEED, quiet, seeded, without_dropout
+from cllm_lib.instruments.torch.subject import SEED, on_cpu, quiet, seeded, without_dropout
 
 AHEAD = 200  # steps of a schedule alone
 GONE = 0.0101  # of the largest rate
@@ -103,7 +103,7 @@ def _trained(subject, step, factor):
         try:
             seeded(SEED + number)
             with quiet(), torch.enable_grad():
-                step(module, optimizer, scheduler, *pairs[number % len(pairs)])
+                step(module, optimizer, scheduler, *on_cpu(pairs[number % len(pairs)]))
         except Exception:
             break
         after = flat(module, "weights")
