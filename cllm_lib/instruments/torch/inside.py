@@ -161,9 +161,11 @@ def _softmaxes(subject):
     """Softmaxes of square scores, word by word: do they run over the keys, and is one weight of a row all there is?"""
     with quiet():
         seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
-    squares = [(w, axis) for w, axis in seen.softmaxes if w.ndim >= 3 and w.shape[-1] == w.shape[-2] > 1]
+    squares, others = [], []
+    for w, axis in seen.softmaxes:
+        (squares if w.ndim >= 3 and w.shape[-1] == w.shape[-2] > 1 else others).append((w, axis))
     wrong = sum(axis != w.ndim - 1 for w, axis in squares)
-    wrong += sum(axis == 0 and w.ndim > 1 and w.shape[0] > 1 and (w, axis) not in squares for w, axis in seen.softmaxes)
+    wrong += sum(axis == 0 and w.ndim > 1 and w.shape[0] > 1 for w, axis in others)
     wrong += sum(w.shape[axis] == 1 < w.numel() for w, axis in seen.softmaxes)  # each is 1
     sure = [float((w[..., 1:, :].amax(-1) > SURE).double().mean()) for w, axis in squares if axis == w.ndim - 1]
     return {"softmaxes": float(len(squares)), "over another axis": float(wrong), "rows of one weight": max(sure, default=0.0)}

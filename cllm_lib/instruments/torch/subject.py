@@ -318,9 +318,9 @@ def _alike(one, other):
     if isinstance(one, list | tuple):
         return isinstance(other, list | tuple) and len(one) == len(other) and all(map(_alike, one, other))
     if isinstance(one, float | int | str | bool | type(None)):
-        return one == other or (one != one and other != other)
+        return isinstance(other, float | int | str | bool | type(None)) and (one == other or (one != one and other != other))
     if isinstance(one, np.ndarray):
-        return np.array_equal(one, other)
+        return isinstance(other, np.ndarray) and np.array_equal(one, other)
     return _alike(tensors_in(one), tensors_in(other))
 
 

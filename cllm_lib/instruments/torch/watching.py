@@ -91,7 +91,9 @@ def watch(module, call):
     class Calls(TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
             name = getattr(function, "__name__", "")
-            seen.cuts = seen.cuts or name in ("detach", "detach_", "numpy", "__get__.data")
+            data = name == "__get__" and function == torch.Tensor.data.__get__
+            no_graph = name == "_set_grad_enabled" and not all(args)
+            seen.cuts = seen.cuts or data or no_graph or name in ("detach", "detach_", "numpy", "item", "tolist")
             seen.jumps = seen.jumps or any(jump in name for jump in JUMPS)
             if name == "scaled_dot_product_attention":
                 seen.attends.append(where())
