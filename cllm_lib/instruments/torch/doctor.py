@@ -79,9 +79,9 @@ def examine(module, loss, inputs, targets, optimizer=None, scheduler=None, step=
     for what only a framework makes possible.
     """
     needed("torch", "the doctor for PyTorch", "`pip install torch` brings it")
-    from cllm_lib.instruments.torch.subject import Subject, untouched  # PyTorch is loaded here, by those who have it
+    from cllm_lib.instruments.torch.subject import Subject, quiet, untouched  # PyTorch is loaded here, by those who have it
 
-    with untouched(module, optimizer, scheduler, loss):
+    with untouched(module, optimizer, scheduler, loss), quiet():
         subject = Subject(module, loss, [(inputs, targets), *(batches or [])], optimizer, scheduler, step)
         readings, skipped = _read_all(subject)
     return _report(readings, skipped, optimizer, step)

@@ -23,8 +23,10 @@ def _rates(subject):
     moves = [bool((call.before != call.after).any()) for call in run.calls]
     _, optimizer, scheduler = run.module, run.optimizer, run.scheduler
     stepped = _count(scheduler) - _count(subject.whole()[2])
-    ahead = _ahead(optimizer, scheduler) if scheduler is not None else []
     per_batch = stepped >= 0.9 * len(run.calls) > 0.0
+    ahead = _ahead(optimizer, scheduler) if scheduler is not None else []
+    if per_batch and ahead:  # the last call has set the rate of the next
+        ahead.insert(0, max(float(group["lr"]) for group in optimizer.param_groups))
     largest = max([*rates, *ahead, 1e-300])
     gone = [k for k, rate in enumerate(rates + ahead) if rate <= GONE * largest and k > 0] if per_batch else []
     peak = (rates + ahead).index(largest) if largest in rates + ahead else 0

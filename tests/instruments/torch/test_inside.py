@@ -3,11 +3,11 @@
 import pytest
 
 torch = pytest.importorskip("torch", reason="PyTorch is large; `make test-all` installs it")
+from instruments.torch.subjects import Block, Words, before, classes, drawn, each_word, mlp, next_words, of_words, read, said, subject  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from cllm_lib.instruments.torch import inside  # noqa: E402
-from instruments.torch.subjects import Block, Words, before, classes, drawn, each_word, mlp, next_words, of_words, read, said, subject  # noqa: E402
 
 ENDS = "hidden units that never change"
 

@@ -5,11 +5,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="PyTorch is large; `make test-all` installs it")
+from instruments.torch.subjects import VOCABULARY, Words, classes, drawn, each_word, mlp, next_words, subject, text  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from cllm_lib.instruments.torch.layout import examples, padding_of, sequence, unlike_the_first, words_ahead  # noqa: E402
-from instruments.torch.subjects import VOCABULARY, Words, classes, drawn, each_word, mlp, next_words, subject, text  # noqa: E402
 
 FEW = settings(max_examples=settings().max_examples // 3)
 

@@ -28,8 +28,8 @@ FORMS = {
     "dictionary": lambda values: {f"name {k}": value for k, value in enumerate(values)},
     "numbered": lambda values: dict(enumerate(values)),
     "ordered": lambda values: OrderedDict((str(k), value) for k, value in enumerate(values)),
-    "named": lambda values: Two(*(values + [None, None])[:2]),
-    "frozen": lambda values: Frozen(*(values + [None, None])[:2]),
+    "named": lambda values: Two(*[*values, None, None][:2]),
+    "frozen": lambda values: Frozen(*[*values, None, None][:2]),
 }
 TREES = st.recursive(
     st.sampled_from([TENSOR, TENSOR, None, 3, 2.5, "text", True]),

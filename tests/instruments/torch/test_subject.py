@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="PyTorch is large; `make test-all` installs it")
+from instruments.torch.subjects import Words, classes, drawn, each_word, mlp, next_words, subject  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from cllm_lib.instruments.torch import subject as own  # noqa: E402
 from cllm_lib.instruments.torch.subject import _alike, in_double, on_cpu, once, seeded, untouched, without_dropout  # noqa: E402
-from instruments.torch.subjects import Words, classes, drawn, each_word, mlp, next_words, subject  # noqa: E402
 
 
 def trained(module, optimizer, inputs, targets):
@@ -118,12 +118,16 @@ def test_whatever_was_done_to_an_optimizer_and_a_schedule_is_undone_also_if_some
     trained(module, optimizer, inputs, targets)
     scheduler.step()
     before, held = numbers(module, optimizer, scheduler), [id(p) for group in optimizer.param_groups for p in group["params"]]
-    with pytest.raises(ZeroDivisionError), untouched(module, optimizer, scheduler):
+
+    def spoil():
         for _ in range(3):
             trained(module, optimizer, inputs, targets)
             scheduler.step()
         optimizer.param_groups[0]["lr"] = 5.0
         raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), untouched(module, optimizer, scheduler):
+        spoil()
     assert numbers(module, optimizer, scheduler) == before
     assert [id(p) for group in optimizer.param_groups for p in group["params"]] == held
     scheduler.step()
@@ -143,8 +147,9 @@ def test_noise_types_and_switches_come_out_as_they_went_in():
     def state():
         return repr((torch.get_rng_state().tolist(), random.getstate(), np.random.get_state()))  # noqa: NPY002
 
+    module = mlp()
     before = state()
-    with torch.no_grad(), untouched(mlp(), None, None):
+    with torch.no_grad(), untouched(module, None, None):
         inside = state()
         assert torch.is_grad_enabled()
         torch.rand(3), random.random(), np.random.rand()  # noqa: NPY002
@@ -155,7 +160,7 @@ def test_noise_types_and_switches_come_out_as_they_went_in():
     assert torch.is_grad_enabled()
     assert torch.get_default_dtype() == torch.float32
     with torch.no_grad():
-        with untouched(mlp(), None, None):
+        with untouched(module, None, None):
             pass
         assert not torch.is_grad_enabled()
 

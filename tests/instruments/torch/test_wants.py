@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="PyTorch is large; `make test-all` installs it")
+from instruments.torch.subjects import Words, classes, drawn, each_word, mlp, next_words, subject  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from cllm_lib.instruments.torch.wants import class_axis, gradient_by_outputs, wanted  # noqa: E402
-from instruments.torch.subjects import Words, classes, drawn, each_word, mlp, next_words, subject  # noqa: E402
 
 
 class Given(nn.Module):

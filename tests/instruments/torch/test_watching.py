@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="PyTorch is large; `make test-all` installs it")
+from instruments.torch.subjects import Words, drawn, mlp, text  # noqa: E402
 from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from cllm_lib.instruments.torch.watching import kinds_into, watch  # noqa: E402
-from instruments.torch.subjects import Words, drawn, mlp, text  # noqa: E402
 
 
 def seen_of(function):
