@@ -69,18 +69,19 @@ def examine(module, loss, inputs, targets, optimizer=None, scheduler=None, step=
     ModuleNotFoundError
         If PyTorch is not installed.
     ValueError
-        If the loss is no scalar, or the module cannot be copied.
+        If the loss raises or is no scalar, or the module is none, cannot be copied, or has weights without numbers.
 
     Notes
     -----
-    All is done on copies, on the CPU: module, optimizer, scheduler, gradients, modes and random states come out as they went in.
+    All is done on copies, on the CPU: module, optimizer, scheduler, gradients, modes and random states come out as they went in. So
+    do weights of a loss that has some, though that is no copy.
     The instruments and their words are those of the case files (:mod:`cllm_lib.instruments.kit`) as far as they apply, and some more
     for what only a framework makes possible.
     """
     needed("torch", "the doctor for PyTorch", "`pip install torch` brings it")
-    from cllm_lib.instruments.torch.subject import Subject, untouched  # PyTorch is loaded here, by those who have it
+    from cllm_lib.instruments.torch.subject import Subject, quiet, untouched  # PyTorch is loaded here, by those who have it
 
-    with untouched(module, optimizer, scheduler):
+    with untouched(module, optimizer, scheduler, loss), quiet():
         subject = Subject(module, loss, [(inputs, targets), *(batches or [])], optimizer, scheduler, step)
         readings, skipped = _read_all(subject)
     return _report(readings, skipped, step, subject.rows)

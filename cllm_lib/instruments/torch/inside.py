@@ -66,6 +66,10 @@ def _weights(subject):
     }
 
 
+def _has_matrices(subject):
+    return "" if any(p.ndim >= 2 for p in subject.still.parameters()) else "it has no matrices"
+
+
 def _is_wide(matrix):
     """Whether it is more than a few gains, side by side."""
     return min(matrix.shape[0], matrix[0].numel()) >= 4
@@ -157,9 +161,11 @@ def _softmaxes(subject):
     """Softmaxes of square scores, word by word: do they run over the keys, and is one weight of a row all there is?"""
     with quiet():
         seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
-    squares = [(w, axis) for w, axis in seen.softmaxes if w.ndim >= 3 and w.shape[-1] == w.shape[-2] > 1]
+    squares, others = [], []
+    for w, axis in seen.softmaxes:
+        (squares if w.ndim >= 3 and w.shape[-1] == w.shape[-2] > 1 else others).append((w, axis))
     wrong = sum(axis != w.ndim - 1 for w, axis in squares)
-    wrong += sum(axis == 0 and w.ndim > 1 and w.shape[0] > 1 and (w, axis) not in squares for w, axis in seen.softmaxes)
+    wrong += sum(axis == 0 and w.ndim > 1 and w.shape[0] > 1 for w, axis in others)
     wrong += sum(w.shape[axis] == 1 < w.numel() for w, axis in seen.softmaxes)  # each is 1
     sure = [float((w[..., 1:, :].amax(-1) > SURE).double().mean()) for w, axis in squares if axis == w.ndim - 1]
     return {"softmaxes": float(len(squares)), "over another axis": float(wrong), "rows of one weight": max(sure, default=0.0)}
@@ -191,7 +197,7 @@ INSTRUMENTS = (
         Word("the loss is no number", lambda n: n["outputs are finite"] > n["loss is finite"], "finite outputs have a finite loss"),
     ), "Are weights, outputs and loss numbers?"), always),
     (Instrument("weights", 2, _weights, _of("weights", "every matrix is zero", "some matrices are zero", "a matrix holds one number only"),
-                _KIT["weights"].asks), always),
+                _KIT["weights"].asks), _has_matrices),
     (Instrument("activation statistics", 3, _units, (
         Word("hidden units that never change", lambda n: n["units that never change"] > DEAD,
              "of units with drawn weights half are off for one input, and fewer for many"),

@@ -9,7 +9,7 @@ import torch
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.running import CALLS, flat, followed, plain_step, runs
-from cllm_lib.instruments.torch.subject import SEED, quiet, seeded, without_dropout
+from cllm_lib.instruments.torch.subject import SEED, on_cpu, quiet, seeded, without_dropout
 
 AHEAD = 200  # steps of a schedule alone
 GONE = 0.0101  # of the largest rate
@@ -23,8 +23,10 @@ def _rates(subject):
     moves = [bool((call.before != call.after).any()) for call in run.calls]
     _, optimizer, scheduler = run.module, run.optimizer, run.scheduler
     stepped = _count(scheduler) - _count(subject.whole()[2])
-    ahead = _ahead(optimizer, scheduler) if scheduler is not None else []
     per_batch = stepped >= 0.9 * len(run.calls) > 0.0
+    ahead = _ahead(optimizer, scheduler) if scheduler is not None else []
+    if per_batch and ahead:  # the last call has set the rate of the next
+        ahead.insert(0, max(float(group["lr"]) for group in optimizer.param_groups))
     largest = max([*rates, *ahead, 1e-300])
     gone = [k for k, rate in enumerate(rates + ahead) if rate <= GONE * largest and k > 0] if per_batch else []
     peak = (rates + ahead).index(largest) if largest in rates + ahead else 0
@@ -103,7 +105,7 @@ def _trained(subject, step, factor):
         try:
             seeded(SEED + number)
             with quiet(), torch.enable_grad():
-                step(module, optimizer, scheduler, *pairs[number % len(pairs)])
+                step(module, optimizer, scheduler, *on_cpu(pairs[number % len(pairs)]))
         except Exception:
             break
         after = flat(module, "weights")

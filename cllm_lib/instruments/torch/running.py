@@ -8,11 +8,12 @@ import time
 import torch
 
 from cllm_lib.instruments.torch.structures import dense, mapped, tensors_in
-from cllm_lib.instruments.torch.subject import SEED, once, quiet, seeded, without_dropout
+from cllm_lib.instruments.torch.subject import SEED, on_cpu, once, quiet, seeded, without_dropout
 from cllm_lib.instruments.torch.watching import kinds_into
 
 CALLS = 12  # of the loop, for one batch each
 SECONDS = 0.5  # for them
+BY_NAME = "it trains the module by a name of its own: use what the step is given"
 SIXTEEN = (torch.float16, torch.bfloat16)
 
 
@@ -111,7 +112,7 @@ class Run:
         try:
             seeded(SEED + number)
             with quiet(), torch.enable_grad(), kinds_into(self.kinds) if not self.calls else contextlib.nullcontext():
-                self.step(self.module, self.optimizer, self.scheduler, inputs, targets)
+                self.step(self.module, self.optimizer, self.scheduler, *on_cpu((inputs, targets)))  # a loop may change its batch in place
         except Exception as error:
             self.failed = f"{type(error).__name__}: {error}"
             return False
@@ -203,6 +204,11 @@ def median(values):
     return float(torch.tensor(values, dtype=torch.float64).median()) if values else 0.0
 
 
+def _trace(subject):
+    """How often each of the originals' weights and gradients was changed, and which gradients they have."""
+    return [(p._version, id(p.grad), None if p.grad is None else p.grad._version) for p in subject.originals[0].parameters()]
+
+
 @once
 def followed(subject):
     """The loop, some calls of it, followed number by number.
@@ -211,13 +217,15 @@ def followed(subject):
     -------
     Run
     """
-    run, began = Run(subject, subject.step or plain_step(subject)), time.perf_counter()
+    run, began, originals = Run(subject, subject.step or plain_step(subject)), time.perf_counter(), _trace(subject)
     for number in range(CALLS):
         if not run.once(number) or (number >= 3 and time.perf_counter() - began > SECONDS):
             break
         if not torch.isfinite(run.calls[-1].after).all():
             break
     stepped = sum(len(call.received) for call in run.calls)
+    if not run.failed and not (stepped and any(call.made for call in run.calls)) and _trace(subject) != originals:
+        run.failed = BY_NAME
     if not run.failed and run.calls and stepped >= len(run.calls) and torch.isfinite(run.calls[-1].after).all():
         run.left = _marked(run)
     return run

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from cllm_lib.instruments.torch.structures import main_output, mapped, tensors_in
+from cllm_lib.instruments.torch.structures import dense, main_output, mapped, tensors_in
 
 SEED = 0  # of all noise while a training is examined
 SECONDS = 3.5  # what begins later is left out, and said to be
@@ -90,13 +90,22 @@ class Subject:
         for rows in FEWER:
             if first is None or len(first) <= FEWER[-1] or weights * first.numel() / len(first) * (self.rows or len(first)) < LARGE:
                 break
-            cut = [tuple(mapped(side, lambda t, rows=rows: t[:rows] if t.ndim else t) for side in pair) for pair in self.pairs]
+            cut = [_first_rows(pair, rows) for pair in self.pairs]
             try:
-                self.loss_of(self.fresh(), *cut[0])
+                self.loss_of(self.fresh().eval(), *cut[0])
             except Exception:
                 break  # a model of another layout: then all rows
             self.pairs, self.rows = cut, rows
-        return self.loss_of(self.fresh(), *self.pairs[0])
+        return self._loss_in_some_mode()
+
+    def _loss_in_some_mode(self):
+        """In the mode in which the module was handed over; in evaluation where that fails, as BatchNorm does with one example."""
+        try:
+            return self.loss_of(self.fresh(), *self.pairs[0])
+        except Exception:
+            if not self._kept[0].training:
+                raise
+            return self.loss_of(self.fresh().eval(), *self.pairs[0])
 
     rows = None  # of each batch that are looked at; None for all
     gives_the_same_twice = True  # noise is held still by a seed; what drops numbers in evaluation is told before all else
@@ -192,10 +201,10 @@ class Subject:
         return dict(self.still.named_parameters())
 
     def outputs_of(self, module, inputs):
-        """What a module returns; noise is the same each time."""
+        """What a module returns; noise is the same each time, and inputs stay though a module may change its own in place."""
         seeded()
         with torch.enable_grad():
-            return module(inputs)
+            return module(mapped(inputs, torch.clone))
 
     def loss_of(self, module, inputs, targets):
         """The loss, as a tensor."""
@@ -221,6 +230,12 @@ def on_cpu(structure):
 def in_double(structure):
     """The same with all fractions in float64."""
     return mapped(structure, lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
+
+
+def _first_rows(pair, rows):
+    """A batch with the first rows only, of all tensors that are as long as the first of its inputs."""
+    length = len(next(t for t in tensors_in(pair[0]) if t.ndim))
+    return tuple(mapped(side, lambda t: t[:rows] if t.ndim and len(t) == length else t) for side in pair)
 
 
 def _optimizer_to_cpu(optimizer):
@@ -250,49 +265,91 @@ def quiet():
 
 
 @contextlib.contextmanager
-def untouched(module, optimizer, scheduler):
-    """Whatever happens inside, these three and all random states come out as they went in.
+def untouched(module, optimizer, scheduler, loss=None):
+    """Whatever happens inside, these and all random states come out as they went in. Inside, gradients are made, whatever is set outside.
 
-    The doctor works on copies; but a step may know the originals by their names, and train them instead.
+    The doctor works on copies; but a step may know the originals by their names, and train them instead, and a loss is no copy.
+
+    Raises
+    ------
+    ValueError
+        If the module is none, or has weights without numbers.
     """
-    objects = [module, *([optimizer] if optimizer is not None else []), *([scheduler] if scheduler is not None else [])]
-    kept = [copy.deepcopy(o.state_dict()) for o in objects if hasattr(o, "state_dict")]
-    gradients = [(p, p.grad, None if p.grad is None else p.grad.clone()) for p in module.parameters()]
-    modes = [(m, m.training) for m in module.modules()]
-    states = random.getstate(), np.random.get_state()  # noqa: NPY002 - a reader's code may use the old generator
-    grad_enabled = torch.is_grad_enabled()
+    _with_numbers(module)
+    modules = [m for whole in (module, loss) if isinstance(whole, nn.Module) for m in whole.modules()]
+    tensors = [_Kept(table, name) for m in modules for table in (m._parameters, m._buffers) for name in table]
+    things = [thing for thing in (optimizer, scheduler) if hasattr(thing, "state_dict")]
+    states = [copy.deepcopy(thing.state_dict()) for thing in things]
+    modes = [(m, m.training) for m in modules]
+    noise = random.getstate(), np.random.get_state()  # noqa: NPY002 - a reader's code may use the old generator
+    kind = torch.get_default_dtype()
     # Attention by its formula: the fast kernel of PyTorch 2.13 misreads a mask that is a transposed view in float64.
-    with torch.random.fork_rng(), sdpa_kernel(SDPBackend.MATH):
+    with torch.random.fork_rng(), torch.inference_mode(False), torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
         try:
             yield
         finally:
-            torch.set_grad_enabled(grad_enabled)
-            random.setstate(states[0])
-            np.random.set_state(states[1])  # noqa: NPY002
+            torch.set_default_dtype(kind)
+            random.setstate(noise[0])
+            np.random.set_state(noise[1])  # noqa: NPY002
             for mode, training in modes:
                 mode.training = training
-            for parameter, gradient, numbers in gradients:
-                if parameter.grad is not gradient:
-                    parameter.grad = gradient
-                if gradient is not None and not torch.equal(gradient, numbers):
-                    with torch.no_grad():
-                        gradient.copy_(numbers)
-            for thing, before in zip([o for o in objects if hasattr(o, "state_dict")], kept, strict=True):
+            for tensor in tensors:
+                tensor.put_back()
+            for thing, before in zip(things, states, strict=True):
                 if not _alike(thing.state_dict(), before):
                     thing.load_state_dict(before)
 
 
+def _with_numbers(module):
+    """Complain of what has no weights that could be copied."""
+    if not isinstance(module, nn.Module):
+        raise ValueError(f"the module is a {type(module).__name__}, and has to be a torch.nn.Module")
+    for name, tensor in (*module.named_parameters(), *module.named_buffers()):
+        if torch.nn.parameter.is_lazy(tensor):
+            raise ValueError(f"{name} has no shape yet: call the module once with inputs, before its optimizer is made and it is examined")
+        if tensor.is_meta:
+            raise ValueError(f'{name} is on the device "meta", which holds no numbers: load or draw the weights, then examine the module')
+
+
+class _Kept:
+    """A parameter or buffer of a module by its name, its numbers and those of its gradient, to be put back."""
+
+    def __init__(self, table, name):
+        self.table, self.name, self.tensor = table, name, table[name]
+        if self.tensor is not None:
+            self.wants, self.numbers = self.tensor.requires_grad, self.tensor.detach().clone()
+            self.gradient = self.tensor.grad if self.tensor.is_leaf else None
+            self.slope = None if self.gradient is None else self.gradient.detach().clone()
+
+    def put_back(self):
+        self.table[self.name] = self.tensor
+        if self.tensor is None:
+            return
+        with torch.no_grad():
+            if not _alike(self.tensor.detach(), self.numbers):
+                self.tensor.copy_(self.numbers)
+            if self.gradient is not None and not _alike(self.gradient, self.slope):
+                self.gradient.copy_(self.slope)
+        if self.tensor.is_leaf:
+            self.tensor.requires_grad_(self.wants)
+            if self.tensor.grad is not self.gradient:
+                self.tensor.grad = self.gradient
+
+
 def _alike(one, other):
-    """Whether two states hold the same, number by number; NaN is like NaN."""
+    """Whether two states hold the same, number by number; NaN is like NaN, and a function like its copy."""
     if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and one.shape == other.shape and bool(torch.equal(one, other) or _equal_with_nan(one, other))
+        same = isinstance(other, torch.Tensor) and (one.shape, one.dtype, one.device) == (other.shape, other.dtype, other.device)
+        return same and bool(torch.equal(dense(one), dense(other)) or _equal_with_nan(dense(one), dense(other)))
     if isinstance(one, dict):
         return isinstance(other, dict) and one.keys() == other.keys() and all(_alike(one[k], other[k]) for k in one)
     if isinstance(one, list | tuple):
         return isinstance(other, list | tuple) and len(one) == len(other) and all(map(_alike, one, other))
     if isinstance(one, float | int | str | bool | type(None)):
-        return one == other or one != one
-    return True  # a function, say, of which a copy is another one
+        return isinstance(other, float | int | str | bool | type(None)) and (one == other or (one != one and other != other))
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and np.array_equal(one, other)
+    return _alike(tensors_in(one), tensors_in(other))
 
 
 def _equal_with_nan(one, other):

@@ -88,7 +88,7 @@ def wanted(subject):
     axis = class_axis(subject)
     if axis is None:
         return None
-    largest = float(subject.main.abs().max())
+    largest = float(subject.main.detach().abs().max())
     if not largest < float("inf"):
         return None
     # Outputs of moderate size: where a softmax is sure to the last digit, its gradient is 0 though the place counts.

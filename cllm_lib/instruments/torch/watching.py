@@ -82,16 +82,10 @@ def watch(module, call):
     def where():
         return names[stack[-1]] if stack else ""
 
-    def units_last(values):
-        """Convolutions have their units on the second axis."""
-        convolved = bool(last) and isinstance(last[0], nn.modules.conv._ConvNd | nn.modules.batchnorm._BatchNorm)
-        values = values.detach().clone()
-        return values.movedim(1, -1) if values.ndim == 4 or (values.ndim == 3 and convolved) else values
-
     class Calls(TorchFunctionMode):
         def __torch_function__(self, function, types, args=(), kwargs=None):
             name = getattr(function, "__name__", "")
-            seen.cuts = seen.cuts or name in ("detach", "detach_", "numpy", "__get__.data")
+            seen.cuts = seen.cuts or _cuts(function, name, args)
             seen.jumps = seen.jumps or any(jump in name for jump in JUMPS)
             if name == "scaled_dot_product_attention":
                 seen.attends.append(where())
@@ -109,9 +103,9 @@ def watch(module, call):
             elif name in ("_scaled_dot_product_flash_attention_for_cpu", "_scaled_dot_product_efficient_attention"):
                 seen.attends.append(where())
             elif name in ("relu", "relu_", "clamp_min", "threshold"):
-                seen.units.append(("relu", units_last(result)))
+                seen.units.append(("relu", _units_last(result, last)))
             elif name in ("tanh", "tanh_", "sigmoid", "sigmoid_"):
-                seen.units.append((name.rstrip("_"), units_last(result)))
+                seen.units.append((name.rstrip("_"), _units_last(result, last)))
             elif name in ("exp", "softplus"):
                 widths.add(tuple(result.shape))
             elif name in ("randn", "randn_like", "normal_", "normal", "rand_like", "uniform_"):
@@ -127,6 +121,19 @@ def watch(module, call):
             hook.remove()
     seen.noise = bool(noises - widths)
     return seen
+
+
+def _cuts(function, name, args):
+    """Whether a call leaves the graph."""
+    data = name == "__get__" and function == torch.Tensor.data.__get__
+    return data or (name == "_set_grad_enabled" and not all(args)) or name in ("detach", "detach_", "numpy", "item", "tolist")
+
+
+def _units_last(values, last):
+    """A copy with the units last: convolutions, and BatchNorm behind them, have them on the second axis."""
+    convolved = bool(last) and isinstance(last[0], nn.modules.conv._ConvNd | nn.modules.batchnorm._BatchNorm)
+    values = values.detach().clone()
+    return values.movedim(1, -1) if values.ndim == 4 or (values.ndim == 3 and convolved) else values
 
 
 def _shape(structure):
