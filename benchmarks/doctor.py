@@ -5,8 +5,9 @@
     python -m benchmarks.doctor --peers             # and both peers: page and JSON
     python -m benchmarks.doctor --only frozen       # set-ups of one cause ("sound": of none); prints, and writes nothing
 
-The set-ups (`benchmarks/torch_setups/`) were written by somebody who had not seen the doctor's code. Each has one planted fault, or
-none: what it says is right if it names the fault, and of a sound one if it says nothing.
+The sets of set-ups (`benchmarks/torch_setups/`) were written by three who had not seen the doctor's code, and ten are public reports
+rebuilt. Each set-up has one planted fault, or none: what the doctor says is right if it names the fault, and of a sound one if it
+says nothing. The peers are asked about the first set.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from benchmarks import torch_peers
 from benchmarks.case_files import spread_over
 from benchmarks.run import describe_machine, say, table
 from benchmarks.torch_setups.case import CAUSES
+from benchmarks.torch_setups.sets import AT_FIRST_SIGHT, FIRST, REPORTS
 from cllm_lib.files import shipped, write_atomically
 
 COMMAND = "python -m benchmarks.doctor --peers"
@@ -47,12 +49,12 @@ def judged(job):
 
     import torch
 
-    from benchmarks.torch_setups.case import everything
+    from benchmarks.torch_setups.sets import sets
 
-    name, seed, asked = job
+    group, name, seed, asked = job
     torch.set_num_threads(1)  # one for each process; a model this small is no faster with two
-    setup = everything()[name]
-    row = {"setup": name, "architecture": setup.architecture, "cause": setup.cause, "seed": seed, "answers": {}}
+    setup = sets()[group][name]
+    row = {"set": group, "setup": name, "architecture": setup.architecture, "cause": setup.cause, "seed": seed, "answers": {}}
     for who in asked:
         torch.manual_seed(seed)
         parts = setup.build(seed)
@@ -152,10 +154,34 @@ def table_of_causes(rows):
     return table(["cause", "of", *found], [[cause, str(first[cause][1]), *(str(f[cause][0]) for f in found.values())] for cause in first])
 
 
+def table_of_sets(rows):
+    """A line for each set: what the doctor made of it, now and at first sight."""
+    lines = []
+    for group in dict.fromkeys(row["set"] for row in rows):
+        s = summary([row for row in rows if row["set"] == group], DOCTOR)
+        commit, named, blamed = AT_FIRST_SIGHT.get(group, ("", "", ""))
+        now = [f"{s['named']} of {s['faulty']}", f"{s['blamed']} of {s['sound']}", f"{s['seconds']:.1f}"]
+        lines.append([group, *now, f"{named}; {blamed} ({commit})" if commit else "mended meanwhile by them"])
+    return table(["set", "named rightly", "sound ones blamed", "seconds, the most", "at first sight (commit)"], lines)
+
+
+def table_of_reports(rows):
+    """A line for each public report: its fault, and what the doctor says of it."""
+    lines = []
+    for row in rows:
+        if row["cause"] is not None and row["seed"] == rows[0]["seed"]:
+            answer = row["answers"][DOCTOR]
+            verdict = answer["said"][0] if answer["said"] else answer["crashed"] or "nothing"
+            lines.append([row["setup"], row["architecture"], row["cause"], verdict, "right" if is_named(row, DOCTOR) else "wrong"])
+    return table(["report", "thread", "its cause", "the doctor", ""], lines)
+
+
 def page(found):
     """What was measured, to be read."""
-    rows = found["rows"]
+    every = found["rows"]
+    rows = [row for row in every if row["set"] == FIRST]
     setups = len({row["setup"] for row in rows})
+    reports = [row for row in every if row["set"] == REPORTS]
     faulty = len({row["setup"] for row in rows if row["cause"]})
     mapped = [[f"{torch_peers.CHECKLIST}: {name}", ", ".join(sorted(causes)) or "none"] for name, causes in found["checks"].items()]
     mapped += [[f'{torch_peers.TORCHDIAG}: "{words}"', ", ".join(sorted(causes)) or "none"] for words, causes in found["words"].items()]
@@ -168,6 +194,9 @@ def page(found):
         f"{torch_peers.LIMIT:.0f} s for a set-up; what it found until then counts, and a check that raised anything but its own "
         "assertion counts as crashed, beside what the others found.",
         "\n".join(table_of_summaries(rows)),
+        "The doctor on all sets; only what stands under at first sight was said before anything was mended by the set:",
+        "\n".join(table_of_sets(every)),
+        *(["Public reports of trainings that would not learn, rebuilt small:", "\n".join(table_of_reports(reports))] if reports else []),
         "Named rightly, by cause:",
         "\n".join(table_of_causes(rows)),
         f"A peer counts as having named a cause if a check that is about it failed. `{torch_peers.CHECKLIST}` is asked check by check, "
@@ -203,6 +232,19 @@ def seeds_of(words):
     return found
 
 
+def jobs_for(seeds, only, asked):
+    """Set, set-up, seed and who is asked: the peers of the first set alone, whose owners' tasks they were told."""
+    from benchmarks.torch_setups.sets import sets
+
+    return [
+        (group, name, seed, asked if group == FIRST else [DOCTOR])
+        for group, members in sets().items()
+        for name, one in members.items()
+        if only in (None, one.cause or SOUND)
+        for seed in seeds
+    ]
+
+
 def main(arguments=None):
     """Measure, write, say."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -211,12 +253,11 @@ def main(arguments=None):
     parser.add_argument("--only", metavar="CAUSE", choices=[*CAUSES, SOUND], help="set-ups of one cause, or the sound ones")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     options = parser.parse_args(arguments)
-    from benchmarks.torch_setups.case import everything
-
     asked = [DOCTOR, *torch_peers.PEERS] if options.peers else [DOCTOR]
-    names = [name for name, one in everything().items() if options.only in (None, one.cause or SOUND)]
-    rows = spread_over(judged, [(name, seed, asked) for name in names for seed in options.seeds], "set-ups", options.workers)
-    say("\n".join([*table_of_setups(rows), "", *table_of_causes(rows), "", *table_of_summaries(rows)]))
+    jobs = jobs_for(options.seeds, options.only, asked)
+    rows = spread_over(judged, jobs, "set-ups", options.workers)
+    first = [row for row in rows if row["set"] == FIRST] or rows
+    say("\n".join([*table_of_setups(first), "", *table_of_causes(first), "", *table_of_summaries(first), "", *table_of_sets(rows)]))
     for row in rows:
         for who, answer in row["answers"].items():
             if who == DOCTOR and answer["crashed"]:
@@ -228,8 +269,8 @@ def main(arguments=None):
         "machine": describe_machine(),
         "versions": versions(),
         "seeds": list(options.seeds),
-        "summary": {who: summary(rows, who) for who in asked},
-        "by cause": {who: by_cause(rows, who) for who in asked},
+        "summary": {who: summary(first, who) for who in asked},
+        "by cause": {who: by_cause(first, who) for who in asked},
         "checks": {name: sorted(causes) for name, causes in torch_peers.NAMED_BY_CHECK.items()},
         "words": {words: sorted(causes) for words, causes in torch_peers.NAMED_BY_WORDS.items()},
         "rows": rows,

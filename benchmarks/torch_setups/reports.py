@@ -341,9 +341,8 @@ REPORTS = [
         "https://github.com/pytorch/pytorch/issues/16045",
         "A plain linear regression misses its weights and its loss stays high, without an error. Predictions are (n, 1) and targets"
         " (n,): the loss compares all pairs; with the targets reshaped it learns.",
-        None,
+        "broadcast",
         all_pairs,
-        "the loss broadcasts (n, 1) against (n,) and compares every prediction with every target",
     ),
     Report(
         "same picture",

@@ -19,7 +19,14 @@ def answer(*named, said=None, crashed="", late=False, seconds=0.1):
 
 def row(setup, cause, seed=0, **answers):
     names = {"doctor": doctor.DOCTOR, "peer": PEER}
-    return {"setup": setup, "architecture": "MLP", "cause": cause, "seed": seed, "answers": {names[k]: a for k, a in answers.items()}}
+    return {
+        "set": "first",
+        "setup": setup,
+        "architecture": "MLP",
+        "cause": cause,
+        "seed": seed,
+        "answers": {names[k]: a for k, a in answers.items()},
+    }
 
 
 ROWS = [
@@ -70,7 +77,8 @@ def test_the_stored_page_is_that_of_the_stored_numbers():
         pytest.skip(f"nothing is stored yet: `{doctor.COMMAND}` measures")
     stored = json.loads(doctor.RESULTS.read_text(encoding="utf-8"))
     assert doctor.page(stored) == doctor.PAGE.read_text(encoding="utf-8")
-    assert stored["summary"] == {who: doctor.summary(stored["rows"], who) for who in stored["summary"]}
+    first = [row for row in stored["rows"] if row["set"] == "first"]
+    assert stored["summary"] == {who: doctor.summary(first, who) for who in stored["summary"]}
 
 
 def test_seeds_are_written_with_both_ends():
@@ -115,4 +123,5 @@ def test_the_whole_path_on_one_cause_writes_nothing(monkeypatch, capsys):
     doctor.main(["--only", "frozen", "--seeds", "0..1"])
     out = capsys.readouterr().out
     assert "| the doctor | 6 of 6" in out
+    assert "| held-out | 6 of 6" in out
     assert (doctor.RESULTS.read_bytes() if doctor.RESULTS.is_file() else None) == written

@@ -146,20 +146,22 @@ def _that_learn(subject, name, weights, gradient):
 
 
 def _at_a_kink(loss, weights, gradient, value):
-    """Whether the loss has two slopes here, forth and back, as where many units of a rectifier are at 0 exactly."""
+    """Whether the loss has two slopes here, forth and back, with the promise between them, as where units of a rectifier are at 0."""
     kept, step = weights.copy(), 1e-6 * max(1.0, float(np.linalg.norm(weights)))
-    directions = [gradient, *np.random.default_rng(2).standard_normal((2, *weights.shape))]
-    bent = []
-    for direction in directions:
+    for direction in (gradient, *np.random.default_rng(2).standard_normal((2, *weights.shape))):
         length = float(np.linalg.norm(direction))
-        if length:
-            sides = []
-            for sign in (1.0, -1.0):
-                weights[...] = kept + sign * step / length * direction
-                sides.append(sign * (loss() - value) / step)
-            weights[...] = kept
-            bent.append(abs(sides[0] - sides[1]) > 0.01 * max(map(abs, sides)))
-    return any(bent)
+        if not length:
+            continue
+        sides = []
+        for sign in (1.0, -1.0):
+            weights[...] = kept + sign * step / length * direction
+            sides.append(sign * (loss() - value) / step)
+        weights[...] = kept
+        promised, measured = float(np.vdot(gradient, direction)) / length, sum(sides) / 2
+        gap = abs(promised - measured)
+        if gap > max(abs(sides[0] - sides[1]), WRONG * max(abs(promised), abs(measured))):
+            return False
+    return True
 
 
 def _in_double(subject):

@@ -48,16 +48,17 @@ def test_importing_the_doctor_does_not_load_pytorch():
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
-@given(st.lists(st.sampled_from(list(CONVICTS)), unique=True, max_size=5), st.booleans(), st.randoms())
-def test_the_verdict_is_the_first_finding_in_the_order_of_conviction_whatever_was_read_first(said, with_step, order):
+@given(st.lists(st.sampled_from(list(CONVICTS)), unique=True, max_size=5), st.booleans(), st.booleans(), st.randoms())
+def test_the_verdict_is_the_first_finding_in_the_order_of_conviction_whatever_was_read_first(said, with_step, few_rows, order):
     shuffled = list(said)
     order.shuffle(shuffled)
     readings = [Reading("weights", {}, ()), *(Reading(instrument, {}, (word,)) for instrument, word in shuffled)]
-    report = _report(readings, {"softmaxes": "a reason"}, object(), object() if with_step else None)
+    report = _report(readings, {"softmaxes": "a reason"}, object() if with_step else None, 4 if few_rows else None)
     first = next((key for key in CONVICTS if key in said), None)
     assert report.cause == (CONVICTS[first] if first else None)
     assert report.is_healthy == (first is None)
     assert (WITHOUT_LOOP in report.verdict) == (not with_step)
+    assert ("the first 4 rows" in report.verdict) == few_rows
     assert report.verdict.endswith(".")
     assert ".." not in report.verdict
     if first:
