@@ -166,6 +166,24 @@ def test_a_recurrent_layer_is_looked_at_from_outside(scale, told):
     assert words == (("most hidden units are saturated",) if told else ())
 
 
+@pytest.mark.parametrize("kind", [nn.RNN, nn.LSTM, nn.GRU])
+def test_the_share_of_a_recurrent_layer_s_outputs_that_are_saturated(kind):
+    class Layer(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.layer = kind(4, 8, batch_first=True)
+
+        def forward(self, x):
+            return self.layer(x)[0]
+
+    found = subject(Layer(), lambda outputs, _: outputs.square().mean(), 1e3 * drawn(3, 5, 4), None)
+    by_hand = float((found.main.abs() > 0.99).double().mean())
+    assert inside._recurrent_saturation(found) == by_hand
+    assert (by_hand > 0.0) == (kind is not nn.LSTM), "in a few steps its cells do not fill"
+    assert not any(m._forward_hooks for m in found.still.modules())
+
+
 @pytest.mark.parametrize(("axis", "told"), [(-1, False), (1, True), (0, True)])
 def test_attention_over_another_axis_than_the_keys_is_told(axis, told):
     words = said("softmaxes", of_words(Words(before, axis=axis)))

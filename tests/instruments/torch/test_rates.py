@@ -170,3 +170,10 @@ def test_losses_before_and_after_are_those_of_training_by_hand():
     assert losses[0] == pytest.approx(before, rel=1e-5)
     assert losses[-1] < losses[0]
     assert length >= float(moved.norm() / first.norm()) * (1.0 - 1e-6)
+
+
+def test_dropout_is_off_while_rates_are_compared():
+    module = torch.nn.Sequential(mlp(), torch.nn.Dropout(0.9))
+    found = subject(module, LOSS, *classes(), optimizer=torch.optim.SGD(module.parameters(), 0.0))
+    losses, _ = rates._trained(found, lambda *_: None, 1.0)
+    assert losses == pytest.approx([LOSS(module.eval()(classes()[0]), classes()[1]).item()] * 2, rel=1e-5)

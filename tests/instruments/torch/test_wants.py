@@ -94,6 +94,16 @@ def test_a_class_of_weight_zero_does_not_count():
     assert torch.equal(found.counts, y != 1)
 
 
+def test_where_much_smoothing_wants_several_classes_the_target_is_the_one_that_was_given():
+    logits = torch.tensor([20.0] * 5 + [-20.0] * 5).repeat(6, 1)
+    targets = torch.tensor([0, 1, 2, 3, 4, 0])
+    loss = nn.CrossEntropyLoss(label_smoothing=0.4)
+    found = subject(Given(logits), loss, torch.zeros(1), targets)
+    _, gradient = gradient_by_outputs(found, scale=1.0 / 21.0)
+    assert ((gradient < 0).sum(1) > 1).all()
+    assert torch.equal(wanted(found).targets, targets)
+
+
 def test_a_loss_that_shifts_inside_wants_the_next_word_where_it_was_given_the_words_themselves():
     ids, _ = next_words()
     found = wanted(subject(Words(), lambda logits, ids: each_word(logits[:, :-1], ids[:, 1:]), ids, ids))
