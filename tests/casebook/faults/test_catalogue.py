@@ -187,6 +187,7 @@ def test_a_defect_of_the_model_is_wrong_forward_or_backward_and_never_both(name,
         assert max(slope_errors(ill, batch)) < 1e-5
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize("name", NAMES)
 def test_a_patient_is_told(name):
     assert cases.is_told(name, casebook.patient_of(name, np.random.default_rng(0)))

@@ -115,6 +115,7 @@ def test_a_module_has_no_other_late_names():
         catalogue.EVERYTHING
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize("described", SOUND)
 @pytest.mark.parametrize("name", kit.ALL)
 def test_of_a_sound_training_no_certain_word_is_said(name, described):

@@ -79,6 +79,7 @@ def test_no_instrument_is_seen_by_a_part_that_remembers():
         assert state(one) == before, name
 
 
+@pytest.mark.elsewhere
 @pytest.mark.parametrize("described", KEEPS_SOMETHING)
 def test_no_instrument_changes_a_patient_and_no_answer_depends_on_what_was_asked_before(described):
     one, other = again(described), again(described)
