@@ -3,6 +3,7 @@
     python -m benchmarks.doctor                     # the doctor alone, on seeds 0 to 2; prints, and writes nothing
     python -m benchmarks.doctor --seeds 10..12      # on others
     python -m benchmarks.doctor --peers             # and both peers: page and JSON
+    python -m benchmarks.doctor --script            # the broken script of chapter 20 and its repairs: stored for those without PyTorch
     python -m benchmarks.doctor --only frozen       # set-ups of one cause ("sound": of none); prints, and writes nothing
 
 The sets of set-ups (`benchmarks/torch_setups/`) were written by three who had not seen the doctor's code, and ten are public reports
@@ -20,6 +21,7 @@ from benchmarks.case_files import spread_over
 from benchmarks.run import describe_machine, say, table
 from benchmarks.torch_setups.case import CAUSES
 from benchmarks.torch_setups.sets import AT_FIRST_SIGHT, FIRST, REPORTS
+from cllm_lib.casebook import script
 from cllm_lib.files import shipped, write_atomically
 
 COMMAND = "python -m benchmarks.doctor --peers"
@@ -232,6 +234,17 @@ def seeds_of(words):
     return found
 
 
+def store_script():
+    """The answers about chapter 20's script, stage by stage."""
+    from importlib import metadata
+
+    answers = {script.key(text): list(script.measured(text)) for text in script.stages()}
+    found = {"command": "python -m benchmarks.doctor --script", "machine": describe_machine(), "torch": metadata.version("torch").split("+")[0]}
+    write_atomically(shipped("evidence", script.STORED), (json.dumps(found | {"answers": answers}, indent=1) + "\n").encode())
+    for verdict, cause, losses in answers.values():
+        say(f"{cause}: {losses}\n  {verdict}")
+
+
 def jobs_for(seeds, only, asked):
     """Set, set-up, seed and who is asked: the peers of the first set alone, whose owners' tasks they were told."""
     from benchmarks.torch_setups.sets import sets
@@ -252,7 +265,11 @@ def main(arguments=None):
     parser.add_argument("--peers", action="store_true", help="ask both peers too, and write page and JSON")
     parser.add_argument("--only", metavar="CAUSE", choices=[*CAUSES, SOUND], help="set-ups of one cause, or the sound ones")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
+    parser.add_argument("--script", action="store_true", help="examine the script of chapter 20, and store what was said")
     options = parser.parse_args(arguments)
+    if options.script:
+        store_script()
+        return
     asked = [DOCTOR, *torch_peers.PEERS] if options.peers else [DOCTOR]
     jobs = jobs_for(options.seeds, options.only, asked)
     rows = spread_over(judged, jobs, "set-ups", options.workers)

@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = face(
         "faults": "HEALTHY",
         "line_up": "three_cases",
         "patients": "attention_patients faulty_quantizer gradient_patients spoilt_texts stuck_trainers",
+        "script": "examine_script pytorch_here stuck_script",
         "scoreboard": "Scoreboard class_case daily",
         "settings": "Settings draw_settings",
         "tree": "measured places trunk",
