@@ -239,7 +239,11 @@ def store_script():
     from importlib import metadata
 
     answers = {script.key(text): list(script.measured(text)) for text in script.stages()}
-    found = {"command": "python -m benchmarks.doctor --script", "machine": describe_machine(), "torch": metadata.version("torch").split("+")[0]}
+    found = {
+        "command": "python -m benchmarks.doctor --script",
+        "machine": describe_machine(),
+        "torch": metadata.version("torch").split("+")[0],
+    }
     write_atomically(shipped("evidence", script.STORED), (json.dumps(found | {"answers": answers}, indent=1) + "\n").encode())
     for verdict, cause, losses in answers.values():
         say(f"{cause}: {losses}\n  {verdict}")

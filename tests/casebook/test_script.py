@@ -21,9 +21,8 @@ def test_each_repair_changes_one_place():
     texts = script.stages()
     assert texts[0] == casebook.stuck_script()
     assert len(set(texts)) == 4
-    for (old, new), before in zip(script.REPAIRS, texts, strict=False):
+    for (old, _), before in zip(script.REPAIRS, texts[:-1], strict=True):
         assert before.count(old) == 1
-        assert new not in before or old in new
 
 
 def test_without_pytorch_the_stored_answers_are_given(monkeypatch):

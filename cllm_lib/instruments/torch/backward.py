@@ -10,12 +10,13 @@ from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.kit.gradient_checks import WRONG
 from cllm_lib.instruments.slopes import FAINT, rounding_of, slopes_along
 from cllm_lib.instruments.torch.inside import always
-from cllm_lib.instruments.torch.structures import dense
+from cllm_lib.instruments.torch.structures import dense, tensors_in
 from cllm_lib.instruments.torch.subject import once, quiet, without_dropout
 from cllm_lib.instruments.torch.watching import watch
 
 FELT = 1e-3  # of the loss, or of its gradient's promise: what a change of a tenth of the weights does at least
-SECONDS = 0.5  # for nudges; the rest of the tensors is left out, and said to be
+SECONDS = 1.5  # for nudges, on a machine that is very busy
+NUDGED = 2e8  # weights times numbers that come in times tensors: how many tensors are nudged, the same on every machine
 
 
 @once
@@ -117,7 +118,8 @@ def _nudges(subject):
 
     first = max(parameters.values(), key=lambda p: p.numel()).detach().numpy()
     rounding, blur = rounding_of(loss, first, value, generator), FAINT * whole
-    for name, parameter in parameters.items():
+    for name in _chosen(subject, list(parameters)):
+        parameter = parameters[name]
         if time.perf_counter() - began > SECONDS:
             break
         weights, gradient = _that_learn(subject, name, parameter.detach().numpy(), found[name].numpy())
@@ -133,6 +135,14 @@ def _nudges(subject):
         "tensors": float(len(parameters)), "checked": float(checked), "wrong": 0.0 if jumps else float(len(wrong)),
         "detached": float(seen.cuts), "jumps": jumps,
     }  # fmt: skip
+
+
+def _chosen(subject, names):
+    """All tensors of a small model; of a larger one some, from first to last."""
+    weights = sum(p.numel() for p in subject.parameters.values())
+    numbers = sum(t.numel() for t in tensors_in(subject.inputs))
+    count = min(len(names), max(4, int(NUDGED / max(weights * numbers, 1))))
+    return [names[round(k * (len(names) - 1) / max(count - 1, 1))] for k in range(count)]
 
 
 def _that_learn(subject, name, weights, gradient):
