@@ -209,16 +209,17 @@ class TestTable:
     @pytest.mark.parametrize("kind", ["float64", "float32"])
     @pytest.mark.parametrize("defect", ["healthy", "missing attention gradient", "dropout at evaluation"])
     def test_a_patient_measured_again_gives_its_row(self, defect, kind):
-        """Numbers in float64, to rounding; in float32, where the sums of another processor differ in the seventh digit, its words."""
+        """Its words; and in float64 the numbers of what does not train for long, in which another sum of the last digit would grow."""
         number = next(k for k in range(6) if case_files.drawn(1, defect, k).settings.dtype == kind)
         stored = [readings for name, readings in casebook.table() if name == defect][number]
         _, _, fresh, *_ = case_files.measured((1, defect, number))
         for name, tool in kit.ALL.items():
             assert fresh[name].keys() == stored[name].keys()
             assert kit.words_for(tool, fresh[name]) == kit.words_for(tool, stored[name]), name
+        for name in ("weights", "gradients", "loss at the start", "print a batch", "perturb an earlier token", "attention drill"):
             for key, value in stored[name].items():
                 # rounding alone, such as 1e-16 for 0, is no number to be held to
-                assert kind == "float32" or fresh[name][key] == pytest.approx(value, rel=1e-6, abs=1e-6, nan_ok=True), (name, key)
+                assert kind == "float32" or fresh[name][key] == pytest.approx(value, rel=1e-6, abs=1e-9, nan_ok=True), (name, key)
 
     def test_every_defect_is_told_by_an_instrument_and_its_difficulty_counts_them(self):
         told = casebook.told_by()

@@ -15,7 +15,7 @@ from cllm_lib.instruments.torch.subject import once, quiet, without_dropout
 from cllm_lib.instruments.torch.watching import watch
 
 FELT = 1e-3  # of the loss, or of its gradient's promise: what a change of a tenth of the weights does at least
-SECONDS = 1.5  # for nudges, on a machine that is very busy
+SECONDS = 0.8  # for nudges, on a machine that is very busy
 NUDGED = 2e8  # weights times numbers that come in times tensors: how many tensors are nudged, the same on every machine
 
 
@@ -141,7 +141,7 @@ def _chosen(subject, names):
     """All tensors of a small model; of a larger one some, from first to last."""
     weights = sum(p.numel() for p in subject.parameters.values())
     numbers = sum(t.numel() for t in tensors_in(subject.inputs))
-    count = min(len(names), max(4, int(NUDGED / max(weights * numbers, 1))))
+    count = min(len(names), max(2, int(NUDGED / max(weights * numbers, 1))))
     return [names[round(k * (len(names) - 1) / max(count - 1, 1))] for k in range(count)]
 
 
