@@ -84,6 +84,19 @@ class Instrument:
     asks: str
     needs_sameness: bool = True
 
+    def only(self, *names):
+        """Some of its words, for an instrument that asks the same of another framework.
+
+        Parameters
+        ----------
+        *names : str
+
+        Returns
+        -------
+        tuple of Word
+        """
+        return tuple(word for word in self.words if word.name in names)
+
     def read(self, patient):
         """Measure a patient, and say what stands out.
 

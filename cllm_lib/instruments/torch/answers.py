@@ -5,11 +5,11 @@ from torch import nn
 
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
+from cllm_lib.instruments.torch.inside import watched
 from cllm_lib.instruments.torch.layout import padding_of, sequence
 from cllm_lib.instruments.torch.structures import exchanged, tensors_in
 from cllm_lib.instruments.torch.subject import quiet
 from cllm_lib.instruments.torch.wants import gradient_by_outputs, labels_of, wanted
-from cllm_lib.instruments.torch.watching import watch
 
 
 def _which_targets_count(subject):
@@ -97,8 +97,7 @@ def _squashed_twice(subject):
     """Whether outputs of a sigmoid go into a loss that takes one itself."""
     main = subject.main.detach().double()
     target = next((t for t in tensors_in(subject.targets) if t.numel() == main.numel()), None)
-    with quiet():
-        seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+    seen = watched(subject)
     squashed = [values for kind, values in seen.units if kind == "sigmoid" and values.numel() == main.numel()]
     if target is None or not any(torch.equal(values.flatten().double().sort()[0], main.flatten().sort()[0]) for values in squashed):
         return {"squashed twice": 0.0}

@@ -9,10 +9,9 @@ import torch
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.kit.gradient_checks import WRONG
 from cllm_lib.instruments.slopes import FAINT, rounding_of, slopes_along
-from cllm_lib.instruments.torch.inside import always
+from cllm_lib.instruments.torch.inside import always, watched
 from cllm_lib.instruments.torch.structures import dense, tensors_in
 from cllm_lib.instruments.torch.subject import once, quiet, without_dropout
-from cllm_lib.instruments.torch.watching import watch
 
 FELT = 1e-3  # of the loss, or of its gradient's promise: what a change of a tenth of the weights does at least
 SECONDS = 0.8  # for nudges, on a machine that is very busy
@@ -55,7 +54,7 @@ def _which_get_none(subject):
     value, found = gradients(subject)
     none = [name for name, gradient in found.items() if gradient is None or not bool(gradient.any())]
     with quiet():
-        jumps = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs)).jumps
+        jumps = watched(subject).jumps
         both = (subject.still, without_dropout(copy.deepcopy(subject.still)).train())
         graph = any(subject.loss_of(module, *subject.pair()).grad_fn is not None for module in both)
     # Where something is chosen, what was not chosen gets a gradient of 0, and a large change makes it the chosen one.
@@ -128,8 +127,7 @@ def _nudges(subject):
         errors = [abs(s.promised - s.measured) / max(abs(s.promised), abs(s.measured)) for s in slopes if s.differs(blur)]
         if max(errors, default=0.0) >= WRONG and not _at_a_kink(loss, weights, gradient, value):
             wrong.append(name)
-    with quiet():
-        seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+    seen = watched(subject)
     jumps = 1.0 if seen.jumps else 0.0
     return {
         "tensors": float(len(parameters)), "checked": float(checked), "wrong": 0.0 if jumps else float(len(wrong)),

@@ -118,6 +118,18 @@ def _rows_alike(matrix):
     return bool((rows - rows[0]).abs().max() <= 1e-9 * rows.abs().max())
 
 
+@once
+def watched(subject):
+    """What the still copy does with the first batch.
+
+    Returns
+    -------
+    Seen
+    """
+    with quiet():
+        return watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+
+
 def _units(subject):
     """Units of rectifiers, and of tanh and sigmoid between input and output, over all batches."""
     dead, full, sites = 0.0, 0.0, {}
@@ -159,8 +171,7 @@ def _recurrent_saturation(subject):
 
 def _softmaxes(subject):
     """Softmaxes of square scores, word by word: do they run over the keys, and is one weight of a row all there is?"""
-    with quiet():
-        seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+    seen = watched(subject)
     squares, others = [], []
     for w, axis in seen.softmaxes:
         (squares if w.ndim >= 3 and w.shape[-1] == w.shape[-2] > 1 else others).append((w, axis))
@@ -172,8 +183,7 @@ def _softmaxes(subject):
 
 
 def _has_softmaxes(subject):
-    with quiet():
-        seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+    seen = watched(subject)
     return "" if seen.softmaxes else "no softmax was seen in it"
 
 
@@ -185,23 +195,20 @@ def always(subject):
 _KIT = kit.ALL
 
 
-def _of(instrument, *names):
-    return tuple(word for word in _KIT[instrument].words if word.name in names)
-
-
-REPEAT = (Instrument("repeat", 2, _repeat, _of("repeat", "the same batch, other losses"), _KIT["repeat"].asks), always)
+REPEAT = (Instrument("repeat", 2, _repeat, _KIT["repeat"].only("the same batch, other losses"), _KIT["repeat"].asks), always)
 INSTRUMENTS = (
     (Instrument("is it finite", 2, _is_finite, (
         Word("weights that are no numbers", lambda n: n["weights are finite"] == 0.0, "a weight is a number"),
         Word("no number comes out", lambda n: n["weights are finite"] > n["outputs are finite"], "a finite batch gives finite outputs"),
         Word("the loss is no number", lambda n: n["outputs are finite"] > n["loss is finite"], "finite outputs have a finite loss"),
     ), "Are weights, outputs and loss numbers?"), always),
-    (Instrument("weights", 2, _weights, _of("weights", "every matrix is zero", "some matrices are zero", "a matrix holds one number only"),
+    (Instrument("weights", 2, _weights, _KIT["weights"].only("every matrix is zero", "some matrices are zero",
+                                                           "a matrix holds one number only"),
                 _KIT["weights"].asks), _has_matrices),
     (Instrument("activation statistics", 3, _units, (
         Word("hidden units that never change", lambda n: n["units that never change"] > DEAD,
              "of units with drawn weights half are off for one input, and fewer for many"),
-        *_of("activation statistics", "most hidden units are saturated"),
+        *_KIT["activation statistics"].only("most hidden units are saturated"),
     ), _KIT["activation statistics"].asks), always),
     (Instrument("softmaxes", 2, _softmaxes, (
         Word("a softmax over another axis than the keys", lambda n: n["over another axis"] > 0.0,

@@ -79,7 +79,7 @@ def _accumulated(run):
             )
         else:
             found.append((1.0, along, len(cycle)))
-    return tuple(float(torch.tensor([one[k] for one in found], dtype=torch.float64).median()) for k in range(3))
+    return tuple(median([one[k] for one in found]) for k in range(3))
 
 
 def _lost(subject, run):
@@ -126,14 +126,13 @@ def _static(subject):
     """Which weights the optimizer holds, of the module as it was handed over."""
     module, optimizer, _ = subject.originals
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    owned = {id(p): name for name, p in module.named_parameters()}
+    parameters = dict(module.named_parameters())
+    owned = {id(p) for p in parameters.values()}
     of_loss = {id(p) for p in subject.loss.parameters()} if isinstance(subject.loss, nn.Module) else set()
     used = _used(subject)
-    missing = [
-        name for key, name in owned.items() if key not in held and dict(module.named_parameters())[name].requires_grad and name in used
-    ]
+    missing = [name for name, p in parameters.items() if id(p) not in held and p.requires_grad and name in used]
     foreign = [p for group in optimizer.param_groups for p in group["params"] if id(p) not in owned and id(p) not in of_loss]
-    frozen = [name for key, name in owned.items() if key in held and not dict(module.named_parameters())[name].requires_grad]
+    frozen = [name for name, p in parameters.items() if id(p) in held and not p.requires_grad]
     return {
         "tensors": float(len(owned)),
         "missing": float(len(missing)),
@@ -150,10 +149,6 @@ def _used(subject):
 _KIT = kit.ALL
 
 
-def _of(instrument, *names):
-    return tuple(word for word in _KIT[instrument].words if word.name in names)
-
-
 INSTRUMENTS = (
     (Instrument("what the optimizer holds", 2, _static, (
         Word("it holds weights that are not the module's, and lacks some that are", lambda n: n["not the module's"] > 0.0 < n["missing"],
@@ -164,7 +159,7 @@ INSTRUMENTS = (
     ), "Are the optimizer's weights the module's?"), has_optimizer),
     (Instrument("leftover gradients", 3, _leftover, (
         Word("no step is made", lambda n: n["steps of the optimizer"] == 0.0, "training changes weights"),
-        *_of("leftover gradients", "the last batch's gradient is in it", "its own batch's gradient is turned round"),
+        *_KIT["leftover gradients"].only("the last batch's gradient is in it", "its own batch's gradient is turned round"),
         Word("no gradient is made", lambda n: n["gradients made"] == 0.0, "a backward pass leaves a gradient"),
         Word("gradients are made, and cleared before the step", lambda n: n["gradients made"] > 0.0 == n["gradients that arrive"],
              "a step goes by the gradient"),

@@ -8,12 +8,11 @@ from torch import nn
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.answers import by_words
-from cllm_lib.instruments.torch.inside import stirred
+from cllm_lib.instruments.torch.inside import stirred, watched
 from cllm_lib.instruments.torch.layout import examples, sequence, unlike_the_first
 from cllm_lib.instruments.torch.structures import exchanged, tensors_in
 from cllm_lib.instruments.torch.subject import once, quiet
 from cllm_lib.instruments.torch.wants import wanted
-from cllm_lib.instruments.torch.watching import watch
 
 COPIED = 0.9  # cosine of two matrices: drawn apart, they are at right angles
 DEEP = 6  # layers of one class: fewer learn without residual connections, too (He 2015, "Deep Residual Learning", section 4.2)
@@ -165,8 +164,7 @@ def _has_two(subject):
 @once
 def attention(subject):
     """Names of the innermost modules in which positions look at each other, in the order of their calls, and all that was seen."""
-    with quiet():
-        seen = watch(subject.still, lambda: subject.outputs_of(subject.still, subject.inputs))
+    seen = watched(subject)
     return tuple(dict.fromkeys(name for name in seen.attends if name)), seen
 
 
@@ -178,11 +176,17 @@ def _silence_attention(subject):
     with torch.no_grad():
         for name, part in module.named_modules():
             inside = name in seen.spans and begin <= seen.spans[name][0] and seen.spans[name][1] <= end
-            if inside and not isinstance(part, nn.Embedding) and "norm" not in type(part).__name__.lower():
-                for parameter in part.parameters(recurse=False):
-                    parameter.zero_()
+            if inside and not isinstance(part, nn.Embedding):
+                _silence(part)
     own, silent = (_own_word(subject, m) if not by_words(subject) else _own_rows(subject, m) for m in (subject.still, module))
     return {"past attention": float(own > 0.0), "past a silent attention": silent / own if own > 0.0 else 0.0}
+
+
+def _silence(part):
+    """Put a module's own weights to 0, in place; a norm's would silence what passes beside it, too."""
+    if "norm" not in type(part).__name__.lower():
+        for parameter in part.parameters(recurse=False):
+            parameter.zero_()
 
 
 def _own_word(subject, module):
@@ -244,9 +248,7 @@ def _silence_a_stack(subject):
     with torch.no_grad():
         for name in layers:
             for part in inner[name].modules():
-                if "norm" not in type(part).__name__.lower():
-                    for parameter in part.parameters(recurse=False):
-                        parameter.zero_()
+                _silence(part)
     first = examples(subject)[0]
     other = exchanged(subject.inputs, first, unlike_the_first(first, examples(subject)[1]))
     with quiet():
@@ -276,12 +278,11 @@ def _attends(subject):
 
 
 _KIT = kit.ALL
-_RESIDUAL = tuple(w for w in _KIT["activation statistics"].words if w.name == "nothing passes a layer but by attention")
-_NONE_REACHES = tuple(w for w in _KIT["perturb an earlier token"].words if w.name == "no earlier token reaches the last output")
-_OF_WORDS = {"the targets are the inputs", "the targets stand two words ahead"}
+_RESIDUAL = _KIT["activation statistics"].only("nothing passes a layer but by attention")
+_NONE_REACHES = _KIT["perturb an earlier token"].only("no earlier token reaches the last output")
+_OF_WORDS = _KIT["print a batch"].only("the targets are the inputs", "the targets stand two words ahead")
 INSTRUMENTS = (
-    (Instrument("print a batch", 2, _print_a_batch, tuple(w for w in _KIT["print a batch"].words if w.name in _OF_WORDS),
-                "Which word does the loss want at each place?"), by_words),
+    (Instrument("print a batch", 2, _print_a_batch, _OF_WORDS, "Which word does the loss want at each place?"), by_words),
     (Instrument("perturb another sequence", 3, _perturb_another_sequence, _KIT["perturb another sequence"].words,
                 _KIT["perturb another sequence"].asks), _of_several),
     (Instrument("perturb a later token", 3, _perturb_a_later_token, (

@@ -81,7 +81,7 @@ class Run:
         self.subject, self.step, self.failed, self.calls, self.left = subject, step, "", [], None
         self.module, self.optimizer, self.scheduler = subject.whole()
         without_dropout(self.module)
-        self.mode, self._current, self._factor = None, None, 1.0
+        self.mode, self._current = None, None
         self.kinds = set()
         self.module.register_forward_pre_hook(lambda module, inputs: self._enters(module, inputs))  # a function: copies share it
         for parameter in self.module.parameters():

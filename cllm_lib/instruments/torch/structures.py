@@ -51,11 +51,8 @@ def mapped(structure, change):
     if isinstance(structure, torch.Tensor):
         return change(structure)
     if isinstance(structure, dict):
-        return (
-            type(structure)(**{name: mapped(value, change) for name, value in structure.items()})
-            if all(isinstance(name, str) for name in structure)
-            else {name: mapped(value, change) for name, value in structure.items()}
-        )
+        values = {name: mapped(value, change) for name, value in structure.items()}
+        return type(structure)(**values) if all(isinstance(name, str) for name in structure) else values
     if isinstance(structure, tuple) and hasattr(structure, "_fields"):  # a named tuple takes its fields one by one
         return type(structure)(*(mapped(value, change) for value in structure))
     if isinstance(structure, list | tuple):
