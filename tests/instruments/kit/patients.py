@@ -4,6 +4,7 @@ from dataclasses import replace
 from functools import lru_cache, partial
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 
 from cllm_lib.casebook import faults
@@ -95,3 +96,25 @@ def cases(table):
 def all_words(instrument):
     """Every word that an instrument knows."""
     return {word.name for word in kit.ALL[instrument].words}
+
+
+def just_these_words(table):
+    """The test that of each patient of a table {instrument: {described patient: words}} just these words are said."""
+
+    @pytest.mark.parametrize(("instrument", "described"), cases(table))
+    def check(instrument, described):
+        found = said(instrument, ill(described))
+        assert found == table[instrument][described], f"said: {found}; expected: {table[instrument][described]}"
+
+    return check
+
+
+def each_word(table):
+    """The test that a table has a patient for every word of its instruments."""
+
+    @pytest.mark.parametrize("instrument", table)
+    def check(instrument):
+        shown = set().union(*table[instrument].values())
+        assert shown == all_words(instrument), f"differ in: {shown ^ all_words(instrument)}"
+
+    return check
