@@ -55,8 +55,7 @@ def _which_get_none(subject):
     none = [name for name, gradient in found.items() if gradient is None or not bool(gradient.any())]
     with quiet():
         jumps = watched(subject).jumps
-        both = (subject.still, without_dropout(copy.deepcopy(subject.still)).train())
-        graph = any(subject.loss_of(module, *subject.pair()).grad_fn is not None for module in both)
+        graph = _has_graph(subject)
     # Where something is chosen, what was not chosen gets a gradient of 0, and a large change makes it the chosen one.
     felt = [name for name in none if (found[name] is None or not jumps) and _felt(subject, name, value)]
     felt = [name for name in felt if name not in _trained_only(subject)] if felt else []
@@ -68,6 +67,14 @@ def _which_get_none(subject):
         "graphs": float(graph),
         "not the module's, with a gradient": float(len(strangers)),
     }
+
+
+def _has_graph(subject):
+    """Whether the loss depends on any weight, in evaluation or in training mode."""
+    if any(gradient is not None for gradient in gradients(subject)[1].values()):
+        return True
+    in_training = without_dropout(copy.deepcopy(subject.still)).train()
+    return any(subject.loss_of(module, *subject.pair()).grad_fn is not None for module in (subject.still, in_training))
 
 
 def _trained_only(subject):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from cllm_lib.faces import needed
 from cllm_lib.instruments.torch.causes import CAUSES, CONVICTS
 
+QUICK = 2  # what costs no more is looked at however late it is
 WITHOUT_LOOP = "the training loop was not looked at, because no step was given"
 
 
@@ -84,7 +85,7 @@ def examine(module, loss, inputs, targets, optimizer=None, scheduler=None, step=
     with untouched(module, optimizer, scheduler, loss), quiet():
         subject = Subject(module, loss, [(inputs, targets), *(batches or [])], optimizer, scheduler, step)
         readings, skipped = _read_all(subject)
-    return _report(readings, skipped, step, subject.rows)
+    return _report(readings, skipped, step, subject.part)
 
 
 def _read_all(subject):
@@ -92,11 +93,11 @@ def _read_all(subject):
     from cllm_lib.instruments.torch import answers, backward, inside, loop, rates, reach
 
     readings, skipped = [], {}
-    rooms = (inside, answers, reach, backward, loop, rates)
+    rooms = (inside, answers, reach, loop, backward, rates)
     for tool, applies in (inside.REPEAT, *(pair for room in rooms for pair in room.INSTRUMENTS)):
         if readings and readings[0].words:
             skipped[tool.name] = "the module does not give the same twice"
-        elif subject.late:
+        elif subject.late and tool.cost > QUICK:
             skipped[tool.name] = "there was no time left"
         elif why := _why_not(applies, subject):
             skipped[tool.name] = why
@@ -121,10 +122,10 @@ def _named(reading):
     return reading.instrument if checked is None or checked == tensors else f"{reading.instrument} of {checked:g} of {tensors:g} tensors"
 
 
-def _report(readings, skipped, step, rows):
+def _report(readings, skipped, step, part):
     said = {(reading.instrument, word): reading for reading in readings for word in reading.words}
     found = [(key, cause) for key, cause in CONVICTS.items() if key in said]
-    loop = (*(() if step is not None else (WITHOUT_LOOP,)), *((f"of each batch the first {rows} rows were looked at",) if rows else ()))
+    loop = (*(() if step is not None else (WITHOUT_LOOP,)), *((f"of each batch {part} were looked at",) if part else ()))
     names = tuple(_named(reading) for reading in readings)
     if found:
         (instrument, word), cause = found[0]

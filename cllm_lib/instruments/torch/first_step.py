@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from cllm_lib.instruments.torch.loop import flat
+from cllm_lib.instruments.torch.structures import is_finite
 from cllm_lib.instruments.torch.subject import Subject, quiet, untouched
 
 SAME_GRADIENT = 0.05  # share of its length by which it may be off: a trainer may compute in 16 bits
@@ -146,8 +147,8 @@ def is_the_trainers_own(arguments, states, received):
             arguments["step"](module, optimizer, scheduler, *pair)
     if len(made) != 1:
         return False
-    if not torch.isfinite(received).all():
-        return not torch.isfinite(made[0]).all()
+    if not is_finite(received):
+        return not is_finite(made[0])
     return float((made[0] - received).norm()) <= SAME_GRADIENT * float(received.norm())
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
-from cllm_lib.instruments.torch.structures import tensors_in
+from cllm_lib.instruments.torch.structures import is_finite, tensors_in
 from cllm_lib.instruments.torch.subject import once, quiet
 from cllm_lib.instruments.torch.watching import watch
 
@@ -35,8 +35,8 @@ def _repeat(subject):
 
 def _is_finite(subject):
     value = float(subject.loss_of(subject.still, *subject.pair()).detach())
-    outputs = all(bool(torch.isfinite(t).all()) for t in tensors_in(subject.outputs) if t.is_floating_point())
-    weights = all(bool(torch.isfinite(p).all()) for p in subject.still.parameters())
+    outputs = all(is_finite(t) for t in tensors_in(subject.outputs) if t.is_floating_point())
+    weights = all(is_finite(p) for p in subject.still.parameters())
     return {"loss is finite": float(value == value and abs(value) != float("inf")), "outputs are finite": float(outputs),
             "weights are finite": float(weights)}  # fmt: skip
 

@@ -9,6 +9,7 @@ import torch
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
 from cllm_lib.instruments.torch.running import CALLS, flat, followed, plain_step, runs
+from cllm_lib.instruments.torch.structures import is_finite
 from cllm_lib.instruments.torch.subject import SEED, on_cpu, quiet, seeded, without_dropout
 
 AHEAD = 200  # steps of a schedule alone
@@ -29,7 +30,7 @@ def _rates(subject):
         ahead.insert(0, max(float(group["lr"]) for group in optimizer.param_groups))
     largest = max([*rates, *ahead, 1e-300])
     gone = [k for k, rate in enumerate(rates + ahead) if rate <= GONE * largest and k > 0] if per_batch else []
-    peak = (rates + ahead).index(largest) if largest in rates + ahead else 0
+    peak = next((k for k, rate in enumerate(rates + ahead) if rate >= (1.0 - 1e-9) * largest), 0)  # a wave's later tops are rounded
     falls = [k - peak for k in gone if k > peak]
     still = bool(rates) and max(rates) == 0.0
     rises = subject.step is None or per_batch
@@ -84,9 +85,12 @@ def _another_rate(subject):
     start = own[0]
     numbers = {"as it is": own[-1], "at the start": start, "longest step": length, "the best of the lower": own[-1]}
     suspicious = not math.isfinite(own[-1]) or own[-1] > 1.02 * start or length > 0.3
-    if suspicious and math.isfinite(start):
-        lower = [_trained(subject, step, factor)[0][-1] for factor in (0.1, 0.01, 0.001) if not subject.late]
-        numbers["the best of the lower"] = min([value for value in lower if math.isfinite(value)], default=own[-1])
+    for factor in (0.001, 0.01, 0.1) if suspicious and math.isfinite(start) else ():
+        lower = _trained(subject, step, factor)[0][-1]
+        if math.isfinite(lower):
+            numbers["the best of the lower"] = min(lower, numbers["the best of the lower"])
+        if subject.late or _too_high(numbers):
+            break
     return {name: value if math.isfinite(value) else 1e30 for name, value in numbers.items()}
 
 
@@ -100,8 +104,8 @@ def _trained(subject, step, factor):
     lengths, began = [], time.perf_counter()
     pairs = subject.pairs[:4]
     losses = [_loss_on(subject, module, pairs)]
+    before = flat(module, "weights")
     for number in range(5 * CALLS):
-        before = flat(module, "weights")
         try:
             seeded(SEED + number)
             with quiet(), torch.enable_grad():
@@ -109,11 +113,12 @@ def _trained(subject, step, factor):
         except Exception:
             break
         after = flat(module, "weights")
-        if not torch.isfinite(after).all():
+        if not is_finite(after):
             losses.append(math.inf)
             return losses, math.inf
         lengths.append(float((after - before).norm() / before.norm().clamp_min(1e-30)))
-        if number >= 3 and time.perf_counter() - began > 0.3:
+        before = after
+        if number >= (1 if after.dtype == torch.float32 else 3) and time.perf_counter() - began > 0.3:  # float32: it is large
             break
     losses.append(_loss_on(subject, module, pairs))
     return losses, max(lengths, default=0.0)

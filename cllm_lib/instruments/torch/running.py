@@ -7,7 +7,7 @@ import time
 
 import torch
 
-from cllm_lib.instruments.torch.structures import dense, mapped, tensors_in
+from cllm_lib.instruments.torch.structures import dense, is_finite, mapped, tensors_in
 from cllm_lib.instruments.torch.subject import SEED, on_cpu, once, quiet, seeded, without_dropout
 from cllm_lib.instruments.torch.watching import kinds_into
 
@@ -15,6 +15,7 @@ CALLS = 12  # of the loop, for one batch each
 SECONDS = 0.5  # for them
 BY_NAME = "it trains the module by a name of its own: use what the step is given"
 SIXTEEN = (torch.float16, torch.bfloat16)
+WIDE = 1_000_000  # weights: of fewer all sums are made in float64
 
 
 class Call:
@@ -44,14 +45,20 @@ class Call:
 
 
 def flat(module, what):
-    """One vector of all weights ("weights") or all gradients ("gradients"), zeros where there is none."""
-    values = ((p.detach() if what == "weights" else p.grad) for p in module.parameters())
-    return torch.cat(
-        [
-            (torch.zeros(p.numel(), dtype=torch.float64) if value is None else dense(value.detach()).double().flatten())
-            for p, value in zip(module.parameters(), values, strict=True)
-        ]
-    )
+    """One vector of all weights ("weights") or all gradients ("gradients"), zeros where there is none.
+
+    In float64; of a large model in float32, which takes half the time.
+    """
+    parameters = list(module.parameters())
+    size = sum(p.numel() for p in parameters)
+    wide = size < WIDE or any(p.dtype == torch.float64 for p in parameters)
+    found, start = torch.zeros(size, dtype=torch.float64 if wide else torch.float32), 0
+    for p in parameters:
+        value = p.detach() if what == "weights" else p.grad
+        if value is not None:
+            found[start : start + p.numel()] = dense(value.detach()).flatten()
+        start += p.numel()
+    return found
 
 
 def plain_step(subject):
@@ -104,11 +111,17 @@ class Run:
             self._current.received.append(flat(self.module, "gradients"))
             self._current.rates.append(max(float(group["lr"]) for group in optimizer.param_groups))
 
+    @property
+    def least(self):
+        """The number of the last call that is made whatever time it takes: two of a large model, if each makes a step."""
+        large = self.calls[-1].before.dtype == torch.float32
+        return 1 if large and all(call.received for call in self.calls) else 3
+
     def once(self, number, own=True):
         """One call of the loop with one of the batches; False if it raised."""
         inputs, targets = self.subject.pairs[number % len(self.subject.pairs)]
         probe = copy.deepcopy(self.module) if own else None
-        self._current = call = Call(flat(self.module, "weights"))
+        self._current = call = Call(self.calls[-1].after if self.calls else flat(self.module, "weights"))
         try:
             seeded(SEED + number)
             with quiet(), torch.enable_grad(), kinds_into(self.kinds) if not self.calls else contextlib.nullcontext():
@@ -120,7 +133,7 @@ class Run:
             self._current = None
         call.after = flat(self.module, "weights")
         if own:
-            call.own = self.own_gradient(copy.deepcopy(probe), number)
+            call.own = self.own_gradient(copy.deepcopy(probe) if len(call.pieces) > 1 else probe, number)
             call.parts = self._parts(probe, call.pieces, inputs, targets)
         self.calls.append(call)
         return True
@@ -175,7 +188,7 @@ def _marked(run):
         return None
     received = run.calls.pop().received[0]
     run.module, run.optimizer, run.scheduler = twin  # as they were before it
-    if not torch.isfinite(received).all():
+    if not is_finite(received):
         return True
     return any(cosine(received * part, mark * part) > 0.9 for part in _loudest(run.module, received))
 
@@ -196,7 +209,7 @@ def cosine(one, other):
 
 def usable(own, received):
     """Whether two gradients can be compared: numbers, and the first not 0."""
-    return bool(torch.isfinite(own).all() and torch.isfinite(received).all()) and float(own.norm()) > 0.0
+    return bool(torch.isfinite(own).all() and is_finite(received)) and float(own.norm()) > 0.0
 
 
 def median(values):
@@ -219,14 +232,14 @@ def followed(subject):
     """
     run, began, originals = Run(subject, subject.step or plain_step(subject)), time.perf_counter(), _trace(subject)
     for number in range(CALLS):
-        if not run.once(number) or (number >= 3 and time.perf_counter() - began > SECONDS):
+        if not run.once(number) or (number >= run.least and time.perf_counter() - began > SECONDS):
             break
-        if not torch.isfinite(run.calls[-1].after).all():
+        if not is_finite(run.calls[-1].after):
             break
     stepped = sum(len(call.received) for call in run.calls)
     if not run.failed and not (stepped and any(call.made for call in run.calls)) and _trace(subject) != originals:
         run.failed = BY_NAME
-    if not run.failed and run.calls and stepped >= len(run.calls) and torch.isfinite(run.calls[-1].after).all():
+    if not run.failed and run.calls and stepped >= len(run.calls) and is_finite(run.calls[-1].after):
         run.left = _marked(run)
     return run
 

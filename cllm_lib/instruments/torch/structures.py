@@ -86,3 +86,8 @@ def main_output(outputs):
 def dense(tensor):
     """The same, not sparse."""
     return tensor.to_dense() if tensor.is_sparse else tensor
+
+
+def is_finite(tensor):
+    """Whether all its numbers are. A sum that is one needs one pass and no memory; only what overflows is looked at again."""
+    return bool(torch.isfinite(tensor.sum())) or bool(torch.isfinite(tensor).all())

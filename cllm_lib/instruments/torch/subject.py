@@ -13,10 +13,11 @@ import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from cllm_lib.instruments.torch.fewer import smaller
 from cllm_lib.instruments.torch.structures import dense, main_output, mapped, tensors_in
 
 SEED = 0  # of all noise while a training is examined
-SECONDS = 3.5  # what begins later is left out, and said to be
+SECONDS = 3.8  # what begins later is left out, and said to be
 
 
 def once(function):
@@ -29,10 +30,6 @@ def once(function):
         return subject.answers[function]
 
     return remembering
-
-
-LARGE = 5e8  # weights times numbers that come in: about the multiplications of one pass through the model
-FEWER = (8, 4, 2)  # rows of a batch, where there are more
 
 
 class Subject:
@@ -84,19 +81,16 @@ class Subject:
             raise ValueError(f"loss(module(inputs), targets) gave {shape}: it has to be one number, such as the mean over the batch")
 
     def _first_loss(self):
-        """The loss of the first batch; of a large model, all batches are cut to their first rows."""
-        weights = sum(p.numel() for p in self._kept[0].parameters())
-        first = next((t for t in tensors_in(self.pairs[0][0]) if t.ndim), None)
-        for rows in FEWER:
-            if first is None or len(first) <= FEWER[-1] or weights * first.numel() / len(first) * (self.rows or len(first)) < LARGE:
-                break
-            cut = [_first_rows(pair, rows) for pair in self.pairs]
-            try:
-                self.loss_of(self.fresh().eval(), *cut[0])
-            except Exception:
-                break  # a model of another layout: then all rows
-            self.pairs, self.rows = cut, rows
+        """The loss of the first batch; of a large model, all batches are cut."""
+        self.pairs, self.part = smaller(self.pairs, sum(p.numel() for p in self._kept[0].parameters()), self._runs)
         return self._loss_in_some_mode()
+
+    def _runs(self, pair):
+        try:
+            self.loss_of(self.fresh().eval(), *pair)
+        except Exception:
+            return False
+        return True
 
     def _loss_in_some_mode(self):
         """In the mode in which the module was handed over; in evaluation where that fails, as BatchNorm does with one example."""
@@ -107,7 +101,7 @@ class Subject:
                 raise
             return self.loss_of(self.fresh().eval(), *self.pairs[0])
 
-    rows = None  # of each batch that are looked at; None for all
+    part = ""  # of each batch, that is looked at; empty for all
     gives_the_same_twice = True  # noise is held still by a seed; what drops numbers in evaluation is told before all else
 
     @property
@@ -230,12 +224,6 @@ def on_cpu(structure):
 def in_double(structure):
     """The same with all fractions in float64."""
     return mapped(structure, lambda tensor: tensor.double() if tensor.is_floating_point() else tensor)
-
-
-def _first_rows(pair, rows):
-    """A batch with the first rows only, of all tensors that are as long as the first of its inputs."""
-    length = len(next(t for t in tensors_in(pair[0]) if t.ndim))
-    return tuple(mapped(side, lambda t: t[:rows] if t.ndim and len(t) == length else t) for side in pair)
 
 
 def _optimizer_to_cpu(optimizer):

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from cllm_lib.instruments.torch.structures import exchanged, tensors_in
+from cllm_lib.instruments.torch.structures import exchanged, is_finite, tensors_in
 from cllm_lib.instruments.torch.subject import once, quiet
 
 MATCH = 0.95  # of the positions; a row may end in another sentence
@@ -93,7 +93,7 @@ def wanted(subject):
         return None
     # Outputs of moderate size: where a softmax is sure to the last digit, its gradient is 0 though the place counts.
     _, gradient = gradient_by_outputs(subject, scale=1.0 / (1.0 + largest))
-    if gradient is None or not torch.isfinite(gradient).all():
+    if gradient is None or not is_finite(gradient):
         return None
     turned, outputs = gradient.movedim(axis, -1), subject.main.movedim(axis, -1)
     size = turned.abs().amax()

@@ -22,12 +22,9 @@ Batch = namedtuple("Batch", ["inputs", "targets"])
 
 
 @pytest.fixture
-def torch(monkeypatch):
-    """PyTorch on one thread, and a doctor that has time."""
+def torch():
+    """PyTorch on one thread."""
     found = pytest.importorskip("torch", reason=REASON)
-    from cllm_lib.instruments.torch import subject
-
-    monkeypatch.setattr(subject, "SECONDS", 1e9)
     threads = found.get_num_threads()
     found.set_num_threads(1)
     found.manual_seed(0)
@@ -53,7 +50,7 @@ def test_the_verdict_is_the_first_finding_in_the_order_of_conviction_whatever_wa
     shuffled = list(said)
     order.shuffle(shuffled)
     readings = [Reading("weights", {}, ()), *(Reading(instrument, {}, (word,)) for instrument, word in shuffled)]
-    report = _report(readings, {"softmaxes": "a reason"}, object() if with_step else None, 4 if few_rows else None)
+    report = _report(readings, {"softmaxes": "a reason"}, object() if with_step else None, "the first 4 rows" if few_rows else "")
     first = next((key for key in CONVICTS if key in said), None)
     assert report.cause == (CONVICTS[first] if first else None)
     assert report.is_healthy == (first is None)
@@ -403,9 +400,27 @@ def test_without_time_what_is_left_is_said(torch, monkeypatch):
 
     monkeypatch.setattr(subject, "SECONDS", -1.0)
     report = examine(mlp(), torch.nn.functional.cross_entropy, *classes())
-    assert report.looked_at == ()
-    assert set(report.skipped.values()) == {"there was no time left"}
-    assert "not looked at: repeat" in report.verdict
+    assert "repeat" in report.looked_at, "what costs little is looked at however late it is"
+    late = {name for name, why in report.skipped.items() if why == "there was no time left"}
+    assert {"gradient check", "activation statistics"} <= late
+    assert not late & set(report.looked_at)
+    assert all(name in report.verdict.partition("not looked at: ")[2] for name in late)
+
+
+def test_in_a_large_model_a_part_of_each_batch_shows_the_faults_too(torch):
+    from instruments.torch.subjects import Words, each_word, next_words
+
+    def step(module, optimizer, scheduler, inputs, targets):
+        each_word(module(inputs), targets).backward()
+        optimizer.step()
+
+    module = Words(width=256, length=48)
+    weights = sum(p.numel() for p in module.parameters())
+    inputs, targets = next_words(rows=16, length=48)
+    assert weights > 1e6, "large enough for float32"
+    report = examine(module, each_word, inputs, targets, torch.optim.SGD(module.parameters(), 0.1), step=step)
+    assert report.cause == "no_zero_grad"
+    assert "of each batch the first 8 rows" in report.verdict
 
 
 def test_nothing_is_printed_and_no_warning_given(torch, capfd, recwarn):

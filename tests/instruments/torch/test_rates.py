@@ -11,7 +11,7 @@ from instruments.torch.subjects import classes, mlp, read, said, subject  # noqa
 from torch.nn import functional as F  # noqa: E402
 from torch.optim import lr_scheduler as plans  # noqa: E402
 
-from cllm_lib.instruments.torch import rates  # noqa: E402
+from cllm_lib.instruments.torch import rates, running  # noqa: E402
 
 LOSS = F.cross_entropy
 LOG, OTHER = "rate log", "another rate"
@@ -98,8 +98,10 @@ PLANNED = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize("seconds", [0.0, 60.0], ids=["four calls", "all calls"])
 @pytest.mark.parametrize("name", list(PLANNED))
-def test_ends_on_purpose_and_ends_by_accident_are_told_apart(name):
+def test_ends_on_purpose_and_ends_by_accident_are_told_apart(name, seconds, monkeypatch):
+    monkeypatch.setattr(running, "SECONDS", seconds)
     make, gone = PLANNED[name]
     assert said(LOG, of_plan(make)) == ((GONE,) if gone else ())
 
