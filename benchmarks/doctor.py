@@ -2,7 +2,7 @@
 
     python -m benchmarks.doctor                     # the doctor alone, on seeds 0 to 2; prints, and writes nothing
     python -m benchmarks.doctor --seeds 10..12      # on others
-    python -m benchmarks.doctor --peers             # and both peers: page and JSON
+    python -m benchmarks.doctor --peers             # and both peers: page, JSON and README's sentence
     python -m benchmarks.doctor --script            # the broken script of chapter 20 and its repairs: stored for those without PyTorch
     python -m benchmarks.doctor --only frozen       # set-ups of one cause ("sound": of none); prints, and writes nothing
 
@@ -18,6 +18,7 @@ import time
 
 from benchmarks import torch_peers
 from benchmarks.case_files import spread_over
+from benchmarks.evidence import say_in_readme
 from benchmarks.run import describe_machine, say, table
 from benchmarks.torch_setups.case import CAUSES
 from benchmarks.torch_setups.sets import AT_FIRST_SIGHT, FIRST, REPORTS
@@ -29,6 +30,7 @@ RESULTS, PAGE = shipped("evidence", "measured/doctor.json"), shipped("evidence",
 SEEDS = range(3)
 DOCTOR = "the doctor"
 SOUND = "sound"
+MARKS = "<!-- the doctor, by `python -m benchmarks.doctor --peers` -->", "<!-- end of the doctor -->"
 
 
 def examined(parts):
@@ -211,6 +213,32 @@ def page(found):
     return "\n\n".join(paragraphs) + "\n"
 
 
+def in_short(found):
+    """What came out, in the words of README.md."""
+    rows = found["rows"]
+    groups = [group for group in dict.fromkeys(row["set"] for row in rows) if group in AT_FIRST_SIGHT]
+    now = summary([row for row in rows if row["set"] in groups], DOCTOR)
+    named, blamed = (_sums(AT_FIRST_SIGHT[group][k] for group in groups) for k in (1, 2))
+    first = [row for row in rows if row["set"] == FIRST]
+    peers = []
+    for who in asked_of(first)[1:]:
+        s = summary(first, who)
+        peers.append(f"`{who}` names {s['named']} of {s['faulty']} and speaks up in {s['blamed']} of {s['sound']} sound ones")
+    seeds = f"seeds {found['seeds'][0]} to {found['seeds'][-1]}"
+    return (
+        f"It was put before {len(groups)} sets of small trainings, written by others who had not seen its code. At first sight it named "
+        f"the fault in {named}, and accused {blamed} sound ones; since it was mended by them, {now['named']} of {now['faulty']} and "
+        f"{now['blamed']} of {now['sound']} ({seeds}). On the first set, same seeds, {'; '.join(peers)}. All of them, and ten public "
+        "reports: [evidence/pages/DOCTOR.md](evidence/pages/DOCTOR.md)."
+    )
+
+
+def _sums(shares):
+    """Several shares, each as `3 of 4`, as one."""
+    parts = [[int(n) for n in share.split(" of ")] for share in shares]
+    return f"{sum(one for one, _ in parts)} of {sum(all_ for _, all_ in parts)}"
+
+
 def _versions(versions):
     return "; ".join(f"{name} {number}" for name, number in versions.items()) + "."
 
@@ -247,6 +275,13 @@ def store_script():
     write_atomically(shipped("evidence", script.STORED), (json.dumps(found | {"answers": answers}, indent=1) + "\n").encode())
     for verdict, cause, losses in answers.values():
         say(f"{cause}: {losses}\n  {verdict}")
+
+
+def as_json(found):
+    """What was measured as JSON, one row a line."""
+    rows = ",\n".join(json.dumps(row) for row in found["rows"])
+    others = {name: value for name, value in found.items() if name != "rows"}
+    return json.dumps(others, indent=1).removesuffix("\n}") + f',\n "rows": [\n{rows}\n ]\n}}\n'
 
 
 def jobs_for(seeds, only, asked):
@@ -296,8 +331,9 @@ def main(arguments=None):
         "words": {words: sorted(causes) for words, causes in torch_peers.NAMED_BY_WORDS.items()},
         "rows": rows,
     }
-    write_atomically(RESULTS, (json.dumps(found, indent=1) + "\n").encode())
+    write_atomically(RESULTS, as_json(found).encode())
     write_atomically(PAGE, page(found).encode())
+    say_in_readme(in_short(found), marks=MARKS)
 
 
 if __name__ == "__main__":

@@ -168,11 +168,11 @@ def summary(rows):
     return f"{said} {fresh.summary(again)}" if again else said
 
 
-def say_in_readme(words, page=ROOT / "README.md"):
-    """Put words between the two marks of the README."""
-    before, rest = page.read_text(encoding="utf-8").split(MARKS[0])
-    _, after = rest.split(MARKS[1])
-    write_atomically(page, f"{before}{MARKS[0]}\n{words}\n{MARKS[1]}{after}".encode())
+def say_in_readme(words, page=ROOT / "README.md", marks=MARKS):
+    """Put words between two marks of the README."""
+    before, rest = page.read_text(encoding="utf-8").split(marks[0])
+    _, after = rest.split(marks[1])
+    write_atomically(page, f"{before}{marks[0]}\n{words}\n{marks[1]}{after}".encode())
 
 
 def tiny():

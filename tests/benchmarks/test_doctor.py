@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import doctor, torch_peers
+from benchmarks import doctor, evidence, torch_peers
 from benchmarks.torch_setups.case import CAUSES
 
 PEER = torch_peers.CHECKLIST
@@ -79,6 +79,26 @@ def test_the_stored_page_is_that_of_the_stored_numbers():
     assert doctor.page(stored) == doctor.PAGE.read_text(encoding="utf-8")
     first = [row for row in stored["rows"] if row["set"] == "first"]
     assert stored["summary"] == {who: doctor.summary(first, who) for who in stored["summary"]}
+    assert doctor.in_short(stored) in (evidence.ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_sentence_of_the_readme_adds_up_and_says_what_was_at_first_sight(monkeypatch):
+    monkeypatch.setattr(doctor, "AT_FIRST_SIGHT", {"first": ("abc", "1 of 2", "0 of 1"), "second": ("def", "2 of 3", "1 of 4")})
+    rows = [
+        *ROWS,
+        row("d", "frozen", doctor=answer("frozen")) | {"set": "second"},
+        row("e", None, doctor=answer("frozen")) | {"set": "third"},
+    ]
+    said = doctor.in_short(found() | {"rows": rows})
+    assert "put before 2 sets" in said
+    assert "named the fault in 3 of 5, and accused 1 of 5 sound ones; since it was mended by them, 2 of 4 and 1 of 2" in said
+    assert f"`{PEER}` names 1 of 3 and speaks up in 1 of 2 sound ones" in said
+
+
+def test_numbers_are_stored_one_row_a_line_and_come_back():
+    text = doctor.as_json(found())
+    assert json.loads(text) == found()
+    assert sum(line.startswith('{"set"') for line in text.splitlines()) == len(ROWS)
 
 
 def test_seeds_are_written_with_both_ends():

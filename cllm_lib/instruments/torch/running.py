@@ -14,6 +14,7 @@ from cllm_lib.instruments.torch.watching import kinds_into
 CALLS = 12  # of the loop, for one batch each
 SECONDS = 0.5  # for them
 BY_NAME = "it trains the module by a name of its own: use what the step is given"
+ON_CPU = "copies are on the CPU: let the step take the device from its module, next(module.parameters()).device"
 SIXTEEN = (torch.float16, torch.bfloat16)
 WIDE = 1_000_000  # weights: of fewer all sums are made in float64
 
@@ -255,5 +256,6 @@ def runs(subject):
         return has_optimizer(subject)
     run = followed(subject)
     if run.failed:
-        return f"the loop could not be run on copies ({run.failed})"
+        hint = f"; {ON_CPU}" if "device" in run.failed.lower() or "cuda" in run.failed.lower() else ""
+        return f"the loop could not be run on copies ({run.failed}{hint})"
     return "" if run.calls else "the loop made no call"

@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from cllm_lib.instruments.torch import running  # noqa: E402
-from cllm_lib.instruments.torch.running import BY_NAME, CALLS, cosine, flat, followed, median, runs, usable  # noqa: E402
+from cllm_lib.instruments.torch.running import BY_NAME, ON_CPU, CALLS, cosine, flat, followed, median, runs, usable  # noqa: E402
 
 LOSS = F.cross_entropy
 
@@ -118,6 +118,13 @@ def test_a_loop_that_raises_is_said_to():
     assert followed(found).failed == "KeyError: 'no such batch'"
     assert runs(found) == "the loop could not be run on copies (KeyError: 'no such batch')"
     assert len(followed(found).calls) == 2
+
+
+def test_a_loop_that_moves_its_batch_to_another_device_is_told_where_the_copies_are():
+    def step(module, optimizer, scheduler, inputs, targets):
+        plain(module, optimizer, scheduler, inputs.to("meta"), targets)  # as .to("cuda") does where there is one
+
+    assert ON_CPU in runs(of_loop(step))
 
 
 @pytest.mark.parametrize("which", ["module and optimizer", "module", "optimizer"])
