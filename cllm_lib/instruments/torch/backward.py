@@ -41,10 +41,12 @@ def _felt(subject, name, value):
     generator = torch.Generator().manual_seed(1)
     moved = []
     with torch.no_grad(), quiet():
-        for scale in (0.1, 0.3):
-            parameter.copy_(kept + scale * size * torch.randn(kept.shape, generator=generator).to(kept.dtype))
-            moved.append(abs(float(subject.loss_of(subject.still, *subject.pair())) - value))
-        parameter.copy_(kept)
+        try:
+            for scale in (0.1, 0.3):
+                parameter.copy_(kept + scale * size * torch.randn(kept.shape, generator=generator).to(kept.dtype))
+                moved.append(abs(float(subject.loss_of(subject.still, *subject.pair())) - value))
+        finally:  # a loss may raise, and others look at the same copy
+            parameter.copy_(kept)
     floor = 1e-7 if subject.exact else 1e-4
     return min(moved) > floor * max(abs(value), 1e-3)
 
