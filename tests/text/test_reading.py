@@ -95,7 +95,7 @@ def test_any_bytes_are_a_sound_corpus_or_one_sentence(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("fuzz") / "text.txt"
     path.write_bytes(data)
     sentences = []
-    for unit in ("word", "character"):
+    for unit in ("word", "character", "bpe"):
         try:
             corpus = load_corpus(path, unit=unit)
         except ValueError as error:
