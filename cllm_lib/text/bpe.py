@@ -114,7 +114,7 @@ class BytePairTokenizer:
             special_ids = [ids[token] for token in special]
         self._special_ids = dict(zip(self.special_tokens, special_ids, strict=True))
         self._byte_ids = [ids[bytes([byte])] for byte in range(256)]
-        self._ranks = {(ids[a], ids[b]): (rank, ids[a + b]) for rank, (a, b) in reversed(list(enumerate(self.merges)))}
+        self._ranks = {(ids[a], ids[b]): (rank, ids[a + b]) for rank, (a, b) in enumerate(self.merges)}
 
     def __len__(self):
         return len(self.vocabulary)
@@ -129,8 +129,8 @@ class BytePairTokenizer:
         ----------
         text : str
         special : bool
-            Whether special tokens in the text get their ids, as everywhere but with tiktoken, which asks first. A text of
-            strangers, in which they might pretend the end of a document, is read with False: then they are characters like others.
+            Whether special tokens in the text get their ids, as with the package tokenizers; tiktoken wants to be asked. A text
+            of strangers, who might pretend the end of a document, is read with False: then they are characters like others.
 
         Returns
         -------
