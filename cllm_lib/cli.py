@@ -20,8 +20,8 @@ from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.terminal import say
-from cllm_lib.text.corpora import corpus_names, load_corpus
-from cllm_lib.text.normalization import FORMS, SEPARATORS, UNITS, UNKNOWN, tokenize
+from cllm_lib.text.corpora import CORPUS_UNITS, corpus_names, load_corpus
+from cllm_lib.text.normalization import AS_IT_STANDS, FORMS, PLURALS, SEPARATORS, UNKNOWN, tokenize
 from cllm_lib.training.interrupts import BrokenOff
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
@@ -29,6 +29,7 @@ from cllm_lib.training.trainer import WINDOWS, Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
 PROMPT = "the sky is"
+FIRST_TOKENS = 32  # byte pairs that hold three words
 MORE_EPOCHS = 10  # of a run that is over
 OF_A_NEW_MODEL = (
     *("unit", "normalization", "vocab_size", "keep_unused_ids", "d_model", "layers", "heads", "d_ff", "seq_len"),
@@ -77,7 +78,7 @@ def train(options):
     if options.init_from:
         model, corpus = _model_and_text_of(options)
     else:
-        cut = dict(unit=options.unit, normalization=options.normalization)
+        cut = dict(unit=options.unit, normalization=options.normalization, progress=not options.quiet)
         corpus = load_corpus(options.text, options.vocab_size, options.validation_fraction, options.seed, **cut)
         model = _new_model(options, corpus)
     total = options.epochs * corpus.batches_per_epoch(options.batch_size, model.config.seq_len)
@@ -96,10 +97,10 @@ def train(options):
         windows=options.windows,
     )
     size = model.flat_parameters.size
-    say(f"{corpus.name}: {len(corpus.tokens):,} {corpus.unit}s, {len(corpus.vocabulary):,} different; a model of {size:,} numbers")
+    say(f"{corpus.name}: {len(corpus.tokens):,} {PLURALS[corpus.unit]}, {len(corpus.vocabulary):,} different; a model of {size:,} numbers")
     if not options.init_from:
         say(f"A model that knows nothing starts near ln V = {math.log(model.config.vocab_size):.2f};", end=" ")
-        say(f"one that knows how often {corpus.unit}s occur reaches {corpus.unigram_entropy(model.config.seq_len):.2f}")
+        say(f"one that knows how often {PLURALS[corpus.unit]} occur reaches {corpus.unigram_entropy(model.config.seq_len):.2f}")
     return _run(trainer, options, {"epochs": options.epochs})
 
 
@@ -129,14 +130,16 @@ def _model_and_text_of(options):
             raise ValueError(f"--{name.replace('_', '-')} is for a new model; the one in {options.init_from} has its own: leave it out")
     model, state = load_checkpoint(options.init_from)
     reading = state.text | {"source": options.text, "seed": options.seed}
-    corpus = load_corpus(**reading, validation_fraction=options.validation_fraction, vocabulary=state.vocabulary)
+    held_out, shown = options.validation_fraction, not options.quiet
+    corpus = load_corpus(**reading, validation_fraction=held_out, vocabulary=state.vocabulary, progress=shown)
     _say_unknown(corpus)
     return model, corpus
 
 
 def _say_unknown(corpus):
     unknown = np.count_nonzero(corpus.tokens == 0)
-    say(f"{corpus.name}: read by the model's own vocabulary, to which {unknown:,} of its {len(corpus.tokens):,} {corpus.unit}s are unknown")
+    size = f"{len(corpus.tokens):,} {PLURALS[corpus.unit]}"
+    say(f"{corpus.name}: read by the model's own vocabulary, to which {unknown:,} of its {size} are unknown")
 
 
 def resume(options):
@@ -169,19 +172,26 @@ def generate(options):
         raise ValueError('the prompt is empty: give at least one word, --prompt "the sky"')
     settings = dict(temperature=options.temperature, top_k=options.top_k, top_p=options.top_p, seed=options.seed)
     drawn = stream(model, prompt, options.tokens, **settings)  # looks at the settings: nothing is printed before they make sense
-    typed_words = tokenize(options.prompt, words.unit, words.normalization)
-    unknown = [word for word, token in zip(typed_words, prompt, strict=True) if token == 0 and word != UNKNOWN]
+    unknown = _unknown_words(options.prompt, words)
     if unknown:
         say(f"(unknown to this model: {', '.join(unknown)})", error=True)
     say(options.prompt, end="")
-    for token, _ in drawn:
-        word = words.decode([token])
-        if word == "\n":  # of characters, the end of a line is one
-            say("")
-        else:
-            say(SEPARATORS[words.unit] + word, end="")
+    for piece in words.decode_stream(token for token, _ in drawn):
+        of_lines = words.unit == "bpe" or piece == "\n"  # the end of a line is a character, and may stand within byte pairs
+        *lines, rest = piece.split("\n") if of_lines else [SEPARATORS[words.unit] + piece]
+        for line in lines:
+            say(line)
+        say(rest, end="")
     say("")
     return DONE
+
+
+def _unknown_words(text, words):
+    """What a model does not know of a text; of byte pairs it knows all."""
+    if words.unit == "bpe":
+        return []
+    typed_words = tokenize(text, words.unit, words.normalization)
+    return [word for word, token in zip(typed_words, words.encode(text), strict=True) if token == 0 and word != UNKNOWN]
 
 
 def diagnose(options):
@@ -233,6 +243,9 @@ def _run(trainer, options, length):
 
 def _prompt(corpus):
     """Words to begin with that the model knows: those of the book's own text, or else the first of the text."""
+    if corpus.unit == "bpe":  # which knows the bytes of any words, whether it has seen one or not
+        first = corpus.decode(corpus.tokens[:FIRST_TOKENS]).split()
+        return PROMPT if np.isin(corpus.encode(f" {PROMPT}"), corpus.train_tokens).all() else " ".join(first[:3])
     return PROMPT if corpus.encode(PROMPT).all() else corpus.decode(corpus.tokens[: len(PROMPT.split())])
 
 
@@ -283,9 +296,12 @@ def parser():
     one.add_argument("--overwrite", action="store_true", help="replace a file that is there (it stays as NAME.previous)")
     one.add_argument("--init-from", metavar="FILE", help="begin with this saved model instead of a new one, and go on by its vocabulary")
     model = one.add_argument_group("the model")
-    model.add_argument("--unit", choices=list(UNITS), default="word", help="what gets an id; characters where words have no spaces between")
-    model.add_argument("--normalization", choices=list(FORMS), default="NFC", help="Unicode form of the text; NFKC unites more spellings")
-    model.add_argument("--vocab-size", type=int, default=10_000, help="most words (or characters) to know; rarer ones share one id")
+    unit = "what gets an id; characters where words have no spaces between, or byte pairs (bpe), which lose nothing"
+    model.add_argument("--unit", choices=CORPUS_UNITS, default="word", help=unit)
+    form = "Unicode form of the text; NFKC unites more spellings; NFC if not given, and with bpe none, the text as it stands"
+    model.add_argument("--normalization", choices=[*FORMS, AS_IT_STANDS], help=form)
+    known = "most words (or characters) to know; rarer ones share one id; with bpe, most ids at all"
+    model.add_argument("--vocab-size", type=int, default=10_000, help=known)
     model.add_argument(
         "--keep-unused-ids", action="store_true", help="give the model all ids of --vocab-size, as in the case of chapter 01"
     )

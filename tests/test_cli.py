@@ -16,6 +16,8 @@ from safetensors.numpy import save
 
 from cllm_lib import Trainer, __version__, load_corpus
 from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
+from cllm_lib.model.generation import generate
+from cllm_lib.terminal import harmless
 from cllm_lib.training import checkpoint, resuming
 from cllm_lib.training.checkpoint import digest, load_checkpoint, previous
 
@@ -120,6 +122,43 @@ def test_a_made_text_is_made_again_from_its_seed(tmp_path, capsys):
     code, out, err = type_in(["resume", path, "--epochs", 1, "--quiet"], capsys)
     assert (code, err) == (DONE, "")
     assert "steps on patterns" in out
+
+
+def test_byte_pairs_are_trained_resumed_continued_with_another_text_read_aloud_and_diagnosed(tmp_path, capsys):
+    path, other, text = tmp_path / "model.safetensors", tmp_path / "other.safetensors", tmp_path / "text.txt"
+    text.write_text("The sky is blue,\nsagte er größer 🙂。\n" * 40, encoding="utf-8")
+    words = ["train", "--text", text, "--epochs", 3, "--validation-fraction", 0.1, *TINY, "--unit", "bpe", "--vocab-size", 280]
+    code, out, err = type_in([*words, "--save", path], capsys)
+    assert (code, err) == (DONE, "")
+    assert re.search(r"text.txt: [\d,]+ byte pairs, 280 different; .*\n.* how often byte pairs occur reaches", out)
+    assert "--prompt 'The sky is'" in out
+    straight = tmp_path / "straight.safetensors"
+    words[words.index("--epochs") + 1] = 4
+    assert type_in([*words, "--save", straight], capsys)[0] == DONE
+    assert type_in(["resume", path, "--epochs", 1, "--quiet"], capsys)[::2] == (DONE, "")
+    np.testing.assert_array_equal(load_checkpoint(path)[0].flat_parameters, load_checkpoint(straight)[0].flat_parameters)
+    prompt = "größer 🙂 nie gesehen"
+    code, out, err = type_in(["generate", path, "--prompt", prompt, "--tokens", 40], capsys)
+    assert (code, err) == (DONE, ""), "no text is unknown"
+    model, state = load_checkpoint(path)
+    said = state.encoder().decode(generate(model, state.encoder().encode(prompt), 40, seed=0)[-40:])
+    assert out == prompt + "\n".join(map(harmless, said.split("\n"))) + "\n"
+    assert type_in(["diagnose", path], capsys)[2] == ""
+    new = tmp_path / "new.txt"
+    new.write_text("Ein andrer Text. " * 20, encoding="utf-8")
+    code, out, _ = type_in(["train", "--init-from", path, "--text", new, "--save", other, "--epochs", 1, "--quiet"], capsys)
+    assert code == DONE
+    assert "to which 0 of its" in out
+    assert load_checkpoint(other)[1].vocabulary == state.vocabulary
+
+
+@pytest.mark.parametrize(("words", "prompt"), [("The sky is blue. the sky is", "the sky is"), ("天空 größer, 🙂 und", "天空 größer, 🙂")])
+def test_the_prompt_that_is_advised_is_of_the_text_where_byte_pairs_would_know_any(words, prompt, tmp_path, capsys):
+    path, text = tmp_path / "model.safetensors", tmp_path / "text.txt"
+    text.write_text(f"{words}\n" * 60, encoding="utf-8")
+    code, out, _ = type_in(["train", "--text", text, "--save", path, "--epochs", 1, *TINY, "--unit", "bpe", "--vocab-size", 257], capsys)
+    assert code == DONE
+    assert out.endswith(f"--prompt '{prompt}'\n")
 
 
 def test_a_text_without_spaces_is_trained_by_its_characters_resumed_read_aloud_and_diagnosed(tmp_path, capsys):

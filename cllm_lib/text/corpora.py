@@ -1,6 +1,7 @@
 """Text in, token ids and batches out; and what can be counted from a text before any training."""
 
 import math
+import os
 from collections import Counter
 from dataclasses import dataclass
 
@@ -8,12 +9,16 @@ import numpy as np
 
 from cllm_lib.checks import non_negative_integer, one_of, positive_integer
 from cllm_lib.files import shipped
+from cllm_lib.progress import progress_bar
 from cllm_lib.text.counts import conditional_entropy, entropy
-from cllm_lib.text.normalization import FORMS, SEPARATORS, UNKNOWN, lacks_spaces, normalize_text, tokenize
+from cllm_lib.text.merging import SHOW_AFTER
+from cllm_lib.text.normalization import AS_IT_STANDS, FORMS, SEPARATORS, UNKNOWN, lacks_spaces, normalize_text, tokenize
 from cllm_lib.text.numbering import COUNTED
-from cllm_lib.text.reading import checked_path, checked_sources, text_chunks
+from cllm_lib.text.reading import CHUNK, checked_path, checked_sources, text_chunks
+from cllm_lib.text.subwords import as_they_come, bytes_of, numbered_subwords, tokenizer_of
 
 PATTERN_LETTERS = "abcdefgh"
+CORPUS_UNITS = (*COUNTED, "bpe")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +31,13 @@ class Corpus:
     tokens : ndarray of int64, shape (n,)
         All ids, in reading order; the last `n_validation` are held out.
     vocabulary : tuple of str
-        Word of each id. Id 0 is "<unk>", the others follow by falling frequency.
+        Word of each id. Id 0 is "<unk>", the others follow by falling frequency. Of byte pairs, the bytes follow, and then what
+        was merged, in the order of merging, which says how to merge; each byte is one visible character: "Ġsky" is " sky".
     n_validation : int
     best_loss : float or None
         The lowest loss any model can reach on unseen text, in nats per token, where it is known exactly.
     unit, normalization : str
-        How the text was cut, as for :func:`~cllm_lib.text.normalization.tokenize`.
+        How the text was cut, as for :func:`load_corpus`.
     sources : tuple of str
         The names and paths it was read from, to read it again; empty for a text that was made otherwise.
     seed : int
@@ -67,14 +73,33 @@ class Corpus:
         return hashlib.sha256(content).hexdigest()
 
     def encode(self, text):
-        """Ids of the words (or characters) of `text`; what the corpus does not know becomes id 0."""
+        """Ids of the words (or characters, or byte pairs) of `text`; what the corpus does not know becomes id 0."""
+        if self.unit == "bpe":
+            return tokenizer_of(self.vocabulary).encode(_as_read(text, self.normalization))
         id_of = {word: i for i, word in enumerate(self.vocabulary)}
         return np.array([id_of.get(word, 0) for word in tokenize(text, self.unit, self.normalization)], dtype=np.int64)
 
     def decode(self, ids):
-        """The words of `ids`, with spaces between, or the characters. Ids beyond the vocabulary, which no text has, show as <id 9999>."""
+        """The words of `ids`, with spaces between, or the characters. Ids beyond the vocabulary, which no text has, show as <id 9999>.
+
+        Of byte pairs it is the text itself, to the last space. Where characters were cut through, U+FFFD shows.
+        """
+        return SEPARATORS[self.unit].join(self.decode_stream(np.asarray(ids).ravel().tolist()))
+
+    def decode_stream(self, ids):
+        """The same for ids that come one by one: yields what each of them adds; with byte pairs, never half a character."""
+        if self.unit == "bpe":
+            yield from as_they_come(bytes_of(ids, self.vocabulary))
+            return
         known = len(self.vocabulary)
-        return SEPARATORS[self.unit].join(self.vocabulary[i] if 0 <= i < known else f"<id {i}>" for i in np.asarray(ids).ravel().tolist())
+        for i in ids:
+            yield self.vocabulary[i] if 0 <= i < known else f"<id {i}>"
+
+    def byte_count(self, ids):
+        """How many bytes the text of `ids` has in UTF-8; of byte pairs those that were merged, whether they are whole characters or not."""
+        if self.unit == "bpe":
+            return sum(map(len, bytes_of(np.asarray(ids).ravel().tolist(), self.vocabulary)))
+        return len(self.decode(ids).encode("utf-8"))
 
     def batches(self, batch_size, seq_len, generator):
         """One epoch: all training sequences in random order, `batch_size` at a time.
@@ -184,7 +209,9 @@ def windows(tokens, seq_len):  # (n,) -> 2 x (m, T)
     return tokens[:used].reshape(count, seq_len), tokens[1 : used + 1].reshape(count, seq_len)
 
 
-def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0, unit="word", normalization="NFC", vocabulary=None):
+def load_corpus(
+    source, vocab_size=10_000, validation_fraction=0.0, seed=0, unit="word", normalization=None, vocabulary=None, *, progress=True
+):
     """Load a corpus: read a text, or several, and give every word an id.
 
     Parameters
@@ -193,18 +220,24 @@ def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0, unit
         "sayings", "prose", "patterns", "python-docs", or a UTF-8 text file. Several are added, in the order given.
     vocab_size : int
         The most ids to use. Of a richer text the most frequent `vocab_size` - 1 words keep an id of their own, and
-        the rest share id 0, "<unk>". "<unk>" in a text has this id, too.
+        the rest share id 0, "<unk>". "<unk>" in a text has this id, too. Of byte pairs, merging ends at this size, or when no
+        pair occurs twice in what is not held out; there nothing but "<unk>" has id 0.
     validation_fraction : float
-        Share of the tokens, from the end, held out of training; at least 0 and below 1.
+        Share of the tokens, from the end, held out of training; at least 0 and below 1. Of byte pairs it is a share of the
+        bytes, so that they can be learnt from the rest alone.
     seed : int
         Of "patterns"; the others are read, not made.
-    unit : {"word", "character"}
-        What gets an id. Characters serve languages that are written without spaces, such as Chinese, Japanese and Thai.
-    normalization : {"NFC", "NFKC"}
-        The form into which :func:`~cllm_lib.text.normalization.normalize_text` brings the text.
+    unit : {"word", "character", "bpe"}
+        What gets an id. Characters serve languages that are written without spaces, such as Chinese, Japanese and Thai; byte
+        pairs, :func:`~cllm_lib.text.bpe.train_bpe`, any language, and nothing is lost.
+    normalization : {"NFC", "NFKC", "none"}, optional
+        The form into which :func:`~cllm_lib.text.normalization.normalize_text` brings the text; "none", which is for byte pairs
+        only, and usual with them, leaves it as it stands. With words and characters it is NFC if not given.
     vocabulary : sequence of str, optional
         Of another corpus, or of a checkpoint: words get the ids that they have there, and words that are not there are
         "<unk>". So a model can go on with a new text. `vocab_size` counts for nothing then.
+    progress : bool
+        Whether a bar is shown where byte pairs take more than two seconds.
 
     Returns
     -------
@@ -222,12 +255,36 @@ def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0, unit
     if not 0.0 <= validation_fraction < 1.0:
         raise ValueError(f"validation_fraction is {validation_fraction!r}: give a share from 0 to below 1")
     seed = non_negative_integer(seed, "seed")
-    count = one_of(unit, COUNTED, "unit")
+    one_of(unit, dict.fromkeys(CORPUS_UNITS), "unit")
+    form = _checked_form(normalization, unit)
     known = None if vocabulary is None else checked_vocabulary(vocabulary)
     sources = checked_sources(source, corpus_names())
     name = " + ".join(str(one) for one in sources)
 
-    counts, encode = count((chunk for one in sources for chunk in chunks_of(one, seed)), one_of(normalization, FORMS, "normalization"))
+    chunks = (chunk for one in sources for chunk in chunks_of(one, seed))
+    if unit == "bpe":
+        shown = progress_bar(chunks, total=_chunks_in(sources), unit="chunk", desc="reading", visible=progress, delay=SHOW_AFTER)
+        read = (_as_read(chunk, form) for chunk in shown)
+        known, tokens, n_validation = numbered_subwords(read, vocab_size, validation_fraction, known, progress)
+    else:
+        known, tokens = _numbered(chunks, unit, form, vocab_size, known, name)
+        n_validation = int(len(tokens) * validation_fraction)
+    return Corpus(
+        name=name,
+        tokens=tokens,
+        vocabulary=known,
+        n_validation=n_validation,
+        best_loss=PATTERNS_BEST_LOSS if sources == ["patterns"] and unit == "word" and vocabulary is None else None,
+        unit=unit,
+        normalization=form,
+        sources=tuple(str(one) for one in sources),
+        seed=seed,
+    )
+
+
+def _numbered(chunks, unit, form, vocab_size, known, name):
+    """The vocabulary and the ids of a text in words or characters."""
+    counts, encode = COUNTED[unit](chunks, form)
     if unit == "word" and lacks_spaces(counts):
         raise ValueError(
             f"{name} has no spaces between its words, as Chinese, Japanese and Thai have none, so whole sentences would be words: "
@@ -239,18 +296,22 @@ def load_corpus(source, vocab_size=10_000, validation_fraction=0.0, seed=0, unit
         raise ValueError(
             f"{name} has no {unit} of the vocabulary that was given: take one of a text in the same language, cut the same way"
         )
-    tokens = encode({word: i for i, word in enumerate(known)})
-    return Corpus(
-        name=name,
-        tokens=tokens,
-        vocabulary=known,
-        n_validation=int(len(tokens) * validation_fraction),
-        best_loss=PATTERNS_BEST_LOSS if sources == ["patterns"] and unit == "word" and vocabulary is None else None,
-        unit=unit,
-        normalization=normalization,
-        sources=tuple(str(one) for one in sources),
-        seed=seed,
-    )
+    return known, encode({word: i for i, word in enumerate(known)})
+
+
+def _checked_form(normalization, unit):
+    """The form into which a text is brought, the usual one where none is given. Raises ValueError if there is no such form."""
+    forms, usual = (FORMS | {AS_IT_STANDS: AS_IT_STANDS}, AS_IT_STANDS) if unit == "bpe" else (FORMS, "NFC")
+    return one_of(usual if normalization is None else normalization, forms, "normalization")
+
+
+def _as_read(text, form):
+    return text if form == AS_IT_STANDS else normalize_text(text, form)
+
+
+def _chunks_in(sources):
+    """In about how many chunks files are read."""
+    return sum(1 + os.path.getsize(one) // CHUNK if os.path.isfile(one) else 1 for one in sources)
 
 
 def checked_vocabulary(vocabulary):

@@ -12,6 +12,7 @@ from cllm_lib.checks import one_of
 
 UNKNOWN = "<unk>"
 FORMS = {"NFC": "NFC", "NFKC": "NFKC"}
+AS_IT_STANDS = "none"  # what a corpus of byte pairs says in the place of a form
 
 # Control characters but for white space; soft hyphens, zero-width spaces, marks of byte order and of writing direction.
 _IGNORED = re.compile(
@@ -130,7 +131,8 @@ def characters_of(text, form="NFC"):
 
 
 UNITS = {"word": words_of, "character": characters_of}
-SEPARATORS = {"word": " ", "character": ""}  # what stands between tokens when they are read aloud
+PLURALS = {"word": "words", "character": "characters", "bpe": "byte pairs"}
+SEPARATORS = {"word": " ", "character": "", "bpe": ""}  # what stands between tokens when they are read aloud
 
 
 def is_punctuation(character):

@@ -328,7 +328,10 @@ def _unpack(path, description, arrays, parts):
 
 def _how_to_read(description):
     told = {"source": str(description["corpus_name"]).split(" + ")} | CUT
-    return {name: description.get("text", {}).get(name, older) for name, older in told.items()}
+    found = {name: description.get("text", {}).get(name, older) for name, older in told.items()}
+    if None in found.values():
+        raise ValueError("how its text was read is told in part")
+    return found
 
 
 def _known_fields(path, kind, values):

@@ -330,7 +330,7 @@ def test_a_corpus_knows_how_to_read_it_again(written):
 
 def test_chunks_meet_where_the_file_is_longer_than_one(written, monkeypatch):
     path = written("“Größe,” said he — the sky\u200b is e\u0301norm…\r\n" * 30)
-    whole = {unit: load_corpus(path, unit=unit) for unit in ("word", "character")}
+    whole = {unit: load_corpus(path, unit=unit) for unit in ("word", "character", "bpe")}
     monkeypatch.setattr(reading.text_chunks, "__defaults__", (7,))
     for unit, corpus in whole.items():
         assert load_corpus(path, unit=unit).fingerprint == corpus.fingerprint
@@ -343,3 +343,49 @@ def test_a_gibibyte_of_one_line_is_one_word(tmp_path):
     assert len(corpus.tokens) == 1
     with pytest.raises(ValueError, match="the text has 1 tokens; one sequence of 32 and its last target need 33"):
         corpus.batches_per_epoch(4, 32)
+
+
+def test_byte_pairs_give_every_text_back_as_it_stands(written):
+    text = "\ufeffThe <unk>  SKY\x07 e\u0301 is “blue”…\r\n\t天空 👩‍💻 \n" * 9
+    corpus = load_corpus(written(text), unit="bpe", validation_fraction=0.3)
+    assert corpus.decode(corpus.tokens) == text.removeprefix("\ufeff"), "a byte order mark is none of the text"
+    np.testing.assert_array_equal(corpus.encode(corpus.decode(corpus.tokens)), corpus.tokens)
+    assert (corpus.tokens == 0).sum() == 9
+    assert corpus.vocabulary[0] == "<unk>"
+    assert corpus.normalization == "none"
+    for other in ("", "ß 🙂 \0 nothing of this was read", "<unk>"):
+        assert corpus.decode(corpus.encode(other)) == other
+    assert corpus.decode([9999]) == "<id 9999>"
+    assert corpus.decode(corpus.encode("🙂")[:2]) == "\ufffd"
+
+
+def test_byte_pairs_are_numbered_by_a_vocabulary_that_is_given_and_read_again(written):
+    first = load_corpus("prose", unit="bpe", vocab_size=600, validation_fraction=0.1)
+    assert len(first.vocabulary) == 600
+    again = load_corpus(first.sources, unit="bpe", validation_fraction=0.1, normalization=first.normalization, vocabulary=first.vocabulary)
+    assert again.fingerprint == first.fingerprint
+    other = load_corpus(written("größer 🙂"), unit="bpe", vocabulary=list(first.vocabulary))
+    assert other.decode(other.tokens) == "größer 🙂"
+    assert other.vocabulary == first.vocabulary
+    with pytest.raises(ValueError, match="the vocabulary has 'and', of which the tokens before it make 3"):
+        load_corpus("prose", unit="bpe", vocabulary=("<unk>", "and"))
+
+
+def test_byte_pairs_may_be_normalised_and_words_have_to_be(written):
+    corpus = load_corpus(written("ﬁne ﬁsh"), unit="bpe", normalization="NFKC")
+    assert corpus.decode(corpus.encode("ﬁsh")) == "fish"
+    with pytest.raises(ValueError, match="unknown normalization 'none': choose one of 'NFC', 'NFKC'"):
+        load_corpus("sayings", normalization="none")
+    assert load_corpus("sayings").normalization == load_corpus("sayings", unit="character").normalization == "NFC"
+
+
+def test_a_model_may_not_be_too_small_for_the_bytes():
+    with pytest.raises(ValueError, match="vocab_size is 50: of byte pairs"):
+        load_corpus("sayings", unit="bpe", vocab_size=50)
+
+
+@pytest.mark.parametrize("unit", ["word", "character", "bpe"])
+def test_what_comes_token_by_token_is_the_text(unit):
+    corpus = load_corpus("sayings", unit=unit)
+    between = " " if unit == "word" else ""
+    assert between.join(corpus.decode_stream(iter(corpus.tokens[:99].tolist()))) == corpus.decode(corpus.tokens[:99])

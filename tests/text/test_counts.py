@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from cllm_lib import load_corpus
-from cllm_lib.text import conditional_entropy, entropy
+from cllm_lib.text import bits_per_byte, conditional_entropy, entropy
 
 symbols = st.lists(st.integers(0, 5), min_size=1, max_size=40)
 
@@ -65,3 +65,36 @@ def test_small_texts_keep_their_numbers_to_the_last_digit():
     _, counts = np.unique(np.stack([tokens[:-1], tokens[1:]], axis=1), axis=0, return_counts=True)
     shares = counts / counts.sum()
     assert conditional_entropy(tokens[1:], tokens[:-1]) == float(-(shares * np.log(shares)).sum()) - entropy(tokens[:-1])
+
+
+@pytest.mark.parametrize("unit", ["word", "character", "bpe"])
+def test_a_model_that_guesses_by_frequency_has_the_bits_that_a_compressor_by_frequency_needs(unit):
+    """The sum over the tokens of -log2 of their shares, divided by the bytes."""
+    corpus = load_corpus("sayings", unit=unit)
+    counts = np.bincount(corpus.tokens.astype(np.intp))
+    bits = -np.log2(counts[corpus.tokens] / len(corpus.tokens)).sum()
+    text = corpus.decode(corpus.tokens)
+    assert bits_per_byte(entropy(corpus.tokens), corpus) == pytest.approx(bits / len(text.encode()), rel=1e-12)
+    assert bits_per_byte(entropy(corpus.tokens), corpus, text) == pytest.approx(bits / len(text.encode()), rel=1e-12)
+
+
+def test_who_knows_nothing_of_bytes_needs_eight_bits_each():
+    corpus = load_corpus("sayings", unit="bpe", vocab_size=257)
+    assert bits_per_byte(np.log(256), corpus) == pytest.approx(8.0)
+    assert bits_per_byte(np.log(256), corpus, "größer 🙂") == pytest.approx(8.0)
+
+
+def test_what_is_held_out_is_what_counts():
+    corpus = load_corpus("prose", unit="bpe", vocab_size=500, validation_fraction=0.2)
+    size = len(corpus.decode(corpus.validation_tokens).encode())
+    assert bits_per_byte(2.0, corpus) == pytest.approx(2.0 * corpus.n_validation / (size * np.log(2)))
+
+
+def test_bytes_are_counted_where_a_character_is_cut_through():
+    corpus = load_corpus("sayings", unit="bpe", vocab_size=257)
+    assert corpus.byte_count(corpus.encode("é")[:1]) == 1
+
+
+def test_of_a_text_without_tokens_there_are_no_bits():
+    with pytest.raises(ValueError, match="the text has no token"):
+        bits_per_byte(1.0, load_corpus("sayings"), " ")

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from text.test_normalization import TEXTS
 
 from cllm_lib import load_corpus
-from cllm_lib.text.reading import text_chunks
+from cllm_lib.text.reading import BYTE_ORDER_MARK, text_chunks
 
 ENGLISH = "The sky is blue. " * 40
 RUSSIAN = "Небо синее, и море тоже. " * 40
@@ -109,6 +109,9 @@ def test_any_bytes_are_a_sound_corpus_or_one_sentence(tmp_path_factory, data):
         counts = np.bincount(corpus.tokens.astype(np.intp), minlength=len(corpus.vocabulary))[1:]
         assert (np.diff(counts) <= 0).all()
         np.testing.assert_array_equal(corpus.encode(corpus.decode(corpus.tokens)), corpus.tokens)
+    if not sentences:
+        corpus = load_corpus(path, unit="bpe")
+        assert corpus.decode(corpus.tokens).encode() == data.removeprefix(BYTE_ORDER_MARK)
     assert all("text.txt" in sentence and "\n" not in sentence for sentence in sentences)
 
 

@@ -214,6 +214,22 @@ def test_a_file_that_tells_nonsense_of_its_text_gets_a_sentence(tmp_path, corpus
         Trainer.resume(tmp_path / "run.safetensors")
 
 
+def test_a_model_of_byte_pairs_encodes_and_decodes_after_loading_as_before(tmp_path):
+    """The file holds no merges: they follow from the vocabulary."""
+    text = load_corpus("prose", unit="bpe", vocab_size=400, validation_fraction=0.1)
+    trainer = Trainer(small(text), text)
+    trainer.fit(steps=3)
+    trainer.save(tmp_path / "run.safetensors")
+    encoder = load_checkpoint(tmp_path / "run.safetensors")[1].encoder()
+    for one in ("The sky, größer 🙂\n\n", "<unk>", "\0 \x7f"):
+        np.testing.assert_array_equal(encoder.encode(one), text.encode(one))
+        assert encoder.decode(encoder.encode(one)) == one
+    resumed = Trainer.resume(tmp_path / "run.safetensors")
+    assert_same_run(trainer, resumed)
+    assert resumed.corpus.fingerprint == text.fingerprint
+    assert resumed.corpus.n_validation == text.n_validation
+
+
 def test_a_task_without_a_text_is_resumed_too(tmp_path):
     task = AssociativeRecall(3, batches_in_epoch=10)
     config = CLLMConfig(len(task.vocabulary), d_model=8, n_layers=1, n_heads=2, d_ff=8, seq_len=task.seq_len, positions="learned")
