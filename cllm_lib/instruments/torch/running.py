@@ -13,6 +13,7 @@ from cllm_lib.instruments.torch.watching import kinds_into
 
 CALLS = 12  # of the loop, for one batch each
 SECONDS = 0.5  # for them
+MOST, PATIENCE = 64, 2.0  # calls of a loop that gathers gradients and makes no step yet, and seconds for them
 BY_NAME = "it trains the module by a name of its own: use what the step is given"
 ON_CPU = "copies are on the CPU: let the step take the device from its module, next(module.parameters()).device"
 SIXTEEN = (torch.float16, torch.bfloat16)
@@ -36,12 +37,14 @@ class Call:
         The inputs of each call of the module, where the loop cuts a batch into pieces.
     made, arrived : int
         Gradients of tensors that backward passes made, and that lay there when the optimizer stepped.
+    left : torch.Tensor
+        The gradients that lay there after the call.
     parts : list of torch.Tensor
         The gradient of each piece, as a share of the whole mean; empty where the pieces are not the batch.
     """
 
     def __init__(self, before):
-        self.before, self.own, self.received, self.rates, self.after = before, None, [], [], None
+        self.before, self.own, self.received, self.rates, self.after, self.left = before, None, [], [], None, None
         self.pieces, self.parts, self.made, self.arrived = [], [], 0, 0
 
 
@@ -133,6 +136,8 @@ class Run:
         finally:
             self._current = None
         call.after = flat(self.module, "weights")
+        if not any(other.received for other in (*self.calls, call)):
+            call.left = flat(self.module, "gradients")
         if own:
             call.own = self.own_gradient(copy.deepcopy(probe) if len(call.pieces) > 1 else probe, number)
             call.parts = self._parts(probe, call.pieces, inputs, targets)
@@ -223,6 +228,26 @@ def _trace(subject):
     return [(p._version, id(p.grad), None if p.grad is None else p.grad._version) for p in subject.originals[0].parameters()]
 
 
+def _enough(run, seconds):
+    """Whether the loop was called often enough: by the clock if it makes steps; else until it is clear that it makes none."""
+    count = len(run.calls)
+    if any(call.received for call in run.calls):
+        return count >= CALLS or (count > run.least and seconds > SECONDS)
+    return makes_none(run) or seconds > PATIENCE
+
+
+def makes_none(run):
+    """Whether a loop without a step makes none ever: it clears its gradients each time, or has gathered them for very long."""
+    return len(run.calls) >= MOST or (len(run.calls) >= 4 and _clears(run.calls[1:]))
+
+
+def _clears(calls):
+    """Whether what lies in the gradients after each call is its own batch's, always by the same factor; or nothing."""
+    factors = [float(call.left.norm() / call.own.norm()) if call.own.any() else 0.0 for call in calls]
+    alike = all(factor == 0.0 or cosine(call.left, call.own) > 0.999 for call, factor in zip(calls, factors, strict=True))
+    return alike and max(factors) <= 1.01 * min(factors)
+
+
 @once
 def followed(subject):
     """The loop, some calls of it, followed number by number.
@@ -232,10 +257,8 @@ def followed(subject):
     Run
     """
     run, began, originals = Run(subject, subject.step or plain_step(subject)), time.perf_counter(), _trace(subject)
-    for number in range(CALLS):
-        if not run.once(number) or (number >= run.least and time.perf_counter() - began > SECONDS):
-            break
-        if not is_finite(run.calls[-1].after):
+    while not run.calls or (is_finite(run.calls[-1].after) and not _enough(run, time.perf_counter() - began)):
+        if not run.once(len(run.calls)):
             break
     stepped = sum(len(call.received) for call in run.calls)
     if not run.failed and not (stepped and any(call.made for call in run.calls)) and _trace(subject) != originals:
@@ -255,6 +278,8 @@ def runs(subject):
     if has_optimizer(subject):
         return has_optimizer(subject)
     run = followed(subject)
+    if not run.failed and run.calls and not any(call.received for call in run.calls) and not makes_none(run):
+        return f"in {len(run.calls)} calls it made no step, and there was no time to wait for one"
     if run.failed:
         hint = f"; {ON_CPU}" if "device" in run.failed.lower() or "cuda" in run.failed.lower() else ""
         return f"the loop could not be run on copies ({run.failed}{hint})"
