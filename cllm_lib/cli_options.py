@@ -6,6 +6,8 @@ from pathlib import Path
 
 from cllm_lib.checks import at_most, non_negative_integer, non_negative_number, positive_integer, positive_number
 from cllm_lib.files import no_place_for_a_file
+from cllm_lib.model.transformer import by_name
+from cllm_lib.model.transformer_layer import TransformerLayer
 
 MOST = 1_000_000_000  # of anything that is counted
 LARGEST_RATE = 1e6
@@ -51,10 +53,9 @@ def check_size(config):
     ValueError
         With the options that make it so large.
     """
-    width, inner = config.d_model, config.d_ff
-    layer = 4 * (width + 1) * width + (width + 1) * inner + (inner + 1) * width + 4 * width  # attention, feed-forward, two norms
+    layer = sum(math.prod(shape) for shape in by_name(TransformerLayer().parameter_shapes(config)).values())
     rows = config.vocab_size * (1 if config.tie_embeddings else 2) + (config.seq_len if config.positions == "learned" else 0)
-    count = config.n_layers * layer + rows * width
+    count = config.n_layers * layer + rows * config.d_model
     needed, there = COPIES * count * (4 if config.dtype == "float32" else 8), _memory()
     if needed > there:
         raise ValueError(
@@ -112,11 +113,12 @@ def _probability(value, name):
 
 
 COUNTS = (
-    *("vocab_size", "d_model", "layers", "heads", "d_ff", "seq_len", "warmup_steps", "batch_size", "accumulate"),
+    *("vocab_size", "d_model", "layers", "heads", "kv_heads", "d_ff", "seq_len", "warmup_steps", "batch_size", "accumulate"),
     *("evaluate_every", "patience", "epochs", "tokens", "top_k"),
 )
 NUMBERS = dict.fromkeys(COUNTS, _count) | {
     "seed": non_negative_integer,
+    "rope_base": positive_number,
     "learning_rate": _rate,
     "clip_norm": _clip,
     "validation_fraction": _share,
