@@ -11,6 +11,7 @@ from cllm_lib.model.transformer_layer import TransformerLayer
 
 MOST = 1_000_000_000  # of anything that is counted
 LARGEST_RATE = 1e6
+LARGEST_BASE = 1e12  # of rotary positions
 COPIES = 4  # of a model while it trains: weights, gradients, and the optimiser's two sums
 SIZES = "--vocab-size, --d-model, --d-ff or --layers"
 
@@ -98,6 +99,12 @@ def _rate(value, name):
         )
 
 
+def _base(value, name):
+    positive_number(value, name, ", such as 500_000")
+    if value > LARGEST_BASE:
+        raise ValueError(f"{name} is {value:g}: so slow a turn tells no positions apart; give {LARGEST_BASE:,.0f} at most, 10,000 is usual")
+
+
 def _clip(value, name):
     positive_number(value, name, ", such as 1.0; a limit of 0 lets no gradient through, and without the option there is no limit")
 
@@ -118,7 +125,7 @@ COUNTS = (
 )
 NUMBERS = dict.fromkeys(COUNTS, _count) | {
     "seed": non_negative_integer,
-    "rope_base": positive_number,
+    "rope_base": _base,
     "learning_rate": _rate,
     "clip_norm": _clip,
     "validation_fraction": _share,

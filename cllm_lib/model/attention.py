@@ -211,7 +211,15 @@ class CausalSelfAttention:
     `weights` is for looking: :func:`attention_weights` asks for it. A subclass with another cache has its own, or None.
 
     Training runs :meth:`fast_twin` in its place. A subclass has none, unless it names one of its own: it is called itself.
+
+    Attributes
+    ----------
+    of_2017 : bool
+        Whether it knows as many heads of keys and values as of queries alone. A subclass that counts on them says True, and is
+        refused where `n_kv_heads` says otherwise.
     """
+
+    of_2017 = False
 
     def fast_twin(self):
         """What makes the quick twin of this part; see :func:`~cllm_lib.model.fast.twin_of`."""
@@ -219,6 +227,11 @@ class CausalSelfAttention:
 
     def parameter_shapes(self, config):
         """Names and shapes of the arrays this part trains."""
+        if self.of_2017 and config.kv_heads != config.n_heads:
+            raise ValueError(
+                f"{type(self).__name__} knows as many heads of keys as of queries alone, and the configuration says "
+                f"n_kv_heads={config.n_kv_heads} beside n_heads={config.n_heads}: leave n_kv_heads out"
+            )
         width, narrow = config.d_model, config.kv_heads * config.d_head
         shapes = {}
         for name, n_out in {"query": width, "key": narrow, "value": narrow, "output": width}.items():

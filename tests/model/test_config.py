@@ -39,11 +39,11 @@ def test_head_width():
     assert CLLMConfig(vocab_size=10, d_model=12, n_heads=3).d_head == 4
 
 
-def test_a_rotary_base_goes_with_rotary_positions():
+def test_a_rope_base_goes_with_rotary_positions():
     assert CLLMConfig(9).rotary_base == 10_000.0
     assert CLLMConfig(9, positions="rotary", rotary_base=500_000).rotary_base == 500_000.0
     with pytest.raises(ValueError, match="rotary_base is 500000, and positions='none' turn nothing: it goes with positions='rotary'"):
         CLLMConfig(9, rotary_base=5e5)
     for base in (0, -1.0, float("nan"), float("inf"), "10k", None):
         with pytest.raises(ValueError, match="rotary_base is .*: give a finite number above 0"):
-            CLLMConfig(9, positions="rotary", rotary_base=base)
+            CLLMConfig(9, positions="rotary", rope_base=base)

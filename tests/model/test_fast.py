@@ -383,9 +383,9 @@ def test_a_query_whose_scores_are_all_forbidden_gets_zeros(dtype):
 
 
 @pytest.mark.parametrize("base", [10.0, 500_000.0])
-def test_another_rotary_base_is_the_same_to_both(base):
-    config = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="rotary", rotary_base=base)
+def test_another_rope_base_is_the_same_to_both(base):
+    config = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="rotary", rope_base=base)
     quick, plain = pair(config, 0)
     assert_same_step(quick, plain, *random_batch(11, 2, 7, 0))
-    usual, _ = pair(replace(config, rotary_base=10_000.0), 0)
+    usual, _ = pair(replace(config, rope_base=10_000.0), 0)
     assert quick.loss(*random_batch(11, 2, 7, 0)) != usual.loss(*random_batch(11, 2, 7, 0))

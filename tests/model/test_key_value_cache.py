@@ -285,8 +285,8 @@ def test_positions_count_from_where_the_sequence_goes_on():
     np.testing.assert_array_equal(model.positions.forward(x, parameters, start=3)[0], parameters["table"][3:5])
 
 
-def test_another_rotary_base_is_remembered():
-    model = build(CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=9, positions="rotary", rotary_base=50.0))
+def test_another_rope_base_is_remembered():
+    model = build(CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=9, positions="rotary", rope_base=50.0))
     tokens, _ = random_batch(11, 2, 9)
     cache = KeyValueCache(model, 2)
     cache.extend(tokens[:, :3])

@@ -107,13 +107,13 @@ def test_fixed_slopes_need_their_part_again(corpus, tmp_path):
     np.testing.assert_array_equal(loaded.logits([[1, 2, 3]]), model().logits([[1, 2, 3]]))
 
 
-def test_a_rotary_base_is_kept_and_needed_again(corpus, tmp_path):
+def test_a_rope_base_is_kept_and_needed_again(corpus, tmp_path):
     path, tokens = tmp_path / "run.safetensors", [[1, 2, 3]]
-    trainer = Trainer(small(corpus, positions="rotary", rotary_base=50.0), corpus)
+    trainer = Trainer(small(corpus, positions="rotary", rope_base=50.0), corpus)
     trainer.fit(steps=3)
     trainer.save(path)
     resumed = Trainer.resume(path, corpus)
-    assert resumed.model.layer.attention.base == resumed.model.config.rotary_base == 50.0
+    assert resumed.model.layer.attention.base == resumed.model.config.rope_base == 50.0
     np.testing.assert_array_equal(resumed.model.logits(tokens), trainer.model.logits(tokens))
     own = CLLM(small(corpus).config, attention=RotarySelfAttention(50.0))
     Trainer(own, corpus).save(path)
@@ -125,14 +125,14 @@ def test_a_rotary_base_is_kept_and_needed_again(corpus, tmp_path):
     np.testing.assert_array_equal(loaded.logits(tokens), own.logits(tokens))
 
 
-def test_an_older_file_has_the_usual_rotary_base_and_windows(good, corpus, tmp_path):
+def test_an_older_file_has_the_usual_rope_base_and_windows(good, corpus, tmp_path):
     def older(description):
         del description["config"]["rotary_base"], description["settings"]["windows"]
 
     path = tmp_path / "old.safetensors"
     path.write_bytes(with_description(older)(good))
     trainer = Trainer.resume(path, corpus)
-    assert (trainer.model.config.rotary_base, trainer.windows) == (10_000.0, "disjoint")
+    assert (trainer.model.config.rope_base, trainer.windows) == (10_000.0, "disjoint")
 
 
 def test_a_schedule_leaves_the_rate_that_the_file_holds(corpus, tmp_path):
