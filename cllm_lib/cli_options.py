@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cllm_lib.checks import at_most, non_negative_integer, non_negative_number, positive_integer, positive_number
 from cllm_lib.files import no_place_for_a_file
+from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import by_name
 from cllm_lib.model.transformer_layer import TransformerLayer
 
@@ -54,15 +55,21 @@ def check_size(config):
     ValueError
         With the options that make it so large.
     """
-    layer = sum(math.prod(shape) for shape in by_name(TransformerLayer().parameter_shapes(config)).values())
-    rows = config.vocab_size * (1 if config.tie_embeddings else 2) + (config.seq_len if config.positions == "learned" else 0)
-    count = config.n_layers * layer + rows * config.d_model
+    positions = POSITIONS[config.positions]()
+    layer = TransformerLayer(positions.make_attention(config)).parameter_shapes(config)
+    once = {"positions": positions.parameter_shapes(config), "final_norm": layer["feed_forward_norm"] if config.norm_first else {}}
+    rows = config.vocab_size * (1 if config.tie_embeddings else 2)
+    count = config.n_layers * _numbers_of(layer) + _numbers_of(once) + rows * config.d_model
     needed, there = COPIES * count * (4 if config.dtype == "float32" else 8), _memory()
     if needed > there:
         raise ValueError(
             f"a model of {count:,} numbers takes {needed / 1e9:,.0f} GB while it trains, and this machine has {there / 1e9:,.0f}: "
             f"lower {SIZES}"
         )
+
+
+def _numbers_of(shapes):
+    return sum(math.prod(shape) for shape in by_name(shapes).values())
 
 
 def _check_place(place, option, options):
