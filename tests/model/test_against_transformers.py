@@ -1,5 +1,7 @@
 """The model with today's layers against Llama in transformers, with our weights copied in: logits, loss and every gradient."""
 
+import importlib
+
 import numpy as np
 import pytest
 from oracles import random_batch, spread_out
@@ -33,10 +35,20 @@ def under_their_names(arrays, config):
     return state
 
 
+class InFloat64:
+    """PyTorch, in which float32 means float64: norms, angles and softmax are float32 in Llama whatever the weights are."""
+
+    def __init__(self, torch):
+        self.torch, self.float32, self.float = torch, torch.float64, torch.float64
+
+    def __getattr__(self, name):
+        return getattr(self.torch, name)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize(("n_kv_heads", "base"), [(None, 10_000.0), (2, 500_000.0), (1, 100.0)])
-def test_it_is_llama(n_kv_heads, base, tied):
+def test_it_is_llama(n_kv_heads, base, tied, monkeypatch):
     torch = pytest.importorskip("torch", reason="PyTorch is large; `make test-all` installs it")
     transformers = pytest.importorskip("transformers", reason="transformers is for the weekly tests")
     config = CLLMConfig(
@@ -71,13 +83,15 @@ def test_it_is_llama(n_kv_heads, base, tied):
         attn_implementation="eager",
     )
     model, peer = spread_out(CLLM(config, seed=1)), transformers.LlamaForCausalLM(theirs).double()
-    missing, unexpected = peer.load_state_dict(
-        {name: torch.tensor(np.ascontiguousarray(array)) for name, array in under_their_names(model.parameters, config).items()},
-        strict=False,
-    )
+    state = {name: torch.tensor(np.ascontiguousarray(array)) for name, array in under_their_names(model.parameters, config).items()}
+    missing, unexpected = peer.load_state_dict(state, strict=False)
     assert (set(missing), unexpected) == ({"lm_head.weight"} if tied else set(), [])
     if tied:
         peer.tie_weights()
+    llama = importlib.import_module("transformers.models.llama.modeling_llama")
+    monkeypatch.setattr(llama, "torch", InFloat64(torch))
+    monkeypatch.setattr(torch.Tensor, "float", torch.Tensor.double)
+    peer.model.rotary_emb.inv_freq = 1.0 / base ** (torch.arange(0, 4, 2, dtype=torch.float64) / 4)
     tokens, targets = random_batch(13, 2, 9)
     logits = peer(input_ids=torch.tensor(tokens)).logits
     loss = torch.nn.functional.cross_entropy(logits.reshape(-1, 13), torch.tensor(targets).reshape(-1))
