@@ -15,10 +15,12 @@ import numpy as np
 
 from cllm_lib import __version__
 from cllm_lib.cli_options import SIZES, check, check_size, is_same_file
+from cllm_lib.lattice.encodings import ROPE_BASE, ROPE_PAIRS
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.initializers import INITIALIZERS
 from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM
+from cllm_lib.model.transformer_layer import FEED_FORWARDS, NORMS
 from cllm_lib.terminal import say
 from cllm_lib.text.corpora import CORPUS_UNITS, corpus_names, load_corpus
 from cllm_lib.text.normalization import AS_IT_STANDS, FORMS, PLURALS, SEPARATORS, UNKNOWN, tokenize
@@ -33,7 +35,7 @@ FIRST_TOKENS = 32  # byte pairs that hold three words
 MORE_EPOCHS = 10  # of a run that is over
 OF_A_NEW_MODEL = (
     *("unit", "normalization", "vocab_size", "keep_unused_ids", "d_model", "layers", "heads", "d_ff", "seq_len"),
-    *("dtype", "positions", "untied", "init"),
+    *("dtype", "positions", "rope_base", "rope_pairs", "norm", "norm_first", "feed_forward", "kv_heads", "untied", "init"),
 )
 
 
@@ -115,6 +117,12 @@ def _new_model(options, corpus):
         dtype=options.dtype,
         tie_embeddings=not options.untied,
         positions=options.positions,
+        rope_base=options.rope_base,
+        norm=options.norm,
+        norm_first=options.norm_first,
+        feed_forward=options.feed_forward,
+        n_kv_heads=options.kv_heads,
+        rope_pairs=options.rope_pairs,
     )
     check_size(config)
     return CLLM(config, seed=options.seed, init=options.init)
@@ -312,6 +320,12 @@ def parser():
     model.add_argument("--seq-len", type=int, default=32, help="words (or characters) it reads at a time")
     model.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="float64 gives the same digits everywhere")
     model.add_argument("--positions", choices=list(POSITIONS), default="none", help="how it learns where a word stands")
+    model.add_argument("--rope-base", type=float, default=ROPE_BASE, help="of rotary positions: the slowest turn takes so many words")
+    model.add_argument("--rope-pairs", choices=list(ROPE_PAIRS), default="neighbours", help="of rotary positions: what is turned together")
+    model.add_argument("--norm", choices=list(NORMS), default="layer", help="LayerNorm, or RMSNorm")
+    model.add_argument("--norm-first", action="store_true", help="norms before their parts, and one behind the last layer")
+    model.add_argument("--feed-forward", choices=list(FEED_FORWARDS), default="tanh", help="what stands within the feed-forward part")
+    model.add_argument("--kv-heads", type=int, help="heads of keys and values; must divide --heads; as many if not given")
     model.add_argument("--untied", action="store_true", help="an output matrix of its own instead of the embedding")
     model.add_argument("--init", choices=list(INITIALIZERS), default="scaled_normal", help="zeros shows the case of chapter 01")
     run = one.add_argument_group("the training")

@@ -6,9 +6,13 @@ from pathlib import Path
 
 from cllm_lib.checks import at_most, non_negative_integer, non_negative_number, positive_integer, positive_number
 from cllm_lib.files import no_place_for_a_file
+from cllm_lib.model.positions import POSITIONS
+from cllm_lib.model.transformer import by_name
+from cllm_lib.model.transformer_layer import TransformerLayer
 
 MOST = 1_000_000_000  # of anything that is counted
 LARGEST_RATE = 1e6
+LARGEST_BASE = 1e12  # of rotary positions
 COPIES = 4  # of a model while it trains: weights, gradients, and the optimiser's two sums
 SIZES = "--vocab-size, --d-model, --d-ff or --layers"
 
@@ -51,16 +55,21 @@ def check_size(config):
     ValueError
         With the options that make it so large.
     """
-    width, inner = config.d_model, config.d_ff
-    layer = 4 * (width + 1) * width + (width + 1) * inner + (inner + 1) * width + 4 * width  # attention, feed-forward, two norms
-    rows = config.vocab_size * (1 if config.tie_embeddings else 2) + (config.seq_len if config.positions == "learned" else 0)
-    count = config.n_layers * layer + rows * width
+    positions = POSITIONS[config.positions]()
+    layer = TransformerLayer(positions.make_attention(config)).parameter_shapes(config)
+    once = {"positions": positions.parameter_shapes(config), "final_norm": layer["feed_forward_norm"] if config.norm_first else {}}
+    rows = config.vocab_size * (1 if config.tie_embeddings else 2)
+    count = config.n_layers * _numbers_of(layer) + _numbers_of(once) + rows * config.d_model
     needed, there = COPIES * count * (4 if config.dtype == "float32" else 8), _memory()
     if needed > there:
         raise ValueError(
             f"a model of {count:,} numbers takes {needed / 1e9:,.0f} GB while it trains, and this machine has {there / 1e9:,.0f}: "
             f"lower {SIZES}"
         )
+
+
+def _numbers_of(shapes):
+    return sum(math.prod(shape) for shape in by_name(shapes).values())
 
 
 def _check_place(place, option, options):
@@ -97,6 +106,12 @@ def _rate(value, name):
         )
 
 
+def _base(value, name):
+    positive_number(value, name, ", such as 500_000")
+    if value > LARGEST_BASE:
+        raise ValueError(f"{name} is {value:g}: so slow a turn tells no positions apart; give {LARGEST_BASE:,.0f} at most, 10,000 is usual")
+
+
 def _clip(value, name):
     positive_number(value, name, ", such as 1.0; a limit of 0 lets no gradient through, and without the option there is no limit")
 
@@ -112,11 +127,12 @@ def _probability(value, name):
 
 
 COUNTS = (
-    *("vocab_size", "d_model", "layers", "heads", "d_ff", "seq_len", "warmup_steps", "batch_size", "accumulate"),
+    *("vocab_size", "d_model", "layers", "heads", "kv_heads", "d_ff", "seq_len", "warmup_steps", "batch_size", "accumulate"),
     *("evaluate_every", "patience", "epochs", "tokens", "top_k"),
 )
 NUMBERS = dict.fromkeys(COUNTS, _count) | {
     "seed": non_negative_integer,
+    "rope_base": _base,
     "learning_rate": _rate,
     "clip_norm": _clip,
     "validation_fraction": _share,

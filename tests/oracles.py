@@ -5,6 +5,7 @@ import math
 import autograd
 import autograd.numpy as anp
 import numpy as np
+from autograd.scipy.stats import norm as normal
 
 
 def reference_row(name, position, width):
@@ -26,17 +27,21 @@ def nth_prime(n):
     return int(sympy.prime(n))
 
 
-def turned(x, position):
+def turned(x, position, base=10_000.0, pairs="neighbours"):
     """Rotary embedding of one head's row, written with a rotation matrix for each pair."""
-    pieces = []
-    for i in range(0, len(x), 2):
-        angle = position * 10_000 ** (-i / len(x))
-        pieces.append(np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ x[i : i + 2])
-    return anp.concatenate(pieces)
+    width = len(x)
+    columns = [0] * width
+    for i in range(width // 2):
+        angle = position * base ** (-2 * i / width)
+        matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        places = (2 * i, 2 * i + 1) if pairs == "neighbours" else (i, i + width // 2)
+        for place, row in zip(places, matrix, strict=True):
+            columns[place] = row[0] * x[places[0]] + row[1] * x[places[1]]
+    return anp.array(columns)
 
 
-def reference_loss(parameters, tokens, targets, n_layers, n_heads, tied, positions="none"):
-    """The model once more, position by position and head by head, in plain formulas."""
+def reference_loss(parameters, tokens, targets, n_layers, n_heads, tied, positions="none", **others):
+    """The model once more, position by position and head by head, in plain formulas; `others` as a configuration names them."""
     total = 0.0
     for row, row_targets in zip(tokens, targets, strict=True):
         states = [parameters["embedding"][token] for token in row]
@@ -47,15 +52,32 @@ def reference_loss(parameters, tokens, targets, n_layers, n_heads, tied, positio
                 state + 0.04 * len(state) ** 0.5 * np.array(reference_row(positions, t, len(state))) for t, state in enumerate(states)
             ]
         for i in range(n_layers):
-            states = reference_layer(states, lambda name, i=i: parameters[f"layers.{i}.{name}"], n_heads, positions)
+            states = reference_layer(states, lambda name, i=i: parameters.get(f"layers.{i}.{name}"), n_heads, positions, **others)
+        if others.get("norm_first"):
+            states = [reference_norm(state, parameters["final_norm.gain"], parameters.get("final_norm.bias")) for state in states]
         for state, target in zip(states, row_targets, strict=True):
             logits = parameters["embedding"] @ state if tied else state @ parameters["output_weight"]
             total = total - anp.log(anp.exp(logits[target]) / anp.sum(anp.exp(logits)))
     return total / np.size(tokens)
 
 
-def reference_layer(states, p, n_heads, positions="none"):
-    width = len(states[0]) // n_heads
+def reference_layer(states, p, n_heads, positions="none", norm_first=False, feed_forward="tanh", **others):
+    """One layer: norms without a bias are RMSNorm, as reference_norm has it."""
+
+    def normed(x, name):
+        return reference_norm(x, p(f"{name}.gain"), p(f"{name}.bias"))
+
+    read = [normed(x, "attention_norm") if norm_first else x for x in states]
+    outputs = []
+    for x, attended in zip(states, reference_attention(read, p, n_heads, positions, **others), strict=True):
+        x = x + attended if norm_first else normed(x + attended, "attention_norm")
+        fed = reference_feed_forward(normed(x, "feed_forward_norm") if norm_first else x, p, feed_forward)
+        outputs.append(x + fed if norm_first else normed(x + fed, "feed_forward_norm"))
+    return outputs
+
+
+def reference_attention(states, p, n_heads, positions="none", n_kv_heads=None, rope_base=10_000.0, rope_pairs="neighbours", norm=None):
+    width, served = len(states[0]) // n_heads, n_heads // (n_kv_heads or n_heads)
     query, key, value = (
         [x @ p(f"attention.{name}_weight") + p(f"attention.{name}_bias") for x in states] for name in ("query", "key", "value")
     )
@@ -63,31 +85,38 @@ def reference_layer(states, p, n_heads, positions="none"):
     for t in range(len(states)):
         heads = []
         for h in range(n_heads):
-            part = slice(h * width, (h + 1) * width)
+            own, shared = (slice(i * width, (i + 1) * width) for i in (h, h // served))
 
-            def place(row, position, part=part):
-                return turned(row[part], position) if positions == "rotary" else row[part]
+            def place(row, position):
+                return turned(row, position, rope_base, rope_pairs) if positions == "rotary" else row
 
-            scores = anp.array([anp.sum(place(query[t], t) * place(key[s], s)) for s in range(t + 1)]) / width**0.5
+            scores = anp.array([anp.sum(place(query[t][own], t) * place(key[s][shared], s)) for s in range(t + 1)]) / width**0.5
             if positions == "distance_bias":
                 scores = scores - p("attention.slopes")[h] * np.arange(t, -1, -1, dtype=np.int64)
             weights = anp.exp(scores) / anp.sum(anp.exp(scores))
-            heads.append(sum(weights[s] * value[s][part] for s in range(t + 1)))
-        attended = anp.concatenate(heads) @ p("attention.output_weight") + p("attention.output_bias")
-        x = reference_norm(states[t] + attended, p("attention_norm.gain"), p("attention_norm.bias"))
-        hidden = anp.tanh(x @ p("feed_forward.expand_weight") + p("feed_forward.expand_bias"))
-        fed = hidden @ p("feed_forward.contract_weight") + p("feed_forward.contract_bias")
-        outputs.append(reference_norm(x + fed, p("feed_forward_norm.gain"), p("feed_forward_norm.bias")))
+            heads.append(sum(weights[s] * value[s][shared] for s in range(t + 1)))
+        outputs.append(anp.concatenate(heads) @ p("attention.output_weight") + p("attention.output_bias"))
     return outputs
 
 
-def reference_norm(x, gain, bias):
+def reference_feed_forward(x, p, kind="tanh"):
+    if kind == "swiglu":
+        gate = x @ p("feed_forward.gate_weight")
+        return (gate / (1.0 + anp.exp(-gate)) * (x @ p("feed_forward.up_weight"))) @ p("feed_forward.down_weight")
+    expanded = x @ p("feed_forward.expand_weight") + p("feed_forward.expand_bias")
+    hidden = anp.tanh(expanded) if kind == "tanh" else expanded * normal.cdf(expanded)
+    return hidden @ p("feed_forward.contract_weight") + p("feed_forward.contract_bias")
+
+
+def reference_norm(x, gain, bias=None):
+    if bias is None:
+        return x / anp.sqrt(anp.mean(x * x) + 1e-5) * gain
     return (x - anp.mean(x)) / anp.sqrt(anp.var(x) + 1e-5) * gain + bias
 
 
-def reference_gradients(parameters, *arguments):
+def reference_gradients(parameters, *arguments, **others):
     """Loss and gradients of :func:`reference_loss` by automatic differentiation."""
-    loss, gradients = autograd.value_and_grad(reference_loss)(dict(parameters), *arguments)
+    loss, gradients = autograd.value_and_grad(reference_loss)(dict(parameters), *arguments, **others)
     return float(loss), gradients
 
 

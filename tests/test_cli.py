@@ -74,6 +74,38 @@ def test_every_option_of_train_reaches_its_place(tmp_path, capsys):
     assert state.corpus_name == "sayings + patterns"
 
 
+LLAMA = ["--positions", "rotary", "--rope-base", "50", "--rope-pairs", "halves", "--norm", "rms", "--norm-first"]
+LLAMA += ["--feed-forward", "swiglu", "--kv-heads", "1"]
+
+
+def test_every_choice_of_layers_reaches_its_place_and_speaks(tmp_path, capsys):
+    path = tmp_path / "model.safetensors"
+    assert type_in(["train", "--save", path, "--epochs", 1, *TINY, *LLAMA], capsys)[0] == DONE
+    config = load_checkpoint(path)[0].config
+    assert (config.positions, config.rope_base, config.rope_pairs) == ("rotary", 50.0, "halves")
+    assert (config.norm, config.norm_first, config.feed_forward, config.n_heads, config.n_kv_heads) == ("rms", True, "swiglu", 2, 1)
+    for words in (["generate", path, "--prompt", "the sky", "--tokens", 3], ["resume", path, "--epochs", 1, "--quiet"], ["diagnose", path]):
+        code, out, err = type_in(words, capsys)
+        assert (code, err) == (DONE, ""), out
+    other = tmp_path / "other.safetensors"
+    code, _, err = type_in(["train", "--init-from", path, "--save", other, "--norm", "rms"], capsys)
+    assert (code, "--norm is for a new model" in err) == (TO_CHANGE, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (["--kv-heads", "3"], "n_heads = 2 is not divisible by n_kv_heads = 3"),
+        (["--rope-base", "50"], "rope_base is 50, and positions='none' turn nothing"),
+        (["--rope-pairs", "halves"], "rope_pairs is 'halves', and positions='none' turn nothing"),
+    ],
+)
+def test_choices_that_do_not_go_together_are_refused(tmp_path, capsys, words, complaint):
+    code, _, err = type_in(["train", "--save", tmp_path / "model.safetensors", *TINY, *words], capsys)
+    assert (code, complaint in err) == (TO_CHANGE, True), err
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_checkpoint_kept_beside_it_is_the_epoch_before(saved):
     assert load_checkpoint(saved)[1].steps == 16
     assert load_checkpoint(previous(saved))[1].steps == 8

@@ -77,14 +77,26 @@ def test_a_rate_is_above_0_and_of_this_world():
         check(parser().parse_args([*COMMANDS["train"], "--learning-rate", rate]))
 
 
+def test_a_base_is_above_0_and_tells_positions_apart():
+    for base, words in (("0", "give a finite number above 0, such as 500_000"), ("1e13", "give 1,000,000,000,000 at most")):
+        with pytest.raises(ValueError, match=f"--rope-base is .*{words}"):
+            check(parser().parse_args([*COMMANDS["train"], "--rope-base", base]))
+
+
 @given(
     sizes=st.tuples(*[st.integers(1, 4)] * 3, st.integers(1, 9), st.integers(1, 9)),
     tied=st.booleans(),
-    positions=st.sampled_from(["none", "learned"]),
+    positions=st.sampled_from(["none", "learned", "rotary", "distance_bias"]),
+    others=st.fixed_dictionaries(
+        {"norm": st.sampled_from(["layer", "rms"]), "norm_first": st.booleans(), "feed_forward": st.sampled_from(["tanh", "swiglu"])}
+    ),
+    shares_heads=st.booleans(),
 )
-def test_the_size_is_that_of_the_model(sizes, tied, positions):
+def test_the_size_is_that_of_the_model(sizes, tied, positions, others, shares_heads):
     width, heads, layers, words, inner = sizes
-    config = CLLMConfig(words, width * heads, layers, heads, inner, 5, "float64", tied, positions)
+    config = CLLMConfig(
+        words, 2 * width * heads, layers, heads, inner, 5, "float64", tied, positions, n_kv_heads=1 if shares_heads else None, **others
+    )
     needed = cli_options.COPIES * 8 * CLLM(config).flat_parameters.size
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cli_options, "_memory", lambda: needed)

@@ -104,6 +104,8 @@ class BlockProjection(CausalSelfAttention):
         None.
     """
 
+    of_2017 = True
+
     def forward(self, x, parameters, config):
         """The sound attention, with everything outside the blocks set to 0."""
         in_block = np.kron(np.eye(config.n_heads, dtype=x.dtype), np.ones((config.d_head, config.d_head), x.dtype))
@@ -139,6 +141,8 @@ class TaylorExponential(CausalSelfAttention):
     In the documents
         None. The program had written its own mathematics to depend on no library.
     """
+
+    of_2017 = True
 
     def attend(self, query, key, value):
         """See :func:`home_made_forward`."""
@@ -214,6 +218,8 @@ class OuterProductAttention(CausalSelfAttention):
     In the documents
         003, "this approximation should be sufficient for training to work".
     """
+
+    of_2017 = True
 
     def forward(self, x, parameters, config):
         """As the sound part, keeping x."""

@@ -110,6 +110,8 @@ class LayerAtInference(TransformerLayer):
         Names from :data:`DIFFERENCES`, but for "positions", which are added before the layers.
     """
 
+    of_2017 = True
+
     def __init__(self, differences=tuple(DIFFERENCES)):
         self.differences = set(differences)
         super().__init__(AttentionCommentedOut() if "no attention" in differences else None)

@@ -178,6 +178,8 @@ class LatticeAwareAttention(CausalSelfAttention):
         004 plans it: "Use lattice coordinates", "Prime-based distances", "Symmetry operations".
     """
 
+    of_2017 = True
+
     def attend(self, query, key, value):
         """As the sound part, with :func:`lattice_factors` and :func:`moebius` between scores and softmax."""
         time = query.shape[2]

@@ -43,6 +43,8 @@ class LayerOfTheHalfRepair(TransformerLayer):
         003, "Complete Training Pipeline Now".
     """
 
+    of_2017 = True
+
     def parameter_shapes(self, config):
         """Query, key and value without biases, the feed-forward part, one norm."""
         shapes = super().parameter_shapes(config)
@@ -87,6 +89,8 @@ class NoResidual(TransformerLayer):
         003 shows the new order, attention -> feed-forward -> LayerNorm, as complete.
     """
 
+    of_2017 = True
+
     def forward(self, x, parameters, config):
         """The sound order without its first `x +`."""
         attended, attention_cache = self.attention.forward(x, parameters["attention"], config)
@@ -125,9 +129,11 @@ class LayerNormFromTheWrongTensor(TransformerLayer):
         003 lists "Backward through LayerNorm" as done.
     """
 
+    of_2017 = True
+
     def forward(self, x, parameters, config):
         """As the sound layer, and then the cache of a LayerNorm that was never part of it."""
-        y, (attention_cache, _, feed_forward_cache, _) = super().forward(x, parameters, config)
+        y, (attention_cache, _, feed_forward_cache, _, _) = super().forward(x, parameters, config)
         attended, _ = self.attention.forward(x, parameters["attention"], config)
         wrong_caches = [layer_norm_forward(attended, **parameters[name])[1] for name in ("attention_norm", "feed_forward_norm")]
-        return y, (attention_cache, wrong_caches[0], feed_forward_cache, wrong_caches[1])
+        return y, (attention_cache, wrong_caches[0], feed_forward_cache, wrong_caches[1], config)

@@ -116,6 +116,8 @@ class MendedAttention(CausalSelfAttention):
 
     mask = staticmethod(causal_mask)
 
+    of_2017 = True
+
     def __init__(self, exponential):
         self.exponential = exponential
 
@@ -147,6 +149,8 @@ class ProgramLayer(TransformerLayer):
     ----------
     repairs : set of str
     """
+
+    of_2017 = True
 
     def __init__(self, repairs):
         self.repairs = repairs

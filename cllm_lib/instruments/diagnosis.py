@@ -239,7 +239,11 @@ def movements(model, before):
 def _part_of(name):
     """The part of the model a tensor belongs to, as a reader calls it."""
     first, *rest = name.split(".")
-    return f"layer {rest[0]}" if first == "layers" else {"positions": "embedding", "output_weight": "output"}.get(first, first)
+    return (
+        f"layer {rest[0]}"
+        if first == "layers"
+        else {"positions": "embedding", "output_weight": "output"}.get(first, first.replace("_", " "))
+    )
 
 
 def float64_copy(model):

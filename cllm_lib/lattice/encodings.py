@@ -11,12 +11,17 @@ import math
 
 import numpy as np
 
-from cllm_lib.checks import at_most, non_negative_integer, positive_integer
+from cllm_lib.checks import at_most, non_negative_integer, one_of, positive_integer
 from cllm_lib.lattice.primes import first_primes
 
 GOLDEN_ANGLE = math.pi * (3.0 - math.sqrt(5.0))  # 2 pi / phi^2: no whole number of steps comes back to the same angle
 HOURS = 12
 PRIME_PERIOD = 1000
+ROPE_BASE = 10_000.0  # of Su et al.
+ROPE_PAIRS = {  # which columns of a row d wide are turned together: the first ones of all pairs, and the second ones
+    "neighbours": lambda width: (slice(0, None, 2), slice(1, None, 2)),
+    "halves": lambda width: (slice(0, width // 2), slice(width // 2, None)),
+}
 MOST_POSITIONS = 1_000_000  # beyond, an angle taken 500 times no longer has seven right digits
 
 
@@ -91,7 +96,7 @@ def prime_positions(time, width, start=0, unit_length=True):  # -> (T, D)
     return _rows(angles, width, 1.0, unit_length)
 
 
-def frequencies(width, base=10_000.0):  # -> (D / 2,)
+def frequencies(width, base=ROPE_BASE):  # -> (D / 2,)
     """Rotary frequencies: radians a position for each pair of columns, from 1 down towards 1 / base, evenly in the logarithm.
 
     Raises
@@ -104,7 +109,7 @@ def frequencies(width, base=10_000.0):  # -> (D / 2,)
     return float(base) ** (-np.arange(0, positive_integer(width, "width"), 2, dtype=np.int64) / width)
 
 
-def rotate(x, positions, base=10_000.0):  # (..., T, d), (T,) -> (..., T, d)
+def rotate(x, positions, base=ROPE_BASE, pairs="neighbours"):  # (..., T, d), (T,) -> (..., T, d)
     """Rotary position embedding (RoPE): turn each pair of columns of row t by an angle proportional to its position.
 
     The pair (a, b) becomes (a cos - b sin, a sin + b cos). Queries and keys turned like this have a dot product in which
@@ -113,11 +118,15 @@ def rotate(x, positions, base=10_000.0):  # (..., T, d), (T,) -> (..., T, d)
     Parameters
     ----------
     x : ndarray, shape (..., T, d)
-        d even: columns 2i and 2i + 1 are a pair.
+        d even.
     positions : array_like, shape (T,)
         Of the rows; any numbers, negative ones turn backwards.
     base : float
         Pair i turns by base^(-2i / d) radians a position; see :func:`frequencies`.
+    pairs : {"neighbours", "halves"}
+        Pair i is columns 2i and 2i + 1, as in the paper, or columns i and i + d / 2, as in GPT-NeoX and in Llama's weights for
+        transformers. It is the same turn of a row whose columns stand in another order: weights made for one are wrong for
+        the other.
 
     Returns
     -------
@@ -127,29 +136,31 @@ def rotate(x, positions, base=10_000.0):  # (..., T, d), (T,) -> (..., T, d)
     Raises
     ------
     ValueError
-        If d is odd, or there is not one finite position for each row.
+        If d is odd, there is not one finite position for each row, or the name of the pairs is unknown.
 
     Notes
     -----
-    Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding", section 3.2.2.
+    Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding", section 3.2.2. Halves are
+    how the program of Black et al. 2022, "GPT-NeoX-20B: An Open-Source Autoregressive Language Model", has it.
     """
     x = np.asarray(x)
     x = x if x.dtype.kind == "f" else x.astype(np.float64)
     angles = rotation_angles(_positions_of_rows(x, positions), x.shape[-1], base)
     cosine, sine = np.cos(angles).astype(x.dtype), np.sin(angles).astype(x.dtype)
-    first, second = x[..., 0::2], x[..., 1::2]
+    one, other = one_of(pairs, ROPE_PAIRS, "pairs")(x.shape[-1])
+    first, second = x[..., one], x[..., other]
     y = np.empty_like(x)
-    y[..., 0::2] = first * cosine - second * sine
-    y[..., 1::2] = first * sine + second * cosine
+    y[..., one] = first * cosine - second * sine
+    y[..., other] = first * sine + second * cosine
     return y
 
 
-def rotate_backward(dy, positions, base=10_000.0):  # (..., T, d), (T,) -> (..., T, d)
+def rotate_backward(dy, positions, base=ROPE_BASE, pairs="neighbours"):  # (..., T, d), (T,) -> (..., T, d)
     """The gradient of x: turned back. A rotation's transpose is its inverse."""
-    return rotate(dy, -np.asarray(positions), base)
+    return rotate(dy, -np.asarray(positions), base, pairs)
 
 
-def rotation_angles(positions, width, base=10_000.0):  # (T,) -> (T, d / 2)
+def rotation_angles(positions, width, base=ROPE_BASE):  # (T,) -> (T, d / 2)
     """By how many radians :func:`rotate` turns each pair of each row."""
     if positive_integer(width, "width") % 2:
         raise ValueError(f"the rows are {width} wide: a rotation turns pairs of columns, so give an even width")

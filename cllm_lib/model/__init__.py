@@ -6,16 +6,18 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "config": "CLLMConfig",
-        "transformer": "CLLM TokenEmbedding TransformerLayer",
+        "transformer": "CLLM TokenEmbedding",
+        "transformer_layer": "FEED_FORWARDS NORMS TransformerLayer",
         "attention": (
             "PROJECTIONS CausalSelfAttention DistanceBiasAttention RotarySelfAttention attention_backward "
             "attention_forward attention_weights causal_mask merge_heads scaled_dot_product_backward "
-            "scaled_dot_product_forward split_heads"
+            "scaled_dot_product_forward share_heads share_heads_backward split_heads"
         ),
         "layers": (
             "cross_entropy_backward cross_entropy_forward embedding_backward embedding_forward "
-            "feed_forward_backward feed_forward_forward gelu_forward layer_norm_backward layer_norm_forward "
-            "linear_backward linear_forward softmax softmax_backward"
+            "feed_forward_backward feed_forward_forward gelu_backward gelu_forward layer_norm_backward layer_norm_forward "
+            "linear_backward linear_forward rms_norm_backward rms_norm_forward silu_backward silu_forward softmax softmax_backward "
+            "swiglu_backward swiglu_forward"
         ),
         "ends": "CrossEntropy LinearOutput",
         "positions": "POSITIONS",

@@ -4,7 +4,8 @@ These are the plain pairs, to be read. Training runs their quick twin, :class:`c
 model was made with `fast=False`; tests/model/test_fast.py holds the two equal. In a backward function the comment above
 a step cites the forward line that it undoes.
 
-Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head, S keys: T, or more when earlier ones were kept.
+Shapes: B batch, T time, D d_model, H heads, d = D / H the width of a head, G key/value heads: H, or fewer in grouped-query
+attention, S keys: T, or more when earlier ones were kept.
 """
 
 import math
@@ -12,15 +13,14 @@ from functools import partial
 
 import numpy as np
 
-from cllm_lib.checks import positive_number
+from cllm_lib.checks import one_of, positive_number
 from cllm_lib.lattice.biases import alibi_slopes, checked_distances, distance_bias, distance_bias_backward, token_distances
-from cllm_lib.lattice.encodings import rotate, rotate_backward
+from cllm_lib.lattice.encodings import ROPE_BASE, ROPE_PAIRS, rotate, rotate_backward
 from cllm_lib.model import fast
 from cllm_lib.model.layers import linear_backward, linear_forward, softmax, softmax_backward
 from cllm_lib.model.taps import says, tapped
 
 PROJECTIONS = ("query", "key", "value")
-ROTARY_BASE = 10_000.0  # of Su et al.
 
 
 def causal_mask(time, start=0):  # -> (T, start + T)
@@ -43,7 +43,47 @@ def merge_heads(x):  # (B, H, T, d) -> (B, T, D)
     return x.transpose(0, 2, 1, 3).reshape(batch, time, n_heads * d_head)
 
 
-def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, H, T, d), 2 x (B, H, S, d) -> (B, H, T, d)
+def heads_of(x):  # (B, H, T, d) -> H
+    """How many heads there are; a matrix, without an axis of heads, is one."""
+    return x.shape[-3] if x.ndim > 2 else 1
+
+
+def share_heads(x, n_heads):  # (B, G, S, d) -> (B, H, S, d)
+    """Share key/value heads: each stands for H / G query heads in a row, so query head h gets head h // (H / G).
+
+    Returns
+    -------
+    ndarray, shape (B, H, S, d)
+        `x` itself where there are as many already.
+
+    Raises
+    ------
+    ValueError
+        If the query heads are no multiple of the others.
+
+    Notes
+    -----
+    Ainslie et al. 2023, "GQA: Training Generalized Multi-Query Transformer Models from Multi-Head Checkpoints", section 2.2.
+    With one head for all it is multi-query attention (Shazeer 2019, "Fast Transformer Decoding: One Write-Head is All You
+    Need", section 3).
+    """
+    n_kv_heads = heads_of(x)
+    if n_kv_heads == n_heads:
+        return x
+    if n_heads % n_kv_heads:
+        raise ValueError(f"{n_heads} heads of queries cannot share {n_kv_heads} of keys and values evenly: give a divisor of {n_heads}")
+    return np.repeat(x, n_heads // n_kv_heads, axis=-3)
+
+
+def share_heads_backward(dx, n_kv_heads):  # (B, H, S, d) -> (B, G, S, d)
+    """Share heads backward: a head that served several queries' heads collects from all of them."""
+    if heads_of(dx) == n_kv_heads:
+        return dx
+    # forward: head h of the queries got head h // (H / G)
+    return dx.reshape(*dx.shape[:-3], n_kv_heads, -1, *dx.shape[-2:]).sum(axis=-3)
+
+
+def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, H, T, d), 2 x (B, G, S, d) -> (B, H, T, d)
     """Scaled dot-product attention: average the values, weighted by how well each key answers the query.
 
     1. scores = query . key / sqrt(d): without the root their variance would grow with d, and softmax would pick
@@ -54,8 +94,9 @@ def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, 
     Parameters
     ----------
     query : ndarray, shape (B, H, T, d)
-    key, value : ndarray, shape (B, H, S, d)
-        S = T, or more: then the queries are those of the last T keys.
+    key, value : ndarray, shape (B, G, S, d)
+        S = T, or more: then the queries are those of the last T keys. G = H, or a divisor of it: then one head of keys and
+        values serves several of queries; see :func:`share_heads`.
     mask : bool, or ndarray of bool that fits (B, H, T, S), optional
         True where a query may look; :func:`causal_mask`, (T, S), by default. A padding mask is (B, 1, 1, S). Plain True:
         everywhere.
@@ -73,23 +114,25 @@ def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, 
     Vaswani et al. 2017, "Attention Is All You Need", section 3.2.1.
     """
     mask = causal_mask(query.shape[-2], key.shape[-2] - query.shape[-2]) if mask is None else mask
-    scores = query @ key.swapaxes(-1, -2) / math.sqrt(query.shape[-1])
+    n_heads = heads_of(query)
+    scores = query @ share_heads(key, n_heads).swapaxes(-1, -2) / math.sqrt(query.shape[-1])
     scores = scores if bias is None else scores + bias
     weights = softmax(scores if mask is True else np.where(mask, scores, -np.inf))
-    return weights @ value, (query, key, value, weights)
+    return weights @ share_heads(value, n_heads), (query, key, value, weights)
 
 
-def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> 3 x (B, H, T, d)
+def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> (B, H, T, d), 2 x (B, G, T, d)
     """Scaled dot-product attention backward: gradients of query, key and value, steps 3, 2, 1 in reverse."""
     query, key, _, weights = cache
-    # forward, 3: output = weights @ value
-    d_value = weights.swapaxes(-1, -2) @ d_output
+    n_heads, n_kv_heads = heads_of(query), heads_of(key)
+    # forward, 3: output = weights @ value, of each head the value of its group
+    d_value = share_heads_backward(weights.swapaxes(-1, -2) @ d_output, n_kv_heads)
     # forward, 2: weights = softmax(scores)
     d_scores = scores_backward(d_output, cache)
-    # forward, 1: scores = query @ key^T / sqrt(d)
+    # forward, 1: scores = query @ key^T / sqrt(d), of each head the key of its group
     d_scores = d_scores / math.sqrt(query.shape[-1])
-    d_query = d_scores @ key
-    d_key = d_scores.swapaxes(-1, -2) @ query
+    d_query = d_scores @ share_heads(key, n_heads)
+    d_key = share_heads_backward(d_scores.swapaxes(-1, -2) @ query, n_kv_heads)
     return d_query, d_key, d_value
 
 
@@ -97,7 +140,7 @@ def scores_backward(d_output, cache):  # (B, H, T, d) -> (B, H, T, S)
     """The gradient of the scores, and so of a bias added to them: steps 3 and 2 in reverse."""
     _, _, value, weights = cache
     # forward, 3: output = weights @ value
-    d_weights = d_output @ value.swapaxes(-1, -2)
+    d_weights = d_output @ share_heads(value, heads_of(d_output)).swapaxes(-1, -2)
     # forward, 2: weights = softmax(scores)
     return softmax_backward(d_weights, weights)  # masked weights are 0, so is this
 
@@ -109,10 +152,12 @@ def attention_forward(x, parameters, n_heads, attend=scaled_dot_product_forward)
     ----------
     x : ndarray, shape (B, T, D)
     parameters : dict
-        `query_weight`, `query_bias`, the same for key, value and output: (D, D) and (D,).
+        `query_weight`, `query_bias`, the same for key, value and output: (D, D) and (D,). Those of key and value may be
+        (D, G d) and (G d,): then it is grouped-query attention.
     n_heads : int
+        H, of the queries.
     attend : callable
-        From query, key and value, each (B, H, T, d), to what attention returns for them, and a cache.
+        From query, (B, H, T, d), key and value, (B, G, T, d), to what attention returns for them, and a cache.
 
     Returns
     -------
@@ -120,7 +165,8 @@ def attention_forward(x, parameters, n_heads, attend=scaled_dot_product_forward)
     cache : tuple
     """
     projected = [linear_forward(x, parameters[f"{name}_weight"], parameters[f"{name}_bias"]) for name in PROJECTIONS]
-    heads = [split_heads(y, n_heads) for y, _ in projected]
+    d_head = projected[0][0].shape[-1] // n_heads
+    heads = [split_heads(y, y.shape[-1] // d_head) for y, _ in projected]  # of keys and values as many as their width holds
     attended, attend_cache = attend(*heads)
     y, output_cache = linear_forward(merge_heads(attended), parameters["output_weight"], parameters["output_bias"])
     return y, ([cache for _, cache in projected], attend_cache, output_cache, n_heads)
@@ -165,7 +211,15 @@ class CausalSelfAttention:
     `weights` is for looking: :func:`attention_weights` asks for it. A subclass with another cache has its own, or None.
 
     Training runs :meth:`fast_twin` in its place. A subclass has none, unless it names one of its own: it is called itself.
+
+    Attributes
+    ----------
+    of_2017 : bool
+        Whether it knows as many heads of keys and values as of queries alone. A subclass that counts on them says True, and is
+        refused where `n_kv_heads` says otherwise.
     """
+
+    of_2017 = False
 
     def fast_twin(self):
         """What makes the quick twin of this part; see :func:`~cllm_lib.model.fast.twin_of`."""
@@ -173,10 +227,15 @@ class CausalSelfAttention:
 
     def parameter_shapes(self, config):
         """Names and shapes of the arrays this part trains."""
-        width = config.d_model
+        if self.of_2017 and config.kv_heads != config.n_heads:
+            raise ValueError(
+                f"{type(self).__name__} knows as many heads of keys as of queries alone, and the configuration says "
+                f"n_kv_heads={config.n_kv_heads} beside n_heads={config.n_heads}: leave n_kv_heads out"
+            )
+        width, narrow = config.d_model, config.kv_heads * config.d_head
         shapes = {}
-        for name in (*PROJECTIONS, "output"):
-            shapes |= {f"{name}_weight": (width, width), f"{name}_bias": (width,)}
+        for name, n_out in {"query": width, "key": narrow, "value": narrow, "output": width}.items():
+            shapes |= {f"{name}_weight": (width, n_out), f"{name}_bias": (n_out,)}
         return shapes
 
     def forward(self, x, parameters, config):
@@ -187,7 +246,7 @@ class CausalSelfAttention:
         """See :func:`attention_backward`."""
         return attention_backward(dy, cache, self.attend_backward)
 
-    def placed(self, query, key, start=0):  # 2 x (B, H, T, d) -> 2 x (B, H, T, d)
+    def placed(self, query, key, start=0):  # (B, H, T, d), (B, G, T, d) -> the same
         """Queries and keys as they meet, the first of them at position `start`: here as they are."""
         return query, key
 
@@ -214,35 +273,47 @@ class RotarySelfAttention(CausalSelfAttention):
     Parameters
     ----------
     base : float
-        See :func:`~cllm_lib.lattice.encodings.rotate`. `CLLMConfig(positions="rotary", rotary_base=...)` makes this part with
-        it, and a checkpoint keeps it.
+    pairs : {"neighbours", "halves"}
+        See :func:`~cllm_lib.lattice.encodings.rotate`. `CLLMConfig(positions="rotary", rope_base=..., rope_pairs=...)` makes
+        this part with them, and a checkpoint keeps them.
 
     Notes
     -----
     Su et al. 2021, "RoFormer: Enhanced Transformer with Rotary Position Embedding".
     """
 
-    def __init__(self, base=ROTARY_BASE):
+    def __init__(self, base=ROPE_BASE, pairs="neighbours"):
         self._base = positive_number(base, "base")
+        one_of(pairs, ROPE_PAIRS, "pairs")
+        self._pairs = pairs
+
+    # Both stay, for a quick twin that was made with them would not notice others. A subclass with an __init__ of its own
+    # need not know of them.
 
     @property
     def base(self):
-        """Of the turns; it stays, for a quick twin that was made with it would not notice another."""
-        return getattr(self, "_base", ROTARY_BASE)  # a subclass with an __init__ of its own need not know of it
+        """Of the turns."""
+        return getattr(self, "_base", ROPE_BASE)
+
+    @property
+    def pairs(self):
+        """Of columns."""
+        return getattr(self, "_pairs", "neighbours")
 
     @property
     def name_in_file(self):
-        """How a checkpoint names it: another base makes another part, and resuming with it would be no continuation."""
-        return type(self).__name__ + ("" if self.base == ROTARY_BASE else f"({self.base:g})")
+        """How a checkpoint names it: another base, or other pairs, make another part, and resuming with it would be no continuation."""
+        unusual = [f"{self.base:g}"] * (self.base != ROPE_BASE) + [self.pairs] * (self.pairs != "neighbours")
+        return type(self).__name__ + (f"({', '.join(unusual)})" if unusual else "")
 
     def fast_twin(self):
         """That of attention, with the turns."""
-        return partial(fast.Attention, rotary_base=self.base)
+        return partial(fast.Attention, rotation=partial(fast.ROTATIONS[self.pairs], base=self.base))
 
-    def placed(self, query, key, start=0):  # 2 x (B, H, T, d) -> 2 x (B, H, T, d)
+    def placed(self, query, key, start=0):  # (B, H, T, d), (B, G, T, d) -> the same
         """Both turned; see :func:`~cllm_lib.lattice.encodings.rotate`. A value says what, not where, and stays."""
         positions = np.arange(start, start + query.shape[-2], dtype=np.int64)
-        return rotate(query, positions, self.base), rotate(key, positions, self.base)
+        return rotate(query, positions, self.base, self.pairs), rotate(key, positions, self.base, self.pairs)
 
     def attend(self, query, key, value):
         """See :func:`scaled_dot_product_forward`, on what was turned."""
@@ -253,7 +324,8 @@ class RotarySelfAttention(CausalSelfAttention):
         d_query, d_key, d_value = super().attend_backward(d_output, cache)
         # forward: query = rotate(query, positions), and the key alike
         positions = np.arange(d_query.shape[-2], dtype=np.int64)
-        return rotate_backward(d_query, positions, self.base), rotate_backward(d_key, positions, self.base), d_value
+        turned_back = (rotate_backward(gradient, positions, self.base, self.pairs) for gradient in (d_query, d_key))
+        return *turned_back, d_value
 
 
 class DistanceBiasAttention(CausalSelfAttention):

@@ -10,7 +10,10 @@ d_model = 512 and a third at 64. Here a part of a layer is an object made once f
 bound to its views of the model's two buffers, and leaves its gradients there. A part of the model names its twin by a
 method `fast_twin`: :func:`twin_of`.
 
-Shapes: B batch, T time, N = B T rows, D d_model, H heads, d = D / H, F d_ff, V vocabulary.
+Here are attention, the layer and the stack of layers; what is made of :mod:`~cllm_lib.model.layers` stands in
+:mod:`~cllm_lib.model.fast_layers`.
+
+Shapes: B batch, T time, N = B T rows, D d_model, H heads, d = D / H, G key/value heads, F d_ff, V vocabulary.
 """
 
 import math
@@ -19,6 +22,7 @@ import numpy as np
 
 from cllm_lib.lattice.biases import alibi_slopes
 from cllm_lib.lattice.encodings import rotation_angles
+from cllm_lib.model.fast_layers import FEED_FORWARDS, NORMS, Affine
 from cllm_lib.model.layers import largest
 
 QUERIES = 128  # in a query block: its scores stay in the processor's cache
@@ -38,8 +42,8 @@ def twin_of(part):
     Returns
     -------
     callable or None
-        What makes the twin: from its blocks, the blocks of their gradients, batch, time and n_heads, as :class:`Layer` and
-        :class:`Attention` take them, to an object with `forward` and `backward` on rows.
+        What makes the twin, an object with `forward` and `backward` on rows: from its blocks, the blocks of their gradients,
+        batch, time, and the configuration for a :class:`Layer`, n_heads for an :class:`Attention`.
     """
     kind = type(part)
     if "fast_twin" not in vars(kind) or any(hasattr(kind, name) for name in getattr(part, "__dict__", ())):
@@ -59,16 +63,20 @@ def affine_shapes(config, slopes=False):
     Returns
     -------
     dict
-        Blocks (n + 1, m), the last row being the bias; query, key and value are a stack of three. A norm is (2, D):
-        gain, bias.
+        Blocks (n + 1, m), the last row being the bias; query, key and value are a stack of three where they are alike, and in
+        grouped-query attention the query and a stack of two. Of norms and feed-forward networks see
+        :mod:`~cllm_lib.model.fast_layers`.
     """
-    width, inner = config.d_model, config.d_ff
-    attention = {"projections": (3, width + 1, width), "output": (width + 1, width)}
+    width, narrow = config.d_model, config.kv_heads * config.d_head
+    alike = {"projections": (3, width + 1, width)}
+    grouped = {"query": (width + 1, width), "key_value": (2, width + 1, narrow)}
+    attention = (alike if narrow == width else grouped) | {"output": (width + 1, width)}
+    norm = NORMS[config.norm].shapes(config)
     return {
         "attention": attention | ({"slopes": (config.n_heads,)} if slopes else {}),
-        "attention_norm": (2, width),
-        "feed_forward": {"expand": (width + 1, inner), "contract": (inner + 1, width)},
-        "feed_forward_norm": (2, width),
+        "attention_norm": norm,
+        "feed_forward": FEED_FORWARDS[config.feed_forward].shapes(config),
+        "feed_forward_norm": norm,
     }
 
 
@@ -80,68 +88,8 @@ def safe_for_exp(scores, limit=50.0):
     return -limit < scores.min() and scores.max() < limit
 
 
-class Affine:
-    """A linear layer, y = x W + b, for one matrix or a stack of them: :func:`~cllm_lib.model.layers.linear_forward`."""
-
-    def __init__(self, block, d_block, n_rows):
-        self.weight, self.bias = block[..., :-1, :], block[..., -1:, :]
-        self.d_weight, self.d_bias = d_block[..., :-1, :], d_block[..., -1:, :]
-        *stack, n_in, n_out = self.weight.shape
-        self.y = np.empty((*stack, n_rows, n_out), block.dtype)
-        self.dx = np.empty((*stack, n_rows, n_in), block.dtype)
-        self.ones = np.ones((1, n_rows), block.dtype)
-
-    def forward(self, x):  # (N, n) -> (..., N, m)
-        """Compute y."""
-        self.x = x
-        np.matmul(x, self.weight, out=self.y)
-        self.y += self.bias
-        return self.y
-
-    def backward(self, dy):  # (..., N, m) -> (..., N, n)
-        """Leave the gradients of W and b, return that of x."""
-        np.matmul(self.x.T, dy, out=self.d_weight)
-        np.matmul(self.ones, dy, out=self.d_bias)  # a sum over rows, several times faster than sum(axis=0)
-        return np.matmul(dy, self.weight.mT, out=self.dx)
-
-
-class LayerNorm:
-    """LayerNorm: :func:`~cllm_lib.model.layers.layer_norm_forward`. Means are products with a column of 1 / D."""
-
-    def __init__(self, block, d_block, n_rows, eps=1e-5):
-        self.gain, self.bias = block
-        self.d_gain, self.d_bias = d_block
-        width, self.eps = self.gain.size, eps
-        self.mean = np.full((width, 1), 1.0 / width, block.dtype)
-        self.ones = np.ones(n_rows, block.dtype)
-        self.normalised, self.y, self.dx, self.scratch = np.empty((4, n_rows, width), block.dtype)
-
-    def forward(self, x):  # (N, D) -> (N, D)
-        """Rows of mean 0 and variance 1, scaled and shifted."""
-        centred = np.subtract(x, x @ self.mean, out=self.normalised)
-        variance = np.vecdot(centred, centred)[:, None] / self.gain.size
-        self.inverse_std = 1.0 / np.sqrt(variance + self.eps)
-        self.normalised *= self.inverse_std
-        np.multiply(self.normalised, self.gain, out=self.y)
-        self.y += self.bias
-        return self.y
-
-    def backward(self, dy):  # (N, D) -> (N, D)
-        """See :func:`~cllm_lib.model.layers.layer_norm_backward`."""
-        along = np.multiply(dy, self.normalised, out=self.scratch)
-        np.matmul(self.ones, along, out=self.d_gain)
-        np.matmul(self.ones, dy, out=self.d_bias)
-        gain_mean = self.gain[:, None] * self.mean  # mean(dy * gain) = dy @ (gain / D)
-        shift, stretch = dy @ gain_mean, along @ gain_mean
-        dx = np.multiply(dy, self.gain, out=self.dx)
-        dx -= shift
-        dx -= np.multiply(self.normalised, stretch, out=self.scratch)
-        dx *= self.inverse_std
-        return dx
-
-
 class Rotation:
-    """Rotary position embedding, in place: :func:`~cllm_lib.lattice.encodings.rotate`.
+    """Rotary position embedding, in place: :func:`~cllm_lib.lattice.encodings.rotate` of neighbours.
 
     A pair (a, b) is the complex number a + ib, and a turn is a product.
 
@@ -161,13 +109,31 @@ class Rotation:
 
     def turn(self, x):  # (..., T, d)
         """Turn in place."""
-        pairs = x.view(self.turns.dtype)
-        pairs *= self.turns
+        self.multiply(x, self.turns)
 
     def turn_back(self, dx):  # (..., T, d)
         """Turn the gradient back in place."""
-        pairs = dx.view(self.turns.dtype)
-        pairs *= self.turns.conj()
+        self.multiply(dx, self.turns.conj())
+
+    def multiply(self, x, turns):
+        """Neighbours lie in memory as a complex number does."""
+        pairs = x.view(turns.dtype)
+        pairs *= turns
+
+
+class RotationOfHalves(Rotation):
+    """Rotary position embedding, in place: :func:`~cllm_lib.lattice.encodings.rotate` of halves."""
+
+    def multiply(self, x, turns):
+        """What lies apart is brought together first."""
+        real, imaginary = np.split(x, 2, axis=-1)
+        pairs = np.empty(real.shape, turns.dtype)
+        pairs.real, pairs.imag = real, imaginary
+        pairs *= turns
+        real[...], imaginary[...] = pairs.real, pairs.imag
+
+
+ROTATIONS = {"neighbours": Rotation, "halves": RotationOfHalves}
 
 
 class DistanceBias:
@@ -186,13 +152,13 @@ class DistanceBias:
         """The part of a query block."""
         return DistanceBias(self.slopes, self.d_slopes, self.distances[start:stop, :stop])
 
-    def forward(self, scores):  # (B, H, T, S)
+    def forward(self, scores):  # (B, H, T, S), or the heads in two axes (G, H / G)
         """Subtract in place."""
-        scores -= self.slopes[:, None, None] * self.distances
+        scores -= self.slopes.reshape(scores.shape[1:-2])[..., None, None] * self.distances
 
-    def backward(self, d_scores):  # (B, H, T, S)
+    def backward(self, d_scores):  # (B, H, T, S), or likewise
         """Add to the gradient of the slopes."""
-        self.d_slopes -= np.tensordot(d_scores, self.distances, axes=2).sum(axis=0)
+        self.d_slopes -= np.tensordot(d_scores, self.distances, axes=2).sum(axis=0).ravel()
 
 
 class QueryBlock:
@@ -203,7 +169,8 @@ class QueryBlock:
     Parameters
     ----------
     arrays, d_arrays : tuple of ndarray, shape (B, H, T, d)
-        Query, key, value and what attention makes of them; and their gradients.
+        Query, key, value and what attention makes of them; and their gradients. In grouped-query attention
+        (B, G, H / G, T, d), and (B, G, 1, T, d) for key and value.
     start, stop : int
         The first query, and the one behind the last.
     distance_bias : DistanceBias, optional
@@ -217,9 +184,9 @@ class QueryBlock:
         self.query, self.key, self.value, self.attended = cut(*arrays)
         self.d_query, self.d_key, self.d_value, self.d_attended = cut(*d_arrays)
         self.distance_bias = distance_bias
-        batch, n_heads, time, _ = arrays[0].shape
-        self.is_last = stop == time
-        self.weights, self.d_scores = np.empty((2, batch, n_heads, stop - start, stop), self.query.dtype)
+        *heads, time, _ = arrays[0].shape
+        self.is_last, self.is_grouped = stop == time, self.query.shape[:-2] != self.key.shape[:-2]
+        self.weights, self.d_scores = np.empty((2, *heads, stop - start, stop), self.query.dtype)
         self.square = self.weights[..., start:]  # of the block with itself: only here does a key come after a query
         self.forbidden = np.triu(np.full(self.square.shape[-2:], -np.inf, self.query.dtype), 1)
         self.ones = np.ones((stop, 1), self.query.dtype)
@@ -246,12 +213,61 @@ class QueryBlock:
         if self.distance_bias:
             self.distance_bias.backward(d_scores)
         np.matmul(d_scores, self.key, out=self.d_query)
+        self.leave(self.d_value, self.weights.mT, self.d_attended)
+        self.leave(self.d_key, d_scores.mT, self.query)
+
+    def leave(self, gradient, turned, rows):  # (B, H, S, d), (B, H, S, T), (B, H, T, d)
+        """Fill a gradient with the product if this is the last block, else add it; of a group the heads together."""
+        if self.is_last and not self.is_grouped:
+            np.matmul(turned, rows, out=gradient)
+            return
+        product = turned @ rows
+        if self.is_grouped:
+            product = product.sum(axis=-3, keepdims=True)
         if self.is_last:
-            np.matmul(self.weights.mT, self.d_attended, out=self.d_value)
-            np.matmul(d_scores.mT, self.query, out=self.d_key)
+            gradient[...] = product
         else:
-            self.d_value += self.weights.mT @ self.d_attended
-            self.d_key += d_scores.mT @ self.query
+            gradient += product
+
+
+class Projections:
+    """Query, key and value of each row: one stack of three where they are equally wide, else the query and a stack of two.
+
+    Parameters
+    ----------
+    blocks, d_blocks : dict
+        Of attention, cut as :func:`affine_shapes` says.
+    n_rows : int
+
+    Attributes
+    ----------
+    query, key, value, d_query, d_key, d_value : ndarray, shape (N, D), or (N, G d) of keys and values
+        Views of :attr:`stacks` and :attr:`d_stacks`.
+    stacks, d_stacks : list of ndarray
+        What each product fills, and its gradient.
+    """
+
+    def __init__(self, blocks, d_blocks, n_rows):
+        names = ["projections"] if "projections" in blocks else ["query", "key_value"]
+        self.parts = [Affine(blocks[name], d_blocks[name], n_rows) for name in names]
+        self.stacks = [part.y for part in self.parts]
+        self.d_stacks = [np.empty_like(stack) for stack in self.stacks]
+        self.query, self.key, self.value = (rows for stack in self.stacks for rows in (stack if stack.ndim == 3 else [stack]))
+        self.d_query, self.d_key, self.d_value = (rows for stack in self.d_stacks for rows in (stack if stack.ndim == 3 else [stack]))
+        self.dx = np.empty_like(self.query)
+
+    def forward(self, x):  # (N, D)
+        """Fill the stacks."""
+        for part in self.parts:
+            part.forward(x)
+
+    def backward(self):  # -> (N, D)
+        """The gradient of x, from what stands in :attr:`d_stacks`: x made all three."""
+        *query, stack = (part.backward(d_stack) for part, d_stack in zip(self.parts, self.d_stacks, strict=True))
+        dx = np.add.reduce(stack, axis=0, out=self.dx)
+        for d_path in query:
+            dx += d_path
+        return dx
 
 
 class Attention:
@@ -260,39 +276,45 @@ class Attention:
     Parameters
     ----------
     blocks, d_blocks : dict
-        The parameters, cut as :func:`affine_shapes` says, and their gradients.
+        The parameters, cut as :func:`affine_shapes` says, and their gradients. How many key/value heads there are shows in
+        their width.
     batch, time, n_heads : int
-    rotary_base : float, optional
-        Of the turns by which queries and keys are placed; without it they are not turned.
+    rotation : callable, optional
+        From positions, width and dtype to the :class:`Rotation` by which queries and keys are placed; without it they are not turned.
     distance_bias : callable, optional
         From blocks, d_blocks, n_heads and time to the :class:`DistanceBias` that is taken off the scores.
     """
 
-    def __init__(self, blocks, d_blocks, batch, time, n_heads, rotary_base=None, distance_bias=None):
+    def __init__(self, blocks, d_blocks, batch, time, n_heads, rotation=None, distance_bias=None):
         n_rows, dtype = batch * time, blocks["output"].dtype
-        self.projections = Affine(blocks["projections"], d_blocks["projections"], n_rows)
+        self.projections = Projections(blocks, d_blocks, n_rows)
         self.output = Affine(blocks["output"], d_blocks["output"], n_rows)
-        self.d_projected = np.empty_like(self.projections.y)
-        self.merged, self.dx = np.empty((2, *self.output.y.shape), dtype)
-
-        def heads(rows):  # (..., N, D) -> (..., B, H, T, d)
-            return rows.reshape(*rows.shape[:-2], batch, time, n_heads, -1).swapaxes(-2, -3)
-
-        arrays = (*heads(self.projections.y), heads(self.merged)), (*heads(self.d_projected), heads(self.output.dx))
+        self.merged = np.empty_like(self.output.y)
         d_head = self.merged.shape[-1] // n_heads
+        n_kv_heads = self.projections.key.shape[-1] // d_head
+        grouped = n_kv_heads < n_heads
+
+        def heads(rows):  # (..., N, width) -> (..., B, heads, T, d); in groups, (..., B, G, heads of a group, T, d)
+            split = (n_kv_heads, -1, d_head) if grouped else (-1, d_head)
+            return np.moveaxis(rows.reshape(*rows.shape[:-2], batch, time, *split), -1 - len(split), -2)
+
+        made, output = self.projections, self.output
+        arrays = tuple(map(heads, (made.query, made.key, made.value, self.merged)))
+        d_arrays = tuple(map(heads, (made.d_query, made.d_key, made.d_value, output.dx)))
         self.scale = 1.0 / math.sqrt(d_head)
-        self.placed, self.d_placed = heads(self.projections.y[:2]), heads(self.d_projected[:2])  # queries and keys
-        self.rotation = rotary_base and Rotation(np.arange(time, dtype=np.int64), d_head, dtype, rotary_base)
+        self.placed, self.d_placed = ([heads(part) for part in queries_and_keys(stacks)] for stacks in (made.stacks, made.d_stacks))
+        self.rotation = rotation and rotation(np.arange(time, dtype=np.int64), d_head, dtype)
         self.distance_bias = distance_bias and distance_bias(blocks, d_blocks, n_heads, time)
         spans = [(start, min(start + QUERIES, time)) for start in range(0, time, QUERIES)]
-        self.query_blocks = [QueryBlock(*arrays, *span, self.distance_bias and self.distance_bias.cut(*span)) for span in spans]
+        self.query_blocks = [QueryBlock(arrays, d_arrays, *span, self.distance_bias and self.distance_bias.cut(*span)) for span in spans]
 
     def forward(self, x):  # (N, D) -> (N, D)
         """Project, attend in each head, project back."""
         self.projections.forward(x)
-        self.projections.y[0] *= self.scale  # the queries rather than the scores
+        self.projections.query *= self.scale  # the queries rather than the scores
         if self.rotation:
-            self.rotation.turn(self.placed)
+            for heads in self.placed:
+                self.rotation.turn(heads)
         for query_block in self.query_blocks:
             query_block.forward()
         return self.output.forward(self.merged)
@@ -305,9 +327,15 @@ class Attention:
         for query_block in reversed(self.query_blocks):  # the last one reaches every key
             query_block.backward()
         if self.rotation:
-            self.rotation.turn_back(self.d_placed)
-        self.d_projected[0] *= self.scale
-        return np.add.reduce(self.projections.backward(self.d_projected), axis=0, out=self.dx)
+            for heads in self.d_placed:
+                self.rotation.turn_back(heads)
+        self.projections.d_query *= self.scale
+        return self.projections.backward()
+
+
+def queries_and_keys(stacks):
+    """Of the stacks of :class:`Projections` what positions act on: the first two of three, or the query and the first of two."""
+    return [stacks[0][:2]] if len(stacks) == 1 else [stacks[0], stacks[1][0]]
 
 
 def bias_of(part, blocks, d_blocks, n_heads, time, start=0):
@@ -319,29 +347,8 @@ def bias_of(part, blocks, d_blocks, n_heads, time, start=0):
     return DistanceBias(fixed, np.zeros_like(fixed), distances)
 
 
-class FeedForward:
-    """The feed-forward network, with tanh and its slope in place: :func:`~cllm_lib.model.layers.feed_forward_forward`."""
-
-    def __init__(self, blocks, d_blocks, n_rows):
-        self.expand = Affine(blocks["expand"], d_blocks["expand"], n_rows)
-        self.contract = Affine(blocks["contract"], d_blocks["contract"], n_rows)
-
-    def forward(self, x):  # (N, D) -> (N, D)
-        """D to F, tanh, and back."""
-        hidden = self.expand.forward(x)
-        return self.contract.forward(np.tanh(hidden, out=hidden))
-
-    def backward(self, dy):  # (N, D) -> (N, D)
-        """See :func:`~cllm_lib.model.layers.feed_forward_backward`."""
-        d_hidden, slope = self.contract.backward(dy), self.expand.y  # tanh' = 1 - tanh^2
-        slope *= slope
-        np.subtract(1.0, slope, out=slope)
-        d_hidden *= slope
-        return self.expand.backward(d_hidden)
-
-
 class Layer:
-    """A transformer layer, post-LayerNorm: :class:`~cllm_lib.model.transformer.TransformerLayer`.
+    """A transformer layer, its norms behind its parts or before them: :class:`~cllm_lib.model.transformer_layer.TransformerLayer`.
 
     Parameters
     ----------
@@ -349,18 +356,28 @@ class Layer:
         The twin of the layer's attention; see :func:`twin_of`.
     blocks, d_blocks : dict
         The layer's, cut as :func:`affine_shapes` says.
-    batch, time, n_heads : int
+    batch, time : int
+    config : CLLMConfig
     """
 
-    def __init__(self, attention, blocks, d_blocks, batch, time, n_heads):
-        n_rows = batch * time
-        self.attention = attention(blocks["attention"], d_blocks["attention"], batch, time, n_heads)
-        self.attention_norm = LayerNorm(blocks["attention_norm"], d_blocks["attention_norm"], n_rows)
-        self.feed_forward = FeedForward(blocks["feed_forward"], d_blocks["feed_forward"], n_rows)
-        self.feed_forward_norm = LayerNorm(blocks["feed_forward_norm"], d_blocks["feed_forward_norm"], n_rows)
+    def __init__(self, attention, blocks, d_blocks, batch, time, config):
+        def made(part, name):
+            return part(blocks[name], d_blocks[name], batch * time)
+
+        self.norm_first = config.norm_first
+        self.attention = attention(blocks["attention"], d_blocks["attention"], batch, time, config.n_heads)
+        self.attention_norm = made(NORMS[config.norm], "attention_norm")
+        self.feed_forward = made(FEED_FORWARDS[config.feed_forward], "feed_forward")
+        self.feed_forward_norm = made(NORMS[config.norm], "feed_forward_norm")
 
     def forward(self, x):  # (N, D) -> (N, D)
-        """Attention, residual connection, LayerNorm; feed-forward, residual connection, LayerNorm."""
+        """Attention, residual connection, norm; feed-forward, residual connection, norm; or each norm before its part."""
+        if self.norm_first:
+            attended = self.attention.forward(self.attention_norm.forward(x))
+            attended += x
+            fed = self.feed_forward.forward(self.feed_forward_norm.forward(attended))
+            fed += attended
+            return fed
         attended = self.attention.forward(x)
         attended += x
         x = self.attention_norm.forward(attended)
@@ -370,6 +387,12 @@ class Layer:
 
     def backward(self, dy):  # (N, D) -> (N, D)
         """Undo :meth:`forward` from its last line to its first."""
+        if self.norm_first:
+            d_sum = self.feed_forward_norm.backward(self.feed_forward.backward(dy))
+            d_sum += dy
+            dx = self.attention_norm.backward(self.attention.backward(d_sum))
+            dx += d_sum
+            return dx
         d_sum = self.feed_forward_norm.backward(dy)
         d_sum += self.feed_forward.backward(d_sum)
         d_sum = self.attention_norm.backward(d_sum)
@@ -412,25 +435,30 @@ class Stack:
 
     Parameters
     ----------
-    layers, d_layers : list of dict
-        Each layer's blocks, cut as :func:`affine_shapes` says, and their gradients, which every call overwrites.
+    blocks, d_blocks : dict
+        The model's parameters, with each layer's, and the last norm, cut as :func:`affine_shapes` says; and their gradients,
+        which every call overwrites.
     matrix, d_matrix : ndarray, shape (D, V)
         The output matrix and its gradient.
-    batch, time, n_heads : int
+    batch, time : int
+    config : CLLMConfig
     twin : callable
         Of the layer; see :func:`twin_of`.
     """
 
-    def __init__(self, layers, d_layers, matrix, d_matrix, batch, time, n_heads, twin):
-        self.layers = [twin(blocks, d_blocks, batch, time, n_heads) for blocks, d_blocks in zip(layers, d_layers, strict=True)]
+    def __init__(self, blocks, d_blocks, matrix, d_matrix, batch, time, config, twin):
+        names = blocks["layers"]
+        self.parts = [twin(blocks["layers"][i], d_blocks["layers"][i], batch, time, config) for i in names]
+        if config.norm_first:
+            self.parts.append(NORMS[config.norm](blocks["final_norm"], d_blocks["final_norm"], batch * time))
         self.output = Output(matrix, d_matrix, batch * time)
 
     def forward_backward(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)
         """The loss, and the gradient of x; what is returned is overwritten by the next call."""
         rows = x.reshape(-1, x.shape[-1])
-        for layer in self.layers:
-            rows = layer.forward(rows)
+        for part in self.parts:
+            rows = part.forward(rows)
         loss, d_rows = self.output.forward_backward(rows, targets.ravel())
-        for layer in reversed(self.layers):
-            d_rows = layer.backward(d_rows)
+        for part in reversed(self.parts):
+            d_rows = part.backward(d_rows)
         return loss, d_rows.reshape(x.shape)

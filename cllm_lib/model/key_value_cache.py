@@ -3,11 +3,12 @@
 A token's key and value depend on it and on the tokens before it, never on those after it: the causal mask sees to that.
 So they are computed once. A new token brings its own query, key and value, and its query looks at all keys so far.
 
-Shapes: B batch, T new tokens, S seq_len, D d_model, H heads, d = D / H, V vocabulary.
+Shapes: B batch, T new tokens, S seq_len, D d_model, H heads, d = D / H, G key/value heads, V vocabulary.
 """
 
 import math
 import numbers
+from functools import partial
 
 import numpy as np
 
@@ -16,7 +17,8 @@ from cllm_lib.model import fast
 from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention, scaled_dot_product_forward
 from cllm_lib.model.layers import largest
 from cllm_lib.model.positions import POSITIONS
-from cllm_lib.model.transformer import CLLM, TokenEmbedding, TransformerLayer
+from cllm_lib.model.transformer import CLLM, TokenEmbedding
+from cllm_lib.model.transformer_layer import TransformerLayer
 
 
 def can_cache(model):
@@ -47,7 +49,7 @@ class CachedAttention(CausalSelfAttention):
         What the model has there.
     parameters : dict of str to ndarray
         The layer's, of that part.
-    keys, values : ndarray, shape (B, H, S, d)
+    keys, values : ndarray, shape (B, G, S, d)
         Filled from `start` on by each call.
 
     Attributes
@@ -59,9 +61,9 @@ class CachedAttention(CausalSelfAttention):
     def __init__(self, part, parameters, keys, values):
         self.part, self.parameters, self.keys, self.values, self.start = part, parameters, keys, values, 0
 
-    def attend(self, query, key, value):  # 3 x (B, H, T, d) -> (B, H, T, d)
+    def attend(self, query, key, value):  # (B, H, T, d), 2 x (B, G, T, d) -> (B, H, T, d)
         """Keep the new keys and values behind the old ones, and look at all of them."""
-        _, n_heads, time, _ = key.shape
+        _, n_heads, time, _ = query.shape
         stop = self.start + time
         query, key = self.part.placed(query, key, self.start)
         self.keys[:, :, self.start : stop] = key
@@ -70,11 +72,65 @@ class CachedAttention(CausalSelfAttention):
         return scaled_dot_product_forward(query, self.keys[:, :, :stop], self.values[:, :, :stop], bias=bias)
 
 
-class OneTokenLayer:
-    """A :class:`~cllm_lib.model.transformer.TransformerLayer` for one new token of each sequence, quicker.
+class OneTokenAttention:
+    """The forward half of :class:`~cllm_lib.model.fast.Attention` for one new token of each sequence, with the keys before it.
 
-    With a single row the matrix products are short, and making arrays for them takes as long. Here the forward halves of
-    :mod:`~cllm_lib.model.fast` work on arrays that are kept; tests hold the layer equal to the plain one.
+    Parameters
+    ----------
+    part : CausalSelfAttention
+        The model's attention.
+    keys, values : ndarray, shape (B, G, S, d)
+    blocks, d_blocks, batch, time, n_heads
+        As for the twin; `time` is 1, and no gradients are touched.
+
+    Attributes
+    ----------
+    start : int
+        The position of the token.
+    """
+
+    def __init__(self, part, keys, values, blocks, d_blocks, batch, time, n_heads):
+        _, n_kv_heads, _, d_head = keys.shape
+        self.part, self.keys, self.values, self.blocks, self.n_heads, self.start = part, keys, values, blocks, n_heads, 0
+        self.scale = 1.0 / math.sqrt(d_head)
+        self.projections = fast.Projections(blocks, d_blocks, batch)
+        self.output = fast.Affine(blocks["output"], d_blocks["output"], batch)
+        self.merged = np.empty_like(self.output.y)
+
+        def heads(rows):  # (..., B, width) -> (..., B, G, heads of a group, d): a group's queries stand where time stood
+            return rows.reshape(*rows.shape[:-1], n_kv_heads, -1, d_head)
+
+        made = self.projections
+        self.query, self.key, self.value, self.attended = map(heads, (made.query, made.key, made.value, self.merged))
+        self.placed = [heads(part) for part in fast.queries_and_keys(made.stacks)]
+
+    def forward(self, x):  # (B, D) -> (B, D)
+        """See :meth:`CachedAttention.attend`. Nothing is masked: the one query stands last, and may look at every key."""
+        start, stop = self.start, self.start + 1
+        self.projections.forward(x)
+        if isinstance(self.part, RotarySelfAttention):
+            rotation = fast.ROTATIONS[self.part.pairs](np.array([start]), self.keys.shape[-1], self.keys.dtype, self.part.base)
+            for heads in self.placed:
+                rotation.turn(heads)
+        self.keys[:, :, start:stop] = self.key
+        self.values[:, :, start:stop] = self.value
+        self.query *= self.scale
+        weights = self.query @ self.keys[:, :, :stop].mT
+        if isinstance(self.part, DistanceBiasAttention):
+            scores = weights.reshape(len(weights), self.n_heads, 1, stop)  # the same memory
+            fast.bias_of(self.part, self.blocks, self.blocks, self.n_heads, 1, start).forward(scores)
+        weights -= largest(weights)
+        np.exp(weights, out=weights)
+        np.matmul(weights, self.values[:, :, :stop], out=self.attended)
+        self.attended /= np.maximum(weights.sum(axis=-1, keepdims=True), 1.0)  # d numbers a head rather than all weights
+        return self.output.forward(self.merged)
+
+
+class OneTokenLayer:
+    """A :class:`~cllm_lib.model.transformer_layer.TransformerLayer` for one new token of each sequence, quicker.
+
+    With a single row the matrix products are short, and making arrays for them takes as long. Here the forward half of
+    :class:`~cllm_lib.model.fast.Layer` works on arrays that are kept; tests hold the layer equal to the plain one.
 
     Parameters
     ----------
@@ -82,52 +138,18 @@ class OneTokenLayer:
         The layer's parameters, cut as :func:`~cllm_lib.model.fast.affine_shapes` says.
     part : CausalSelfAttention
         The model's attention.
-    keys, values : ndarray, shape (B, H, S, d)
+    config : CLLMConfig
+    keys, values : ndarray, shape (B, G, S, d)
     """
 
-    def __init__(self, blocks, part, keys, values):
-        batch, n_heads, _, d_head = keys.shape
-        self.blocks, self.part, self.keys, self.values, self.scale = blocks["attention"], part, keys, values, 1.0 / math.sqrt(d_head)
-
-        def forward_only(part, block):
-            return part(block, block, batch)  # in the place of gradients, which a forward pass never touches
-
-        self.projections = forward_only(fast.Affine, blocks["attention"]["projections"])
-        self.output = forward_only(fast.Affine, blocks["attention"]["output"])
-        self.attention_norm = forward_only(fast.LayerNorm, blocks["attention_norm"])
-        self.feed_forward = forward_only(fast.FeedForward, blocks["feed_forward"])
-        self.feed_forward_norm = forward_only(fast.LayerNorm, blocks["feed_forward_norm"])
-        projected = self.projections.y.reshape(3, batch, n_heads, 1, d_head)
-        self.placed, (self.query, self.key, self.value) = projected[:2], projected
-        self.merged = np.empty((batch, n_heads * d_head), keys.dtype)
-        self.attended = self.merged.reshape(batch, n_heads, 1, d_head)
+    def __init__(self, blocks, part, config, keys, values):
+        attention = partial(OneTokenAttention, part, keys, values)
+        self.layer = fast.Layer(attention, blocks, blocks, len(keys), 1, config)  # no gradients: a forward pass never touches them
 
     def forward(self, x, start):  # (B, D) -> (B, D)
         """The layer's output for the token at position `start`; overwritten by the next call."""
-        self.projections.forward(x)
-        self.attend(start)
-        attended = self.output.forward(self.merged)
-        attended += x
-        x = self.attention_norm.forward(attended)
-        fed = self.feed_forward.forward(x)
-        fed += x
-        return self.feed_forward_norm.forward(fed)
-
-    def attend(self, start):
-        """See :meth:`CachedAttention.attend`. Nothing is masked: the one query stands last, and may look at every key."""
-        stop = start + 1
-        if isinstance(self.part, RotarySelfAttention):
-            fast.Rotation(np.array([start]), self.keys.shape[-1], self.keys.dtype, self.part.base).turn(self.placed)
-        self.keys[:, :, start:stop] = self.key
-        self.values[:, :, start:stop] = self.value
-        self.query *= self.scale
-        weights = self.query @ self.keys[:, :, :stop].mT
-        if isinstance(self.part, DistanceBiasAttention):
-            fast.bias_of(self.part, self.blocks, self.blocks, self.keys.shape[1], 1, start).forward(weights)
-        weights -= largest(weights)
-        np.exp(weights, out=weights)
-        np.matmul(weights, self.values[:, :, :stop], out=self.attended)
-        self.attended /= np.maximum(weights.sum(axis=-1, keepdims=True), 1.0)  # d numbers a head rather than all weights
+        self.layer.attention.start = start
+        return self.layer.forward(x)
 
 
 class KeyValueCache:
@@ -145,8 +167,9 @@ class KeyValueCache:
 
     Attributes
     ----------
-    keys, values : ndarray, shape (n_layers, B, H, S, d)
-        Positions 0 to `length` - 1 hold what was read.
+    keys, values : ndarray, shape (n_layers, B, G, S, d)
+        Positions 0 to `length` - 1 hold what was read. Of G key/value heads only: with fewer than heads of queries the cache is so
+        much smaller.
     length : int
         Tokens read so far, at most `config.seq_len`.
     model : CLLM
@@ -177,12 +200,12 @@ class KeyValueCache:
         config = model.config
         self.model = model.with_parameters(model.flat_parameters.copy())
         self.length = 0
-        shape = (config.n_layers, positive_integer(batch, "batch"), config.n_heads, config.seq_len, config.d_head)
+        shape = (config.n_layers, positive_integer(batch, "batch"), config.kv_heads, config.seq_len, config.d_head)
         self.keys, self.values = np.zeros(shape, config.dtype), np.zeros(shape, config.dtype)
-        part, blocks = model.layer.attention, self.model.layer_blocks(self.model.flat_parameters)
+        part, blocks = model.layer.attention, self.model.blocks(self.model.flat_parameters)["layers"].values()
         own = [self.model.layer_parameters(i)["attention"] for i in range(config.n_layers)]
         self._plain = [TransformerLayer(CachedAttention(part, *arrays)) for arrays in zip(own, self.keys, self.values, strict=True)]
-        self._quick = [OneTokenLayer(one, part, *pair) for one, *pair in zip(blocks, self.keys, self.values, strict=True)]
+        self._quick = [OneTokenLayer(one, part, config, *pair) for one, *pair in zip(blocks, self.keys, self.values, strict=True)]
 
     def extend(self, tokens):  # (B, T) -> (B, V)
         """Read more tokens, a whole prompt or one at a time, and score what may come next.
@@ -209,7 +232,7 @@ class KeyValueCache:
         quick = tokens.shape[1] == 1 and self.model.fast
         last = self._one_token(x[:, 0]) if quick else self._through_layers(x)[:, -1]
         self.length += tokens.shape[1]
-        return last @ self.model.output_matrix
+        return self.model.normed(last) @ self.model.output_matrix
 
     def truncate(self, length=0):
         """Forget all but the first `length` tokens, so that another continuation can be tried.

@@ -6,8 +6,8 @@ backward function the comment above a step cites the forward line that it undoes
 
 `name_forward(x, ...) -> y, cache` computes; `name_backward(dy, cache) -> dx, gradients` undoes it by the chain rule.
 `dy` is the gradient of the loss with respect to `y`. Shapes: B batch, T time, D d_model, F d_ff, V vocabulary; the
-layers here accept any leading axes. GELU is of the pretrained encoder alone, through which nothing here trains: it has
-no backward.
+layers here accept any leading axes. Of a function that takes numbers one by one, softmax too, `name_forward(x) -> y` returns y
+alone, and `name_backward(dy, x) -> dx` is given what the slope is asked of.
 """
 
 import math
@@ -60,8 +60,8 @@ def embedding_backward(dx, cache, out=None):  # (B, T, D) -> (V, D)
     return out
 
 
-def linear_forward(x, weight, bias):  # (..., n), (n, m), (m) -> (..., m)
-    """Linear layer, a matrix product and a shift: y = x W + b.
+def linear_forward(x, weight, bias=None):  # (..., n), (n, m), (m) -> (..., m)
+    """Linear layer, a matrix product and a shift: y = x W + b, or without a bias y = x W.
 
     Returns
     -------
@@ -71,7 +71,8 @@ def linear_forward(x, weight, bias):  # (..., n), (n, m), (m) -> (..., m)
     """
     # All positions under each other: one product of (rows, n) and (n, m) instead of one for each sequence.
     y = x.reshape(-1, x.shape[-1]) @ weight
-    y += bias
+    if bias is not None:
+        y += bias
     return y.reshape(*x.shape[:-1], -1), (x, weight)
 
 
@@ -82,7 +83,8 @@ def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: 
     -------
     dx : ndarray, shape (..., n)
     gradients : dict
-        `weight` and `bias`, summed over all leading axes, because every position used the same weights.
+        `weight` and `bias`, summed over all leading axes, because every position used the same weights; that of a bias
+        which was not given is for nobody.
     """
     x, weight = cache
     rows = dy.reshape(-1, dy.shape[-1])
@@ -131,23 +133,87 @@ def layer_norm_backward(dy, cache):  # (..., D) -> (..., D), {gain: (D), bias: (
     return (d_normalised - shift - normalised * stretch) * inverse_std, gradients
 
 
-def feed_forward_forward(x, expand_weight, expand_bias, contract_weight, contract_bias):  # (..., D) -> (..., D)
-    """Position-wise feed-forward network: two linear maps with tanh between them, D to F and back.
+def rms_norm_forward(x, gain, eps=1e-5):  # (..., D), (D) -> (..., D)
+    """Root-mean-square normalisation (RMSNorm): bring each position to a mean square of 1, then scale.
+
+    Of LayerNorm's two steps the second alone: the mean stays, and nothing is added.
 
     Returns
     -------
     y : ndarray, shape (..., D)
     cache : tuple
-        The caches of both maps, and tanh's output, from which its slope follows.
+        The normalised x, 1 / root mean square, and the gain.
+
+    Notes
+    -----
+    Zhang and Sennrich 2019, "Root Mean Square Layer Normalization", equation 4; eps as in LayerNorm.
+    """
+    inverse_rms = 1.0 / np.sqrt((x * x).mean(axis=-1, keepdims=True) + eps)
+    normalised = x * inverse_rms
+    return normalised * gain, (normalised, inverse_rms, gain)
+
+
+def rms_norm_backward(dy, cache):  # (..., D) -> (..., D), {gain: (D)}
+    """Gradients of :func:`rms_norm_forward`.
+
+    Returns
+    -------
+    dx : ndarray, shape (..., D)
+        Without the one direction that normalising removed: a stretch along x itself.
+    gradients : dict
+        `gain`.
+    """
+    normalised, inverse_rms, gain = cache
+    # forward: y = normalised * gain
+    gradients = {"gain": (dy * normalised).sum(axis=tuple(range(dy.ndim - 1)))}
+    d_normalised = dy * gain
+    # forward: normalised = x * inverse_rms, and inverse_rms is made of x
+    stretch = (d_normalised * normalised).mean(axis=-1, keepdims=True)
+    return (d_normalised - normalised * stretch) * inverse_rms, gradients
+
+
+def tanh_forward(x):  # (...) -> (...), (...)
+    """Hyperbolic tangent, and the same once more as a cache: its slope follows from it."""
+    y = np.tanh(x)
+    return y, y
+
+
+def tanh_backward(dy, y):  # (...) -> (...)
+    """Tanh backward: tanh' = 1 - tanh^2."""
+    return dy * (1.0 - y * y)
+
+
+def feed_forward_forward(x, expand_weight, expand_bias, contract_weight, contract_bias, activation=tanh_forward):  # (..., D) -> (..., D)
+    """Position-wise feed-forward network: two linear maps with an activation between them, D to F and back.
+
+    Parameters
+    ----------
+    x : ndarray, shape (..., D)
+    expand_weight, expand_bias, contract_weight, contract_bias : ndarray
+        (D, F), (F,), (F, D) and (D,).
+    activation : callable
+        From (..., F) to what stands between the maps, and a cache; tanh by default.
+
+    Returns
+    -------
+    y : ndarray, shape (..., D)
+    cache : tuple
+        Those of the first map, of the activation, and of the second map, which begins with the hidden units.
+
+    Notes
+    -----
+    Vaswani et al. 2017, "Attention Is All You Need", section 3.3, with ReLU between the maps; GPT and BERT have GELU.
     """
     expanded, expand_cache = linear_forward(x, expand_weight, expand_bias)
-    hidden = np.tanh(expanded)
+    hidden, activation_cache = activation(expanded)
     y, contract_cache = linear_forward(hidden, contract_weight, contract_bias)
-    return y, (expand_cache, hidden, contract_cache)
+    return y, (expand_cache, activation_cache, contract_cache)
 
 
-def feed_forward_backward(dy, cache):  # (..., D) -> (..., D), gradients of the four arrays
+def feed_forward_backward(dy, cache, activation_backward=tanh_backward):  # (..., D) -> (..., D), gradients of the four arrays
     """Gradients of :func:`feed_forward_forward`, its steps taken in reverse.
+
+    `activation_backward` takes the gradient of the hidden units and the activation's cache to the gradient of what it was given.
 
     Returns
     -------
@@ -155,11 +221,11 @@ def feed_forward_backward(dy, cache):  # (..., D) -> (..., D), gradients of the 
     gradients : dict
         Named like the arguments of the forward function.
     """
-    expand_cache, hidden, contract_cache = cache
+    expand_cache, activation_cache, contract_cache = cache
     # forward: y = hidden @ contract_weight + contract_bias
     d_hidden, contract = linear_backward(dy, contract_cache)
-    # forward: hidden = tanh(expanded)
-    d_expanded = d_hidden * (1.0 - hidden * hidden)  # tanh' = 1 - tanh^2
+    # forward: hidden = activation(expanded)
+    d_expanded = activation_backward(d_hidden, activation_cache)
     # forward: expanded = x @ expand_weight + expand_bias
     dx, expand = linear_backward(d_expanded, expand_cache)
     return dx, {
@@ -170,12 +236,82 @@ def feed_forward_backward(dy, cache):  # (..., D) -> (..., D), gradients of the 
     }
 
 
-def gelu_forward(x):  # (...) -> (...)
+def swiglu_forward(x, gate_weight, up_weight, down_weight):  # (..., D) -> (..., D)
+    """Gated feed-forward network (SwiGLU): (SiLU(x gate) * (x up)) down, three linear maps without biases.
+
+    Half of what was made of x opens or shuts the other half, unit by unit.
+
+    The matrices are (D, F), (D, F) and (F, D).
+
+    Returns
+    -------
+    y : ndarray, shape (..., D)
+    cache : tuple
+        Of the three maps, with gate, SiLU(gate) and up; that of the last map begins with the hidden units.
+
+    Notes
+    -----
+    Shazeer 2020, "GLU Variants Improve Transformer", equation 6.
+    """
+    gate, gate_cache = linear_forward(x, gate_weight)
+    up, up_cache = linear_forward(x, up_weight)
+    opened = silu_forward(gate)
+    y, down_cache = linear_forward(opened * up, down_weight)
+    return y, (gate_cache, up_cache, (gate, opened, up), down_cache)
+
+
+def swiglu_backward(dy, cache):  # (..., D) -> (..., D), gradients of the three matrices
+    """Gradients of :func:`swiglu_forward`.
+
+    Returns
+    -------
+    dx : ndarray, shape (..., D)
+        The sum of two paths: x made the gate, and what passes it.
+    gradients : dict
+        Named like the arguments of the forward function.
+    """
+    gate_cache, up_cache, (gate, opened, up), down_cache = cache
+    # forward: y = (opened * up) @ down_weight
+    d_hidden, down = linear_backward(dy, down_cache)
+    # forward: up = x @ up_weight
+    d_up_path, up_gradients = linear_backward(d_hidden * opened, up_cache)
+    # forward: opened = silu(gate), and gate = x @ gate_weight
+    d_gate_path, gate_gradients = linear_backward(silu_backward(d_hidden * up, gate), gate_cache)
+    gradients = {"gate_weight": gate_gradients["weight"], "up_weight": up_gradients["weight"], "down_weight": down["weight"]}
+    return d_gate_path + d_up_path, gradients
+
+
+def silu_forward(x):  # (...) -> (...)
+    """SiLU, also called swish: x times its own logistic sigmoid, x / (1 + exp(-x)).
+
+    Notes
+    -----
+    Elfwing, Uchibe, Doya 2018, "Sigmoid-Weighted Linear Units for Neural Network Function Approximation in Reinforcement
+    Learning", equation 3.
+    """
+    return x * sigmoid(x)
+
+
+def silu_backward(dy, x):  # (...), (...) -> (...)
+    """SiLU backward: dy times the slope, s + x s (1 - s), where s is the sigmoid of x."""
+    share = sigmoid(x)
+    return dy * (share + x * share * (1.0 - share))
+
+
+def sigmoid(x):  # (...) -> (...)
+    """Logistic sigmoid, 1 / (1 + exp(-x)); for a negative x as exp(x) / (1 + exp(x)), so that nothing overflows."""
+    small = np.exp(-np.abs(x))
+    return np.where(x < 0.0, small, 1.0) / (1.0 + small)
+
+
+def gelu_forward(x, out=None):  # (...) -> (...)
     """GELU: x times the share of a normal distribution that lies below it, a soft gate, open to the right and shut to the left.
 
     Parameters
     ----------
     x : ndarray of float32 or float64
+    out : ndarray, same shape and type, optional
+        Where to put it; not x itself.
 
     Returns
     -------
@@ -188,18 +324,57 @@ def gelu_forward(x):  # (...) -> (...)
     Abramowitz and Stegun 1964, "Handbook of Mathematical Functions", formula 7.1.26.
     """
     if x.dtype != np.float32:
-        erf = needed("scipy.special", "GELU in float64").erf  # here, not above: it takes longer to load than the rest of the library
-        return 0.5 * x * (1.0 + erf(x * math.sqrt(0.5)))
-    y = np.empty(x.shape, x.dtype)
+        return np.multiply(0.5 * x, 1.0 + _erf(x * math.sqrt(0.5)), out=out)
+    return _by_blocks(_gelu_block, x, out)
+
+
+def gelu_backward(dy, x, out=None):  # (...), (...) -> (...)
+    """GELU backward: dy times the slope, Phi(x) + x phi(x), the share of the distribution below x and x times its density there.
+
+    In float32 the slope is within 4e-7 of the formula, as GELU itself. `out` is neither dy nor x.
+    """
+    if x.dtype != np.float32:
+        density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+        return np.multiply(dy, 0.5 * (1.0 + _erf(x * math.sqrt(0.5))) + x * density, out=out)
+    dx = _by_blocks(_gelu_slope_block, x, out)
+    dx *= dy
+    return dx
+
+
+def _erf(x):
+    return needed("scipy.special", "GELU in float64").erf(x)  # here, not above: it takes longer to load than the rest of the library
+
+
+def _by_blocks(fill, x, out):
+    """Let `fill` put into `out`, or a new array, what it makes of x, one block after the other."""
+    y = np.empty(x.shape, x.dtype) if out is None else out
     source, target = x.reshape(-1), y.reshape(-1)
     for start in range(0, x.size, GELU_BLOCK):
-        _gelu_block(source[start : start + GELU_BLOCK], target[start : start + GELU_BLOCK])
+        fill(source[start : start + GELU_BLOCK], target[start : start + GELU_BLOCK])
     return y
 
 
 def _gelu_block(x, y):
     """GELU as x for a positive x and 0 for a negative one, less |x| times the tail that the gate still holds: (1 - erf) / 2."""
     size = np.abs(x)
+    t = _twice_the_tail(x, size, y)
+    y *= size
+    y *= -0.5
+    y += np.maximum(x, 0.0, out=t)
+
+
+def _gelu_slope_block(x, slope):
+    """Phi(x) + x phi(x); Phi is the tail on the left of 0, and 1 less the tail on the right."""
+    bell = _twice_the_tail(x, np.abs(x), slope)  # exp(-x^2 / 2)
+    slope *= 0.5
+    np.subtract(1.0, slope, out=slope, where=x > 0.0)
+    bell *= x
+    bell *= 1.0 / math.sqrt(2.0 * math.pi)
+    slope += bell
+
+
+def _twice_the_tail(x, size, y):
+    """Fill y with 1 - erf(|x| / sqrt 2), and return exp(-x^2 / 2)."""
     t = 1.0 / (1.0 + (0.3275911 * math.sqrt(0.5)) * size)
     np.multiply(t, 1.061405429, out=y)
     for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
@@ -207,10 +382,8 @@ def _gelu_block(x, y):
         y *= t
     np.multiply(x, x, out=t)
     t *= -0.5
-    y *= np.exp(t, out=t)  # 1 - erf(|x| / sqrt 2)
-    y *= size
-    y *= -0.5
-    y += np.maximum(x, 0.0, out=t)
+    y *= np.exp(t, out=t)
+    return t
 
 
 def softmax(scores, axis=-1):

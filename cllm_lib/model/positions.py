@@ -133,8 +133,8 @@ class RotaryPositions(NoPositions):
         return {}
 
     def make_attention(self, config):
-        """That which turns, at the speeds of `config.rotary_base`."""
-        return self.attention(config.rotary_base)
+        """That which turns, at the speeds of `config.rope_base` and the columns of `config.rope_pairs`."""
+        return self.attention(config.rope_base, config.rope_pairs)
 
 
 class DistanceBias(NoPositions):

@@ -3,7 +3,6 @@
 import copy
 import math
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -22,88 +21,12 @@ from cllm_lib.model.contracts import (
 )
 from cllm_lib.model.ends import CrossEntropy, LinearOutput
 from cllm_lib.model.initializers import INITIALIZERS
-from cllm_lib.model.layers import (
-    embedding_backward,
-    embedding_forward,
-    feed_forward_backward,
-    feed_forward_forward,
-    layer_norm_backward,
-    layer_norm_forward,
-)
+from cllm_lib.model.layers import embedding_backward, embedding_forward
 from cllm_lib.model.named import NamedArrays, fitting
 from cllm_lib.model.positions import POSITIONS
+from cllm_lib.model.transformer_layer import NORMS, TransformerLayer
 
 SOUND_ATTENTION = (CausalSelfAttention, RotarySelfAttention, DistanceBiasAttention)
-
-
-class TransformerLayer:
-    """A post-LayerNorm transformer layer, with a residual connection around attention and around the feed-forward network.
-
-    x -> attention -> + x -> LayerNorm -> feed-forward -> + -> LayerNorm.
-
-    Parameters
-    ----------
-    attention : part, optional
-        What stands in attention's place; :class:`~cllm_lib.model.attention.CausalSelfAttention` by default.
-
-    Notes
-    -----
-    Vaswani et al. 2017, "Attention Is All You Need", section 3.1: LayerNorm(x + Sublayer(x)), twice.
-    """
-
-    def __init__(self, attention=None):
-        self.attention = CausalSelfAttention() if attention is None else checked_part(attention, "attention")
-
-    def fast_twin(self):
-        """What makes the quick twin of this layer, around that of its attention; None if its attention has none."""
-        attention = fast.twin_of(self.attention)
-        return None if attention is None else partial(fast.Layer, attention)
-
-    def parameter_shapes(self, config):
-        """Names and shapes of the arrays this layer trains, one dictionary for each part of it."""
-        width, inner = config.d_model, config.d_ff
-        norm = {"gain": (width,), "bias": (width,)}
-        feed_forward = {
-            "expand_weight": (width, inner),
-            "expand_bias": (inner,),
-            "contract_weight": (inner, width),
-            "contract_bias": (width,),
-        }
-        attention = checked_shapes(self.attention, "attention", self.attention.parameter_shapes(config))
-        return {"attention": attention, "attention_norm": norm, "feed_forward": feed_forward, "feed_forward_norm": norm}
-
-    def forward(self, x, parameters, config):  # (B, T, D) -> (B, T, D)
-        """Compute the layer's output, and what its backward pass needs."""
-        result = self.attention.forward(x, parameters["attention"], config)
-        attended, attention_cache = forward_of(self.attention, "attention", result, x.shape, x.dtype)
-        x, attention_norm_cache = layer_norm_forward(x + attended, **parameters["attention_norm"])
-        fed, feed_forward_cache = feed_forward_forward(x, **parameters["feed_forward"])
-        y, feed_forward_norm_cache = layer_norm_forward(x + fed, **parameters["feed_forward_norm"])
-        return y, (attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache)
-
-    def units(self, cache):  # -> (B, T, F)
-        """The hidden units of the feed-forward network, out of a cache: for looking. A subclass with another cache has its own, or None."""
-        _, _, (_, hidden, _), _ = cache
-        return hidden
-
-    def backward(self, dy, cache):  # (B, T, D) -> (B, T, D), gradients
-        """Undo :meth:`forward` from its last line to its first. A residual connection sends its gradient down both roads."""
-        attention_cache, attention_norm_cache, feed_forward_cache, feed_forward_norm_cache = cache
-        # forward: y = layer_norm(x + fed)
-        d_sum, feed_forward_norm = layer_norm_backward(dy, feed_forward_norm_cache)
-        # forward: fed = feed_forward(x), and x goes past it, too
-        d_fed, feed_forward = feed_forward_backward(d_sum, feed_forward_cache)
-        # forward: x = layer_norm(x + attended)
-        d_sum, attention_norm = layer_norm_backward(d_sum + d_fed, attention_norm_cache)
-        # forward: attended = attention(x), and x goes past it, too
-        result = self.attention.backward(d_sum, attention_cache)
-        d_attended, attention = backward_of(self.attention, "attention", result, d_sum)
-        return d_sum + d_attended, {
-            "attention": attention,
-            "attention_norm": attention_norm,
-            "feed_forward": feed_forward,
-            "feed_forward_norm": feed_forward_norm,
-        }
 
 
 def _kept(name):
@@ -219,11 +142,13 @@ class CLLM:
         if isinstance(initialize(self.parameters, np.random.default_rng(seed)), dict):
             raise ValueError("init returned a dictionary, which nobody reads: fill the arrays it is given in place, and return nothing")
 
-    def _shapes(self, layer=None):
+    def _shapes(self, layer=None, final_norm=None):
         config = self.config
         layer = checked_shapes(self.layer, "layer", self.layer.parameter_shapes(config)) if layer is None else layer
         shapes = {"embedding": (config.vocab_size, config.d_model), "positions": self.positions.parameter_shapes(config)}
         shapes["layers"] = {str(i): layer for i in range(config.n_layers)}
+        if config.norm_first:
+            shapes["final_norm"] = NORMS[config.norm].parameter_shapes(config) if final_norm is None else final_norm
         if not config.tie_embeddings:
             shapes["output_weight"] = (config.d_model, config.vocab_size)
         return shapes
@@ -236,6 +161,7 @@ class CLLM:
         self._parameters, self._gradients = NamedArrays(by_name(parameters), "parameter"), NamedArrays(by_name(gradients), "gradient")
         self._layer_parameters, self._layer_gradients = list(parameters["layers"].values()), list(gradients["layers"].values())
         self._position_parameters, self._position_gradients = parameters["positions"], gradients["positions"]
+        self._final_norm, self._final_norm_gradients = parameters.get("final_norm"), gradients.get("final_norm")
         self._stack = self._stack_made_for = None
 
     parameters, gradients = _kept("parameters"), _kept("gradients")
@@ -244,7 +170,7 @@ class CLLM:
     def __getstate__(self):
         """What a copy or a pickle holds: everything but the views, which would arrive as arrays of their own."""
         views = {"_parameters", "_gradients", "_layer_parameters", "_layer_gradients"}
-        views |= {"_position_parameters", "_position_gradients", "_stack", "_stack_made_for"}
+        views |= {"_position_parameters", "_position_gradients", "_final_norm", "_final_norm_gradients", "_stack", "_stack_made_for"}
         return {name: value for name, value in vars(self).items() if name not in views}
 
     def __setstate__(self, state):
@@ -277,10 +203,11 @@ class CLLM:
         """The parameters of the positions' part, as its forward pass takes them: views."""
         return self._position_parameters
 
-    def layer_blocks(self, flat):
-        """What one of the flat buffers holds for each layer, cut as :func:`~cllm_lib.model.fast.affine_shapes` says: views."""
+    def blocks(self, flat):
+        """What one of the flat buffers holds, layers and the last norm cut as :func:`~cllm_lib.model.fast.affine_shapes` says: views."""
         slopes = "slopes" in self.layer.attention.parameter_shapes(self.config)
-        return list(views_of(flat, self._shapes(fast.affine_shapes(self.config, slopes)))["layers"].values())
+        layer = fast.affine_shapes(self.config, slopes)
+        return views_of(flat, self._shapes(layer, final_norm=layer["feed_forward_norm"]))
 
     @property
     def output_matrix(self):  # (D, V)
@@ -359,7 +286,8 @@ class CLLM:
 
     def _forward_backward_by_parts(self, x, targets):  # (B, T, D), (B, T) -> loss, (B, T, D)
         """From x through layers, output and loss, and back: with any parts, in plain functions."""
-        hidden, layer_caches = self._through_layers(x)
+        x, layer_caches = self._through_layers(x)
+        hidden, norm_cache = self._normed(x)
         logits, output_cache = self._scored(hidden)
         loss, loss_cache = loss_of(self.loss_part, self.loss_part.forward(logits, targets))
 
@@ -370,6 +298,10 @@ class CLLM:
         self._output_gradient.fill(0.0)  # an output that leaves nothing there has no gradient, not the last step's
         dx = self.output.backward(d_logits, output_cache, out=self._output_gradient)
         dx = gradient_of(self.output, "output", dx, hidden.shape, self.flat_gradients.dtype)
+        if self.config.norm_first:
+            # forward: hidden = norm(x)
+            dx, gradients = NORMS[self.config.norm].backward(dx, norm_cache)
+            write_into(self._final_norm_gradients, gradients, NORMS[self.config.norm], "final_norm")
         # forward: x = layer(x), in each layer
         for i in reversed(range(self.config.n_layers)):
             dx, gradients = backward_of(self.layer, "layer", self.layer.backward(dx, layer_caches[i]), dx)
@@ -390,16 +322,17 @@ class CLLM:
         """The quick layers with arrays for batches of this shape, kept until another shape or part comes."""
         made_for = shape, self.layer, self.layer.attention
         if self._stack is None or self._stack_made_for != made_for:
-            layers, d_layers = self.layer_blocks(self.flat_parameters), self.layer_blocks(self.flat_gradients)
+            blocks, d_blocks = self.blocks(self.flat_parameters), self.blocks(self.flat_gradients)
             self._stack = None  # the old arrays go before the new ones come
             matrices = self.output_matrix, self._output_gradient
-            self._stack = fast.Stack(layers, d_layers, *matrices, *shape, self.config.n_heads, twin)
+            self._stack = fast.Stack(blocks, d_blocks, *matrices, *shape, self.config, twin)
             self._stack_made_for = made_for
         return self._stack
 
     def _hidden(self, tokens):  # (B, T) -> (B, T, D)
         x, _ = self._embedded(tokens)
-        return self._through_layers(self.positions.forward(x, self._position_parameters))[0]
+        x, _ = self._through_layers(self.positions.forward(x, self._position_parameters))
+        return self.normed(x)
 
     def _embedded(self, tokens):  # (B, T) -> (B, T, D), cache
         table = self.parameters["embedding"]
@@ -409,6 +342,13 @@ class CLLM:
     def _scored(self, hidden):  # (B, T, D) -> (B, T, V), cache
         result = self.output.forward(hidden, self.output_matrix)
         return forward_of(self.output, "output", result, (*hidden.shape[:2], self.config.vocab_size), hidden.dtype)
+
+    def normed(self, x):  # (..., D) -> (..., D)
+        """What goes from the last layer to the output: x after the last norm where norms come first, else x as it is."""
+        return self._normed(x)[0]
+
+    def _normed(self, x):  # (..., D) -> (..., D), cache
+        return NORMS[self.config.norm].forward(x, self._final_norm) if self.config.norm_first else (x, None)
 
     def _through_layers(self, x):  # (B, T, D) -> (B, T, D), caches
         caches = []

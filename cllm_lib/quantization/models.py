@@ -1,9 +1,9 @@
 """A trained model in few bits: its matrices rounded one by one, a file of the integers, and the model that speaks from it.
 
-What is quantised are the six matrices of every layer, which hold most of a large model. Biases, norms and positions stay as
-they are: they are a hundredth of it. So do the embedding and an output matrix of its own, unless `embedding_bits` is given: they
-are half of a small model's file or more, and 8 bits for them cost next to nothing (evidence/pages/QUANTIZATION.md). A look-up
-multiplies nothing, so there rounding is all there is to do.
+What is quantised are the matrices of every layer, six or, with a gate, seven, which hold most of a large model. Biases, norms
+and positions stay as they are: they are a hundredth of it. So do the embedding and an output matrix of its own, unless
+`embedding_bits` is given: they are half of a small model's file or more, and 8 bits for them cost next to nothing
+(evidence/pages/QUANTIZATION.md). A look-up multiplies nothing, so there rounding is all there is to do.
 
 The model computes with the dequantised weights, in its own type. Packed integers save room in a file, not time: computing with
 them is for hardware that can.
@@ -19,8 +19,7 @@ import numpy as np
 from cllm_lib.checks import finite_matrix, one_of
 from cllm_lib.faces import needed
 from cllm_lib.files import digest, write_atomically
-from cllm_lib.model.attention import PROJECTIONS
-from cllm_lib.model.config import CLLMConfig
+from cllm_lib.model.config import LATER, CLLMConfig
 from cllm_lib.model.key_value_cache import can_cache
 from cllm_lib.model.transformer import CLLM, by_name
 from cllm_lib.quantization.matrices import babai_quantize, bits_needed, dequantize, gptq, input_hessian, pack, round_to_nearest, unpack
@@ -218,7 +217,7 @@ def layer_hessians(model, tokens, damping=0.01):
     Returns
     -------
     dict of str to ndarray, shape (n_in, n_in)
-        By parameter name. Query, key and value share one array.
+        By parameter name. Query, key and value share one array, and so do a gate and what passes it.
 
     Raises
     ------
@@ -231,12 +230,12 @@ def layer_hessians(model, tokens, damping=0.01):
     x = model.positions.forward(x, model.position_parameters)
     found = {}
     for i in range(model.config.n_layers):
-        x, (attention_cache, _, (expand, _, contract), _) = model.layer.forward(x, model.layer_parameters(i), model.config)
-        projections, _, output, _ = attention_cache
-        found |= dict.fromkeys((f"layers.{i}.attention.{name}_weight" for name in PROJECTIONS), input_hessian(projections[0][0], damping))
-        found[f"layers.{i}.attention.output_weight"] = input_hessian(output[0], damping)
-        found[f"layers.{i}.feed_forward.expand_weight"] = input_hessian(expand[0], damping)
-        found[f"layers.{i}.feed_forward.contract_weight"] = input_hessian(contract[0], damping)
+        x, cache = model.layer.forward(x, model.layer_parameters(i), model.config)
+        made = {}  # one for all matrices that were multiplied by the same
+        for name, rows in model.layer.inputs(cache).items():
+            if id(rows) not in made:
+                made[id(rows)] = input_hessian(rows, damping)
+            found[f"layers.{i}.{name}"] = made[id(rows)]
     return found
 
 
@@ -418,15 +417,16 @@ def _empty(config):
 
 
 def _written(config):
-    """A configuration for a file; the base of rotary positions is said only where something turns."""
+    """A configuration for a file: what came later is said only where it is another than it was."""
     settings = asdict(config)
-    return settings if settings.get("positions") == "rotary" else {name: settings[name] for name in settings if name != "rotary_base"}
+    return {name: settings[name] for name in settings if name not in LATER or settings[name] != LATER[name]}
 
 
 def _brought_along(model):
     """What its attention is, where a configuration could not say it."""
     attention = model.layer.attention
-    return type(attention), sorted(model.parameters), getattr(attention, "matrix", None) is None, getattr(attention, "base", None)
+    turns = getattr(attention, "base", None), getattr(attention, "pairs", None)
+    return type(attention), sorted(model.parameters), getattr(attention, "matrix", None) is None, turns
 
 
 def _safetensors():

@@ -16,8 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from cllm_lib.files import digest, no_place_for_a_file, write_atomically
-from cllm_lib.model.attention import ROTARY_BASE
-from cllm_lib.model.config import CLLMConfig
+from cllm_lib.model.config import LATER, RENAMED, CLLMConfig
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.text.corpora import Corpus
 from cllm_lib.training.history import Best, History
@@ -38,8 +37,7 @@ from cllm_lib.training.safetensors_file import (
 from cllm_lib.training.schedules import Schedule
 
 FORMAT = 1
-LATER = {"rotary_base": ROTARY_BASE}  # what older files do not say of a configuration, and what it was
-ENDS = {"output": "LinearOutput", "loss": "CrossEntropy"}  # likewise, of parts
+ENDS = {"output": "LinearOutput", "loss": "CrossEntropy"}  # what older files do not say of parts, and what it was
 CUT = {"unit": "word", "normalization": "NFC", "seed": 0}  # likewise, of how a text was read
 PARTS = ("layer", "attention", "embedding", *ENDS)
 
@@ -291,7 +289,8 @@ def _unpack(path, description, arrays, parts):
     if digest(arrays, description) != description["sha256"]:
         raise CheckpointError(f"{path} is damaged: its checksum is not the one that was written. {advice(path)}")
     _refuse_spoilt(arrays, f"{path} cannot be used")
-    config = CLLMConfig(**_known_fields(path, CLLMConfig, LATER | description["config"]))
+    told = {RENAMED.get(name, name): value for name, value in description["config"].items()}
+    config = CLLMConfig(**_known_fields(path, CLLMConfig, LATER | told))
     _check_size(path, config, arrays)
     model = _model_of(path, config, ENDS | description["parts"], parts)
     _fill(path, model, {name.removeprefix("model."): array for name, array in arrays.items() if name.startswith("model.")})

@@ -39,7 +39,7 @@ def first_overflow(model, tokens):
             x, _ = model.layer.forward(x, model.layer_parameters(i), model.config)
             if not np.isfinite(x).all():
                 return f"layer {i}"
-        logits, _ = model.output.forward(x, model.output_matrix)
+        logits, _ = model.output.forward(model.normed(x), model.output_matrix)
     return "the loss" if np.isfinite(logits).all() else "the output"
 
 

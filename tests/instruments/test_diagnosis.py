@@ -149,3 +149,14 @@ def test_weights_of_zero_have_no_ratio():
     found = movements(model, model.flat_parameters.copy())
     assert {movement.gradient_norm for movement in found} == {0.0}
     assert all(np.isnan(movement.update_ratio) for movement in found)
+
+
+@pytest.mark.parametrize("others", [dict(norm="rms", feed_forward="swiglu", n_kv_heads=1, positions="rotary"), dict(feed_forward="gelu")])
+def test_a_sound_model_of_todays_layers_is_healthy_and_its_last_norm_has_a_name(others, batch):
+    model = CLLM(CLLMConfig(60, d_model=16, n_layers=2, n_heads=4, d_ff=24, seq_len=8, norm_first=True, **others), seed=0)
+    found = examine(model, *batch)
+    assert found.is_healthy, found.verdict
+    before = model.flat_parameters.copy()
+    model.forward_backward(*batch)
+    model.flat_parameters -= 0.01 * model.flat_gradients
+    assert [one.part for one in movements(model, before)] == ["embedding", "layer 0", "layer 1", "final norm"]

@@ -10,6 +10,7 @@ from cllm_lib.instruments.gradient_check import check_gradients, layer_loss
 from cllm_lib.lattice import encodings as positions
 from cllm_lib.lattice.encodings import rotate, rotate_backward
 
+PAIRS = list(positions.ROPE_PAIRS)
 TABLES = {
     "sinusoidal": positions.sinusoidal_positions,
     "spiral": positions.spiral_positions,
@@ -95,19 +96,32 @@ def test_bad_sizes_get_a_clear_error(table, arguments, words):
         table(*arguments)
 
 
-def as_complex(x, places):
+def as_complex(x, places, pairs="neighbours"):
     """The same rotation with complex numbers: a pair (a, b) is a + ib, and a turn is a product."""
     width = x.shape[-1]
-    pairs = x[..., 0::2] + 1j * x[..., 1::2]
+    one = np.arange(0, width, 2, dtype=np.intp) if pairs == "neighbours" else np.arange(width // 2, dtype=np.intp)
+    other = one + (1 if pairs == "neighbours" else width // 2)
     turns = np.exp(1j * np.array([[t * 10_000.0 ** (-2 * i / width) for i in range(width // 2)] for t in places]))
-    return np.stack([(pairs * turns).real, (pairs * turns).imag], axis=-1).reshape(x.shape)
+    turned, y = (x[..., one] + 1j * x[..., other]) * turns, np.empty_like(x)
+    y[..., one], y[..., other] = turned.real, turned.imag
+    return y
 
 
-@given(st.integers(1, 3), st.integers(1, 6), st.integers(1, 5), st.integers(-1_000, 100_000), st.integers(0, 10_000))
-def test_a_rotation_is_a_product_with_complex_numbers(batch, time, pairs, start, seed):
-    x = np.random.default_rng(seed).standard_normal((batch, time, 2 * pairs))
+@given(
+    st.integers(1, 3), st.integers(1, 6), st.integers(1, 5), st.integers(-1_000, 100_000), st.sampled_from(PAIRS), st.integers(0, 10_000)
+)
+def test_a_rotation_is_a_product_with_complex_numbers(batch, time, n_pairs, start, pairs, seed):
+    x = np.random.default_rng(seed).standard_normal((batch, time, 2 * n_pairs))
     places = np.arange(start, start + time, dtype=np.int64)
-    np.testing.assert_allclose(rotate(x, places), as_complex(x, places), atol=1e-10)
+    np.testing.assert_allclose(rotate(x, places, pairs=pairs), as_complex(x, places, pairs), atol=1e-10)
+
+
+def test_halves_are_neighbours_whose_columns_stand_in_another_order():
+    x, places = np.random.default_rng(0).standard_normal((2, 5, 8)), np.arange(5, dtype=np.int64)
+    order = [0, 4, 1, 5, 2, 6, 3, 7]  # from halves to neighbours
+    turned = rotate(x[..., order], places, 50.0)
+    np.testing.assert_array_equal(rotate(x, places, 50.0, pairs="halves")[..., order], turned)
+    assert np.abs(rotate(x, places, 50.0) - rotate(x, places, 50.0, pairs="halves")).max() > 0.1
 
 
 @given(m=st.integers(0, 2_000), n=st.integers(0, 2_000), shift=st.integers(-1_000, 2_000), pairs=st.integers(1, 8), seed=st.integers(0, 99))
@@ -128,17 +142,26 @@ def test_the_product_does_change_with_the_difference():
     assert len(set(np.round(products, 6))) == 20
 
 
-def test_lengths_stay_and_turning_back_undoes():
+@pytest.mark.parametrize("pairs", PAIRS)
+def test_lengths_stay_and_turning_back_undoes(pairs):
     x, places = np.random.default_rng(0).standard_normal((2, 9, 6)), np.arange(9, dtype=np.int64)
-    np.testing.assert_allclose(np.linalg.norm(rotate(x, places), axis=-1), np.linalg.norm(x, axis=-1), rtol=1e-12)
-    np.testing.assert_allclose(rotate_backward(rotate(x, places), places), x, atol=1e-13)
-    np.testing.assert_array_equal(rotate(x, np.zeros(9)), x)
+    np.testing.assert_allclose(np.linalg.norm(rotate(x, places, pairs=pairs), axis=-1), np.linalg.norm(x, axis=-1), rtol=1e-12)
+    np.testing.assert_allclose(rotate_backward(rotate(x, places, pairs=pairs), places, pairs=pairs), x, atol=1e-13)
+    np.testing.assert_array_equal(rotate(x, np.zeros(9), pairs=pairs), x)
 
 
+def test_unknown_pairs_are_refused():
+    with pytest.raises(ValueError, match="unknown pairs 'thirds': choose one of 'neighbours', 'halves'"):
+        rotate(np.zeros((2, 4)), [0, 1], pairs="thirds")
+
+
+@pytest.mark.parametrize("pairs", PAIRS)
 @pytest.mark.parametrize("base", [10_000.0, 7.0])
-def test_the_backward_pass_agrees_with_central_differences(base):
+def test_the_backward_pass_agrees_with_central_differences(base, pairs):
     places = np.array([3, 0, 11], dtype=np.int64)
-    function = layer_loss(lambda x: (rotate(x, places, base), None), lambda dy, cache: (rotate_backward(dy, places, base), {}))
+    function = layer_loss(
+        lambda x: (rotate(x, places, base, pairs), None), lambda dy, cache: (rotate_backward(dy, places, base, pairs), {})
+    )
     report = check_gradients(function, {"x": np.random.default_rng(0).standard_normal((2, 3, 6))})
     assert report.max_relative_error < 1e-7
 

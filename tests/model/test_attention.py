@@ -4,30 +4,90 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import spread_out
+from oracles import difference_gradient, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, defects
 from cllm_lib.model import attention
 
 
 def slow_attention(query, key, value):
-    """Written to be read: for each query, look back at each key."""
-    output = np.zeros_like(value)
+    """Written to be read: for each query, look back at each key of the group that its head belongs to."""
+    output = np.zeros_like(query)
+    group = query.shape[1] // key.shape[1]
     for b, h, t in np.ndindex(query.shape[:3]):
-        scores = [query[b, h, t] @ key[b, h, s] / math.sqrt(query.shape[-1]) for s in range(t + 1)]
+        scores = [query[b, h, t] @ key[b, h // group, s] / math.sqrt(query.shape[-1]) for s in range(t + 1)]
         total = sum(math.exp(score) for score in scores)
         for s, score in enumerate(scores):
-            output[b, h, t] += math.exp(score) / total * value[b, h, s]
+            output[b, h, t] += math.exp(score) / total * value[b, h // group, s]
     return output
 
 
 @settings(max_examples=settings().max_examples // 4)
-@given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(0, 1000))
-def test_scaled_dot_product_agrees_with_the_slow_loop(batch, n_heads, time, d_head, seed):
+@given(st.integers(1, 2), st.integers(1, 3), st.integers(1, 3), st.integers(1, 5), st.integers(1, 4), st.integers(0, 1000))
+def test_scaled_dot_product_agrees_with_the_slow_loop(batch, n_kv_heads, group, time, d_head, seed):
     generator = np.random.default_rng(seed)
-    query, key, value = generator.standard_normal((3, batch, n_heads, time, d_head))
+    query = generator.standard_normal((batch, n_kv_heads * group, time, d_head))
+    key, value = generator.standard_normal((2, batch, n_kv_heads, time, d_head))
     output, _ = attention.scaled_dot_product_forward(query, key, value, attention.causal_mask(time))
     np.testing.assert_allclose(output, slow_attention(query, key, value), atol=1e-12)
+
+
+@pytest.mark.parametrize("n_kv_heads", [1, 2, 4])
+def test_the_backward_pass_of_shared_heads_agrees_with_differences(n_kv_heads):
+    generator = np.random.default_rng(n_kv_heads)
+    arrays = {
+        name: generator.standard_normal((2, heads, 3, 2)) for name, heads in (("query", 4), ("key", n_kv_heads), ("value", n_kv_heads))
+    }
+
+    upstream = generator.standard_normal((2, 4, 3, 2))
+    _, cache = attention.scaled_dot_product_forward(**arrays)
+    gradients = dict(zip(arrays, attention.scaled_dot_product_backward(upstream, cache), strict=True))
+    for name, array in arrays.items():
+        numeric = difference_gradient(lambda: float((attention.scaled_dot_product_forward(**arrays)[0] * upstream).sum()), array)
+        assert gradients[name].shape == array.shape
+        assert np.abs(gradients[name] - numeric).max() < 1e-7 * np.abs(numeric).max(), name
+
+
+def test_each_head_is_shared_by_those_of_its_group_in_order():
+    x = np.random.default_rng(0).standard_normal((2, 2, 3, 5))
+    shared = attention.share_heads(x, 6)
+    for h in range(6):
+        np.testing.assert_array_equal(shared[:, h], x[:, h // 3])
+    assert attention.share_heads(x, 2) is x
+    back = attention.share_heads_backward(shared, 2)
+    np.testing.assert_allclose(back, 3.0 * x)
+    assert attention.share_heads_backward(x, 2) is x
+    with pytest.raises(ValueError, match="5 heads of queries cannot share 2 of keys and values evenly: give a divisor of 5"):
+        attention.share_heads(x, 5)
+
+
+@pytest.mark.parametrize("width", [(5, 4), (3, 5, 4)])
+def test_a_matrix_is_one_head(width):
+    query, key, value = np.random.default_rng(0).standard_normal((3, *width))
+    one = [x.reshape(1, -1, *width[-2:]) for x in (query, key, value)]
+    output, _ = attention.scaled_dot_product_forward(query, key, value)
+    np.testing.assert_allclose(output.reshape(one[0].shape), attention.scaled_dot_product_forward(*one)[0], atol=1e-14)
+    wider, _ = attention.scaled_dot_product_forward(query, key, np.concatenate([value, value], axis=-1))
+    np.testing.assert_allclose(wider[..., :4], output, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["projection by blocks", "home-made exponential", "outer-product backward", "lattice-aware attention"])
+def test_what_counts_on_a_head_of_keys_for_each_of_queries_says_so(name):
+    config = CLLMConfig(11, d_model=8, n_heads=4, n_kv_heads=2)
+    with pytest.raises(
+        ValueError, match="knows as many heads of keys as of queries alone, .* n_kv_heads=2 beside n_heads=4: leave n_kv_heads out"
+    ):
+        defects.ALL[name].patient(config)
+    assert defects.ALL["no causal mask"].patient(config).logits([[1, 2]]).shape == (1, 2, 11)
+
+
+def test_other_pairs_are_another_part_in_a_file():
+    names = [attention.RotarySelfAttention(*given).name_in_file for given in ((), (50.0,), (10_000.0, "halves"), (5e5, "halves"))]
+    assert names == [f"RotarySelfAttention{said}" for said in ("", "(50)", "(halves)", "(500000, halves)")]
+    with pytest.raises(ValueError, match="unknown pairs 'thirds'"):
+        attention.RotarySelfAttention(pairs="thirds")
+    with pytest.raises(AttributeError):
+        attention.RotarySelfAttention().pairs = "halves"
 
 
 def test_heads_are_columns_side_by_side_and_merging_undoes_splitting():

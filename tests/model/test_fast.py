@@ -14,7 +14,7 @@ from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.model import attention as attention_module
-from cllm_lib.model import ends, fast, layers, transformer
+from cllm_lib.model import ends, fast, layers, transformer, transformer_layer
 from cllm_lib.model.attention import (
     CausalSelfAttention,
     DistanceBiasAttention,
@@ -29,13 +29,21 @@ from cllm_lib.model.transformer import TransformerLayer
 CONFIG = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="learned")
 ROUNDING = {"float64": 1e-12, "float32": 2e-4}
 WITHOUT_A_TWIN = {"embedding_forward", "embedding_backward"}  # the look-up: the plain functions are what runs in both
-NOT_IN_A_STEP = {"gelu_forward", "weights_of", "attention_weights"}  # of the encoder, and for looking
+NOT_IN_A_STEP = {"weights_of", "attention_weights"}  # for looking
+BOUND = {"tanh_forward", "tanh_backward"}  # what other functions take by default: nothing put in their place is called
 PLAIN = {
     name
     for module in (layers, attention_module)
     for name, function in inspect.getmembers(module, inspect.isfunction)
     if function.__module__ == module.__name__ and not name.startswith("_")
 } - NOT_IN_A_STEP
+LATER = {  # of which configurations a function is
+    "gelu": {"feed_forward": "gelu"},
+    "silu": {"feed_forward": "swiglu"},
+    "sigmoid": {"feed_forward": "swiglu"},
+    "swiglu": {"feed_forward": "swiglu"},
+    "rms": {"norm": "rms"},
+}
 
 
 class AnotherAttention(CausalSelfAttention):
@@ -88,9 +96,11 @@ def test_loss_and_gradients_are_those_of_the_plain_layers(
             assert_same_step(quick, plain, *random_batch(vocab_size, batch, time, seed))
 
 
+@pytest.mark.parametrize("n_kv_heads", [4, 2, 1])
 @pytest.mark.parametrize("positions", ["none", "rotary", "distance_bias"])
-def test_a_sequence_longer_than_a_query_block(positions):
-    config = CLLMConfig(11, d_model=12, n_layers=1, n_heads=3, d_ff=10, seq_len=2 * fast.QUERIES + 5, positions=positions)
+def test_a_sequence_longer_than_a_query_block(positions, n_kv_heads):
+    sizes = dict(d_model=8, n_layers=1, n_heads=4, d_ff=10, seq_len=2 * fast.QUERIES + 5)
+    config = CLLMConfig(11, positions=positions, n_kv_heads=n_kv_heads, **sizes)
     assert_same_step(*pair(config, 0), *random_batch(11, 2, config.seq_len))
 
 
@@ -144,7 +154,7 @@ def broken(patch, names):
         return function
 
     for name in names:
-        for module in (layers, attention_module, ends, transformer):
+        for module in (layers, attention_module, ends, transformer, transformer_layer):
             if hasattr(module, name):
                 patch.setattr(module, name, raising(name))
 
@@ -159,16 +169,17 @@ def test_training_runs_the_twins_and_no_plain_function_but_the_look_up(monkeypat
         Trainer(CLLM(config, fast=False), corpus).fit(epochs=1)
 
 
-@pytest.mark.parametrize("name", sorted(PLAIN))
+@pytest.mark.parametrize("name", sorted(PLAIN - BOUND))
 def test_without_the_twins_each_plain_function_is_what_runs(name, monkeypatch):
+    config = replace(CONFIG, **LATER.get(name.split("_")[0], {}))
     broken(monkeypatch, [name])
     with pytest.raises(RuntimeError, match=f"{name} was called"):
-        CLLM(CONFIG, fast=False).forward_backward(*random_batch(11, 2, 7))
+        CLLM(config, fast=False).forward_backward(*random_batch(11, 2, 7))
     if name in WITHOUT_A_TWIN:
         with pytest.raises(RuntimeError, match=f"{name} was called"):
-            CLLM(CONFIG).forward_backward(*random_batch(11, 2, 7))
+            CLLM(config).forward_backward(*random_batch(11, 2, 7))
     else:
-        CLLM(CONFIG).forward_backward(*random_batch(11, 2, 7))
+        CLLM(config).forward_backward(*random_batch(11, 2, 7))
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
@@ -383,9 +394,9 @@ def test_a_query_whose_scores_are_all_forbidden_gets_zeros(dtype):
 
 
 @pytest.mark.parametrize("base", [10.0, 500_000.0])
-def test_another_rotary_base_is_the_same_to_both(base):
-    config = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="rotary", rotary_base=base)
+def test_another_rope_base_is_the_same_to_both(base):
+    config = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="rotary", rope_base=base)
     quick, plain = pair(config, 0)
     assert_same_step(quick, plain, *random_batch(11, 2, 7, 0))
-    usual, _ = pair(replace(config, rotary_base=10_000.0), 0)
+    usual, _ = pair(replace(config, rope_base=10_000.0), 0)
     assert quick.loss(*random_batch(11, 2, 7, 0)) != usual.loss(*random_batch(11, 2, 7, 0))

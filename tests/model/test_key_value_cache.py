@@ -49,6 +49,56 @@ def test_after_each_chunk_the_logits_are_the_models(head, n_heads, n_layers, d_f
         assert cache.length == read
 
 
+@given(
+    others=st.fixed_dictionaries(
+        {
+            "norm": st.sampled_from(["layer", "rms"]),
+            "norm_first": st.booleans(),
+            "feed_forward": st.sampled_from(["tanh", "gelu", "swiglu"]),
+            "n_kv_heads": st.sampled_from([None, 1, 2, 4]),
+            "positions": st.sampled_from(["none", "learned", "rotary", "distance_bias"]),
+            "tie_embeddings": st.booleans(),
+        }
+    ),
+    pairs=st.sampled_from(["neighbours", "halves"]),
+    batch=st.integers(1, 3),
+    chunks=st.lists(st.integers(1, 3), min_size=1, max_size=5),
+    seed=st.integers(0, 10_000),
+)
+def test_whatever_the_layer_the_logits_are_the_models(others, pairs, batch, chunks, seed):
+    if others["positions"] == "rotary":
+        others = others | {"rope_pairs": pairs, "rope_base": 50.0}
+    model = build(CLLMConfig(11, d_model=16, n_layers=2, n_heads=4, d_ff=6, seq_len=sum(chunks), **others), seed)
+    tokens, _ = random_batch(11, batch, sum(chunks), seed)
+    cache, read = KeyValueCache(model, batch), 0
+    for size in chunks:
+        logits = cache.extend(tokens[:, read : read + size])
+        read += size
+        np.testing.assert_allclose(logits, model.logits(tokens[:, :read])[:, -1], rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_kv_heads", [4, 2, 1])
+def test_what_is_kept_are_the_heads_of_keys_and_values(n_kv_heads):
+    model = build(CLLMConfig(11, d_model=16, n_layers=2, n_heads=4, d_ff=6, seq_len=5, n_kv_heads=n_kv_heads))
+    cache = KeyValueCache(model, batch=3)
+    assert cache.keys.shape == cache.values.shape == (2, 3, n_kv_heads, 5, 4)
+    assert cache.keys.nbytes == 2 * 3 * n_kv_heads * 5 * 4 * 8
+    tokens, _ = random_batch(11, 3, 5)
+    for t in range(5):
+        cache.extend(tokens[:, t : t + 1])
+    x, p = model.parameters["embedding"][tokens], model.layer_parameters(0)["attention"]
+    projected = x @ p["value_weight"] + p["value_bias"]
+    for head in range(n_kv_heads):
+        np.testing.assert_allclose(cache.values[0, :, head], projected[..., 4 * head : 4 * head + 4], atol=1e-13)
+
+
+@pytest.mark.parametrize("others", [{"norm": "rms", "norm_first": True, "feed_forward": "swiglu", "n_kv_heads": 1}, {"norm_first": True}])
+def test_a_text_of_todays_layers_is_the_same_with_and_without_a_cache(others):
+    model = build(CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="rotary", **others))
+    texts = [generate(model, [1, 2, 3], 12, use_cache=use_cache) for use_cache in (True, False)]
+    np.testing.assert_array_equal(*texts)
+
+
 @pytest.mark.parametrize(("dtype", "rounding"), [("float64", 1e-13), ("float32", 1e-5)])
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("positions", ["none", "rotary", "distance_bias"])
@@ -285,8 +335,8 @@ def test_positions_count_from_where_the_sequence_goes_on():
     np.testing.assert_array_equal(model.positions.forward(x, parameters, start=3)[0], parameters["table"][3:5])
 
 
-def test_another_rotary_base_is_remembered():
-    model = build(CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=9, positions="rotary", rotary_base=50.0))
+def test_another_rope_base_is_remembered():
+    model = build(CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=9, positions="rotary", rope_base=50.0))
     tokens, _ = random_batch(11, 2, 9)
     cache = KeyValueCache(model, 2)
     cache.extend(tokens[:, :3])

@@ -2,6 +2,7 @@ import autograd
 import autograd.numpy as anp
 import numpy as np
 import pytest
+from autograd.scipy.stats import norm as normal
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -76,6 +77,111 @@ def test_layer_norm(leading, width, seed):
         return (x - mean) / anp.sqrt(anp.mean((x - mean) ** 2, axis=-1, keepdims=True) + 1e-5) * gain + bias
 
     _check(layers.layer_norm_forward, layers.layer_norm_backward, reference, arrays, generator)
+
+
+@given(leading=st.lists(sizes, min_size=1, max_size=2), width=sizes, seed=st.integers(0, 1000))
+def test_rms_norm(leading, width, seed):
+    generator = np.random.default_rng(seed)
+    arrays = tuple(generator.standard_normal(shape) for shape in ((*leading, width), (width,)))
+
+    def reference(x, gain):
+        return x / anp.sqrt(anp.mean(x**2, axis=-1, keepdims=True) + 1e-5) * gain
+
+    _check(layers.rms_norm_forward, layers.rms_norm_backward, reference, arrays, generator)
+
+
+def test_rms_norm_keeps_the_mean_and_does_not_see_a_stretch():
+    x = np.array([[3.0, 4.0, 5.0]])
+    y, _ = layers.rms_norm_forward(x, np.ones(3), eps=0.0)
+    np.testing.assert_allclose(y, x / np.sqrt(50.0 / 3.0))
+    np.testing.assert_allclose(layers.rms_norm_forward(7.0 * x, np.ones(3), eps=0.0)[0], y)
+    np.testing.assert_allclose(layers.rms_norm_forward(x, np.ones(3), eps=100.0)[0], x / np.sqrt(50.0 / 3.0 + 100.0))
+    centred = x - x.mean()  # of mean 0 it is LayerNorm
+    expected, _ = layers.layer_norm_forward(x, np.ones(3), np.zeros(3))
+    np.testing.assert_allclose(layers.rms_norm_forward(centred, np.ones(3))[0], expected)
+
+
+@given(leading=st.lists(sizes, min_size=1, max_size=2), width=sizes, inner=sizes, seed=st.integers(0, 1000))
+def test_swiglu(leading, width, inner, seed):
+    generator = np.random.default_rng(seed)
+    arrays = tuple(generator.standard_normal(shape) for shape in ((*leading, width), (width, inner), (width, inner), (inner, width)))
+
+    def reference(x, gate, up, down):
+        opened = anp.dot(x, gate)
+        return anp.dot(opened / (1.0 + anp.exp(-opened)) * anp.dot(x, up), down)
+
+    _check(layers.swiglu_forward, layers.swiglu_backward, reference, arrays, generator)
+
+
+@given(batch=sizes, time=sizes, width=sizes, inner=sizes, seed=st.integers(0, 1000))
+def test_feed_forward_with_gelu(batch, time, width, inner, seed):
+    generator = np.random.default_rng(seed)
+    shapes = ((batch, time, width), (width, inner), (inner,), (inner, width), (width,))
+    arrays = tuple(generator.standard_normal(shape) for shape in shapes)
+
+    def forward(*arrays):
+        return layers.feed_forward_forward(*arrays, activation=lambda x: (layers.gelu_forward(x), x))
+
+    def backward(dy, cache):
+        return layers.feed_forward_backward(dy, cache, layers.gelu_backward)
+
+    def reference(x, w1, b1, w2, b2):
+        expanded = anp.dot(x, w1) + b1
+        return anp.dot(expanded * normal.cdf(expanded), w2) + b2
+
+    _check(forward, backward, reference, arrays, generator)
+
+
+ELEMENTWISE = {
+    "silu": (layers.silu_forward, layers.silu_backward, lambda x: x / (1.0 + anp.exp(-x))),
+    "gelu": (layers.gelu_forward, layers.gelu_backward, lambda x: x * normal.cdf(x)),
+    "tanh": (lambda x: layers.tanh_forward(x)[0], lambda dy, x: layers.tanh_backward(dy, np.tanh(x)), anp.tanh),
+}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_slopes_are_those_of_the_formula(name, dtype):
+    forward, backward, reference = ELEMENTWISE[name]
+    x = np.concatenate([np.linspace(-12, 12, 20_001), [0.0, -0.0, 1e-20]]).astype(dtype).reshape(4, -1)
+    dy = np.random.default_rng(0).standard_normal(x.shape).astype(dtype)
+    exact = autograd.elementwise_grad(reference)(x.astype(np.float64)) * dy
+    y, dx = forward(x), backward(dy, x)
+    assert (y.dtype, dx.dtype) == (dtype, dtype)
+    allowed = {"rtol": 1e-6, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-12, "atol": 1e-15}
+    np.testing.assert_allclose(y, reference(x.astype(np.float64)), **allowed)
+    np.testing.assert_allclose(dx, exact, **allowed)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_far_from_0_nothing_overflows(name, dtype):
+    forward, backward, _ = ELEMENTWISE[name]
+    x = np.array([-3e4, -1000.0, 1000.0, 3e4], dtype)  # a RuntimeWarning is an error here
+    limits = {"tanh": (-1.0, 1.0, 0.0)}.get(name, (0.0, x[2:], 1.0))
+    np.testing.assert_array_equal(forward(x), np.concatenate([np.full(2, limits[0]), np.broadcast_to(limits[1], 2)]))
+    np.testing.assert_array_equal(backward(np.ones_like(x), x), [0.0, 0.0, limits[2], limits[2]])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_gelu_fills_what_it_is_given(dtype):
+    x, dy = np.random.default_rng(0).standard_normal((2, 3, 20_000)).astype(dtype)
+    for function, arguments in ((layers.gelu_forward, (x,)), (layers.gelu_backward, (dy, x))):
+        out = np.full_like(x, np.nan)
+        kept = [array.copy() for array in arguments]
+        assert function(*arguments, out=out) is out
+        np.testing.assert_array_equal(out, function(*arguments))
+        for array, before in zip(arguments, kept, strict=True):
+            np.testing.assert_array_equal(array, before)
+
+
+def test_a_linear_layer_without_a_bias_adds_nothing():
+    generator = np.random.default_rng(0)
+    x, weight, dy = (generator.standard_normal(shape) for shape in ((2, 3, 4), (4, 5), (2, 3, 5)))
+    y, cache = layers.linear_forward(x, weight)
+    expected, other = layers.linear_forward(x, weight, np.zeros(5))
+    np.testing.assert_array_equal(y, expected)
+    np.testing.assert_array_equal(layers.linear_backward(dy, cache)[0], layers.linear_backward(dy, other)[0])
 
 
 @given(batch=sizes, time=sizes, width=sizes, inner=sizes, seed=st.integers(0, 1000))

@@ -80,7 +80,7 @@ def test_the_table_stands_between_embedding_and_layers_in_memory():
 
 
 def test_the_attention_of_rotary_positions_turns_by_the_configurations_base():
-    config = CLLMConfig(9, d_model=8, n_heads=2, positions="rotary", rotary_base=100.0)
+    config = CLLMConfig(9, d_model=8, n_heads=2, positions="rotary", rope_base=100.0)
     model = spread_out(CLLM(config))
     assert model.layer.attention.base == 100.0
     part = model.layer.attention
@@ -95,7 +95,7 @@ def test_the_attention_of_rotary_positions_turns_by_the_configurations_base():
     assert all(POSITIONS[name]().make_attention(CLLMConfig(9)) is None for name in FIXED)
 
 
-def test_a_rotary_base_that_is_none_is_refused():
+def test_a_rope_base_that_is_none_is_refused():
     with pytest.raises(ValueError, match="base is 0: give a finite number above 0"):
         RotarySelfAttention(0)
     with pytest.raises(AttributeError):

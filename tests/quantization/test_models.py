@@ -2,15 +2,18 @@
 
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
+from oracles import spread_out
 from safetensors.numpy import load, save
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, load_corpus
 from cllm_lib.model.attention import DistanceBiasAttention
 from cllm_lib.model.generation import generate
 from cllm_lib.model.positions import POSITIONS
+from cllm_lib.model.taps import activations
 from cllm_lib.quantization.matrices import gptq, input_hessian, layer_error, round_to_nearest
 from cllm_lib.quantization.models import (
     KEY,
@@ -24,6 +27,7 @@ from cllm_lib.quantization.models import (
     save_quantized,
 )
 from cllm_lib.text.corpora import windows
+from cllm_lib.training.checkpoint import load_checkpoint
 
 MATRICES = ("query", "key", "value", "output")
 
@@ -95,6 +99,40 @@ def test_hessians_are_those_of_what_the_matrices_are_multiplied_by(trained, toke
         name = next(name for name in found if np.shares_memory(trained.parameters[name], weight))
         rows = x.reshape(-1, x.shape[-1]).astype(np.float64)
         np.testing.assert_allclose(found[name], rows.T @ rows / len(rows), rtol=1e-6, atol=1e-9)
+
+
+LLAMA = dict(norm="rms", norm_first=True, feed_forward="swiglu", n_kv_heads=2, positions="rotary", rope_pairs="halves", rope_base=50.0)
+
+
+@pytest.mark.parametrize("others", [LLAMA, dict(norm_first=True, feed_forward="gelu")], ids=["Llama's", "GPT's"])
+def test_every_choice_of_layers_is_quantised_and_comes_back_from_its_file(corpus, tokens, tmp_path, others):
+    model = spread_out(small(corpus, **others), size=0.05)
+    found = quantize(model, tokens[:8], "gptq", 6)
+    assert set(found.matrices) == {name for name, array in model.parameters.items() if name.startswith("layers.") and array.ndim == 2}
+    assert np.abs(found.model.logits(tokens[:2]) - model.logits(tokens[:2])).max() < 0.5
+    save_quantized(tmp_path / "model.safetensors", found)
+    again = load_quantized(tmp_path / "model.safetensors").model
+    assert again.config == model.config
+    np.testing.assert_array_equal(again.logits(tokens[:2]), found.model.logits(tokens[:2]))
+
+
+def test_what_a_gated_network_is_multiplied_by(corpus, tokens):
+    model = spread_out(small(corpus, n_layers=1, **LLAMA), size=0.05)
+    found = layer_hessians(model, tokens[:4], damping=0)
+    units = activations(model, tokens[:4]).units[0].reshape(-1, 64).astype(np.float64)
+    np.testing.assert_allclose(found["layers.0.feed_forward.down_weight"], units.T @ units / len(units), rtol=1e-4, atol=1e-7)
+    assert found["layers.0.feed_forward.gate_weight"] is found["layers.0.feed_forward.up_weight"]
+    assert found["layers.0.attention.key_weight"] is found["layers.0.attention.query_weight"]
+
+
+def test_a_file_of_an_older_library_is_read():
+    """Written by 0.2.0, with a `rotary_base`; the checkpoint beside it is what it was made of."""
+    older = Path(__file__).parent.parent / "training" / "older"
+    found = load_quantized(older / "quantized_of_0.2.0.safetensors").model
+    assert (found.config.positions, found.config.rope_base) == ("rotary", 50.0)
+    whole, _ = load_checkpoint(older / "rotary_of_0.2.0.safetensors")
+    again = quantize(whole, [[1, 2, 3]], "round", 4)
+    np.testing.assert_array_equal(found.flat_parameters, again.model.flat_parameters)
 
 
 @pytest.mark.parametrize("method", METHODS)

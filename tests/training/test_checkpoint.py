@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from safetensors.numpy import load, save
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, defects, files, load_corpus
 from cllm_lib.model.attention import DistanceBiasAttention, RotarySelfAttention
+from cllm_lib.model.config import LATER
 from cllm_lib.model.ends import CrossEntropy, LinearOutput
 from cllm_lib.model.generation import generate
 from cllm_lib.model.positions import POSITIONS
@@ -26,6 +28,8 @@ from cllm_lib.text.tasks import AssociativeRecall
 from cllm_lib.training.checkpoint import CheckpointError, digest, load_checkpoint, previous
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import cosine, warmup
+
+OLDER = Path(__file__).parent / "older"  # files that older libraries have written
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +111,13 @@ def test_fixed_slopes_need_their_part_again(corpus, tmp_path):
     np.testing.assert_array_equal(loaded.logits([[1, 2, 3]]), model().logits([[1, 2, 3]]))
 
 
-def test_a_rotary_base_is_kept_and_needed_again(corpus, tmp_path):
+def test_a_rope_base_is_kept_and_needed_again(corpus, tmp_path):
     path, tokens = tmp_path / "run.safetensors", [[1, 2, 3]]
-    trainer = Trainer(small(corpus, positions="rotary", rotary_base=50.0), corpus)
+    trainer = Trainer(small(corpus, positions="rotary", rope_base=50.0), corpus)
     trainer.fit(steps=3)
     trainer.save(path)
     resumed = Trainer.resume(path, corpus)
-    assert resumed.model.layer.attention.base == resumed.model.config.rotary_base == 50.0
+    assert resumed.model.layer.attention.base == resumed.model.config.rope_base == 50.0
     np.testing.assert_array_equal(resumed.model.logits(tokens), trainer.model.logits(tokens))
     own = CLLM(small(corpus).config, attention=RotarySelfAttention(50.0))
     Trainer(own, corpus).save(path)
@@ -125,14 +129,60 @@ def test_a_rotary_base_is_kept_and_needed_again(corpus, tmp_path):
     np.testing.assert_array_equal(loaded.logits(tokens), own.logits(tokens))
 
 
-def test_an_older_file_has_the_usual_rotary_base_and_windows(good, corpus, tmp_path):
+def test_an_older_file_has_the_usual_rope_base_and_windows(good, corpus, tmp_path):
     def older(description):
-        del description["config"]["rotary_base"], description["settings"]["windows"]
+        del description["settings"]["windows"]
+        for name in LATER:
+            del description["config"][name]
 
     path = tmp_path / "old.safetensors"
     path.write_bytes(with_description(older)(good))
     trainer = Trainer.resume(path, corpus)
-    assert (trainer.model.config.rotary_base, trainer.windows) == (10_000.0, "disjoint")
+    assert (trainer.model.config.rope_base, trainer.windows) == (10_000.0, "disjoint")
+    assert {name: getattr(trainer.model.config, name) for name in LATER} == LATER
+
+
+def test_a_file_of_an_older_library_goes_on_as_it_would_have_there():
+    """Written by 0.2.0, whose configuration had `rotary_base` and no choice of layers, after five steps; these are the next five."""
+    trainer = Trainer.resume(OLDER / "rotary_of_0.2.0.safetensors")
+    config, corpus = trainer.model.config, trainer.corpus
+    assert (config.positions, config.rope_base, config.rope_pairs) == ("rotary", 50.0, "neighbours")
+    stored = load((OLDER / "rotary_of_0.2.0.safetensors").read_bytes())
+    for name, array in trainer.model.parameters.items():
+        np.testing.assert_array_equal(array, stored[f"model.{name}"])
+    assert trainer.model.loss(corpus.tokens[None, :8], corpus.tokens[None, 1:9]) == pytest.approx(2.250614787926409, abs=1e-14)
+    trainer.fit(steps=5)
+    expected = [2.304746356466615, 2.2977222876623387, 2.2586777205604744, 2.282393485373677, 2.2762062059995185]
+    np.testing.assert_allclose(trainer.history.losses[5:], expected, rtol=1e-13)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        dict(norm="rms", norm_first=True, feed_forward="swiglu", n_kv_heads=1, positions="rotary", rope_base=50.0, rope_pairs="halves"),
+        dict(norm_first=True, feed_forward="gelu", positions="learned"),
+        dict(norm="rms", n_kv_heads=1, positions="distance_bias", tie_embeddings=False),
+    ],
+)
+def test_every_choice_of_layers_is_saved_and_resumed(corpus, tmp_path, others):
+    straight, broken = (Trainer(small(corpus, **others), corpus, seed=2) for _ in range(2))
+    straight.fit(steps=14)
+    broken.fit(steps=9)
+    broken.save(tmp_path / "run.safetensors")
+    broken.model.flat_parameters[:] = 0.0
+    resumed = Trainer.resume(tmp_path / "run.safetensors", corpus)
+    assert resumed.model.config == straight.model.config
+    resumed.fit(steps=5)
+    assert_same_run(straight, resumed)
+    np.testing.assert_array_equal(generate(straight.model, [1, 2, 3], 12), generate(resumed.model, [1, 2, 3], 12))
+
+
+def test_other_pairs_are_needed_again(corpus, tmp_path):
+    path = tmp_path / "run.safetensors"
+    Trainer(CLLM(small(corpus).config, attention=RotarySelfAttention(pairs="halves")), corpus).save(path)
+    with pytest.raises(CheckpointError, match=r"saved with RotarySelfAttention\(halves\) as its attention"):
+        load_checkpoint(path, attention=RotarySelfAttention())
+    load_checkpoint(path, attention=RotarySelfAttention(pairs="halves"))
 
 
 def test_a_schedule_leaves_the_rate_that_the_file_holds(corpus, tmp_path):

@@ -80,3 +80,13 @@ def test_an_overflow_at_either_end_is_told_from_the_other(corpus, where):
     model = small(corpus, **({"loss": Overflows()} if where == "the loss" else {"output": Blinds()}))
     with np.errstate(all="ignore"), pytest.raises(TrainingDiverged, match=f"weights are finite, and the forward pass overflows in {where}"):
         Trainer(model, corpus).fit(steps=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "place"), [("final_norm.gain", 1e300, "the output"), ("layers.1.attention_norm.gain", 1e300, "layer 1")]
+)
+def test_with_norms_first_an_overflow_is_told_by_its_place(corpus, name, value, place):
+    model = CLLM(CLLMConfig(len(corpus.vocabulary), d_model=16, n_layers=2, n_heads=2, d_ff=16, norm="rms", norm_first=True), seed=0)
+    model.parameters["embedding"][...] *= 1e10
+    model.parameters[name][...] = value
+    assert first_overflow(model, corpus.tokens[None, :5]) == place

@@ -81,6 +81,8 @@ def transposed_mask(parts, settings):
 class MaskAfterSoftmax(CausalSelfAttention):
     """Attention whose mask comes when the weights have been divided by their sum already."""
 
+    of_2017 = True
+
     def attend(self, query, key, value):
         """What may not be seen is set to 0 after it has taken its share."""
         mask = causal_mask(query.shape[2])
@@ -116,6 +118,8 @@ def mask_after_softmax(parts, settings):
 
 class SoftmaxOverQueries(CausalSelfAttention):
     """Attention whose weights sum to 1 over the queries of a key."""
+
+    of_2017 = True
 
     def attend(self, query, key, value):
         """The softmax along the wrong axis."""
@@ -296,6 +300,8 @@ def heads_merged_without_transposing(parts, settings):
 
 class KeysByTheQueryMatrix(CausalSelfAttention):
     """Attention whose keys are projected by the query's weights."""
+
+    of_2017 = True
 
     def forward(self, x, parameters, config):
         """The key's own weights are never read."""

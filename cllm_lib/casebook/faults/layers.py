@@ -49,6 +49,8 @@ def layer_norm_backward_wrong(parts, settings):
 class NormOverTime(TransformerLayer):
     """A layer whose norms run over the positions of a sequence, feature by feature."""
 
+    of_2017 = True
+
     def forward(self, x, parameters, config):
         """The sound order, with the other norm."""
         attended, attention_cache = self.attention.forward(x, parameters["attention"], config)

@@ -78,7 +78,7 @@ def _checked(model, batch):
 
     rounding = rounding_of(loss, twin.flat_parameters, loss(), generator)
     errors, factors, topmost = {}, [], 0.0
-    last = f"layers.{twin.config.n_layers - 1}.feed_forward_norm.gain"
+    last = "final_norm.gain" if twin.config.norm_first else f"layers.{twin.config.n_layers - 1}.feed_forward_norm.gain"
     for name, gradient in gradients.items():
         slopes = slopes_along(loss, twin.parameters[name], gradient, rounding, FAINT * whole, generator)
         found = [error for error in (_error(slope, FAINT * whole) for slope in slopes) if changes[name] <= STEADY * error]

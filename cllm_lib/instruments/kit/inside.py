@@ -1,6 +1,7 @@
 """Instruments that look inside: attention weights, activations, and a drill of attention with known numbers."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -74,12 +75,15 @@ def activation_statistics(patient):
     model, tokens = patient.first_twin, patient.batch[0]
     found = activations(model, tokens)
     units = [u.reshape(-1, u.shape[-1]) for u in found.units]
+    config = model.config
+    bounded = units if config.feed_forward == "tanh" else []  # of the others large units are no sign of anything
+    normalised = found.outputs if config.norm == "layer" and not config.norm_first else []  # else a layer's output may have any mean
     added = issubclass(POSITIONS[patient.settings.positions], FixedPositions | LearnedPositions)  # others act within attention, or not
     return {
         "units that never change": float(np.mean([np.mean(np.ptp(u, axis=0) == 0.0) for u in units])),
-        "units saturated": float(np.mean([np.mean(np.abs(u) > SATURATED) for u in units])),
+        "units saturated": float(np.mean([np.mean(np.abs(u) > SATURATED) for u in bounded])) if bounded else 0.0,
         "units alike": float(sum(bool(np.ptp(u, axis=1).max() < 1e-9) and bool(np.ptp(u) > 0.0) for u in units)),
-        "mean of a position": float(np.nanmax([np.abs(y.mean(axis=-1)).max() for y in found.outputs])),
+        "mean of a position": float(np.nanmax([np.abs(y.mean(axis=-1)).max() for y in normalised])) if normalised else 0.0,
         "past attention": _own_word(model, tokens),
         "past a silent attention": _own_word(_silenced(model), tokens),
         "places told apart": float(not added or not np.array_equal(found.placed, found.embedded)),
@@ -130,7 +134,7 @@ def _own_word(model, tokens):
 def attention_drill(patient):
     """Give the attention known queries, keys and values, with scores far apart, and compare with the formula and usual mistakes."""
     model = patient.first_twin
-    part, config = model.layer.attention, model.config
+    part, config = model.layer.attention, replace(model.config, n_kv_heads=None)  # the drill's keys and values are a head's own
     width, heads = config.d_model, config.n_heads
     generator, time = np.random.default_rng(7), 6
     sharpness = SHARP * min(1.0, math.sqrt(WIDE * heads / width))

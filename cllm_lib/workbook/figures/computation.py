@@ -72,8 +72,10 @@ def record(model, tokens, targets):
     Raises
     ------
     ValueError
-        If the recorded loss or its gradient is not the model's, because the model has other parts.
+        If the recorded loss or its gradient is not the model's, because the model has other parts; or if its configuration
+        says so.
     """
+    _refuse_another_layer(model.config)
     recorder = _Recorder(model)
     x = recorder.look_up(tokens)
     for i in range(model.config.n_layers):
@@ -93,6 +95,17 @@ def record(model, tokens, targets):
             advice = "give a model made of the sound parts, without positions"
             raise ValueError(f"the model's {what} is not that of the recorded operations: {advice}")
     return recorder.operations
+
+
+def _refuse_another_layer(config):
+    recorded = {"norm": "layer", "norm_first": False, "feed_forward": "tanh", "n_kv_heads": config.n_heads}
+    given = {name: getattr(config, name) for name in recorded} | {"n_kv_heads": config.kv_heads}
+    other = ", ".join(f"{name}={given[name]!r}" for name in recorded if given[name] != recorded[name])
+    if other:
+        raise ValueError(
+            f"the configuration says {other}, and the operations that are recorded are LayerNorm behind each part, tanh, and a head of "
+            "keys for each of queries: leave these settings out"
+        )
 
 
 def _alike(gradients, others):

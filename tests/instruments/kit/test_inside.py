@@ -9,7 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from instruments.kit.patients import SMALL, each_word, healthy, ill, just_these_words, numbers, patient, said
 
+from cllm_lib import CLLM, Trainer
+from cllm_lib.casebook.building import assembled
 from cllm_lib.instruments import kit
+from cllm_lib.instruments.kit.patient import Patient
 from cllm_lib.model.attention import CausalSelfAttention
 
 OFF = "not what the formula gives"
@@ -240,3 +243,30 @@ def test_rounding_of_float32_is_no_word_of_attention(rounding):
     usual = numbers("attention statistics", ill("healthy"))
     moved = {"rows off 1": abs(rounding), "smallest": rounding, "on later words": abs(rounding)}
     assert kit.words_for(kit.ALL["attention statistics"], usual | moved) == ()
+
+
+class WithTodaysLayers(Patient):
+    """A sound training whose model has layers that no settings of the case files ask for."""
+
+    def __init__(self, **others):
+        def begin():
+            trainer = assembled(SMALL)
+            model = CLLM(replace(trainer.model.config, **others), seed=SMALL.seed, fast=False)
+            return Trainer(model, trainer.corpus, optimizer=SMALL.make_optimizer(), batch_size=SMALL.batch_size, seed=SMALL.seed)
+
+        super().__init__(SMALL, begin, SMALL.steps)
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        dict(norm="rms", norm_first=True, feed_forward="swiglu", n_kv_heads=1),
+        dict(norm_first=True, feed_forward="gelu"),
+        dict(norm="rms", n_kv_heads=1),
+    ],
+    ids=["Llama's", "GPT's", "RMSNorm"],
+)
+def test_nothing_certain_is_said_of_sound_layers_of_today(others):
+    one = WithTodaysLayers(**others)
+    for name in ("attention statistics", "activation statistics", "attention drill", "gradient check at the start", "weights", "gradients"):
+        assert said(name, one) == set(), name

@@ -31,6 +31,13 @@ def test_every_gradient_has_the_shape_of_what_it_belongs_to():
             assert operation.parameter_gradients[name].shape == array.shape
 
 
+@pytest.mark.parametrize("setting", [{"norm": "rms"}, {"norm_first": True}, {"feed_forward": "swiglu"}, {"n_kv_heads": 1}])
+def test_layers_that_it_does_not_record_are_refused(setting):
+    model = CLLM(CLLMConfig(11, d_model=6, n_heads=2, d_ff=10, **setting))
+    with pytest.raises(ValueError, match=f"the configuration says {next(iter(setting))}=.*: leave these settings out"):
+        record(model, *random_batch(11, 2, 5))
+
+
 class Scaled(LinearOutput):
     def forward(self, hidden, matrix):
         logits, cache = super().forward(hidden, matrix)

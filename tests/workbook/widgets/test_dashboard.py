@@ -72,6 +72,20 @@ def test_it_trains_to_the_end_and_leaves_the_model():
     in_a_loop(action)
 
 
+def test_it_trains_todays_layers():
+    async def action():
+        others = dict(norm="rms", norm_first=True, feed_forward="swiglu", n_kv_heads=1, positions="rotary", rope_pairs="halves")
+        dashboard = training_dashboard(epochs=1, **TINY, **others)
+        dashboard.start.click()
+        await until(lambda: dashboard.task is None)
+        assert "Done: 8 steps" in words(dashboard.status)
+        config = dashboard.trainer.model.config
+        assert {name: getattr(config, name) for name in others} == others
+        assert "After step 8 it says: the sky is" in words(dashboard.sample)
+
+    in_a_loop(action)
+
+
 def test_stop_answers_at_once_and_leaves_a_usable_model():
     async def action():
         dashboard = training_dashboard(texts=("prose",), epochs=500, d_model=64)
