@@ -224,11 +224,11 @@ def in_short(found):
     for who in asked_of(first)[1:]:
         s = summary(first, who)
         peers.append(f"`{who}` names {s['named']} of {s['faulty']} and speaks up in {s['blamed']} of {s['sound']} sound ones")
-    seeds = f"seeds {found['seeds'][0]} to {found['seeds'][-1]}"
+    seeds = "seed " + ", ".join(map(str, found["seeds"]))
     return (
         f"It was put before {len(groups)} sets of small trainings, written by others who had not seen its code. At first sight it named "
         f"the fault in {named}, and accused {blamed} sound ones; since it was mended by them, {now['named']} of {now['faulty']} and "
-        f"{now['blamed']} of {now['sound']} ({seeds}). On the first set, same seeds, {'; '.join(peers)}. All of them, and ten public "
+        f"{now['blamed']} of {now['sound']} ({seeds}). On the first set, {'; '.join(peers)}. All of them, and ten public "
         "reports: [evidence/pages/DOCTOR.md](evidence/pages/DOCTOR.md)."
     )
 
