@@ -1,14 +1,17 @@
 """The contestants: our model, the same model in PyTorch and in JAX, and its matrix products alone.
 
 All compute one step of training on the same batch from the same weights: post-LayerNorm, causal attention, tanh, mean
-cross-entropy, an output matrix of its own. :func:`agreement` measures that they do, before anything is timed.
+cross-entropy, an output matrix of its own. PyTorch knows the layer of today's models, too. :func:`agreement` measures that they do,
+before anything is timed.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from cllm_lib import CLLM, CLLMConfig
+from cllm_lib.lattice.encodings import rotation_angles
 from cllm_lib.model.attention import PROJECTIONS
 from cllm_lib.training.optimizers import Adam
 
@@ -16,6 +19,9 @@ BATCH = 4
 RATE = 1e-4
 LARGE = CLLMConfig(10_000, d_model=512, n_layers=2, n_heads=8, d_ff=2048, seq_len=32, dtype="float32", tie_embeddings=False)
 SMALL = CLLMConfig(512, d_model=64, n_layers=2, n_heads=8, d_ff=256, seq_len=32, dtype="float32", tie_embeddings=False)
+OF_TODAY = dict(norm="rms", norm_first=True, feed_forward="swiglu", positions="rotary", rope_pairs="halves")  # as Llama
+LARGE_OF_TODAY = replace(LARGE, **OF_TODAY, n_kv_heads=2, d_ff=1360)  # two thirds: of three matrices as many numbers as of two
+SMALL_OF_TODAY = replace(SMALL, **OF_TODAY, n_kv_heads=2, d_ff=172)
 
 
 def batch_of(config, batch=BATCH):
@@ -76,6 +82,91 @@ def product_shapes(config, batch):
     return config.n_layers * layer + [(rows, width, config.vocab_size)]
 
 
+def _heads(x, n_heads):  # (B, T, width) -> (B, H, T, d)
+    return x.view(*x.shape[:2], n_heads, -1).transpose(1, 2)
+
+
+def _as_ours(name, linear):
+    """A linear layer of PyTorch as our two arrays by name: the matrix turned, and the bias if it has one."""
+    yield f"{name}_weight", linear.weight.T
+    if linear.bias is not None:
+        yield f"{name}_bias", linear.bias
+
+
+def layer_of_2017(config):
+    """A layer in PyTorch: LayerNorm behind the sums, tanh, as many heads of keys as of queries."""
+    import torch
+
+    functional, width = torch.nn.functional, config.d_model
+
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.projections, self.output = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
+            self.expand, self.contract = torch.nn.Linear(width, config.d_ff), torch.nn.Linear(config.d_ff, width)
+            self.attention_norm, self.feed_forward_norm = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
+
+        def forward(self, x):  # (B, T, D) -> (B, T, D)
+            query, key, value = (_heads(y, config.n_heads) for y in self.projections(x).split(width, dim=-1))
+            attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+            x = self.attention_norm(x + self.output(attended.transpose(1, 2).reshape(x.shape)))
+            return self.feed_forward_norm(x + self.contract(torch.tanh(self.expand(x))))
+
+        def named(self):
+            for j, name in enumerate(PROJECTIONS):  # query, key and value cut from their stack
+                yield f"attention.{name}_weight", self.projections.weight.chunk(3)[j].T
+                yield f"attention.{name}_bias", self.projections.bias.chunk(3)[j]
+            yield from _as_ours("attention.output", self.output)
+            yield from _as_ours("feed_forward.expand", self.expand)
+            yield from _as_ours("feed_forward.contract", self.contract)
+            for name in ("attention_norm", "feed_forward_norm"):
+                yield f"{name}.gain", getattr(self, name).weight
+                yield f"{name}.bias", getattr(self, name).bias
+
+    return Layer()
+
+
+def layer_of_today(config):
+    """A layer in PyTorch as Llama's: RMSNorm first, SwiGLU, grouped queries, rotary positions by halves."""
+    import torch
+
+    functional, width, inner, d_head = torch.nn.functional, config.d_model, config.d_ff, config.d_head
+    angles = torch.from_numpy(rotation_angles(np.arange(config.seq_len, dtype=np.int64), d_head, config.rope_base)).float()
+    cosine, sine = angles.cos().tile(2), angles.sin().tile(2)  # (T, d)
+
+    def turned(x):  # (B, H, T, d) -> (B, H, T, d)
+        first, second = x.chunk(2, dim=-1)
+        return x * cosine + torch.cat([-second, first], dim=-1) * sine
+
+    class Layer(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.output = torch.nn.Linear(width, width), torch.nn.Linear(width, width)
+            self.key, self.value = (torch.nn.Linear(width, config.kv_heads * d_head) for _ in range(2))
+            self.gate, self.up = (torch.nn.Linear(width, inner, bias=False) for _ in range(2))
+            self.down = torch.nn.Linear(inner, width, bias=False)
+            self.attention_norm, self.feed_forward_norm = (torch.nn.RMSNorm(width, eps=1e-5) for _ in range(2))
+
+        def forward(self, x):  # (B, T, D) -> (B, T, D)
+            normed = self.attention_norm(x)
+            query = turned(_heads(self.query(normed), config.n_heads))
+            key, value = (_heads(part(normed), config.kv_heads) for part in (self.key, self.value))
+            attended = functional.scaled_dot_product_attention(query, turned(key), value, is_causal=True, enable_gqa=True)
+            x = x + self.output(attended.transpose(1, 2).reshape(x.shape))
+            normed = self.feed_forward_norm(x)
+            return x + self.down(functional.silu(self.gate(normed)) * self.up(normed))
+
+        def named(self):
+            for name in (*PROJECTIONS, "output"):
+                yield from _as_ours(f"attention.{name}", getattr(self, name))
+            for name in ("gate", "up", "down"):
+                yield from _as_ours(f"feed_forward.{name}", getattr(self, name))
+            for name in ("attention_norm", "feed_forward_norm"):
+                yield f"{name}.gain", getattr(self, name).weight
+
+    return Layer()
+
+
 class PyTorch:
     """PyTorch on the CPU, eager, with fused attention and Adam fused or as it comes."""
 
@@ -83,25 +174,11 @@ class PyTorch:
         import torch
 
         self.torch = torch
-        functional, heads, width = torch.nn.functional, config.n_heads, config.d_model
-
-        class Layer(torch.nn.Module):
-            def __init__(self):
-                super().__init__()
-                self.projections, self.output = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
-                self.expand, self.contract = torch.nn.Linear(width, config.d_ff), torch.nn.Linear(config.d_ff, width)
-                self.attention_norm, self.feed_forward_norm = torch.nn.LayerNorm(width), torch.nn.LayerNorm(width)
-
-            def forward(self, x):  # (B, T, D) -> (B, T, D)
-                split = (*x.shape[:2], heads, width // heads)
-                query, key, value = (y.view(split).transpose(1, 2) for y in self.projections(x).split(width, dim=-1))
-                attended = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-                x = self.attention_norm(x + self.output(attended.transpose(1, 2).reshape(x.shape)))
-                return self.feed_forward_norm(x + self.contract(torch.tanh(self.expand(x))))
-
-        self.embedding, self.output = torch.nn.Embedding(config.vocab_size, width), torch.nn.Linear(width, config.vocab_size, bias=False)
-        self.layers = [Layer() for _ in range(config.n_layers)]
-        self.network = torch.nn.Sequential(self.embedding, *self.layers, self.output)
+        self.embedding = torch.nn.Embedding(config.vocab_size, config.d_model)
+        self.output = torch.nn.Linear(config.d_model, config.vocab_size, bias=False)
+        self.layers = [(layer_of_today if config.norm_first else layer_of_2017)(config) for _ in range(config.n_layers)]
+        self.norms = [torch.nn.RMSNorm(config.d_model, eps=1e-5)] if config.norm_first else []
+        self.network = torch.nn.Sequential(self.embedding, *self.layers, *self.norms, self.output)
         if weights is not None:
             with torch.no_grad():
                 for name, tensor in self._named():
@@ -110,22 +187,12 @@ class PyTorch:
         self.tokens, self.targets = torch.from_numpy(batch_of(config))
 
     def _named(self):
-        """Our names, and for each the tensor that is it: matrices turned, query, key and value cut from their stack."""
+        """Our names, and for each the tensor that is it."""
         yield "embedding", self.embedding.weight
         for i, layer in enumerate(self.layers):
-            for j, name in enumerate(PROJECTIONS):
-                yield f"layers.{i}.attention.{name}_weight", layer.projections.weight.chunk(3)[j].T
-                yield f"layers.{i}.attention.{name}_bias", layer.projections.bias.chunk(3)[j]
-            for name, linear in (
-                ("attention.output", layer.output),
-                ("feed_forward.expand", layer.expand),
-                ("feed_forward.contract", layer.contract),
-            ):
-                yield f"layers.{i}.{name}_weight", linear.weight.T
-                yield f"layers.{i}.{name}_bias", linear.bias
-            for name in ("attention_norm", "feed_forward_norm"):
-                yield f"layers.{i}.{name}.gain", getattr(layer, name).weight
-                yield f"layers.{i}.{name}.bias", getattr(layer, name).bias
+            yield from ((f"layers.{i}.{name}", tensor) for name, tensor in layer.named())
+        for norm in self.norms:
+            yield "final_norm.gain", norm.weight
         yield "output_weight", self.output.weight.T
 
     def step(self):

@@ -17,7 +17,9 @@ from cllm_lib.files import shipped, write_atomically
 THREADS = 2
 RESULTS = shipped("evidence", "pages/RESULTS.md")
 SIZES = {"large": peers.LARGE, "small": peers.SMALL}
+FORMS = {"large, as today": peers.LARGE_OF_TODAY, "small, as today": peers.SMALL_OF_TODAY}
 TURNS = {"large": dict(rounds=20, steps=3), "small": dict(rounds=40, steps=15)}
+TURNS |= {f"{label}, as today": turns for label, turns in TURNS.items()}
 GROWTH_ROUNDS = 7
 
 STEP, FORWARD_BACKWARD = "forward + backward + Adam", "forward + backward"
@@ -33,6 +35,8 @@ BUILDERS = {
 PAIRS = {  # work, peer, and the ratio to reach
     "large": [(STEP, FUSED, 1.0), (STEP, DEFAULT, 0.55), (STEP, COMPILED, 1.15), (FORWARD_BACKWARD, PRODUCTS, 1.25)],
     "small": [(STEP, FUSED, 0.35), (STEP, COMPILED, 0.75)],
+    "large, as today": [(STEP, FUSED, None)],
+    "small, as today": [(STEP, FUSED, None)],
 }
 CACHED, RECOMPUTED, PYTORCH_CACHED = "a token, with the cache", "recomputed", "PyTorch, with a cache"
 SPEAKERS = {CACHED: generation.Cached, RECOMPUTED: generation.Recomputed, PYTORCH_CACHED: generation.PyTorchCached}
@@ -93,7 +97,7 @@ def main():
     busy = psutil.cpu_percent(interval=3)
     conditions.append(f"Before the run other programs kept the processors {busy:.0f} % busy.")
     say("\n".join(conditions) + (" Ratios of a busy machine say little: close what you can." if busy > 10 else ""))
-    sections = [*(speed(label) for label in SIZES), generation_section(), memory_section(), growth_section(), token_growth_section()]
+    sections = [*(speed(label) for label in PAIRS), generation_section(), memory_section(), growth_section(), token_growth_section()]
     sections.append(lattice_section())
     conditions.append(f"The whole run took {(time.monotonic() - started) / 60:.0f} minutes.")
     write_atomically(RESULTS, page(conditions, sections).encode("utf-8"))
@@ -111,7 +115,7 @@ def limit_threads():
 
 def speed(label):
     """The section of one size: who computes the same, and how long each takes."""
-    config = SIZES[label]
+    config = (SIZES | FORMS)[label]
     names = dict.fromkeys(name for work, peer, _ in PAIRS[label] for name in (work, peer))
     workers = {name: Worker(BUILDERS[name], config) for name in names}
     agreed = check_same_work(config, workers)
@@ -121,7 +125,8 @@ def speed(label):
         worker.close()
     rows = [speed_row(work, peer, ratio(times[work], times[peer]), target) for work, peer, target in PAIRS[label]]
     size = peers.Ours(config).model.flat_parameters.size
-    title = f"V = {config.vocab_size:,}, d = {config.d_model}, FF {config.d_ff:,}: {size / 1e6:.1f} million parameters, untied"
+    form = "RMSNorm first, SwiGLU, 8 heads on 2 of keys and values, rotary; " if config.norm_first else ""
+    title = f"{form}V = {config.vocab_size:,}, d = {config.d_model}, FF {config.d_ff:,}: {size / 1e6:.1f} million parameters, untied"
     return section(title, ["work", "peer", "ours, ms", "peer, ms", "ratio", "quartiles", "to reach", ""], rows, agreed)
 
 

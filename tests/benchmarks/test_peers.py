@@ -25,6 +25,22 @@ def test_a_peer_computes_our_loss_and_makes_our_steps(build, library):
 
 
 @pytest.mark.slow
+def test_pytorch_computes_the_layer_of_today_too():
+    pytest.importorskip("torch", reason="large; `make test-all` installs it")
+    config = replace(TINY, **peers.OF_TODAY, n_kv_heads=2)
+    start, ours, peer = peers.initial_weights(config), peers.Ours(config), peers.pytorch_fused(config)
+    for _ in range(3):
+        assert peer.step() == pytest.approx(ours.step(), rel=2e-6)
+    assert peers.agreement(ours.parameters(), peer.parameters(), start) < 1e-2
+
+
+def test_both_forms_have_nearly_as_many_weights_in_their_layers():
+    for old, new in ((peers.LARGE, peers.LARGE_OF_TODAY), (peers.SMALL, peers.SMALL_OF_TODAY)):
+        sizes = [sum(a.size for name, a in peers.initial_weights(one).items() if ".feed_forward." in name) for one in (old, new)]
+        assert sizes[1] == pytest.approx(sizes[0], rel=0.02)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [peers.pytorch_fused, peers.jax_compiled])
 def test_a_peer_from_other_weights_is_found_out(build, monkeypatch):
     pytest.importorskip("torch", reason="large; `make test-all` installs it")
