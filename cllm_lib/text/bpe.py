@@ -80,7 +80,10 @@ class BytePairTokenizer:
     special_tokens : sequence of str
     vocabulary : sequence of bytes, or dict of int to bytes, optional
         Bytes of each id, to number the tokens as someone else did. By default special tokens come first, then the bytes in
-        GPT-2's order, then the merges. Special tokens that it does not have get the ids after its last.
+        GPT-2's order, then the merges. Special tokens that it does not have get the ids after its last. Bytes that it does not
+        have, as SmolLM2's lacks some control characters, are left out of a text without a word, as by the package tokenizers.
+    single_digits : bool
+        How a text is cut: see :func:`~cllm_lib.text.pretokens.pretokenize`.
 
     Attributes
     ----------
@@ -100,7 +103,8 @@ class BytePairTokenizer:
     GPT-2's `vocab.json` and `merges.txt` write bytes as visible characters; :func:`characters_as_bytes` reads them.
     """
 
-    def __init__(self, merges, special_tokens=(), vocabulary=None):
+    def __init__(self, merges, special_tokens=(), vocabulary=None, single_digits=False):
+        self.single_digits = single_digits
         self.merges, self.special_tokens = checked_merges(merges), checked_special_tokens(special_tokens)
         tokens = dict.fromkeys([*BYTES, *(first + second for first, second in self.merges)])
         special = [token.encode("utf-8") for token in self.special_tokens]
@@ -113,7 +117,7 @@ class BytePairTokenizer:
             ids = {token: i for i, token in enumerate(self.vocabulary)}
             special_ids = [ids[token] for token in special]
         self._special_ids = dict(zip(self.special_tokens, special_ids, strict=True))
-        self._byte_ids = [ids[bytes([byte])] for byte in range(256)]
+        self._byte_ids = [ids.get(bytes([byte])) for byte in range(256)]
         self._ranks = {(ids[a], ids[b]): (rank, ids[a + b]) for rank, (a, b) in enumerate(self.merges)}
 
     def __len__(self):
@@ -141,11 +145,11 @@ class BytePairTokenizer:
         ValueError
             If it is no string, or has half a surrogate pair, for which UTF-8 has no bytes.
         """
-        return self._ids(pretokenize(checked_text(text), self.special_tokens if special else ()), special)
+        return self._ids(pretokenize(checked_text(text), self.special_tokens if special else (), self.single_digits), special)
 
     def encode_chunks(self, chunks, special=True):
         """The same for a text that comes in chunks, such as the lines of a file: yields the ids of the whole, array by array."""
-        for pieces in pretokenize_chunks(map(checked_text, chunks), self.special_tokens if special else ()):
+        for pieces in pretokenize_chunks(map(checked_text, chunks), self.special_tokens if special else (), self.single_digits):
             yield self._ids(pieces, special)
 
     def encode_bytes(self, data, special=True):
@@ -153,7 +157,7 @@ class BytePairTokenizer:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise ValueError(f"data is {type(data).__name__}: give bytes, or a text to encode()")
         text = bytes(data).decode("utf-8", "surrogateescape")  # a byte that is none of a character becomes half a pair, and back
-        return self._ids(pretokenize(text, self.special_tokens if special else ()), special)
+        return self._ids(pretokenize(text, self.special_tokens if special else (), self.single_digits), special)
 
     def decode(self, ids):
         """The text of ids; bytes that are no UTF-8, as when a character was cut through, show as U+FFFD, the replacement character."""
@@ -181,7 +185,8 @@ class BytePairTokenizer:
 
     def ids_of_piece(self, piece):  # bytes -> list of int
         """Ids of one piece, which is not cut any further."""
-        return join_by_rank([self._byte_ids[byte] for byte in piece], self._ranks)
+        ids = [self._byte_ids[byte] for byte in piece]
+        return join_by_rank([i for i in ids if i is not None], self._ranks)
 
     def _ids(self, pieces, special):
         known = {token: [i] for token, i in self._special_ids.items()} if special else {}
@@ -282,7 +287,7 @@ def checked_merges(merges):
 
 
 def checked_vocabulary(vocabulary, tokens):
-    """Bytes of each id as a tuple, all that merging can make among them. Raises ValueError otherwise."""
+    """Bytes of each id as a tuple, all that merges make among them. Raises ValueError otherwise."""
     if isinstance(vocabulary, dict):
         if sorted(vocabulary) != list(range(len(vocabulary))):
             raise ValueError(
@@ -292,9 +297,9 @@ def checked_vocabulary(vocabulary, tokens):
     found, has = tuple(vocabulary), set(vocabulary)
     if not all(isinstance(token, bytes) for token in found):
         raise ValueError("vocabulary is the bytes of each id, a sequence or a dict of int to bytes; this is none")
-    if missing := tokens.keys() - has:
+    if missing := {token for token in tokens.keys() - has if len(token) > 1}:
         one = min(missing, key=lambda token: (len(token), token))
-        raise ValueError(f"vocabulary has no {one!r}, which is a byte or made by a merge: give the one that belongs to the merges")
+        raise ValueError(f"vocabulary has no {one!r}, which is made by a merge: give the one that belongs to the merges")
     if len(has) != len(found):
         twice = next(token for token, count in Counter(found).items() if count > 1)
         raise ValueError(f"vocabulary has {twice!r} more than once: a token can have one id only")

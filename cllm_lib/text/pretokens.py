@@ -18,7 +18,7 @@ FIRST_HIGH = 0x10000
 LONGEST_CONTRACTION = 3  # characters, 're
 
 
-def pretokenize(text, special_tokens=()):
+def pretokenize(text, special_tokens=(), single_digits=False):
     r"""Pre-tokenisation as for GPT-2: cut a text into pieces which, one after the other, are the text again.
 
     A piece is, whichever fits first: one of 's 't 're 've 'm 'll 'd; letters; digits and other numbers; anything else that can
@@ -30,6 +30,8 @@ def pretokenize(text, special_tokens=()):
     text : str
     special_tokens : sequence of str
         They are pieces of their own, wherever they stand; of several that begin at one place, the longest.
+    single_digits : bool
+        Whether each digit, and other number, is a piece of its own, with no space in front, as for SmolLM2.
 
     Returns
     -------
@@ -43,23 +45,25 @@ def pretokenize(text, special_tokens=()):
     """
     found = []
     for i, part in enumerate(parted(text, special_tokens)):
-        found += [part] if i % 2 else pattern().findall(part)
+        found += [part] if i % 2 else pattern(single_digits).findall(part)
     return found
 
 
-def pretokenize_chunks(chunks, special_tokens=()):
+def pretokenize_chunks(chunks, special_tokens=(), single_digits=False):
     """The same for a text that comes in chunks, cut anywhere: as if it had come at once, with little of it kept.
 
     Parameters
     ----------
     chunks : iterable of str
     special_tokens : sequence of str
+    single_digits : bool
 
     Yields
     ------
     list of str
         The pieces that are certain, whatever comes after.
     """
+    cut = pattern(single_digits).findall
     special, reach, rest = _any_of(special_tokens), max(map(len, special_tokens), default=1), ""
     for chunk in chunks:
         rest += chunk
@@ -67,14 +71,14 @@ def pretokenize_chunks(chunks, special_tokens=()):
         for match in special.finditer(rest):
             if match.start() >= known:
                 break
-            found += [*pattern().findall(rest, done, match.start()), match[0]]
+            found += [*cut(rest, done, match.start()), match[0]]
             done = match.end()
-        pieces, end = pattern().findall(rest, done, max(done, known)), max(done, known)
+        pieces, end = cut(rest, done, max(done, known)), max(done, known)
         while pieces and (end >= known or end - len(pieces[-1]) + LONGEST_CONTRACTION > known):  # more may come to it
             end -= len(pieces.pop())
         rest = rest[done + sum(map(len, pieces)) :]
         yield found + pieces
-    yield pretokenize(rest, special_tokens)
+    yield pretokenize(rest, special_tokens, single_digits)
 
 
 def parted(text, special_tokens):
@@ -88,12 +92,15 @@ def _any_of(special_tokens, group=False):
     return re.compile((f"({longest_first})" if group else longest_first) or "(?!)")
 
 
-@lru_cache(maxsize=1)
-def pattern():
+@lru_cache(maxsize=2)
+def pattern(single_digits=False):
     r"""GPT-2's pattern for `re`, which has no \p{L}: the classes are written out, once, when first asked for."""
     kinds = [_kind(chr(code)) for code in range(sys.maxunicode + 1)]
     letters, numbers, seen = (_run(kinds, kind) for kind in (LETTER, NUMBER, SEEN))
     space = _ranges(kinds, SPACE)
+    if single_digits:  # white space before a number ends there, as before the end of the text
+        number = _ranges(kinds, NUMBER)
+        return re.compile(f"[{number}]|'(?:[sdmt]|ll|ve|re)| ?{letters}| ?{seen}|[{space}]+(?![^{space}{number}])|[{space}]+")
     return re.compile(f"'(?:[sdmt]|ll|ve|re)| ?{letters}| ?{numbers}| ?{seen}|[{space}]+(?![^{space}])|[{space}]+")
 
 

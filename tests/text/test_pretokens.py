@@ -39,9 +39,12 @@ TEXTS = st.lists(st.sampled_from(AWKWARD) | st.text(ASSIGNED, max_size=4), max_s
 SPECIAL = ["<unk>", "aba", "ab", "abab", "a b", " "]
 
 
-def pieces_of_tokenizers(text):
+def pieces_of_tokenizers(text, single_digits=False):
     """By the places it gives, for it writes bytes as other characters."""
-    return [text[start:stop] for _, (start, stop) in pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text)]
+    cutter = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if single_digits:
+        cutter = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), cutter])
+    return [text[start:stop] for _, (start, stop) in cutter.pre_tokenize_str(text)]
 
 
 def characters(edges=False):
@@ -55,9 +58,10 @@ def characters(edges=False):
     return "".join(f"a{chr(code)}{chr(code)}1" for code in kept)
 
 
-@given(text=TEXTS)
-def test_pieces_are_those_of_the_package_tokenizers(text):
-    assert pretokenize(text) == pieces_of_tokenizers(text)
+@given(text=TEXTS, single_digits=st.booleans())
+@example(text="a  42\n\n1. x", single_digits=True)
+def test_pieces_are_those_of_the_package_tokenizers(text, single_digits):
+    assert pretokenize(text, single_digits=single_digits) == pieces_of_tokenizers(text, single_digits)
 
 
 @given(text=TEXTS)
@@ -91,8 +95,9 @@ def test_pieces_are_the_text_again(text, special):
 @example(chunks=["x'", "r", "e"], special=[])
 @example(chunks=["x ", " ", "y"], special=[])
 def test_a_text_in_chunks_is_cut_as_at_once(chunks, special):
-    found = [piece for pieces in pretokenize_chunks(chunks, special) for piece in pieces]
-    assert found == pretokenize("".join(chunks), special)
+    for single_digits in (False, True):
+        found = [piece for pieces in pretokenize_chunks(chunks, special, single_digits) for piece in pieces]
+        assert found == pretokenize("".join(chunks), special, single_digits)
 
 
 def test_of_a_long_text_in_chunks_little_is_kept():

