@@ -220,18 +220,45 @@ def _config(metadata):
     )
 
 
+def _shapes(config):
+    """Of a layer's arrays by our names, as the file has them: a row for each output."""
+    width, inner, kv_width = config.d_model, config.d_ff, config.d_model // config.n_heads * config.n_kv_heads
+    return {
+        "attention.query_weight": (width, width),
+        "attention.key_weight": (kv_width, width),
+        "attention.value_weight": (kv_width, width),
+        "attention.output_weight": (width, width),
+        "attention_norm.gain": (width,),
+        "feed_forward.gate_weight": (inner, width),
+        "feed_forward.up_weight": (inner, width),
+        "feed_forward.down_weight": (width, inner),
+        "feed_forward_norm.gain": (width,),
+    }
+
+
 def _parameters(tensors, config):
-    """Arrays as the decoder takes them; matrices are seen (n_in, n_out), though the file has a row for each output."""
+    """Arrays as the decoder takes them; matrices are seen (n_in, n_out)."""
+
+    def read(name, shape):
+        array = tensors[name]
+        if array.shape != shape:
+            raise ValueError(
+                f"{name} is of shape {array.shape}, and width {config.d_model}, {config.n_heads} heads of queries and {config.n_kv_heads} "
+                f"heads of keys make it {shape}"
+            )
+        return array
+
     layers = []
     for i in range(config.n_layers):
         layer = {}
-        for ours, theirs in PARTS.items():
+        for ours, shape in _shapes(config).items():
             part, name = ours.split(".")
-            layer.setdefault(part, {})[name] = tensors[f"blk.{i}.{theirs}.weight"].T
+            layer.setdefault(part, {})[name] = read(f"blk.{i}.{PARTS[ours]}.weight", shape).T
         layers.append(layer)
-    embedding = tensors["token_embd.weight"]
-    output = tensors.get("output.weight", embedding)  # tied, where there is none
-    return {"embedding": embedding, "layers": layers, "final_norm": {"gain": tensors["output_norm.weight"]}, "output_weight": output.T}
+    table = (config.vocab_size, config.d_model)
+    embedding, gain = read("token_embd.weight", table), read("output_norm.weight", (config.d_model,))
+    output = read("output.weight", table) if "output.weight" in tensors else embedding  # tied
+    return {"embedding": embedding, "layers": layers, "final_norm": {"gain": gain}, "output_weight": output.T}
 
 
 def _tokenizer(metadata):

@@ -6,32 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pretrained.writing_gguf import ARRAY, CODES, STRING, UINT32, file_of, pair, record, text
 
 from cllm_lib.pretrained import gguf
 from cllm_lib.pretrained.gguf import KINDS, read_gguf
-
-CODES = {kind.name: code for code, kind in KINDS.items()}
-STRING, ARRAY, UINT32 = 8, 9, 4
-
-
-def text(value):
-    data = value if isinstance(value, bytes) else value.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def pair(name, kind, value):
-    return text(name) + struct.pack("<I", kind) + value
-
-
-def record(name, shape, kind, offset):
-    axes = struct.pack(f"<I{len(shape)}Q", len(shape), *shape[::-1])
-    return text(name) + axes + struct.pack("<IQ", CODES.get(kind, kind), offset)
-
-
-def file_of(pairs=(), records=(), data=b"", version=3, magic=b"GGUF", counts=None, alignment=32):
-    """The bytes of a GGUF file, right or wrong as the arguments are."""
-    head = magic + struct.pack("<IQQ", version, *(counts or (len(records), len(pairs)))) + b"".join([*pairs, *records])
-    return head + bytes(-len(head) % alignment) + data
 
 
 def q4_1_by_hand(block):
