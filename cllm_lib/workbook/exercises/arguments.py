@@ -406,6 +406,40 @@ def _values(generator):
     return values.round() if generator.random() < 0.3 else values, float(generator.uniform(0.5, 0.99))
 
 
+# 22
+
+
+def _norm(generator):
+    *front, width = _sizes(generator, int(generator.integers(1, 4)))
+    size, eps = generator.choice([1.0, 1e-2]), float(generator.choice([1e-5, 1e-3, 0.1]))
+    return *(scale * generator.standard_normal((*front, width)) for scale in (1.0, size)), generator.normal(1, 0.5, width), eps
+
+
+def _gate(generator):
+    shape = _sizes(generator, int(generator.integers(1, 4)))
+    return generator.standard_normal(shape), generator.normal(0, 3, shape), generator.standard_normal(shape)
+
+
+def _shared(generator):
+    batch, n_kv_heads, group, time, width = _sizes(generator, 5)
+    return generator.standard_normal((batch, n_kv_heads, time, width)), n_kv_heads * group
+
+
+def _words(generator):
+    """Words of few letters, so that pairs come often, overlap, and are equally frequent; some are tokens of two letters."""
+    letters = [b"a", b"b", b"c", b" ", b"xa", b"by"][: int(generator.integers(2, 7))]
+    words = {(b"a", letters[generator.integers(len(letters))]): int(generator.integers(1, 4))}
+    for length in generator.integers(1, 9, int(generator.integers(0, 6))):
+        words[tuple(letters[i] for i in generator.integers(len(letters), size=length))] = int(generator.integers(1, 6))
+    return (words,)
+
+
+def _readable(result, given):
+    """A merge as text, which can be compared."""
+    best, merged = result
+    return [token.decode() for token in best], {" . ".join(token.decode() for token in parts): times for parts, times in merged.items()}
+
+
 TRIALS = {
     "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
     "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
@@ -471,4 +505,9 @@ TRIALS = {
     "21.2": on(lambda generator: (np.asarray(generator.normal(0, 2, _sizes(generator, int(generator.integers(4))))),)),
     "21.3": on(_layer),
     "21.4": on(_sentences),
+    "22.2": on(_norm),
+    "22.3": on(_gate),
+    "22.4": on(_shared),
+    "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),)),
+    "22.6": on(_words, seen=_readable),
 }
