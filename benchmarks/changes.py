@@ -44,7 +44,7 @@ def page(found):
         f"interval. Below 0 is better. The verdict rests on a wider interval, the corrected one, with which all {len(found)} comparisons "
         "hold at once (Bonferroni): better or worse, where it lies on one side of 0, and reaches beyond the margin; no difference that "
         "matters, where it stays within the margin on both sides; else undecided. Comparisons, margins and correction were frozen in "
-        "evidence/protocol.json before the ten seeds were run. Models are small and texts short: what holds here need not hold for large ones."
+        "evidence/protocol.json before the ten seeds were run. Models are small and texts short: what holds here need not hold of others."
     )
     parts = (layers(found), units(found), depth(found), ladder(found))
     return "\n\n".join(["# What changed since 2017", how, *(paragraph for part in parts for paragraph in part)]) + "\n"
@@ -93,11 +93,11 @@ def units(found):
         rows.append([unit, f"{rate:g}", f"{vocabulary:,.0f}", f"{width}", f"{d_ff:.0f}", f"{numbers:,.0f}", f"{unknown:.1%}", *bits])
     yield "## What gets an id"
     yield (
-        f"One text, {changed_units.TEXT} in small letters and without punctuation, in three units; the last fifth of it is judged, and what "
+        f"One text, {changed_units.TEXT} in small letters and without punctuation, in three units; its last fifth is judged, and what "
         f"has an id is learnt from the rest. Equally many parameters, and {changed_units.STEPS} steps of {changed_layers.BATCH} times "
-        f"{changed_units.SHAPE['seq_len']} tokens for each: the same arithmetic, and the more text, the longer a token. The layer is today's, "
-        f'all together. Words lose what stands at "<unk>": as they stand their bits per byte are too low; spelled, each unknown word '
-        "costs what a trigram of characters asks for it, counted from the unknown words of the rest. "
+        f"{changed_units.SHAPE['seq_len']} tokens for each: the same arithmetic, and the more text, the longer a token. The layer is "
+        "today's, all together. Words lose what stands at <unk>: as they stand their bits per byte are too low; spelled, each unknown "
+        "word costs what a trigram of characters asks for it, counted from the unknown words of the rest. "
         f"Margin {changed_units.MARGIN:g} bits per byte."
     )
     header = ["unit", "rate", "ids", "d_model", "d_ff", "numbers", "unknown", "bits per byte", "unknown spelled"]
@@ -114,8 +114,8 @@ def depth(found):
     sizes = ", ".join(f"{name} {value}" for name, value in changed_depth.SHAPE.items())
     yield "## Depth without a warm-up"
     yield (
-        f"The deep model of chapter 08 ({sizes}; {changed_depth.TEXT}, {changed_depth.EPOCHS} epochs, Adam at {changed_depth.RATE:g} from the "
-        "first step on) against the unigram entropy, where it stands without a warm-up. Freed is a run that ends more than "
+        f"The deep model of chapter 08 ({sizes}; {changed_depth.TEXT}, {changed_depth.EPOCHS} epochs, Adam at {changed_depth.RATE:g} from "
+        "the first step on) against the unigram entropy, where it stands without a warm-up. Freed is a run that ends more than "
         f"{changed_depth.MARGIN:g} nats below: {'; '.join(f'{variant}: {count} of 10' for variant, count in freed.items())}."
     )
     yield comparisons("depth", found)
@@ -129,10 +129,10 @@ def ladder(found):
     }
     yield "## The repair ladder"
     yield (
-        f"Chapter 09's program with all repairs but one, {changed_ladder.EPOCHS} epochs at a rate of {changed_ladder.RATE:g}, in the layer of "
-        "2017 and in one whose norms stand before the parts, with RMSNorm and SwiGLU. Where the loss is as low without a repair, the ladder "
-        f"needs no such rung; margin {changed_ladder.MARGIN:g} nats. All repaired, the last epoch is on the mean so far from the unigram "
-        f"entropy: {'; '.join(f'{layer} {found:+.2f}' for layer, found in whole.items())} nats. Not asked: the mask, without which a "
+        f"Chapter 09's program with all repairs but one, {changed_ladder.EPOCHS} epochs at a rate of {changed_ladder.RATE:g}, in the layer "
+        "of 2017 and in one whose norms stand before the parts, with RMSNorm and SwiGLU. Where the loss is as low without a repair, the "
+        f"ladder needs no such rung; margin {changed_ladder.MARGIN:g} nats. All repaired, the last epoch is on the mean so far from the "
+        f"unigram entropy: {'; '.join(f'{layer} {mean:+.2f}' for layer, mean in whole.items())} nats. Not asked: the mask, without which a "
         "model sees its targets, and the second norm and attention's residual path, which today's layer consists of."
     )
     yield comparisons("ladder", found)

@@ -17,7 +17,7 @@ import math
 import numpy as np
 
 from cllm_lib.claims.changed import compare
-from cllm_lib.claims.registry import experiment, read_once, runs, values
+from cllm_lib.claims.registry import experiment, read_once, values
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.transformer import CLLM
 from cllm_lib.text.corpora import load_corpus, windows
@@ -162,11 +162,12 @@ def check_rates(name, chosen):
     chosen : dict of (str, str) to float
         By variant and text.
     """
-    for run, value in runs(name).items():
-        if run.measure == "rate" and value != chosen[run.variant, run.text]:
+    for (variant, text), rate in chosen.items():
+        stored = values(name, variant, "rate", text)
+        if (stored != rate).any():
             raise ValueError(
-                f"{name} has {run.variant!r} on {run.text or 'its text'!r} at {value:g}, and the tuning chooses "
-                f"{chosen[run.variant, run.text]:g}: run both anew, tuning first, with `make evidence`"
+                f"{name} has {variant!r} on {text or 'its text'} at {stored[0]:g}, and the tuning chooses {rate:g}: run both anew, tuning "
+                "first, with `make evidence`"
             )
 
 
