@@ -173,7 +173,7 @@ def check_rates(name, chosen):
 
 def differences(variant, against, text):
     """Held-out losses of one variant minus those of another, paired by seed."""
-    check_rates("changed_layers", chosen_rates())
+    check_rates("changed_layers", {key: rate for key, rate in chosen_rates().items() if key in ((variant, text), (against, text))})
     return values("changed_layers", variant, "held out", text) - values("changed_layers", against, "held out", text)
 
 
