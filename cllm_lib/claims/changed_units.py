@@ -49,7 +49,7 @@ MOST_IDS = {CHARACTERS: 1_000, PAIRS: 1_000, WORDS: 2_000}  # there are fewer ch
 WIDTHS = {CHARACTERS: 64, PAIRS: 40, WORDS: 32}  # d_model, so that d_ff is two to four times as wide
 SHAPE = dict(n_layers=2, n_heads=4, seq_len=32) | CHANGES[TODAY]
 D_FF = 128  # of the model of words
-STEPS = 400
+STEPS = 300
 MARGIN = 0.02  # bits per byte
 BITS, BITS_SPELLED = "bits per byte", "bits per byte, unknown spelled"
 TUNINGS = {f"{unit}, {rate:g}": (unit, rate) for unit, rate in itertools.product(WIDTHS, RATES)}
