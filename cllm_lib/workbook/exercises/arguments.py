@@ -12,6 +12,7 @@ import numpy as np
 
 from cllm_lib.model.layers import softmax
 from cllm_lib.workbook.exercises.attention_backward import random_attention
+from cllm_lib.workbook.exercises.byte_pairs import random_words, readable
 from cllm_lib.workbook.exercises.chapter_04 import _Reacher, _Speaker
 from cllm_lib.workbook.exercises.chapter_15 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_20 import random_belief, random_losses, random_question
@@ -425,21 +426,6 @@ def _shared(generator):
     return generator.standard_normal((batch, n_kv_heads, time, width)), n_kv_heads * group
 
 
-def _words(generator):
-    """Words of few letters, so that pairs come often, overlap, and are equally frequent; some are tokens of two letters."""
-    letters = [b"a", b"b", b"c", b" ", b"xa", b"by"][: int(generator.integers(2, 7))]
-    words = {(b"a", letters[generator.integers(len(letters))]): int(generator.integers(1, 4))}
-    for length in generator.integers(1, 9, int(generator.integers(0, 6))):
-        words[tuple(letters[i] for i in generator.integers(len(letters), size=length))] = int(generator.integers(1, 6))
-    return (words,)
-
-
-def _readable(result, given):
-    """A merge as text, which can be compared."""
-    best, merged = result
-    return [token.decode() for token in best], {" . ".join(token.decode() for token in parts): times for parts, times in merged.items()}
-
-
 TRIALS = {
     "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
     "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
@@ -509,5 +495,5 @@ TRIALS = {
     "22.3": on(_gate),
     "22.4": on(_shared),
     "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),)),
-    "22.6": on(_words, seen=_readable),
+    "22.6": on(random_words, seen=readable),
 }

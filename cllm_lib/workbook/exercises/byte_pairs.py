@@ -241,3 +241,18 @@ def _first_that_differs(words, found, right):
 
 def _same(found, right):
     return found == right
+
+
+def random_words(generator):
+    """Words of few letters, so that pairs come often, overlap, and are equally frequent; some are tokens of two letters."""
+    letters = [b"a", b"b", b"c", b" ", b"xa", b"by"][: int(generator.integers(2, 7))]
+    words = {(b"a", letters[generator.integers(len(letters))]): int(generator.integers(1, 4))}
+    for length in generator.integers(1, 9, int(generator.integers(0, 6))):
+        words[tuple(letters[i] for i in generator.integers(len(letters), size=length))] = int(generator.integers(1, 6))
+    return (words,)
+
+
+def readable(result, given):
+    """A merge as text, which can be compared."""
+    best, merged = result
+    return [token.decode() for token in best], {" . ".join(token.decode() for token in parts): times for parts, times in merged.items()}
