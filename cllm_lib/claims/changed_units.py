@@ -9,7 +9,7 @@ unknown words of the part that is trained on (:func:`spelling_bits`).
 A table of many ids takes what the layers could have had: each unit has a width of its own, and `d_ff` makes the numbers of
 parameters equal. All train on equally many tokens, so on about as many multiplications; a model of words then has read several
 times as much text as one of characters, and sees as much more of it at once. Rates are chosen as in
-:mod:`~cllm_lib.claims.changed_layers`.
+:mod:`~cllm_lib.claims.changed_layers`, of three.
 """
 
 import functools
@@ -23,7 +23,6 @@ from cllm_lib.claims.changed import compare
 from cllm_lib.claims.changed_layers import (
     CHANGES,
     HELD_OUT,
-    RATES,
     TODAY,
     TUNING_SEEDS,
     best_rate,
@@ -49,7 +48,9 @@ MOST_IDS = {CHARACTERS: 1_000, PAIRS: 1_000, WORDS: 2_000}  # there are fewer ch
 WIDTHS = {CHARACTERS: 64, PAIRS: 40, WORDS: 32}  # d_model, so that d_ff is two to four times as wide
 SHAPE = dict(n_layers=2, n_heads=4, seq_len=32) | CHANGES[TODAY]
 D_FF = 128  # of the model of words
-STEPS = 300
+STEPS = 200
+RATES = (3e-3, 1e-2, 3e-2)
+JUDGED = 3_000  # words, the first of the last fifth, which is held out
 MARGIN = 0.02  # bits per byte
 BITS, BITS_SPELLED = "bits per byte", "bits per byte, unknown spelled"
 TUNINGS = {f"{unit}, {rate:g}": (unit, rate) for unit, rate in itertools.product(WIDTHS, RATES)}
@@ -72,15 +73,15 @@ def changed_units(variant, seed):
 
 
 def held_out_bits(unit, rate, seed):
-    """Train one model on a text in such units; bits per byte of the last fifth, infinite where training overflows."""
+    """Train one model on a text in such units; bits per byte of what is judged, infinite where training overflows."""
     corpus = corpus_of(unit)
-    loss = trained_loss(CLLM(config_of(unit), seed=seed), corpus, rate, STEPS, seed)
+    loss = trained_loss(CLLM(config_of(unit), seed=seed), corpus, rate, STEPS, seed, judged=corpus.n_validation)
     return bits_per_byte(loss, corpus, plain_text()[1]) if math.isfinite(loss) else math.inf
 
 
 @functools.cache
 def plain_text():
-    """What words can say of the text, single spaces between: what is trained on, and what is held out with the space before it.
+    """What words can say of the text, single spaces between: what is trained on, and what is judged with the space before it.
 
     Returns
     -------
@@ -88,7 +89,7 @@ def plain_text():
     """
     words = tokenize(read_text(TEXT))
     first = int(len(words) * (1 - HELD_OUT))
-    return " ".join(words[:first]), "".join(f" {word}" for word in words[first:])
+    return " ".join(words[:first]), "".join(f" {word}" for word in words[first : first + JUDGED])
 
 
 @functools.cache
@@ -166,7 +167,7 @@ def chosen_rates():
     dict of (str, str) to float
         By unit and "", the text that the runs are not asked for.
     """
-    return {(unit, ""): best_rate("changed_unit_rates", unit, BITS) for unit in WIDTHS}
+    return {(unit, ""): best_rate("changed_unit_rates", unit, BITS, rates=RATES) for unit in WIDTHS}
 
 
 def differences(unit, against, text):
