@@ -52,13 +52,15 @@ def page(found):
 
 def layers(found):
     """The parts of the layer, a table a text."""
-    sizes, training = ", ".join(f"{name} {value}" for name, value in changed_layers.SHAPE.items()), changed_layers.RATES
+    sizes = ", ".join(f"{name} {value}" for name, value in changed_layers.SHAPE.items())
     numbers = claims.values("changed_layers", changed_layers.OLD, "parameters", "patterns")[0]
     yield "## Parts of the layer"
     yield (
         f"Model: {sizes}, d_ff {changed_layers.D_FF} as in 2017, and otherwise what makes the numbers in the layers equal "
         f"({numbers:,.0f}, to one in a hundred; the embedding, tied, is the same for all). Adam down a cosine, batches of "
-        f"{changed_layers.BATCH}; of the rates {', '.join(f'{rate:g}' for rate in training)} each took the best of seeds 100 to 102, by "
+        f"{changed_layers.BATCH} sequences, few steps; of the last fifth of a text, which is held out, the first "
+        f"{changed_layers.JUDGED:,} tokens are judged. {'; '.join(f'{text} is read in {read_as(text)}' for text in changed_layers.TEXTS)}. "
+        f"Of the rates {', '.join(f'{rate:g}' for rate in changed_layers.RATES)} each took the best of seeds 100 to 102, by "
         f"held-out loss. Margin {changed_layers.MARGIN:g} nats. The form of 2017 is here LayerNorm behind the sums, tanh, as many heads of "
         "keys and values as of queries, no positions; the paper had sines, so what tells positions is compared with these, too."
     )
@@ -67,6 +69,12 @@ def layers(found):
         header = [text, "rate", "d_ff", "numbers", "held-out loss", "minus 2017", "verdict", "minus the sines", "verdict"]
         yield f"{text}, {changed_layers.STEPS[text]} steps:"
         yield "\n".join(table(header, rows))
+
+
+def read_as(text):
+    """In what a text is read, in words."""
+    most = changed_layers.TEXTS[text].get("vocab_size")
+    return "words" if most is None else f"byte pairs of {most} ids"
 
 
 def layer_row(variant, text, found):
@@ -93,8 +101,9 @@ def units(found):
         rows.append([unit, f"{rate:g}", f"{vocabulary:,.0f}", f"{width}", f"{d_ff:.0f}", f"{numbers:,.0f}", f"{unknown:.1%}", *bits])
     yield "## What gets an id"
     yield (
-        f"One text, {changed_units.TEXT} in small letters and without punctuation, in three units; its last fifth is judged, and what "
-        f"has an id is learnt from the rest. Equally many parameters, and {changed_units.STEPS} steps of {changed_layers.BATCH} times "
+        f"One text, {changed_units.TEXT} in small letters and without punctuation, in three units; {changed_units.JUDGED:,} words of "
+        "its last fifth are judged, and what has an id is learnt from the rest. Equally many parameters, and "
+        f"{changed_units.STEPS} steps of {changed_layers.BATCH} times "
         f"{changed_units.SHAPE['seq_len']} tokens for each: the same arithmetic, and the more text, the longer a token. The layer is "
         "today's, all together. Words lose what stands at <unk>: as they stand their bits per byte are too low; spelled, each unknown "
         "word costs what a trigram of characters asks for it, counted from the unknown words of the rest. "
