@@ -3,10 +3,11 @@
 Every experiment of `cllm_lib.claims` with all its seeds, every single number to evidence/NAME.csv; the seeded numbers under
 evidence/measured/ once more, which have to come out as they are stored; times, to evidence/timings.csv; the book's own
 sentences, to evidence/own_sentences.csv; and from all that evidence/table.csv, evidence/effects.csv and a paragraph of
-README.md. Finished runs are kept in .cache/evidence: stop it as you like, it goes on where it was. `python -m
-benchmarks.evidence NAME` runs one experiment, such as a new one or one that is run on demand only, and then writes the tables.
-`--freeze` writes the rules to evidence/protocol.json; once that is committed, `--seeds 200..219` judges by it anew, with seeds
-that nobody has seen. `--tiny` tries the whole path in a minute, in a folder that is thrown away.
+README.md, and of what changed since 2017 evidence/changes.csv and its page. Finished runs are kept in .cache/evidence: stop it
+as you like, it goes on where it was. `python -m benchmarks.evidence NAME` runs one experiment, such as a new one or one that is
+run on demand only, and then writes the tables. `--freeze` writes the rules to evidence/protocol.json; once that is committed,
+`--seeds 200..219` judges by it anew, with seeds that nobody has seen. `--tiny` tries the whole path in a minute, in a folder
+that is thrown away.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import fresh, lookup, positions, reduced, sentences, similarity, startup, threads
+from benchmarks import changes, fresh, lookup, positions, reduced, sentences, similarity, startup, threads
 from benchmarks.run import describe_machine, say
 from cllm_lib import claims
 from cllm_lib.claims import judging, protocol, registry
@@ -143,11 +144,12 @@ def _environment(name, value):
 
 
 def write_tables(folder):
-    """Judge every claim by what stands in evidence/ now, and write both tables."""
+    """Judge every claim, and what changed since 2017, by what stands in evidence/ now, and write the tables."""
     registry.forget()
     rows = claims.table()
     claims.write_table(folder / "table.csv", rows)
     claims.write_effects(folder / "effects.csv", rows)
+    changes.write(folder)
     return rows
 
 

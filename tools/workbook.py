@@ -43,7 +43,7 @@ make test-ci             both, as CI does
 make test-all            everything, the slow tests too: PyTorch and JAX, other processors, claims over seeds (an hour and a half)
 make setup               build the reader's environment in .venv, and nothing else
 make bench               time training, lattices, the real model and large texts beside their peers (12 minutes, on an idle machine)
-make evidence            run every experiment behind the verdicts on the claims anew (half an hour; stop it as you like, it goes on)
+make evidence            run every experiment behind the verdicts on the claims anew (forty minutes; stop it as you like, it goes on)
 make evidence SEEDS=a..b judge by the frozen rules with seeds that nobody has seen, such as 200..219 (two hours)
 make pretrained          fetch the real model of chapter 21, 83 MB (make test does it, too)
 make notebooks           execute all notebooks anew and store their outputs

@@ -5,6 +5,7 @@
     claims.runs("suspects")       # the runs an experiment stored
     claims.recompute("suspects")  # a few of them, made now
     claims.try_out(...)           # a claim of your own
+    claims.changes("layer")       # what changed since 2017, a family of its own
 
 :mod:`~cllm_lib.claims.registry` registers experiments and reads the runs that `make evidence` stored;
 :mod:`~cllm_lib.claims.judging` turns them into rows, by the answers to questions that were written before the runs
@@ -20,6 +21,7 @@ __getattr__, __dir__, __all__ = face(
     {
         "judging": "FAILS HOLDS PARTLY UNDECIDED UNTESTABLE Row exact fresh_lines kind_of measured rows show table timed "
         "untestable verdict write_effects write_table",
+        "changed": "Change changes write_changes",
         "questions": "Effect Question above below comparisons described every family some",
         "multiverse": "ways",
         "own_words": "OwnSentence own_sentences",

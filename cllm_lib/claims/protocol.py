@@ -1,8 +1,8 @@
 """The frozen protocol: every rule of the table, written down and committed before the seeds that it judges are drawn.
 
 `evidence/protocol.json` holds the questions of each row with threshold, margin and kind of interval, the seeds, what the first
-runs let so many seeds see (the power), and a fingerprint of the code that turns numbers into verdicts. Whoever changes a rule
-afterwards is seen: :func:`changes` names the row.
+runs let so many seeds see (the power), and a fingerprint of the code that turns numbers into verdicts; and the comparisons of
+:mod:`~cllm_lib.claims.changed`, a family of their own. Whoever changes a rule afterwards is seen: :func:`changes` names the row.
 """
 
 import ast
@@ -12,9 +12,10 @@ import inspect
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
-from cllm_lib.claims import judging, questions, registry
+from cllm_lib.claims import changed, judging, questions, registry
 from cllm_lib.experiments import intervals
 from cllm_lib.experiments.intervals import CONFIDENCE
 
@@ -45,6 +46,7 @@ def protocol():
         "seeds": {name: _seeds(one.seeds) for name, one in sorted(registry.EXPERIMENTS.items())},
         "judges": {module.__name__: _code(module) for module in _judges()},
         "rows": rows,
+        "changes": changed.rules(),
     }
 
 
@@ -61,6 +63,7 @@ def _seeds(seeds):
 def _judges():
     """The modules that turn numbers into verdicts, in order of their names."""
     modules = {inspect.getmodule(inspect.unwrap(one.judge)) for group in judging._CLAIMS.values() for one in group.values()}
+    modules |= {sys.modules[name] for name in changed.judges()}
     return sorted({*modules, judging, questions, intervals}, key=lambda module: module.__name__)
 
 
@@ -104,12 +107,21 @@ def changes(frozen=None, now=None):
     found = [
         f"{name!r} is judged by other code" for name in sorted({*frozen["judges"], *now["judges"]}) if _differ("judges", name, frozen, now)
     ]
-    for name in sorted({*frozen["rows"], *now["rows"]}):
-        if name not in frozen["rows"] or name not in now["rows"]:
-            found.append(f"{name!r} {'has come in' if name in now['rows'] else 'is gone'}")
-        elif _rules(frozen["rows"][name]) != _rules(now["rows"][name]):
+    found += _other_rows(frozen["rows"], now["rows"], _rules)
+    found += _other_rows(frozen["changes"]["comparisons"], now["changes"]["comparisons"], lambda rules: rules)
+    families = ((frozen, now), (frozen["changes"], now["changes"]))
+    return found + [f"the correction was {then['correction']!r}" for then, new in families if then["correction"] != new["correction"]]
+
+
+def _other_rows(frozen, now, rules_of):
+    """Rows that came in, went, or have other rules: one sentence each."""
+    found = []
+    for name in sorted({*frozen, *now}):
+        if name not in frozen or name not in now:
+            found.append(f"{name!r} {'has come in' if name in now else 'is gone'}")
+        elif rules_of(frozen[name]) != rules_of(now[name]):
             found.append(f"{name!r} has other rules")
-    return found + ([] if frozen["correction"] == now["correction"] else [f"the correction was {frozen['correction']!r}"])
+    return found
 
 
 def _differ(part, name, one, other):

@@ -41,6 +41,15 @@ def test_runs_of_another_folder_are_judged_and_the_first_ones_are_as_before(tmp_
     assert claims.values("accumulation", "summed", "after").tolist() == before
 
 
+def test_what_is_no_claim_of_the_documents_and_what_chooses_is_not_run_anew(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(claims, "recompute", lambda name, **options: asked.append(name) or {})
+    monkeypatch.setattr(fresh, "_positions", lambda *arguments: {})
+    monkeypatch.setattr(fresh, "_similarities", lambda *arguments: {})
+    fresh.measure(tmp_path, tmp_path / "cache", range(200, 210), report=lambda line: None)
+    assert {*asked, "tuning"} == {name for name in claims.EXPERIMENTS if not name.startswith("changed_")}
+
+
 def row(verdict, **more):
     effects = (judging.Effect("e", "u", None, None, n_seeds=10),)
     return judging.Row("c", "000", "m", verdict, "s", "e", "m", effects, "10", **more)

@@ -9,7 +9,7 @@ from cllm_lib.claims import Run, judging, registry, suspects
 SEEDS = range(10)
 
 
-def store(monkeypatch, name, numbers, seeds=SEEDS):
+def store(monkeypatch, name, numbers, seeds=SEEDS, text=""):
     """Put runs in place of those on disk.
 
     Parameters
@@ -19,12 +19,13 @@ def store(monkeypatch, name, numbers, seeds=SEEDS):
     numbers : dict of (str, str) to float or sequence of float
         By variant and measure, one for all seeds or one for each.
     seeds : range
-        From 0 on.
+    text : str
+        On which text; what the experiment stored of others goes.
     """
     made = {
-        Run(variant, "", seed, measure): float(np.broadcast_to(value, len(seeds))[seed])
-        for (variant, measure), value in numbers.items()
-        for seed in seeds
+        Run(variant, text, seed, measure): float(value)
+        for (variant, measure), of_seeds in numbers.items()
+        for seed, value in zip(seeds, np.broadcast_to(of_seeds, len(seeds)), strict=True)
     }
     kept = registry.runs
     monkeypatch.setattr(registry, "runs", lambda asked: made if asked == name else kept(asked))

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from cllm_lib import claims
-from cllm_lib.claims import protocol, questions
+from cllm_lib.claims import changed, protocol, questions
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,19 @@ def test_a_row_that_came_in_or_went_is_seen(now):
     fewer = now | {"rows": {other: row for other, row in now["rows"].items() if other != name}}
     assert protocol.changes(fewer, now) == [f"{name!r} has come in"]
     assert protocol.changes(now, fewer) == [f"{name!r} is gone"]
+
+
+def test_a_changed_rule_of_the_other_family_is_seen(now):
+    assert now["changes"] == changed.rules()
+    name = next(iter(now["changes"]["comparisons"]))
+    other = copy.deepcopy(now)
+    other["changes"]["comparisons"][name]["margin"] = 7.0
+    assert protocol.changes(other, now) == [f"{name!r} has other rules"]
+    del other["changes"]["comparisons"][name]
+    other["changes"]["correction"] = "none"
+    assert protocol.changes(other, now) == [f"{name!r} has come in", "the correction was 'none'"]
+    other["judges"]["cllm_lib.claims.changed_layers"] = "another"
+    assert "'cllm_lib.claims.changed_layers' is judged by other code" in protocol.changes(other, now)
 
 
 def test_other_seeds_change_no_rule(now):

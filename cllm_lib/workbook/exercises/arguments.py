@@ -12,6 +12,7 @@ import numpy as np
 
 from cllm_lib.model.layers import softmax
 from cllm_lib.workbook.exercises.attention_backward import random_attention
+from cllm_lib.workbook.exercises.byte_pairs import random_words, readable
 from cllm_lib.workbook.exercises.chapter_04 import _Reacher, _Speaker
 from cllm_lib.workbook.exercises.chapter_15 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_20 import random_belief, random_losses, random_question
@@ -406,6 +407,25 @@ def _values(generator):
     return values.round() if generator.random() < 0.3 else values, float(generator.uniform(0.5, 0.99))
 
 
+# 22
+
+
+def _norm(generator):
+    *front, width = _sizes(generator, int(generator.integers(1, 4)))
+    size, eps = generator.choice([1.0, 1e-2]), float(generator.choice([1e-5, 1e-3, 0.1]))
+    return *(scale * generator.standard_normal((*front, width)) for scale in (1.0, size)), generator.normal(1, 0.5, width), eps
+
+
+def _gate(generator):
+    shape = _sizes(generator, int(generator.integers(1, 4)))
+    return generator.standard_normal(shape), generator.normal(0, 3, shape), generator.standard_normal(shape)
+
+
+def _shared(generator):
+    batch, n_kv_heads, group, time, width = _sizes(generator, 5)
+    return generator.standard_normal((batch, n_kv_heads, time, width)), n_kv_heads * group
+
+
 TRIALS = {
     "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
     "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
@@ -471,4 +491,9 @@ TRIALS = {
     "21.2": on(lambda generator: (np.asarray(generator.normal(0, 2, _sizes(generator, int(generator.integers(4))))),)),
     "21.3": on(_layer),
     "21.4": on(_sentences),
+    "22.2": on(_norm),
+    "22.3": on(_gate),
+    "22.4": on(_shared),
+    "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),)),
+    "22.6": on(random_words, seen=readable),
 }

@@ -12,7 +12,7 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from cllm_lib.instruments.torch import running  # noqa: E402
-from cllm_lib.instruments.torch.running import BY_NAME, ON_CPU, CALLS, cosine, flat, followed, median, runs, usable  # noqa: E402
+from cllm_lib.instruments.torch.running import BY_NAME, CALLS, ON_CPU, cosine, flat, followed, median, runs, usable  # noqa: E402
 
 LOSS = F.cross_entropy
 
