@@ -69,7 +69,7 @@ def test_the_peers_are_pinned_and_neither_in_the_lock_nor_in_the_tests_everyone_
     peers = [Requirement(line) for line in PROJECT["optional-dependencies"]["peers"]]
     named = {peer.name for peer in peers}
     frameworks = {"accelerate", "jax", "lightning", "torch", "transformers"}
-    assert named == frameworks | {"neural_net_checklist", "numba", "python-flint", "torchdiag"}
+    assert named == frameworks | {"gguf", "neural_net_checklist", "numba", "python-flint", "torchdiag"}
     assert all([spec.operator for spec in peer.specifier] == ["=="] for peer in peers)
     assert not (named | {"neural-net-checklist", "torchvision", "triton"}) & {name for name, _ in locked()}
 
