@@ -268,7 +268,8 @@ def _tokenizer(metadata):
         token.encode("utf-8") if kind == SPECIAL else characters_as_bytes(token) for token, kind in zip(tokens, kinds, strict=True)
     ]
     merges = [tuple(map(characters_as_bytes, merge.split(" "))) for merge in metadata["tokenizer.ggml.merges"]]
-    return BytePairTokenizer(merges, special, vocabulary, single_digits=metadata["tokenizer.ggml.pre"] == "smollm")
+    single_digits = metadata["tokenizer.ggml.pre"] == "smollm"
+    return BytePairTokenizer(merges, special, vocabulary, single_digits, skip_missing_bytes=True)
 
 
 def _system(metadata):

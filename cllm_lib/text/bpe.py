@@ -80,10 +80,12 @@ class BytePairTokenizer:
     special_tokens : sequence of str
     vocabulary : sequence of bytes, or dict of int to bytes, optional
         Bytes of each id, to number the tokens as someone else did. By default special tokens come first, then the bytes in
-        GPT-2's order, then the merges. Special tokens that it does not have get the ids after its last. Bytes that it does not
-        have, as SmolLM2's lacks some control characters, are left out of a text without a word, as by the package tokenizers.
+        GPT-2's order, then the merges. Special tokens that it does not have get the ids after its last.
     single_digits : bool
         How a text is cut: see :func:`~cllm_lib.text.pretokens.pretokenize`.
+    skip_missing_bytes : bool
+        Whether a vocabulary may lack bytes, as SmolLM2's lacks some control characters. They are then left out of a text
+        without a word, as by the package tokenizers, and what comes back is not all that went in.
 
     Attributes
     ----------
@@ -103,7 +105,7 @@ class BytePairTokenizer:
     GPT-2's `vocab.json` and `merges.txt` write bytes as visible characters; :func:`characters_as_bytes` reads them.
     """
 
-    def __init__(self, merges, special_tokens=(), vocabulary=None, single_digits=False):
+    def __init__(self, merges, special_tokens=(), vocabulary=None, single_digits=False, skip_missing_bytes=False):
         self.single_digits = single_digits
         self.merges, self.special_tokens = checked_merges(merges), checked_special_tokens(special_tokens)
         tokens = dict.fromkeys([*BYTES, *(first + second for first, second in self.merges)])
@@ -112,7 +114,9 @@ class BytePairTokenizer:
             self.vocabulary, special_ids = (*special, *tokens), range(len(special))
             ids = {token: i for i, token in enumerate(tokens, len(special))}
         else:
-            given = checked_vocabulary(vocabulary, tokens)
+            used = {part for merge in self.merges for part in merge}
+            needed = [token for token in tokens if len(token) > 1 or token in used] if skip_missing_bytes else tokens
+            given = checked_vocabulary(vocabulary, needed)
             self.vocabulary = (*given, *(token for token in special if token not in set(given)))
             ids = {token: i for i, token in enumerate(self.vocabulary)}
             special_ids = [ids[token] for token in special]
@@ -286,8 +290,8 @@ def checked_merges(merges):
     return tuple(found)
 
 
-def checked_vocabulary(vocabulary, tokens):
-    """Bytes of each id as a tuple, all that merges make among them. Raises ValueError otherwise."""
+def checked_vocabulary(vocabulary, needed):
+    """Bytes of each id as a tuple, all tokens that are needed among them. Raises ValueError otherwise."""
     if isinstance(vocabulary, dict):
         if sorted(vocabulary) != list(range(len(vocabulary))):
             raise ValueError(
@@ -297,9 +301,9 @@ def checked_vocabulary(vocabulary, tokens):
     found, has = tuple(vocabulary), set(vocabulary)
     if not all(isinstance(token, bytes) for token in found):
         raise ValueError("vocabulary is the bytes of each id, a sequence or a dict of int to bytes; this is none")
-    if missing := {token for token in tokens.keys() - has if len(token) > 1}:
+    if missing := set(needed) - has:
         one = min(missing, key=lambda token: (len(token), token))
-        raise ValueError(f"vocabulary has no {one!r}, which is made by a merge: give the one that belongs to the merges")
+        raise ValueError(f"vocabulary has no {one!r}, which is a byte or made by a merge: give the one that belongs to the merges")
     if len(has) != len(found):
         twice = next(token for token, count in Counter(found).items() if count > 1)
         raise ValueError(f"vocabulary has {twice!r} more than once: a token can have one id only")

@@ -219,7 +219,8 @@ NONE = BytePairTokenizer([])
         (lambda: BytePairTokenizer([(b"ab", b"c")]), r"merges\[0\] is .* b'ab' is neither a byte nor merged before"),
         (lambda: BytePairTokenizer([("a", "b")]), r"merges\[0\] is \('a', 'b'\): give pairs of bytes"),
         (lambda: BytePairTokenizer([b"a"]), r"merges\[0\] is b'a': give pairs of bytes"),
-        (lambda: BytePairTokenizer([(b"a", b"b")], vocabulary=[b"a"]), "vocabulary has no b'.*', which is made by a merge"),
+        (lambda: BytePairTokenizer([], vocabulary=[b"a"]), "vocabulary has no b'.*', which is a byte or made by a merge"),
+        (lambda: BytePairTokenizer([(b"a", b"b")], (), [b"a", b"ab"], skip_missing_bytes=True), "vocabulary has no b'b'"),
         (lambda: BytePairTokenizer([(b"a", b"b")], vocabulary=NONE.vocabulary), "vocabulary has no b'ab'"),
         (lambda: BytePairTokenizer([], vocabulary=[*NONE.vocabulary, b"a"]), "vocabulary has b'a' more than once"),
         (lambda: BytePairTokenizer([], vocabulary=["a"]), "vocabulary is the bytes of each id"),
@@ -237,7 +238,7 @@ def test_bytes_that_a_vocabulary_lacks_are_left_out_as_by_the_package_tokenizers
     known = {bytes_as_characters(bytes([byte])): i for i, byte in enumerate(b"abc ")}
     theirs = Tokenizer(models.BPE(vocab=known | {"ab": 4}, merges=[("a", "b")]))
     theirs.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    ours = BytePairTokenizer([(b"a", b"b")], vocabulary=[b"a", b"b", b"c", b" ", b"ab"])
+    ours = BytePairTokenizer([(b"a", b"b")], vocabulary=[b"a", b"b", b"c", b" ", b"ab"], skip_missing_bytes=True)
     for text in ("abc", "a\x04b", "\x04", "é ab"):
         assert ours.encode(text).tolist() == theirs.encode(text).ids
     assert ours.decode(ours.encode("a\x04b c")) == "ab c"
