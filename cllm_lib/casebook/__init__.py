@@ -12,6 +12,7 @@ __getattr__, __dir__, __all__ = face(
         "cases": "Case CaseVerdict DEFECTS admit patient_of",
         "cold": "COLD_CASES ColdCase OpenColdCase open_cold_case",
         "curves": "looks_healthy",
+        "decoders": "faulty_chat_model",
         "encoders": "faulty_encoder",
         "faults": "HEALTHY",
         "line_up": "three_cases",

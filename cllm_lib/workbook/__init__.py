@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = face(
         "scores": "score",
         "machine": "check_machine",
         "gallery": "GALLERY",
+        "going_on": "or_go_on",
         "row_order": "compare numbered_as_met row_orders zipf_stream",
     },
 )

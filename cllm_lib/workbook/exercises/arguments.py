@@ -17,6 +17,8 @@ from cllm_lib.workbook.exercises.chapter_04 import _Reacher, _Speaker
 from cllm_lib.workbook.exercises.chapter_15 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_20 import random_belief, random_losses, random_question
 from cllm_lib.workbook.exercises.chapter_21 import _mixing, random_layer
+from cllm_lib.workbook.exercises.chapter_23 import random_adapter, random_block, random_conversation
+from cllm_lib.workbook.exercises.decoder_attention import attend_form, random_attend
 from cllm_lib.workbook.exercises.trials import on, what_is_left
 
 
@@ -426,6 +428,20 @@ def _shared(generator):
     return generator.standard_normal((batch, n_kv_heads, time, width)), n_kv_heads * group
 
 
+# 23
+
+
+def _decoder_attention(generator):
+    time, seen, n_kv_heads, group, half = (int(generator.integers(*ends)) for ends in ((1, 6), (0, 5), (1, 4), (1, 4), (1, 4)))
+    return random_attend(generator, time, seen, n_kv_heads, group, 2 * half)
+
+
+def _in_one_row(result, given):
+    """Rows, keys and values side by side, so that they can be compared."""
+    looked, kept = attend_form(result)
+    return looked, *kept
+
+
 TRIALS = {
     "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
     "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
@@ -496,4 +512,8 @@ TRIALS = {
     "22.4": on(_shared),
     "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),)),
     "22.6": on(random_words, seen=readable),
+    "23.2": on(lambda generator: (random_block(generator),)),
+    "23.3": on(_decoder_attention, seen=_in_one_row),
+    "23.4": on(random_conversation),
+    "23.6": on(lambda generator: random_adapter(generator, *_sizes(generator, 4))),
 }
