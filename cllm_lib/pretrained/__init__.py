@@ -9,6 +9,6 @@ __getattr__, __dir__, __all__ = face(
         "bert_layers": "encoder_forward encoder_layer_forward l2_normalize mean_pooling pad_batch",
         "folders": "installed_folder load_encoder",
         "gguf": "read_gguf",
-        "chat": "ChatConfig ChatModel load_chat_model",
+        "chat": "ChatConfig ChatModel installed_file load_chat_model",
     },
 )

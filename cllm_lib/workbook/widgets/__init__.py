@@ -6,6 +6,8 @@ __getattr__, __dir__, __all__ = face(
     __name__,
     {
         "attention": "AttentionViewer",
+        "chat": "ChatPanel chat_panel",
+        "choosing": "Chosen choices runners_svg tokens_html",
         "dashboard": "TrainingDashboard training_dashboard",
         "encodings": "PositionViewer RotationViewer position_viewer rotation_viewer",
         "gradients": "GradientInspector",
