@@ -7,7 +7,7 @@ __getattr__, __dir__, __all__ = face(
     {
         "attention": "AttentionViewer",
         "chat": "ChatPanel chat_panel",
-        "choosing": "Chosen choices runners_svg tokens_html",
+        "choosing": "Chosen choices runners_svg tokens_html visible_token",
         "dashboard": "TrainingDashboard training_dashboard",
         "encodings": "PositionViewer RotationViewer position_viewer rotation_viewer",
         "gradients": "GradientInspector",

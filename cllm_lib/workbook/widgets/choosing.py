@@ -77,7 +77,7 @@ def _chosen(token, probabilities, drawn_from):
     return Chosen(token, float(probabilities[token]), tuple((i, float(probabilities[i])) for i in best), int(drawn_from))
 
 
-def shown(model, token, end=None):
+def visible_token(model, token, end=None):
     """A token as one can see it: a space as an open box, a line break as a bent arrow, and parts of characters as they are stored."""
     if token == end:
         return END_SHOWN
@@ -102,7 +102,7 @@ def runners_svg(model, chosen, place, count, end=None):
     str
     """
     rows = [(chosen.token, chosen.probability), *chosen.runners_up]
-    names = [shown(model, token, end) for token, _ in rows]
+    names = [visible_token(model, token, end) for token, _ in rows]
     others = ", ".join(f"{name} {probability:.2f}" for name, (_, probability) in zip(names[1:], rows[1:], strict=True))
     elements = []
     for i, (name, (_, probability)) in enumerate(zip(names, rows, strict=True)):
@@ -139,6 +139,6 @@ def tokens_html(model, answer, on_show, end=None):
         frame = MARK if i == on_show else "transparent"
         boxes.append(
             f'<span style="display:inline-block; line-height:1.3; margin:1px 0; padding:0 2px; border-radius:3px; white-space:pre; '
-            f'background:{shade}; border:2px solid {frame}">{escape(shown(model, one.token, end))}</span>'
+            f'background:{shade}; border:2px solid {frame}">{escape(visible_token(model, one.token, end))}</span>'
         )
     return f'<div style="max-width:640px">{"".join(boxes)}</div>'

@@ -8,7 +8,7 @@ from pretrained.writing_gguf import as_gguf, tiny_model
 from cllm_lib.model import next_token_probabilities
 from cllm_lib.pretrained import load_chat_model
 from cllm_lib.workbook.widgets import Chosen, choices, choosing, runners_svg, tokens_html
-from cllm_lib.workbook.widgets.choosing import shown
+from cllm_lib.workbook.widgets.choosing import visible_token
 
 
 @pytest.fixture(scope="module")
@@ -66,11 +66,11 @@ def test_it_ends_where_the_model_can_read_no_more(model):
 
 def test_a_token_can_be_seen(model):
     vocabulary = model.tokenizer.vocabulary
-    assert shown(model, vocabulary.index(b" ")) == "␣"
-    assert shown(model, vocabulary.index(b"\n")) == "⏎"
-    assert shown(model, vocabulary.index(b"\xc3")) == "\\xc3"
-    assert shown(model, vocabulary.index(b"\x00")) == "\ufffd"
-    assert shown(model, 2, end=2) == "(end)"
+    assert visible_token(model, vocabulary.index(b" ")) == "␣"
+    assert visible_token(model, vocabulary.index(b"\n")) == "⏎"
+    assert visible_token(model, vocabulary.index(b"\xc3")) == "\\xc3"
+    assert visible_token(model, vocabulary.index(b"\x00")) == "\ufffd"
+    assert visible_token(model, 2, end=2) == "(end)"
 
 
 def test_the_picture_says_its_numbers_and_escapes_what_is_said(model):
