@@ -10,7 +10,7 @@ from cllm_lib.workbook.exercises.decoder_attention import attend, attend_form, e
 from cllm_lib.workbook.exercises.forms import as_array, as_word, several
 from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, same_results, worst_of
 from cllm_lib.workbook.exercises.gradients import several as several_of
-from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, brief, call, matches, shown, told_apart, worst
+from cllm_lib.workbook.exercises.machinery import Exercise, NotYet, array, brief, by_letter, call, matches, shown, told_apart, worst
 from cllm_lib.workbook.exercises.readings import number_by_name, numbers_by_name
 
 # Two bets
@@ -197,15 +197,25 @@ _WOULD_SHOW = {
 }
 
 
-def examine_fault(answer):
-    """One word out of the table."""
-    if not isinstance(answer, str):
-        raise NotYet(f"this is of type {type(answer).__name__}; one of the names in the table was asked for, in quotes.")
-    name = as_word(answer).strip("`'\". ")
-    if name not in DECODER_FAULTS:
-        raise NotYet(f"{brief(name)} is not in the table: take one of {', '.join(DECODER_FAULTS)}.")
-    if name != PATIENT:
-        raise NotYet(f"were it {name!r}, {_WOULD_SHOW[name]}")
+_VERDICT = {"guilty": PATIENT, "harmless": "start"}
+
+
+def examine_verdict(answer):
+    """Two names out of the table."""
+    asked = f"this is of type {type(answer).__name__}; a dictionary with 'guilty' and 'harmless' was asked for."
+    given = by_letter(answer, [name.upper() for name in _VERDICT], asked)
+    names = {}
+    for place, name in zip(_VERDICT, given.values(), strict=True):
+        names[place] = as_word(name).strip("`'\". ")
+        if names[place] not in DECODER_FAULTS:
+            raise NotYet(f"{place!r} is {brief(name)}, which is not in the table: take one of {', '.join(DECODER_FAULTS)}.")
+    guilty, harmless = names.values()
+    if guilty != PATIENT:
+        raise NotYet(f"were it {guilty!r}, {_WOULD_SHOW[guilty]}")
+    if harmless != _VERDICT["harmless"]:
+        raise NotYet(
+            f"{harmless!r} is not harmless: it changes what a layer makes of a text. One of the six leaves every distance as it was."
+        )
     return "Right at place 0, where nothing is turned; wrong from place 1 on, where every pair should be."
 
 
@@ -287,6 +297,6 @@ EXERCISES = {
     "23.2": Exercise(read_block, examine_read_block, form=as_array),
     "23.3": Exercise(attend, examine_attend, form=attend_form),
     "23.4": Exercise(as_text, examine_as_text, form=str),
-    "23.5": Exercise(PATIENT, examine_fault, only_one=True),
+    "23.5": Exercise(_VERDICT, examine_verdict, only_one=True),
     "23.6": Exercise(adapter_backward, examine_adapter_backward, form=several(as_array, as_array, as_array)),
 }
