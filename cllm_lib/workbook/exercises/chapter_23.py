@@ -139,6 +139,7 @@ def _text_slips(said, system, right):
     again = [("system", system), *said]
     bare = "".join(f"{BEGIN}{role}\n{content}{END}\n" for role, content in said) + f"{BEGIN}assistant\n"
     return {
+        "Only the head of the answer is in it; every message comes before it, in its frame.": f"{BEGIN}assistant\n",
         "The head of the answer is missing: the text ends with <|im_start|>assistant and a line break, or who shall speak?": (
             _written(said, system, last="")
         ),
