@@ -49,7 +49,7 @@ make pretrained          fetch the real model of chapter 21, 83 MB (make test do
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks
 make lock                resolve requirements.lock and requirements-test.lock anew from pyproject.toml
-make docs                redraw the pictures of the README, screenshots of the dashboard among them
+make docs                redraw the pictures of the README, screenshots of the dashboard and the chat panel among them
 make clean               remove the environment (your workspace/ stays)
 make help lab            these lines, or those on one command
 Without make: python3 tools/workbook.py lab (or any other of these words; lab takes a port and fresh a chapter as its next word)."""
@@ -461,6 +461,8 @@ def docs():
     run(environment_python(), "tools/draw_docs.py")
     screenshots = dict(os.environ, CLLM_SCREENSHOTS=str(ROOT / "docs"))
     pytest("-n", "0", "-m", "elsewhere", "tests/browser/test_dashboard.py", "-k", "start_watch", env=screenshots)
+    pretrained()
+    pytest("-n", "0", "-m", "elsewhere", "tests/browser/test_chat.py", "-k", "walked_through", env=screenshots)
 
 
 def lock():

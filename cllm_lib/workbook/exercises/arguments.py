@@ -11,24 +11,18 @@ from fractions import Fraction
 import numpy as np
 
 from cllm_lib.model.layers import softmax
+from cllm_lib.workbook.exercises.arguments_of_today import OF_TODAY, sizes
 from cllm_lib.workbook.exercises.attention_backward import random_attention
-from cllm_lib.workbook.exercises.byte_pairs import random_words, readable
 from cllm_lib.workbook.exercises.chapter_04 import _Reacher, _Speaker
 from cllm_lib.workbook.exercises.chapter_15 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_20 import random_belief, random_losses, random_question
 from cllm_lib.workbook.exercises.chapter_21 import _mixing, random_layer
-from cllm_lib.workbook.exercises.chapter_23 import random_adapter, random_block, random_conversation
-from cllm_lib.workbook.exercises.decoder_attention import attend_form, random_attend
 from cllm_lib.workbook.exercises.trials import on, what_is_left
-
-
-def _sizes(generator, count, low=1, high=6):
-    return tuple(generator.integers(low, high, count).tolist())
 
 
 def _arrays(generator):
     """A dictionary of arrays, as parameters and gradients are."""
-    shapes = {"embedding": _sizes(generator, 2, 2), "layers.0.norm.gain": _sizes(generator, 1, 2), "layers.0.norm.bias": (1,)}
+    shapes = {"embedding": sizes(generator, 2, 2), "layers.0.norm.gain": sizes(generator, 1, 2), "layers.0.norm.bias": (1,)}
     return {name: generator.normal(generator.normal(), generator.uniform(0.1, 3), shape) for name, shape in shapes.items()}
 
 
@@ -47,7 +41,7 @@ def _stuck(generator):
 
 
 def _weights(generator):
-    shapes = {"embedding": _sizes(generator, 2, 2), "layers.0.query_weight": _sizes(generator, 2, 2), "layers.0.norm.gain": (3,)}
+    shapes = {"embedding": sizes(generator, 2, 2), "layers.0.query_weight": sizes(generator, 2, 2), "layers.0.norm.gain": (3,)}
     arrays = {name: generator.normal(size=shape) for name, shape in (shapes | {"layers.0.norm.bias": (2,)}).items()}
     return arrays, np.random.default_rng(int(generator.integers(1_000)))
 
@@ -56,20 +50,20 @@ def _weights(generator):
 
 
 def _tokens(generator):
-    inputs, targets = generator.integers(_sizes(generator, 1, 2, 14)[0], size=(2, 3, 7))
+    inputs, targets = generator.integers(sizes(generator, 1, 2, 14)[0], size=(2, 3, 7))
     return inputs, targets
 
 
 def _query_and_key(generator):
     """Small ones; or large ones, of whole numbers and a width whose root is whole, so that float32 holds their scores exactly."""
-    *front, time, width = _sizes(generator, int(generator.integers(2, 5)))
+    *front, time, width = sizes(generator, int(generator.integers(2, 5)))
     if generator.random() < 0.3:
         return tuple(np.rint(60.0 * generator.standard_normal((2, *front, time, 4))))
     return tuple(generator.choice([0.5, 2.0]) * generator.standard_normal((2, *front, time, width)))
 
 
 def _heads(generator):
-    batch, time, n_heads, width = _sizes(generator, 4)
+    batch, time, n_heads, width = sizes(generator, 4)
     return generator.standard_normal((batch, time, n_heads * width)), n_heads
 
 
@@ -86,7 +80,7 @@ def _reach(generator):
 
 def _in_use(generator):
     """A model that peeks at whatever it is given, and some sequences."""
-    batch, time = _sizes(generator, 2, 1, 5)
+    batch, time = sizes(generator, 2, 1, 5)
     shown = {t: set(np.flatnonzero(generator.random(6) < 0.6).tolist()) for t in range(6)}
     model = _Speaker(lambda t, time: [s for s in shown[t] if s < time], seed=int(generator.integers(1_000)))
     return model, *generator.integers(5, size=(2, batch, time))
@@ -96,19 +90,19 @@ def _in_use(generator):
 
 
 def _matmul(generator):
-    *rows, width, columns = _sizes(generator, int(generator.integers(3, 6)))
+    *rows, width, columns = sizes(generator, int(generator.integers(3, 6)))
     arrays = (*rows, columns), (*rows, width), (width, columns)
     return tuple(generator.standard_normal(shape) for shape in arrays)
 
 
 def _softmax_backward(generator):
-    shape = _sizes(generator, int(generator.integers(1, 4)))
+    shape = sizes(generator, int(generator.integers(1, 4)))
     return generator.standard_normal(shape), softmax(2 * generator.standard_normal(shape))
 
 
 def _passes(generator):
     """A forward and a backward pass, sound, wrong in one entry, wrong in scale, or silent."""
-    scale, shape = 10.0 ** generator.integers(-6, 7), _sizes(generator, 2, 1, generator.choice([2, 4]))
+    scale, shape = 10.0 ** generator.integers(-6, 7), sizes(generator, 2, 1, generator.choice([2, 4]))
     fault = generator.choice(["none", "one entry", "scale", "silent", "sign"], p=[0.2, 0.2, 0.2, 0.3, 0.1])
     spot = tuple(int(generator.integers(n)) for n in shape)
 
@@ -133,7 +127,7 @@ def _for_any_dy(error, given):
 
 
 def _attention(generator):
-    *front, time, width = _sizes(generator, 4)
+    *front, time, width = sizes(generator, 4)
     d_output, query, key, value = generator.standard_normal((4, *front, time, width))
     scores = np.where(np.tri(time, dtype=bool), query @ key.swapaxes(-1, -2) / math.sqrt(width), -np.inf)
     return d_output, query, key, value, softmax(scores)
@@ -143,7 +137,7 @@ def _attention(generator):
 
 
 def _step(generator, n_states, settings):
-    size = _sizes(generator, 1, 2)[0]
+    size = sizes(generator, 1, 2)[0]
     states = [generator.uniform(0.01, 1.0, size) for _ in range(n_states)]
     return generator.standard_normal(size), generator.standard_normal(size), *states, *settings
 
@@ -253,7 +247,7 @@ def _shares(generator):
 
 
 def _one_query(generator):
-    n, width, other = _sizes(generator, 3)
+    n, width, other = sizes(generator, 3)
     size = generator.choice([1.0, 3.0, 40.0])
     return size * generator.standard_normal(width), size * generator.standard_normal((n, width)), generator.standard_normal((n, other))
 
@@ -280,7 +274,7 @@ def _two_products(generator):
 
 
 def _embedding(generator):
-    n, width = _sizes(generator, 2, 2)
+    n, width = sizes(generator, 2, 2)
     similarities = generator.uniform(0.0, 1.0, (n, n))
     similarities = (similarities + similarities.T) / 2
     np.fill_diagonal(similarities, 1.0)
@@ -293,7 +287,7 @@ def _likeness_and_order(generator):
 
 
 def _turn(generator):
-    *front, time, pairs = _sizes(generator, int(generator.integers(2, 4)))
+    *front, time, pairs = sizes(generator, int(generator.integers(2, 4)))
     start = int(generator.integers(-9, 30))
     x = generator.standard_normal((*front, time, 2 * pairs))
     between = float(generator.choice([0.0, 0.0, 0.5]))
@@ -302,7 +296,7 @@ def _turn(generator):
 
 
 def _scores(generator):
-    heads, time = _sizes(generator, 2)
+    heads, time = sizes(generator, 2)
     return generator.standard_normal((heads, time, time)), generator.uniform(0.1, 2.0, heads) * generator.choice([1, 1, -1])
 
 
@@ -409,39 +403,6 @@ def _values(generator):
     return values.round() if generator.random() < 0.3 else values, float(generator.uniform(0.5, 0.99))
 
 
-# 22
-
-
-def _norm(generator):
-    *front, width = _sizes(generator, int(generator.integers(1, 4)))
-    size, eps = generator.choice([1.0, 1e-2]), float(generator.choice([1e-5, 1e-3, 0.1]))
-    return *(scale * generator.standard_normal((*front, width)) for scale in (1.0, size)), generator.normal(1, 0.5, width), eps
-
-
-def _gate(generator):
-    shape = _sizes(generator, int(generator.integers(1, 4)))
-    return generator.standard_normal(shape), generator.normal(0, 3, shape), generator.standard_normal(shape)
-
-
-def _shared(generator):
-    batch, n_kv_heads, group, time, width = _sizes(generator, 5)
-    return generator.standard_normal((batch, n_kv_heads, time, width)), n_kv_heads * group
-
-
-# 23
-
-
-def _decoder_attention(generator):
-    time, seen, n_kv_heads, group, half = (int(generator.integers(*ends)) for ends in ((1, 6), (0, 5), (1, 4), (1, 4), (1, 4)))
-    return random_attend(generator, time, seen, n_kv_heads, group, 2 * half)
-
-
-def _in_one_row(result, given):
-    """Rows, keys and values side by side, so that they can be compared."""
-    looked, kept = attend_form(result)
-    return looked, *kept
-
-
 TRIALS = {
     "00.3": on(lambda generator: (float(generator.uniform(0, 12)),)),
     "01.2": on(lambda generator: (int(generator.integers(1, 90_000)),)),
@@ -466,11 +427,11 @@ TRIALS = {
     "05.4": on(_softmax_backward),
     "05.5": on(_passes, seen=_for_any_dy),
     "06.2": on(_attention),
-    "06.3": on(lambda generator: random_attention(generator, *_sizes(generator, 4, 1, 5))),
+    "06.3": on(lambda generator: random_attention(generator, *sizes(generator, 4, 1, 5))),
     "07.2": on(_momentum, seen=what_is_left),
     "07.3": on(lambda generator: (int(generator.integers(1, 60)), *generator.uniform(0.2, 0.99, 2 * int(generator.integers(2))).tolist())),
     "07.4": on(_adam, seen=what_is_left),
-    "08.2": on(lambda generator: (generator.integers(int(generator.integers(1, 12)), size=_sizes(generator, 2)) ** 2,)),
+    "08.2": on(lambda generator: (generator.integers(int(generator.integers(1, 12)), size=sizes(generator, 2)) ** 2,)),
     "08.3": on(_schedule),
     "08.4": on(_clip),
     "09.2": on(_losses),
@@ -504,16 +465,7 @@ TRIALS = {
     "20.2": on(random_losses),
     "20.3": on(random_belief),
     "20.4": on(random_question),
-    "21.2": on(lambda generator: (np.asarray(generator.normal(0, 2, _sizes(generator, int(generator.integers(4))))),)),
+    "21.2": on(lambda generator: (np.asarray(generator.normal(0, 2, sizes(generator, int(generator.integers(4))))),)),
     "21.3": on(_layer),
     "21.4": on(_sentences),
-    "22.2": on(_norm),
-    "22.3": on(_gate),
-    "22.4": on(_shared),
-    "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),)),
-    "22.6": on(random_words, seen=readable),
-    "23.2": on(lambda generator: (random_block(generator),)),
-    "23.3": on(_decoder_attention, seen=_in_one_row),
-    "23.4": on(random_conversation),
-    "23.6": on(lambda generator: random_adapter(generator, *_sizes(generator, 4))),
-}
+} | OF_TODAY

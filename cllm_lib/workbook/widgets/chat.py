@@ -86,6 +86,8 @@ class ChatPanel(Panel):
         self.temperature = stops("temperature", TEMPERATURES, temperature)
         self.top_p = stops("top-p", TOP_PS, top_p)
         self.token = ipywidgets.IntSlider(description="token", min=1, max=1, value=1, disabled=True, layout=WIDE)
+        for control in (self.message, self.temperature, self.top_p, self.token):
+            control.style.description_width = "90px"
         self.token.observe(self._turn_to, names="value")
 
     # What the buttons do

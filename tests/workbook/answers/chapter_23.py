@@ -61,7 +61,7 @@ def in_place(block):
 
 def turned(rows, places, base, halves=False):
     half = rows.shape[-1] // 2
-    angles = places[:, None] * base ** (-np.arange(half) / half)
+    angles = places[:, None] * base ** (-np.arange(half, dtype=np.int64) / half)
     first, second = (rows[..., :half], rows[..., half:]) if halves else (rows[..., ::2], rows[..., 1::2])
     both = first * np.cos(angles) - second * np.sin(angles), first * np.sin(angles) + second * np.cos(angles)
     return np.concatenate(both, axis=-1) if halves else np.stack(both, axis=-1).reshape(rows.shape)
@@ -312,7 +312,7 @@ RIGHT = {
     "23.1": [
         {"millions touched": 134.5, "admitted": 0},
         {"Millions touched": "107", "ADMITTED": "4"},
-        [("millions touched", np.float64(20)), ("admitted", np.array([2]))],
+        [("millions touched", np.float64(20)), ("admitted", np.array([2.0]))],
         {"admitted": 1, "millions touched": 0},
     ],
     "23.2": [read_with(), read_with_struct, read_by_bits, read_by_divmod, lambda block: read_with_struct(list(block) and block)],
