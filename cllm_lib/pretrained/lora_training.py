@@ -1,0 +1,148 @@
+"""Training adapters on questions and answers: examples, batches, the loop.
+
+Shapes: B examples, T tokens.
+"""
+
+import numpy as np
+
+from cllm_lib.checks import positive_integer
+from cllm_lib.model.layers import cross_entropy_forward
+from cllm_lib.pretrained.chat import END
+from cllm_lib.pretrained.decoder_backward import loss_and_gradients
+from cllm_lib.pretrained.lora import lora_init
+from cllm_lib.training.optimizers import Adam
+from cllm_lib.training.schedules import warmup_cosine
+
+WARMUP = 10  # steps, or a tenth of all where that is less
+
+
+def training_example(model, question, answer):
+    """One example in the model's chat format: the ids of a conversation, and which of them are to be learnt.
+
+    Parameters
+    ----------
+    model : ChatModel
+    question, answer : str
+
+    Returns
+    -------
+    ids : ndarray of int64, shape (T,)
+    is_target : ndarray of bool, shape (T,)
+        True at the answer's tokens and the mark that ends it.
+
+    Raises
+    ------
+    ValueError
+        If the answer is empty, or the two are longer than the model can read.
+    """
+    if not answer:
+        raise ValueError(f"the answer to {question!r:.60} is empty: there is nothing to learn")
+    prompt = model.prompt(question)
+    learnt = np.concatenate([model.tokenizer.encode(answer, special=False), model.encode(END)])
+    ids = np.concatenate([prompt, learnt])
+    if len(ids) > model.config.seq_len:
+        raise ValueError(f"question and answer are {len(ids):,} tokens, and the model reads {model.config.seq_len:,}: shorten them")
+    return ids, np.arange(len(ids), dtype=np.int64) >= len(prompt)
+
+
+def pad_examples(examples):
+    """Examples as one batch: shorter ones are filled up at the end with the id 0, which is no target.
+
+    No token looks ahead, so what stands behind an example's end changes nothing before it, and no mask is needed.
+
+    Parameters
+    ----------
+    examples : list of pairs of ndarray
+        From :func:`training_example`; one at least.
+
+    Returns
+    -------
+    ids : ndarray of int64, shape (B, T)
+    is_target : ndarray of bool, shape (B, T)
+    """
+    if not examples:
+        raise ValueError("there is no example: give one at least")
+    longest = max(len(ids) for ids, _ in examples)
+    ids, is_target = np.zeros((len(examples), longest), np.int64), np.zeros((len(examples), longest), bool)
+    for i, (own, learnt) in enumerate(examples):
+        ids[i, : len(own)], is_target[i, : len(own)] = own, learnt
+    return ids, is_target
+
+
+def answer_losses(model, examples):
+    """Of each example: the loss of its answer, and whether the likeliest token is the right one at every place.
+
+    Parameters
+    ----------
+    model : ChatModel
+    examples : list of pairs of ndarray
+        From :func:`training_example`.
+
+    Returns
+    -------
+    losses : ndarray of float64
+        In nats a token.
+    by_heart : ndarray of bool
+        Where it is True, the answer at temperature 0 is this one, word for word, for each choice leads to the next.
+    """
+    losses, by_heart = [], []
+    for ids, is_target in examples:
+        targets = ids[is_target]
+        logits = model.logits(ids[:-1])[is_target[1:]]
+        losses.append(cross_entropy_forward(logits, targets)[0])
+        by_heart.append((logits.argmax(axis=-1) == targets).all())
+    return np.array(losses, dtype=np.float64), np.array(by_heart, dtype=bool)
+
+
+def train_lora(model, examples, rank=4, alpha=8.0, learning_rate=2e-3, batch_size=4, epochs=8, seed=0, report=None):
+    """Train adapters of a frozen chat model on examples, by Adam; the rate rises in some steps and falls along half a cosine.
+
+    Parameters
+    ----------
+    model : ChatModel
+        Stays as it is: :func:`~cllm_lib.pretrained.lora.adapted` makes one with the adapters.
+    examples : list of pairs of ndarray
+        From :func:`training_example`.
+    rank, alpha
+        See :func:`~cllm_lib.pretrained.lora.lora_init`.
+    learning_rate : float
+        The highest.
+    batch_size, epochs : int
+    seed : int
+        Of A and of the order.
+    report : callable, optional
+        Called after each step with its number, from 1, the number of all, the loss, and the adapters as they are.
+
+    Returns
+    -------
+    lora : Lora
+    losses : list of float
+        Of every step, in nats a token, before it was taken.
+
+    Raises
+    ------
+    ValueError
+        If a number makes no sense, or there is no example.
+    """
+    batch_size, epochs = positive_integer(batch_size, "batch_size"), positive_integer(epochs, "epochs")
+    lora = lora_init(model.config, rank, seed, alpha, model.parameters["embedding"].dtype)
+    batches = _batches(len(examples), batch_size, epochs, np.random.default_rng(seed))
+    optimizer = Adam(learning_rate)
+    schedule, losses = warmup_cosine(max(1, min(WARMUP, len(batches) // 10)), len(batches) + 1), []
+    for step, rows in enumerate(batches):
+        ids, is_target = pad_examples([examples[i] for i in rows])
+        loss, gradients = loss_and_gradients(ids, is_target, model.parameters, model.config, lora)
+        optimizer.learning_rate = learning_rate * schedule(step)
+        optimizer.step(lora.flat, np.concatenate([gradients[name].ravel() for name in lora.arrays]))
+        losses.append(loss)
+        if report is not None:
+            report(step + 1, len(batches), loss, lora)
+    return lora, losses
+
+
+def _batches(n_examples, batch_size, epochs, generator):
+    """Rows of examples for every step: each example once an epoch, in a new order."""
+    if n_examples == 0:
+        raise ValueError("there is no example: give one at least")
+    orders = [generator.permutation(n_examples) for _ in range(epochs)]
+    return [order[i : i + batch_size] for order in orders for i in range(0, n_examples, batch_size)]
