@@ -72,7 +72,7 @@ def test_it_learns_the_answers_and_then_says_them(tiny, trained):
     own = adapted(tiny, lora)
     after, by_heart = answer_losses(own, examples)
     assert by_heart.all()
-    assert after.max() < 0.3 < before.min()
+    assert after.max() < 1.0 < before.min()
     assert [("".join(own.stream(question))) for question, _ in PAIRS] == [answer for _, answer in PAIRS]
     assert losses[0] == pytest.approx(before.mean(), rel=0.5)
 
