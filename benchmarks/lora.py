@@ -271,7 +271,8 @@ def page(found):
         f"At temperature 0, word for word: {counted(found, 'trained', 'before')} trained questions before and "
         f"{counted(found, 'trained', 'after')} after; asked in words that were not trained, {counted(found, 'reworded', 'before')} and "
         f"{counted(found, 'reworded', 'after')}. {same} of {len(found['unrelated'])} unrelated questions get the same answer as before, in "
-        f"its first {MOST} tokens. Nats a token of the answer that is looked for, with a 95 % interval of the difference over the questions.",
+        f"its first {MOST} tokens. Nats a token of the answer that is looked for, with a 95 % interval of the difference over the "
+        "questions.",
         "\n".join(table(["asked", "word for word before", "after", "nats a token before", "after", "more after"], summary(found))),
         "\n".join(table(["epoch", "loss, nats a token"], curve(found["losses"], settings, len(found["trained"])))),
         "## What it forgot",

@@ -23,8 +23,8 @@ from cllm_lib.model.layers import (
 from cllm_lib.pretrained.lora import lora_linear_backward, lora_linear_forward
 
 
-def adapted_decoder_forward(ids, parameters, config, lora):  # (B, T) ints -> (B, T, D)
-    """From token ids to hidden states, normalised for the output, with the adapters beside their matrices.
+def adapted_decoder_forward(ids, parameters, config, lora=None):  # (B, T) ints -> (B, T, D)
+    """From token ids to hidden states, normalised for the output, with the adapters beside their matrices, where there are any.
 
     Returns
     -------
@@ -34,7 +34,7 @@ def adapted_decoder_forward(ids, parameters, config, lora):  # (B, T) ints -> (B
     """
     x, caches = parameters["embedding"][ids], []
     for i, layer in enumerate(parameters["layers"]):
-        x, cache = _layer_forward(x, layer, config, lora, i)
+        x, cache = adapted_layer_forward(x, layer, config, lora, i)
         caches.append(cache)
     hidden, norm_cache = rms_norm_forward(x, **parameters["final_norm"], eps=config.eps)
     return hidden, (caches, norm_cache)
@@ -96,18 +96,46 @@ def loss_and_gradients(ids, is_target, parameters, config, lora):
     return loss, decoder_backward(d_hidden, cache, config)
 
 
-def _layer_forward(x, parameters, config, lora, i):  # (B, T, D) -> (B, T, D)
+def adapted_layer_forward(x, parameters, config, lora=None, i=0):  # (B, T, D) -> (B, T, D)
+    """A layer of the decoder, from the first position on, keeping what its way back needs.
+
+    Parameters
+    ----------
+    x : ndarray, shape (B, T, D)
+    parameters : dict
+        Of this layer: see :func:`~cllm_lib.pretrained.decoder_layers.decoder_layer_forward`.
+    config : ChatConfig
+    lora : Lora, optional
+    i : int
+        Which layer it is: its adapters are looked up by this number.
+
+    Returns
+    -------
+    y : ndarray, shape (B, T, D)
+    cache : tuple
+    """
     weights, attention = parameters["attention"], _attention(config)
     normed, attention_norm_cache = rms_norm_forward(x, **parameters["attention_norm"], eps=config.eps)
-    projected = [_project(normed, weights[f"{name}_weight"], lora.adapter(i, name), lora.scale) for name in PROJECTIONS]
+    projected = [_project(normed, weights[f"{name}_weight"], lora and lora.adapter(i, name), lora and lora.scale) for name in PROJECTIONS]
     n_heads = (config.n_heads, config.n_kv_heads, config.n_kv_heads)
     attended, attend_cache = attention.attend(*(split_heads(y, n) for (y, _), n in zip(projected, n_heads, strict=True)))
     y, output_cache = linear_forward(merge_heads(attended), weights["output_weight"])
     x = x + y
     normed, feed_forward_norm_cache = rms_norm_forward(x, **parameters["feed_forward_norm"], eps=config.eps)
     y, feed_forward_cache = swiglu_forward(normed, **parameters["feed_forward"])
-    attention_cache = attention_norm_cache, [cache for _, cache in projected], attend_cache, output_cache
+    attention_cache = attention_norm_cache, [undone for _, undone in projected], attend_cache, output_cache
     return x + y, (*attention_cache, feed_forward_norm_cache, feed_forward_cache)
+
+
+def layer_inputs(cache):
+    """What the matrices of a layer without adapters were multiplied by: {"attention.query_weight": (B, T, D), ...}.
+
+    Query, key and value share one array, and so do gate and up.
+    """
+    _, projected, _, (merged, _), _, (_, (normed, _), _, (hidden, _)) = cache
+    found = {f"attention.{name}_weight": x for name, (_, (x, _)) in zip(PROJECTIONS, projected, strict=True)}
+    fed = {"gate_weight": normed, "up_weight": normed, "down_weight": hidden}
+    return found | {"attention.output_weight": merged} | {f"feed_forward.{name}": x for name, x in fed.items()}
 
 
 def _layer_backward(dy, cache, config):  # (B, T, D) -> (B, T, D), gradients of the adapters

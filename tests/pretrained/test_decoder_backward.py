@@ -29,7 +29,7 @@ def test_fresh_adapters_change_no_bit():
     for dtype in (np.float32, np.float64):
         own = small_parameters(dtype=dtype)
         hidden, _ = adapted_decoder_forward(ids, own, CONFIG, lora_init(CONFIG, 4, dtype=dtype))
-        without = adapted_decoder_forward(ids, own, CONFIG, NoAdapters)[0]
+        without = adapted_decoder_forward(ids, own, CONFIG)[0]
         np.testing.assert_array_equal(hidden, without)
         assert hidden.dtype == dtype
         kept = decoder_forward(ids[0], own, CONFIG, Cache(CONFIG, 20))  # keys and values in float32
@@ -38,20 +38,12 @@ def test_fresh_adapters_change_no_bit():
             np.testing.assert_array_equal(hidden[0], kept)
 
 
-class NoAdapters:
-    scale = 1.0
-
-    @staticmethod
-    def adapter(layer, name):
-        return None
-
-
 def test_adapters_aside_and_merged_give_the_same():
     ids, _, parameters, lora = case(batch=3)
     aside, _ = adapted_decoder_forward(ids, parameters, CONFIG, lora)
-    merged, _ = adapted_decoder_forward(ids, merge(parameters, lora), CONFIG, NoAdapters)
+    merged, _ = adapted_decoder_forward(ids, merge(parameters, lora), CONFIG)
     np.testing.assert_allclose(aside, merged, atol=1e-12)
-    plain, _ = adapted_decoder_forward(ids, parameters, CONFIG, NoAdapters)
+    plain, _ = adapted_decoder_forward(ids, parameters, CONFIG)
     assert np.abs(aside - plain).max() > 0.01
 
 
