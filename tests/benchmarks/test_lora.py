@@ -10,13 +10,6 @@ from benchmarks import lora
 from cllm_lib.pretrained import adapted, answer_losses, load_chat_model, load_lora, train_lora, training_example
 from cllm_lib.text import read_text
 
-try:
-    load_chat_model()
-except FileNotFoundError as missing:
-    chat_model = pytest.mark.skip(reason=str(missing))
-else:
-    chat_model = pytest.mark.slow
-
 STORED = json.loads(lora.RESULTS.read_text(encoding="utf-8"))
 SMALL = {"rank": 2, "alpha": 4.0, "learning_rate": 0.01, "batch_size": 2, "epochs": 1, "seed": 0}
 
@@ -103,7 +96,7 @@ def test_the_page_is_made_of_the_stored_numbers():
     assert lora.PAGE.read_text(encoding="utf-8") == lora.page(STORED)
 
 
-@chat_model
+@pytest.mark.slow
 def test_the_stored_run_comes_again_in_part():
     """Its first steps, to a hundredth of a nat; and with the stored adapters the stored answer."""
     model = load_chat_model()
