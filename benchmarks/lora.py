@@ -27,11 +27,11 @@ PAGE = shipped("evidence", "pages/LORA.md")
 RESULTS = shipped("evidence", "measured/lora.json")
 ADAPTERS = shipped("evidence", "measured/lora.safetensors")
 
-SETTINGS = dict(rank=4, alpha=8.0, learning_rate=2e-3, batch_size=4, epochs=8, seed=0)
-SAID = 12  # questions whose answers are written out before and after
-MOST = 40  # tokens of an answer
+SETTINGS = dict(rank=4, alpha=8.0, learning_rate=2e-3, batch_size=2, epochs=5, seed=0)
+SAID = 8  # questions whose answers are written out before and after, as trained and in other words
+MOST = 32  # tokens of an answer
 TEXTS = ("prose", "python-docs")
-PIECES = 8
+PIECES, LENGTH = 10, 128  # of each text
 
 REWORDED = {  # questions of the sayings, in words that were not trained
     "why is the sky blue": "Can you tell me what makes the sky look blue?",
@@ -77,11 +77,7 @@ UNRELATED = (
     "Name the largest planet of the solar system.",
     "How do I boil an egg?",
     "Explain what a computer program is.",
-    "What language do people speak in Brazil?",
-    "Why do we sleep?",
     "Suggest a name for a black cat.",
-    "What does a doctor do?",
-    "Is a tomato a fruit or a vegetable?",
 )
 
 
@@ -120,12 +116,12 @@ class Subjects:
         Pieces of each text, and tokens of a piece.
     """
 
-    def __init__(self, model, said=SAID, reworded=REWORDED, unrelated=UNRELATED, count=PIECES, length=held_out.LENGTH):
+    def __init__(self, model, said=SAID, reworded=REWORDED, unrelated=UNRELATED, count=PIECES, length=LENGTH):
         known = pairs()
         self.trained = list(known.values())
         self.reworded = [(question, known[of][1]) for of, question in reworded.items()]
         spoken = dict.fromkeys([*(known[of] for of in reworded), *self.trained])
-        self.said = list(spoken)[:said]  # those first that are asked in other words too
+        self.said = [*list(spoken)[:said], *self.reworded[:said]]  # those first that are asked in other words too
         self.examples = {part: [training_example(model, *pair) for pair in getattr(self, part)] for part in ("trained", "reworded")}
         self.unrelated = []
         for question in unrelated:
@@ -140,7 +136,7 @@ class Subjects:
         for part, examples in {**self.examples, "unrelated": [example for *_, example in self.unrelated]}.items():
             nats, by_heart = answer_losses(model, examples)
             found[part] = {"nats": np.round(nats, 5).tolist(), "by_heart": by_heart.tolist()}
-        spoken = {question: answer(model, question)[0] for question, _ in [*self.said, *self.reworded]}
+        spoken = {question: answer(model, question)[0] for question, _ in self.said}
         found["spoken"] = spoken | {question: answer(model, question)[0] for question, *_ in self.unrelated}
         found["texts"] = {name: np.round(held_out.losses(model, rows), 5).tolist() for name, rows in self.texts.items()}
         return found
@@ -277,7 +273,7 @@ def page(found):
         "\n".join(table(["epoch", "loss, nats a token"], curve(found["losses"], settings, len(found["trained"])))),
         "## What it forgot",
         "Bits a byte of texts that nobody trained on here, in pieces of "
-        f"{held_out.LENGTH} tokens; more after: piece by piece, with a 95 % interval. "
+        f"{LENGTH} tokens; more after: piece by piece, with a 95 % interval. "
         + (f"It foretells {' and '.join(worse)} worse than before." if worse else "No text is foretold worse beyond its interval."),
         "\n".join(table(["text", "tokens", "before", "after", "more after"], forgotten(found))),
         "## Trained questions",

@@ -9,6 +9,7 @@ from cllm_lib.checks import positive_integer
 from cllm_lib.model.layers import cross_entropy_forward
 from cllm_lib.pretrained.chat import END
 from cllm_lib.pretrained.decoder_backward import loss_and_gradients
+from cllm_lib.pretrained.decoder_layers import Cache, decoder_forward
 from cllm_lib.pretrained.lora import lora_init
 from cllm_lib.training.optimizers import Adam
 from cllm_lib.training.schedules import warmup_cosine
@@ -87,14 +88,15 @@ def answer_losses(model, examples):
     """
     losses, by_heart = [], []
     for ids, is_target in examples:
-        targets = ids[is_target]
-        logits = model.logits(ids[:-1])[is_target[1:]]
+        targets, cache = ids[is_target], Cache(model.config, len(ids) - 1)
+        hidden = decoder_forward(ids[:-1], model.parameters, model.config, cache)
+        logits = hidden[is_target[1:]] @ model.parameters["output_weight"]
         losses.append(cross_entropy_forward(logits, targets)[0])
         by_heart.append((logits.argmax(axis=-1) == targets).all())
     return np.array(losses, dtype=np.float64), np.array(by_heart, dtype=bool)
 
 
-def train_lora(model, examples, rank=4, alpha=8.0, learning_rate=2e-3, batch_size=4, epochs=8, seed=0, report=None):
+def train_lora(model, examples, rank=4, alpha=8.0, learning_rate=2e-3, batch_size=2, epochs=5, seed=0, report=None):
     """Train adapters of a frozen chat model on examples, by Adam; the rate rises in some steps and falls along half a cosine.
 
     Parameters

@@ -39,7 +39,8 @@ class QuantizedLayer(NamedTuple):
     bits : int
         Of the widest integer, or as many as were asked for where that is more.
     errors : dict of str to float
-        By matrix, or the first of those that share their inputs: the outputs' squared error over their own square.
+        By matrix, or the first of those that share their inputs: the outputs' squared error over their own square. Empty where no
+        inputs were given.
     """
 
     parameters: dict
@@ -54,8 +55,9 @@ def quantize_layer(parameters, inputs, method, bits, group_size=None, clip=True,
     ----------
     parameters : dict
         Of the layer; they stay as they are.
-    inputs : dict of str to ndarray
-        From :func:`~cllm_lib.pretrained.decoder_backward.layer_inputs`: what the matrices are multiplied by.
+    inputs : dict of str to ndarray, or None
+        From :func:`~cllm_lib.pretrained.decoder_backward.layer_inputs`: what the matrices are multiplied by. None for "round", which
+        does not look at them.
     method, bits, group_size, clip, lll_block
         See :func:`~cllm_lib.quantization.models.quantize_matrix`.
 
@@ -69,15 +71,18 @@ def quantize_layer(parameters, inputs, method, bits, group_size=None, clip=True,
         If a setting makes no sense.
     """
     rounded = one_of(method, METHODS, "method")
+    if inputs is None and method != "round":
+        raise ValueError(f"{method} needs the inputs of the matrices: give those of a text, as layer_inputs(cache) returns them")
     changed, widest, errors = {}, bits, {}
     for names in SHARED:
         weights = [_matrix(parameters, name).T for name in names]  # rows are outputs
-        together, rows = np.concatenate(weights), inputs[names[0]]
-        hessian = input_hessian(rows, DAMPING)
+        together = np.concatenate(weights)
+        hessian = None if inputs is None else input_hessian(inputs[names[0]], DAMPING)
         integers, _, dequantized = rounded(together, hessian, bits, group_size, clip, lll_block)
         widest = max(widest, bits_needed(integers))
         dequantized = dequantized.astype(together.dtype)
-        errors[names[0]] = _relative_error(together, dequantized, hessian)
+        if hessian is not None:
+            errors[names[0]] = _relative_error(together, dequantized, hessian)
         cuts = np.cumsum([len(one) for one in weights])[:-1]
         changed |= {name: part.T for name, part in zip(names, np.split(dequantized, cuts), strict=True)}
     return QuantizedLayer(_replaced(parameters, changed), widest, errors)

@@ -100,6 +100,17 @@ def test_settings_that_make_no_sense_are_refused(decoder):
         quantize_layer(layer, inputs, "round", 3, group_size=5)
     with pytest.raises(ValueError, match="bits"):
         quantize_layer(layer, inputs, "round", 1)
+    with pytest.raises(ValueError, match="gptq needs the inputs"):
+        quantize_layer(layer, None, "gptq", 3)
+
+
+def test_rounding_needs_no_text(decoder):
+    layer, _, inputs = layer_of(decoder)
+    alone, told = quantize_layer(layer, None, "round", 3), quantize_layer(layer, inputs, "round", 3)
+    for name in NAMES:
+        np.testing.assert_array_equal(matrix(alone.parameters, name), matrix(told.parameters, name))
+    assert alone.errors == {}
+    assert sorted(told.errors) == sorted(names[0] for names in SHARED)
 
 
 def test_wider_integers_are_counted(decoder):
