@@ -269,7 +269,8 @@ def page(found):
         f"{same['different']:,} of {same['integers']:,} integers of the first layer differ. So Babai has no row of its own without "
         "reduction.",
         "95 % intervals over the pieces; pieces of one text are neighbours, and another text would move the numbers by more than "
-        f"the intervals say. Layer error: squared error of the outputs over their own square, mean over all layers, of the methods that look at a text. {found['conditions']}",
+        f"the intervals say. Layer error: squared error of the outputs over their own square, mean over all layers; of the "
+        f"methods that look at a text. {found['conditions']}",
         "\n".join(table([*header, "layer error"], rows_of(found))),
         "Differences between methods, in nats a token, piece by piece; below 0 the first is better. The verdict is that of the interval of "
         "this one question; it is undecided where the interval holds 0.",
