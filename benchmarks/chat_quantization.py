@@ -118,7 +118,7 @@ def layers_of(model, calibration, settings):
     if method == "round":  # it looks at no text
         return (quantize_layer(layer, None, method, bits, group_size) for layer in model.parameters["layers"])
     x = model.parameters["embedding"][calibration]
-    return quantized_decoder(model.parameters, model.config, x, method, bits, group_size, clip=method != "lll + babai", lll_block=LLL_BLOCK)
+    return quantized_decoder(model.parameters, model.config, x, method, bits, group_size, lll_block=LLL_BLOCK)
 
 
 @functools.cache
@@ -264,8 +264,8 @@ def page(found):
         "row of a matrix has one scale, its largest weight over the largest integer, and no offset, as in chapter 17: 576 or 1,536 "
         f"weights share it, and the file's grid helps nobody. In groups, {GROUP} weights of a row share a scale, nearer to what is done in "
         "practice. Reduction needs one scale a row, so there it has no place.",
-        f"LLL + Babai: blocks of {LLL_BLOCK} columns in act-order, not clipped, so its widest integers may need more bits, and bits a "
-        "weight say what they would take if all were stored as wide as the widest. Unreduced and not clipped, nearest plane is GPTQ: "
+        f"GPTQ takes the columns in act-order; LLL + Babai is nearest plane on blocks of {LLL_BLOCK} of them, reduced, in the same order. "
+        "Both keep their integers in their bits. Unreduced and not clipped, nearest plane is GPTQ: "
         f"{same['different']:,} of {same['integers']:,} integers of the first layer differ. So Babai has no row of its own without "
         "reduction.",
         "95 % intervals over the pieces; pieces of one text are neighbours, and another text would move the numbers by more than "
