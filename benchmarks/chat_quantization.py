@@ -21,7 +21,6 @@ import numpy as np
 from benchmarks import held_out
 from benchmarks.run import describe_machine, describe_settings, say, table
 from cllm_lib.experiments.intervals import interval, paired_difference
-from cllm_lib.experiments.runs import run
 from cllm_lib.files import shipped, write_atomically
 from cllm_lib.model.layers import cross_entropy_forward, linear_forward, rms_norm_forward
 from cllm_lib.pretrained.chat import load_chat_model
@@ -37,17 +36,15 @@ CACHE = Path(__file__).resolve().parent.parent / ".cache" / "chat_quantization"
 
 FULL = "as in the file"
 LLL_BLOCK = 16
-GROUP = 64  # divides 576 and 1,536
-VARIANTS = {  # method, bits, columns that share a scale
+VARIANTS = {  # method and bits
     FULL: None,
-    **{f"{method}, {bits} bits": (method, bits, None) for bits in (4, 3) for method in ("round", "gptq, act-order", "lll + babai")},
-    **{f"{method}, 3 bits, groups": (method, 3, GROUP) for method in ("round", "gptq, act-order")},
+    **{f"{method}, {bits} bits": (method, bits) for method in ("round", "gptq, act-order", "lll + babai") for bits in (4, 3)},
 }
 PAIRS = (("gptq, act-order", "round"), ("lll + babai", "gptq, act-order"))
 CALIBRATION = ("prose", "documents")  # the beginnings of both
 JUDGED = ("prose", "python-docs")  # the ends of both
-PIECES = 4  # of each text to calibrate on
-JUDGES = 8  # of each text to judge on
+PIECES = 3  # of each text to calibrate on
+JUDGES = 4  # of each text to judge on
 DOCUMENTS = tuple(f"documents/00{i}.txt" for i in range(5))
 
 
@@ -90,7 +87,7 @@ def judge(model, calibration, judged, settings, report=None):
     calibration : ndarray of int, shape (B, T)
     judged : dict of str to ndarray of int, shape (B, T)
     settings : tuple or None
-        Method, bits, group size; None for the model as it is.
+        Method and bits; None for the model as it is.
     report : callable, optional
         Called after each layer with its number, from 1.
 
@@ -114,11 +111,11 @@ def judge(model, calibration, judged, settings, report=None):
 
 def layers_of(model, calibration, settings):
     """The quantised layers, one after the other."""
-    method, bits, group_size = settings
+    method, bits = settings
     if method == "round":  # it looks at no text
-        return (quantize_layer(layer, None, method, bits, group_size) for layer in model.parameters["layers"])
+        return (quantize_layer(layer, None, method, bits) for layer in model.parameters["layers"])
     x = model.parameters["embedding"][calibration]
-    return quantized_decoder(model.parameters, model.config, x, method, bits, group_size, lll_block=LLL_BLOCK)
+    return quantized_decoder(model.parameters, model.config, x, method, bits, lll_block=LLL_BLOCK)
 
 
 @functools.cache
@@ -128,15 +125,23 @@ def loaded():
     return model, *ids_of(model)
 
 
-def measure(variant, seed):
-    """One variant; there is no chance in it, and the seed is not looked at."""
+def measure(variant, cache=CACHE):
+    """One variant, or what is kept of it: layers, texts and settings are those of this module; for others empty the folder."""
+    path = cache / f"{variant}.json"
+    settings = [VARIANTS[variant], LLL_BLOCK, PIECES, JUDGES, held_out.LENGTH, CALIBRATION, JUDGED]
+    if path.exists():
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if kept.pop("settings") == json.loads(json.dumps(settings)):
+            return kept
     started, (model, calibration, judged) = time.monotonic(), loaded()
 
     def step(done):
         say(f"\r{variant}: layer {done} of {model.config.n_layers} ", end="" if done < model.config.n_layers else "\n")
 
-    found = judge(model, calibration, judged, VARIANTS[variant], step)
-    return found | {"seconds": round(time.monotonic() - started, 1)}
+    found = judge(model, calibration, judged, VARIANTS[variant], step) | {"seconds": round(time.monotonic() - started, 1)}
+    cache.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, json.dumps(found | {"settings": settings}).encode("utf-8"))
+    return found
 
 
 def same_integers(model, calibration, bits=3):
@@ -167,22 +172,21 @@ def in_its_own_blocks(model):
     return back / size
 
 
-def bits_a_weight(config, bits, group_size):
-    """With a scale of 16 bits for each row, or each group of a row: the mean over a layer's weights."""
+def bits_a_weight(config, bits):
+    """With a scale of 16 bits for each row: the mean over a layer's weights."""
     narrow = config.d_model // config.n_heads * config.n_kv_heads
     matrices = [(config.d_model, config.d_model)] * 2 + [(narrow, config.d_model)] * 2
     matrices += [(config.d_ff, config.d_model)] * 2 + [(config.d_model, config.d_ff)]
-    weights, scales = sum(n * m for n, m in matrices), sum(n * m // (group_size or m) for n, m in matrices)
-    return bits + 16 * scales / weights
+    return bits + 16 * sum(n for n, _ in matrices) / sum(n * m for n, m in matrices)
 
 
 def collected(results, model, judged):
     """Runs as they are stored."""
     runs = []
     for name, settings in VARIANTS.items():
-        method, bits, group_size = settings or (FULL, None, None)
-        one = {"name": name, "method": method, "bits": bits, "group_size": group_size} | results[name]
-        one["bits_a_weight"] = round(bits_a_weight(model.config, one["stored_bits"], group_size), 3) if settings else 5.0
+        method, bits = settings or (FULL, None)
+        one = {"name": name, "method": method, "bits": bits} | results[name]
+        one["bits_a_weight"] = round(bits_a_weight(model.config, one["stored_bits"]), 3) if settings else 5.0
         runs.append(one)
     texts = [
         {"name": name, "tokens": int(rows.size - len(rows)), "bytes": held_out.n_bytes(model, rows), "pieces": len(rows)}
@@ -191,9 +195,9 @@ def collected(results, model, judged):
     return {"texts": texts, "runs": runs}
 
 
-def of(found, method, bits, group_size=None):
+def of(found, method, bits):
     """The stored run of a variant."""
-    return next(one for one in found["runs"] if (one["method"], one["bits"], one["group_size"]) == (method, bits, group_size))
+    return next(one for one in found["runs"] if (one["method"], one["bits"]) == (method, bits))
 
 
 def perplexity(nats):
@@ -221,10 +225,7 @@ def pair_rows(found):
     """Rows for the page: differences between methods, piece by piece, with a verdict that follows from the interval."""
     rows = []
     for bits in (4, 3):
-        pairs = [(of(found, ours, bits), of(found, others, bits)) for ours, others in PAIRS]
-        if bits == 3:
-            pairs.append((of(found, "gptq, act-order", bits, GROUP), of(found, "round", bits, GROUP)))
-        for ours, others in pairs:
+        for ours, others in ((of(found, ours, bits), of(found, others, bits)) for ours, others in PAIRS):
             cells = []
             for text in found["texts"]:
                 less = paired_difference(*(one["losses"][text["name"]] for one in (ours, others)))
@@ -262,8 +263,8 @@ def page(found):
         "whole numbers from 0 to 15: 5 bits a weight. Rounded to 4 bits in the same blocks they come back: "
         f"{100 * found['in_its_own_blocks']:.2f} % of the weights, to a hundredth of a step; that would show nothing. So here every output "
         "row of a matrix has one scale, its largest weight over the largest integer, and no offset, as in chapter 17: 576 or 1,536 "
-        f"weights share it, and the file's grid helps nobody. In groups, {GROUP} weights of a row share a scale, nearer to what is done in "
-        "practice. Reduction needs one scale a row, so there it has no place.",
+        "weights share it, and the file's grid helps nobody. In practice 32 to 128 weights share a scale, which costs a quarter of a bit "
+        "or more and errs less; but then a row is no stretched lattice that all rows have in common, and reduction has no place.",
         f"GPTQ takes the columns in act-order; LLL + Babai is nearest plane on blocks of {LLL_BLOCK} of them, reduced, in the same order. "
         "Both keep their integers in their bits. Unreduced and not clipped, nearest plane is GPTQ: "
         f"{same['different']:,} of {same['integers']:,} integers of the first layer differ. So Babai has no row of its own without "
@@ -291,7 +292,7 @@ def main(arguments=None):
         calibration, judged = ids_of(model, 2, 3, 64)
         results = {name: judge(model, calibration, judged, settings) for name, settings in VARIANTS.items()}
     else:
-        results = {name: kept for name, (kept,) in run(measure, VARIANTS, seeds=(0,), cache=CACHE).items()}
+        results = {name: measure(name) for name in VARIANTS}
         model, calibration, judged = loaded()
     found = {"command": COMMAND, "calibration": {"texts": CALIBRATION, "tokens": calibration.size}} | collected(results, model, judged)
     found |= {"same_integers": same_integers(model, calibration), "in_its_own_blocks": in_its_own_blocks(model)}
@@ -308,6 +309,4 @@ def main(arguments=None):
 
 
 if __name__ == "__main__":
-    from benchmarks import chat_quantization  # under this name its results are kept
-
-    chat_quantization.main()
+    main()

@@ -27,7 +27,7 @@ PAGE = shipped("evidence", "pages/LORA.md")
 RESULTS = shipped("evidence", "measured/lora.json")
 ADAPTERS = shipped("evidence", "measured/lora.safetensors")
 
-SETTINGS = dict(rank=4, alpha=8.0, learning_rate=2e-3, batch_size=2, epochs=5, seed=0)
+SETTINGS = dict(rank=4, alpha=8.0, learning_rate=2e-3, batch_size=4, epochs=6, seed=0)
 SAID = 8  # questions whose answers are written out before and after, as trained and in other words
 MOST = 32  # tokens of an answer
 TEXTS = ("prose", "python-docs")
@@ -130,14 +130,14 @@ class Subjects:
             self.unrelated.append((question, text, example if ended else open_ended(example)))
         self.texts = {name: held_out.pieces(model, read_text(name), count, length) for name in TEXTS}
 
-    def asked(self, model):
-        """Everything of one model: losses, answers, texts."""
+    def asked(self, model, changed=True):
+        """Everything of one model: losses, answers, texts. Of the model that was not changed the unrelated answers are known."""
         found = {}
         for part, examples in {**self.examples, "unrelated": [example for *_, example in self.unrelated]}.items():
             nats, by_heart = answer_losses(model, examples)
             found[part] = {"nats": np.round(nats, 5).tolist(), "by_heart": by_heart.tolist()}
         spoken = {question: answer(model, question)[0] for question, _ in self.said}
-        found["spoken"] = spoken | {question: answer(model, question)[0] for question, *_ in self.unrelated}
+        found["spoken"] = spoken | {question: answer(model, question)[0] if changed else text for question, text, _ in self.unrelated}
         found["texts"] = {name: np.round(held_out.losses(model, rows), 5).tolist() for name, rows in self.texts.items()}
         return found
 
@@ -174,7 +174,7 @@ def run(model, subjects, settings=SETTINGS, report=say):
     """
     started = time.monotonic()
     report("asking the model as it is")
-    before = subjects.asked(model)
+    before = subjects.asked(model, changed=False)
     training = time.monotonic()
 
     def step(done, total, loss, lora):

@@ -5,7 +5,16 @@ import pytest
 from pretrained.writing_gguf import as_gguf, tiny_model
 
 from cllm_lib.model import softmax
-from cllm_lib.pretrained import adapted, answer_losses, load_chat_model, pad_examples, train_lora, training_example
+from cllm_lib.pretrained import (
+    adapted,
+    answer_losses,
+    load_chat_model,
+    lora_init,
+    loss_and_gradients,
+    pack_examples,
+    train_lora,
+    training_example,
+)
 from cllm_lib.pretrained.lora_training import _batches
 
 PAIRS = [("why the sky", "blue"), ("the sea?", "is deep"), ("the air", "thin, and the sky")]
@@ -44,16 +53,42 @@ def test_an_example_that_cannot_be_is_refused(tiny):
         training_example(tiny, "a", "b " * 60)
 
 
-def test_a_batch_is_filled_up_at_the_end(tiny):
+def test_packed_examples_share_their_beginning_and_see_nothing_of_each_other(tiny):
     examples = [training_example(tiny, *pair) for pair in PAIRS]
-    ids, is_target = pad_examples(examples)
-    assert ids.shape == is_target.shape == (3, max(len(own) for own, _ in examples))
-    for row, marked, (own, learnt) in zip(ids, is_target, examples, strict=True):
-        np.testing.assert_array_equal(row[: len(own)], own)
-        np.testing.assert_array_equal(np.flatnonzero(marked), np.flatnonzero(learnt))
-        assert not row[len(own) :].any()
+    ids, is_target, (positions, mask) = pack_examples(examples)
+    beginning = tiny.decode(ids[0, positions == np.arange(len(positions), dtype=np.int64)])
+    assert beginning.startswith("<|im_start|>system\nYou are tiny.<|im_end|>\n<|im_start|>user\nwhy the sky")
+    seen = [np.flatnonzero(row) for row in mask]
+    ends = np.flatnonzero((ids[0] == 2) & is_target[0])  # the mark that ends each answer
+    for end, (own, learnt) in zip(ends, examples, strict=True):
+        np.testing.assert_array_equal(ids[0, seen[end]], own)
+        np.testing.assert_array_equal(positions[seen[end]], np.arange(len(own)))
+        np.testing.assert_array_equal(is_target[0, seen[end]], learnt)
+    assert is_target.sum() == sum(learnt.sum() for _, learnt in examples)
     with pytest.raises(ValueError, match="there is no example"):
-        pad_examples([])
+        pack_examples([])
+
+
+@pytest.mark.parametrize("chosen", [[0], [0, 1, 2], [1, 1], [2, 0]])
+def test_packed_they_have_the_loss_and_gradients_that_they_have_alone(tiny, chosen):
+    parameters = as_float64(tiny.parameters)
+    lora = lora_init(tiny.config, 2, 0, dtype=np.float64)
+    lora.flat[...] = np.random.default_rng(1).normal(0.0, 0.2, lora.flat.size)
+    examples = [training_example(tiny, *PAIRS[i]) for i in chosen]
+    ids, is_target, places = pack_examples(examples)
+    loss, gradients = loss_and_gradients(ids, is_target, parameters, tiny.config, lora, places)
+    weights = np.array([learnt.sum() for _, learnt in examples]) / is_target.sum()
+    alone = [loss_and_gradients(own[None], learnt[None], parameters, tiny.config, lora) for own, learnt in examples]
+    assert loss == pytest.approx(sum(w * one for w, (one, _) in zip(weights, alone, strict=True)), rel=1e-12)
+    for name, gradient in gradients.items():
+        expected = sum(w * one[name] for w, (_, one) in zip(weights, alone, strict=True))
+        np.testing.assert_allclose(gradient, expected, atol=1e-12 * np.abs(expected).max())
+
+
+def as_float64(node):
+    if isinstance(node, list):
+        return [as_float64(one) for one in node]
+    return {name: as_float64(one) for name, one in node.items()} if isinstance(node, dict) else node.astype(np.float64)
 
 
 def test_losses_are_those_of_the_probabilities(tiny):
