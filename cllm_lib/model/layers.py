@@ -94,14 +94,7 @@ def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: 
 
 
 def frozen_linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: None, bias: None}
-    """Linear backward through frozen weights: the gradient of x alone, half the work of :func:`linear_backward`.
-
-    Returns
-    -------
-    dx : ndarray, shape (..., n)
-    gradients : dict
-        `weight` and `bias` are None: nobody trains them.
-    """
+    """Linear backward through frozen weights: the gradient of x alone, half the work; for what nobody trains there is None."""
     _, weight = cache
     # forward: y = x @ weight + bias
     dx = dy.reshape(-1, dy.shape[-1]) @ weight.T

@@ -67,11 +67,12 @@ def pack_examples(examples):
     if not examples:
         raise ValueError("there is no example: give one at least")
     shared = _shared(examples)
-    owner = np.concatenate([np.full(shared, -1), *(np.full(len(ids) - shared, i) for i, (ids, _) in enumerate(examples))])
-    positions = np.concatenate([np.arange(shared), *(np.arange(shared, len(ids)) for ids, _ in examples)])
+    rest = [len(ids) - shared for ids, _ in examples]
+    owner = np.repeat(np.arange(-1, len(examples), dtype=np.int64), [shared, *rest])  # -1: everybody's
+    positions = np.concatenate([np.arange(shared, dtype=np.int64), *(np.arange(shared, shared + n, dtype=np.int64) for n in rest)])
     packed = [np.concatenate([examples[0][part][:shared], *(one[part][shared:] for one in examples)])[None] for part in (0, 1)]
     mask = causal_mask(len(owner)) & ((owner == -1) | (owner == owner[:, None]))
-    return *packed, Places(positions.astype(np.int64), mask)
+    return *packed, Places(positions, mask)
 
 
 def _shared(examples):

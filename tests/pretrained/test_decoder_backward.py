@@ -87,7 +87,7 @@ def test_gradients_are_those_of_pytorch():
     loss = torch_loss(torch, ids, is_target, parameters, arrays, lora.scale)
     loss.backward()
     found, gradients = loss_and_gradients(ids, is_target, parameters, CONFIG, lora)
-    assert found == pytest.approx(float(loss), rel=1e-12)
+    assert found == pytest.approx(loss.item(), rel=1e-12)
     for name, array in arrays.items():
         exact = array.grad.numpy()
         assert np.abs(gradients[name] - exact).max() < 1e-10 * np.abs(exact).max(), name

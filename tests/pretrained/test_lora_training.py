@@ -62,7 +62,7 @@ def test_packed_examples_share_their_beginning_and_see_nothing_of_each_other(tin
     ends = np.flatnonzero((ids[0] == 2) & is_target[0])  # the mark that ends each answer
     for end, (own, learnt) in zip(ends, examples, strict=True):
         np.testing.assert_array_equal(ids[0, seen[end]], own)
-        np.testing.assert_array_equal(positions[seen[end]], np.arange(len(own)))
+        np.testing.assert_array_equal(positions[seen[end]], np.arange(len(own), dtype=np.int64))
         np.testing.assert_array_equal(is_target[0, seen[end]], learnt)
     assert is_target.sum() == sum(learnt.sum() for _, learnt in examples)
     with pytest.raises(ValueError, match="there is no example"):
