@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cllm_lib.checks import positive_integer, token_ids
+from cllm_lib.checks import non_negative_integer, positive_integer, token_ids
 from cllm_lib.model.generation import checked_choice, draw, next_token_probabilities
 from cllm_lib.pretrained.decoder_layers import Cache, decoder_forward
 from cllm_lib.pretrained.gguf import read_gguf
@@ -77,9 +77,10 @@ class ChatModel:
 
     def logits(self, ids):  # (T,) ints -> (T, V)
         """Scores of every possible next token, behind each of the tokens."""
-        ids = token_ids(np.asarray(ids), self.config.vocab_size, "ids")
+        ids = np.asarray(ids)
         if ids.ndim != 1 or not 0 < len(ids) <= self.config.seq_len:
             raise ValueError(f"ids have shape {ids.shape}: give a list of 1 to {self.config.seq_len} ids, as encode(text) does")
+        ids = token_ids(ids, self.config.vocab_size, "ids")
         return decoder_forward(ids, self.parameters, self.config, Cache(self.config, len(ids))) @ self.parameters["output_weight"]
 
     def prompt(self, messages):
@@ -100,18 +101,49 @@ class ChatModel:
         ValueError
             If they are no messages, or longer than the model can read.
         """
-        messages = checked_messages(messages)
-        if messages[0]["role"] != "system" and self.system:
-            messages = [{"role": "system", "content": self.system}, *messages]
-        encode, parts = self.tokenizer.encode, []
-        for message in messages:
-            parts += [encode(f"{BEGIN}{message['role']}\n"), encode(message["content"], special=False), encode(f"{END}\n")]
-        ids = np.concatenate([*parts, encode(f"{BEGIN}assistant\n")])
+        ids = self._ids(checked_messages(messages))
         if len(ids) >= self.config.seq_len:
             raise ValueError(f"the messages are {len(ids):,} tokens, and the model reads {self.config.seq_len:,}: leave the oldest out")
         return ids
 
-    def stream(self, messages, temperature=0.0, top_p=None, max_new_tokens=200, seed=0):
+    def recent(self, messages, max_new_tokens=200):
+        """The newest turns of a conversation, as many as leave room for an answer; a message of the system stays.
+
+        Parameters
+        ----------
+        messages : str, or list of dict
+            See :meth:`prompt`.
+        max_new_tokens : int
+            As long an answer has room; if it is more than a quarter of what the model can read, so much.
+
+        Returns
+        -------
+        list of dict
+            All messages, or from a later one of the user on: the last turn at least, however long.
+        """
+        messages = checked_messages(messages)
+        most = self.config.seq_len - min(positive_integer(max_new_tokens, "max_new_tokens"), self.config.seq_len // 4)
+        told, turns = (messages[:1], messages[1:]) if messages[0]["role"] == "system" else ([], messages)
+        while len(self._ids([*told, *turns])) > most:
+            later = [i for i, one in enumerate(turns) if i and one["role"] == "user"]
+            if not later:
+                break
+            turns = turns[later[0] :]
+        return [*told, *turns]
+
+    def _ids(self, messages):
+        encode, parts = self.tokenizer.encode, []
+        if messages[0]["role"] != "system" and self.system:
+            messages = [{"role": "system", "content": self.system}, *messages]
+        for message in messages:
+            parts += [encode(f"{BEGIN}{message['role']}\n"), encode(message["content"], special=False), encode(f"{END}\n")]
+        return np.concatenate([*parts, encode(f"{BEGIN}assistant\n")])
+
+    def cache(self):
+        """A key/value cache for :meth:`stream`, so that of a conversation that grows only what is new is read."""
+        return Cache(self.config, self.config.seq_len)
+
+    def stream(self, messages, temperature=0.0, top_p=None, max_new_tokens=200, seed=0, cache=None):
         """The answer to a conversation, in pieces of text, as they are made.
 
         Parameters
@@ -121,6 +153,9 @@ class ChatModel:
         temperature, top_p : float
             See :func:`~cllm_lib.model.generation.next_token_probabilities`; at 0 always the likeliest token.
         max_new_tokens, seed : int
+        cache : Cache, optional
+            As :meth:`cache` makes it: what stands in it, and at the beginning of this conversation too, is not read again. To
+            rounding the answer is the same. For one stream at a time.
 
         Yields
         ------
@@ -132,18 +167,24 @@ class ChatModel:
         ValueError
             As :meth:`prompt`, and if a number makes no sense; at the call.
         """
-        tokens = self.stream_tokens(messages, temperature, top_p, max_new_tokens, seed)
-        return (piece for piece in as_they_come(self.tokenizer.vocabulary[token] for token, _ in tokens) if piece)
+        return self.pieces(token for token, _ in self.stream_tokens(messages, temperature, top_p, max_new_tokens, seed, cache))
 
-    def stream_tokens(self, messages, temperature=0.0, top_p=None, max_new_tokens=200, seed=0):
+    def stream_tokens(self, messages, temperature=0.0, top_p=None, max_new_tokens=200, seed=0, cache=None):
         """The same as pairs: each token's id, and the probabilities, shape (V,), it was drawn from; without the end token."""
         choice = checked_choice(temperature, None, top_p)
         most = min(positive_integer(max_new_tokens, "max_new_tokens"), self.config.seq_len)
-        return self._continue(self.prompt(messages), choice, most, np.random.default_rng(seed).random)
+        uniform = np.random.default_rng(non_negative_integer(seed, "seed")).random
+        return self._continue(self.prompt(messages), choice, most, uniform, cache)
 
-    def _continue(self, ids, choice, most, uniform):
-        cache = Cache(self.config, min(len(ids) + most, self.config.seq_len))
-        for _ in range(cache.keys.shape[-2] - len(ids)):
+    def pieces(self, tokens):
+        """The text of ids that come one after the other, in pieces, never half a character."""
+        return (piece for piece in as_they_come(self.tokenizer.vocabulary[token] for token in tokens) if piece)
+
+    def _continue(self, ids, choice, most, uniform, cache):
+        most = min(most, self.config.seq_len - len(ids))
+        cache = Cache(self.config, len(ids) + most) if cache is None else cache
+        ids = cache.keep(ids)
+        for _ in range(most):
             hidden = decoder_forward(ids, self.parameters, self.config, cache)[-1:]
             probabilities = next_token_probabilities((hidden @ self.parameters["output_weight"])[0], *choice)
             token = draw(probabilities, uniform())

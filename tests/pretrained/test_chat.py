@@ -77,6 +77,61 @@ def test_draws_follow_the_seed_and_come_from_the_probabilities(tiny):
         assert np.count_nonzero(probabilities) < tiny.config.vocab_size
 
 
+def test_a_cache_that_is_kept_changes_nothing_to_rounding_and_reads_what_is_new_alone(tmp_path, monkeypatch):
+    tiny = loaded(tmp_path, tiny_model(seq_len=400))
+    cache, read, sound = tiny.cache(), [], chat.decoder_forward
+
+    def counted(ids, *given):
+        read.append(len(ids))
+        return sound(ids, *given)
+
+    monkeypatch.setattr(chat, "decoder_forward", counted)
+    talk = [{"role": "user", "content": "the sky is blue"}]
+    for words in ("why", "the sea", "deep"):
+        plain = list(tiny.stream_tokens(talk, 1.0, 0.9, 6))
+        n_plain = len(read)
+        kept = list(tiny.stream_tokens(talk, 1.0, 0.9, 6, cache=cache))
+        assert [token for token, _ in kept] == [token for token, _ in plain]
+        for (_, one), (_, other) in zip(kept, plain, strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
+        if len(talk) > 1:
+            assert read[n_plain] < len(tiny.prompt(talk)) / 2
+        read.clear()
+        talk += [{"role": "assistant", "content": tiny.decode([t for t, _ in kept])}, {"role": "user", "content": words}]
+    again = [list(tiny.stream_tokens("the sky", max_new_tokens=4, cache=kept)) for kept in (cache, tiny.cache())]
+    assert [[token for token, _ in one] for one in again] == 2 * [[token for token, _ in tiny.stream_tokens("the sky", max_new_tokens=4)]]
+
+
+def test_an_answer_that_was_left_in_the_middle_leaves_a_sound_cache(tiny):
+    cache = tiny.cache()
+    next(iter(tiny.stream_tokens("the sky", max_new_tokens=9, cache=cache)))
+    found = [t for t, _ in tiny.stream_tokens("the sky is", max_new_tokens=9, cache=cache)]
+    assert found == [t for t, _ in tiny.stream_tokens("the sky is", max_new_tokens=9)]
+
+
+@pytest.mark.parametrize("system", [True, False])
+def test_of_a_long_conversation_the_newest_turns_are_taken(tiny, system):
+    told = [{"role": "system", "content": "Obey."}] * system
+    turns = [{"role": role, "content": f"{i} the sky"} for i in range(9) for role in ("user", "assistant")][:-1]
+    found = tiny.recent([*told, *turns], max_new_tokens=20)
+    assert found[: len(told)] == told
+    kept = found[len(told) :]
+    assert kept == turns[-len(kept) :]
+    assert kept[0]["role"] == "user"
+    assert len(tiny.prompt(found)) <= 96 - 20
+    assert len(tiny._ids([*told, *turns[-len(kept) - 2 :]])) > 96 - 20
+    assert tiny.recent(found, 20) == found
+
+
+def test_the_last_turn_stays_however_long_and_a_greedy_wish_for_room_does_not_forget_all(tiny):
+    long = [{"role": "user", "content": "a " * 300}]
+    assert tiny.recent(long) == long
+    assert tiny.recent([{"role": "user", "content": "b"}, {"role": "assistant", "content": "c"}, *long]) == long
+    short = [{"role": "user", "content": "b"}]
+    assert tiny.recent(short, 10**6) == tiny.recent("b") == short
+    assert tiny.recent([{"role": "system", "content": "a " * 300}])[0]["role"] == "system"
+
+
 def test_a_conversation_is_written_as_the_model_learnt_it(tiny):
     told = [{"role": "user", "content": "the sky?"}, {"role": "assistant", "content": "blue"}, {"role": "user", "content": "why"}]
     assert tiny.decode(tiny.prompt(told)) == (
@@ -110,11 +165,22 @@ def test_what_are_no_messages_is_said_at_once(tiny, messages, said):
 
 
 def test_numbers_that_make_no_sense_are_refused_at_once(tiny):
-    for settings in ({"temperature": -1}, {"top_p": 0.0}, {"max_new_tokens": 0}):
-        with pytest.raises(ValueError, match=next(iter(settings))):
-            tiny.stream("a", **settings)
-    for ids in ([], [[1]], [999], [0] * 97):
-        with pytest.raises(ValueError, match="ids"):
+    wrong = {"temperature": (-1, float("nan"), "hot"), "top_p": (0.0, 1.5, True), "max_new_tokens": (0, -1, 2.5), "seed": (-1, 0.5, None)}
+    for name, values in wrong.items():
+        for value in values:
+            with pytest.raises(ValueError, match=f"^{name} is "):
+                tiny.stream("a", **{name: value})
+    for ids, said in (
+        ([], r"shape \(0,\): give a list of 1 to 96 ids"),
+        ([[1]], r"shape \(1, 1\)"),
+        (3, r"shape \(\)"),
+        ([0] * 97, r"shape \(97,\)"),
+        ([999], r"ids\[0\] is 999, outside the vocabulary of 270 ids"),
+        ([1, -1], r"ids\[1\] is -1"),
+        ([1.0], "ids have dtype float64"),
+        ("a", r"shape \(\)"),
+    ):
+        with pytest.raises(ValueError, match=said):
             tiny.logits(ids)
 
 
