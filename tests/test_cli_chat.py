@@ -179,7 +179,7 @@ def test_ctrl_c_stops_an_answer_within_a_token_and_keeps_what_was_said(path, tal
 
 
 def test_ctrl_c_before_anything_was_said_leaves_the_conversation_as_it_stood(talk, asked, monkeypatch):
-    sound, calls = chat_models.decoder_forward, []
+    sound, calls = chat_models.quick_decoder_forward, []
 
     def interrupted(*given):
         calls.append(given)
@@ -187,7 +187,7 @@ def test_ctrl_c_before_anything_was_said_leaves_the_conversation_as_it_stood(tal
             raise KeyboardInterrupt
         return sound(*given)
 
-    monkeypatch.setattr(chat_models, "decoder_forward", interrupted)
+    monkeypatch.setattr(chat_models, "quick_decoder_forward", interrupted)
     assert talk("the sky", "why")[0] == DONE
     assert contents(asked[1]) == [("user", "why")]
 

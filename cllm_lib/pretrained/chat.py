@@ -11,9 +11,10 @@ import numpy as np
 
 from cllm_lib.checks import non_negative_integer, positive_integer, token_ids
 from cllm_lib.model.generation import checked_choice, draw, next_token_probabilities
-from cllm_lib.pretrained.decoder_layers import Cache, decoder_forward
+from cllm_lib.pretrained.decoder_layers import Cache
 from cllm_lib.pretrained.gguf import read_gguf
 from cllm_lib.pretrained.packages import COMMAND, package_folder
+from cllm_lib.pretrained.quick import quick_decoder_forward
 from cllm_lib.text.bpe import BytePairTokenizer, characters_as_bytes
 from cllm_lib.text.subwords import as_they_come
 
@@ -81,7 +82,7 @@ class ChatModel:
         if ids.ndim != 1 or not 0 < len(ids) <= self.config.seq_len:
             raise ValueError(f"ids have shape {ids.shape}: give a list of 1 to {self.config.seq_len} ids, as encode(text) does")
         ids = token_ids(ids, self.config.vocab_size, "ids")
-        return decoder_forward(ids, self.parameters, self.config, Cache(self.config, len(ids))) @ self.parameters["output_weight"]
+        return quick_decoder_forward(ids, self.parameters, self.config, Cache(self.config, len(ids))) @ self.parameters["output_weight"]
 
     def prompt(self, messages):
         """Ids of a conversation, up to where the answer begins.
@@ -185,7 +186,7 @@ class ChatModel:
         cache = Cache(self.config, len(ids) + most) if cache is None else cache
         ids = cache.keep(ids)
         for _ in range(most):
-            hidden = decoder_forward(ids, self.parameters, self.config, cache)[-1:]
+            hidden = quick_decoder_forward(ids, self.parameters, self.config, cache)[-1:]
             probabilities = next_token_probabilities((hidden @ self.parameters["output_weight"])[0], *choice)
             token = draw(probabilities, uniform())
             if token == self._end:

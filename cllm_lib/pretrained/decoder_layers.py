@@ -74,9 +74,9 @@ class Cache:
         The tokens read so far.
     """
 
-    def __init__(self, config, room):
+    def __init__(self, config, room, dtype=np.float32):
         shape = (config.n_layers, 1, config.n_kv_heads, room, config.d_model // config.n_heads)
-        self.keys, self.values, self.ids = np.zeros(shape, np.float32), np.zeros(shape, np.float32), []
+        self.keys, self.values, self.ids = np.zeros(shape, dtype), np.zeros(shape, dtype), []
 
     @property
     def length(self):

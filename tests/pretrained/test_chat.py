@@ -63,7 +63,7 @@ def test_an_answer_ends_with_the_end_token_or_where_no_room_is_left(tmp_path):
     model.parameters["output_weight"][...] = 0.0
     own = loaded(tmp_path, model)
     assert len(list(own.stream_tokens("a", max_new_tokens=500))) == 96 - len(own.prompt("a"))
-    hidden = chat.decoder_forward(own.prompt("a"), own.parameters, own.config, chat.Cache(own.config, 96))[-1]
+    hidden = chat.quick_decoder_forward(own.prompt("a"), own.parameters, own.config, chat.Cache(own.config, 96))[-1]
     model.parameters["output_weight"][:, 2] = hidden  # <|im_end|>
     assert list(loaded(tmp_path, model).stream("a", max_new_tokens=20)) == []
 
@@ -79,13 +79,13 @@ def test_draws_follow_the_seed_and_come_from_the_probabilities(tiny):
 
 def test_a_cache_that_is_kept_changes_nothing_to_rounding_and_reads_what_is_new_alone(tmp_path, monkeypatch):
     tiny = loaded(tmp_path, tiny_model(seq_len=400))
-    cache, read, sound = tiny.cache(), [], chat.decoder_forward
+    cache, read, sound = tiny.cache(), [], chat.quick_decoder_forward
 
     def counted(ids, *given):
         read.append(len(ids))
         return sound(ids, *given)
 
-    monkeypatch.setattr(chat, "decoder_forward", counted)
+    monkeypatch.setattr(chat, "quick_decoder_forward", counted)
     talk = [{"role": "user", "content": "the sky is blue"}]
     for words in ("why", "the sea", "deep"):
         plain = list(tiny.stream_tokens(talk, 1.0, 0.9, 6))
