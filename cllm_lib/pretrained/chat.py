@@ -11,6 +11,7 @@ import numpy as np
 
 from cllm_lib.checks import non_negative_integer, positive_integer, token_ids
 from cllm_lib.model.generation import checked_choice, draw, next_token_probabilities
+from cllm_lib.model.threads import QuickerThreads
 from cllm_lib.pretrained.decoder_layers import Cache
 from cllm_lib.pretrained.gguf import read_gguf
 from cllm_lib.pretrained.packages import COMMAND, package_folder
@@ -67,6 +68,7 @@ class ChatModel:
     def __init__(self, config, parameters, tokenizer, system):
         self.config, self.parameters, self.tokenizer, self.system = config, parameters, tokenizer, system
         (self._end,) = tokenizer.encode(END)
+        self._threads = QuickerThreads()
 
     def encode(self, text):
         """Ids of a text, special tokens in it among them."""
@@ -181,13 +183,18 @@ class ChatModel:
         """The text of ids that come one after the other, in pieces, never half a character."""
         return (piece for piece in as_they_come(self.tokenizer.vocabulary[token] for token in tokens) if piece)
 
+    def _read(self, ids, cache):  # (T,) ints -> (V,)
+        hidden = quick_decoder_forward(ids, self.parameters, self.config, cache)
+        return (hidden[-1:] @ self.parameters["output_weight"])[0]
+
     def _continue(self, ids, choice, most, uniform, cache):
         most = min(most, self.config.seq_len - len(ids))
         cache = Cache(self.config, len(ids) + most) if cache is None else cache
         ids = cache.keep(ids)
         for _ in range(most):
-            hidden = quick_decoder_forward(ids, self.parameters, self.config, cache)[-1:]
-            probabilities = next_token_probabilities((hidden @ self.parameters["output_weight"])[0], *choice)
+            # A prompt is worth all threads there are; of a single token that is measured.
+            logits = self._read(ids, cache) if len(ids) > 1 else self._threads.run(self._read, ids, cache)
+            probabilities = next_token_probabilities(logits, *choice)
             token = draw(probabilities, uniform())
             if token == self._end:
                 return
