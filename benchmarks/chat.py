@@ -203,7 +203,7 @@ def log_likelihood(model, ids):
     start = model.encode("<|endoftext|>")
     logits = model.logits(np.concatenate([start, ids]))[:-1].astype(np.float64)
     logits -= logits.max(axis=-1, keepdims=True)
-    return float((logits[np.arange(len(ids)), ids] - np.log(np.exp(logits).sum(axis=-1))).sum())
+    return float((logits[np.arange(len(ids), dtype=np.intp), ids] - np.log(np.exp(logits).sum(axis=-1))).sum())
 
 
 # The page

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 import pytest
-from pretrained.writing_gguf import STRING, TOKENIZER, as_gguf, pair, text, tiny_model
+from pretrained.writing_gguf import ARRAY, STRING, TOKENIZER, as_gguf, pair, text, tiny_model, words
 from safetensors.numpy import save
 
 from cllm_lib.model import generate
@@ -42,8 +42,8 @@ def test_with_the_other_pairs_it_computes_something_else(tmp_path):
 
 
 def test_tokens_are_those_of_the_tokenizer_but_that_digits_stand_alone(tiny):
-    for words in ("the sky is blue", "größer 🙂", "a  42", ""):
-        assert tiny.decode(tiny.encode(words)) == words
+    for said in ("the sky is blue", "größer 🙂", "a  42", ""):
+        assert tiny.decode(tiny.encode(said)) == said
     assert tiny.encode("the sky").tolist() == TOKENIZER.encode("the sky").tolist()
     assert [tiny.decode([i]) for i in tiny.encode("a 42")] == ["a", " ", "4", "2"]
 
@@ -87,7 +87,7 @@ def test_a_cache_that_is_kept_changes_nothing_to_rounding_and_reads_what_is_new_
 
     monkeypatch.setattr(chat, "quick_decoder_forward", counted)
     talk = [{"role": "user", "content": "the sky is blue"}]
-    for words in ("why", "the sea", "deep"):
+    for said in ("why", "the sea", "deep"):
         plain = list(tiny.stream_tokens(talk, 1.0, 0.9, 6))
         n_plain = len(read)
         kept = list(tiny.stream_tokens(talk, 1.0, 0.9, 6, cache=cache))
@@ -97,7 +97,7 @@ def test_a_cache_that_is_kept_changes_nothing_to_rounding_and_reads_what_is_new_
         if len(talk) > 1:
             assert read[n_plain] < len(tiny.prompt(talk)) / 2
         read.clear()
-        talk += [{"role": "assistant", "content": tiny.decode([t for t, _ in kept])}, {"role": "user", "content": words}]
+        talk += [{"role": "assistant", "content": tiny.decode([t for t, _ in kept])}, {"role": "user", "content": said}]
     again = [list(tiny.stream_tokens("the sky", max_new_tokens=4, cache=kept)) for kept in (cache, tiny.cache())]
     assert [[token for token, _ in one] for one in again] == 2 * [[token for token, _ in tiny.stream_tokens("the sky", max_new_tokens=4)]]
 
@@ -184,16 +184,69 @@ def test_numbers_that_make_no_sense_are_refused_at_once(tiny):
             tiny.logits(ids)
 
 
-def test_a_file_of_another_form_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="tiny.gguf does not say 'attention.head_count_kv'"):
-        loaded(tmp_path, tiny_model(), without=["llama.attention.head_count_kv"])
-    with pytest.raises(ValueError, match=r"tiny.gguf does not say 'blk.1.ffn_up.weight'"):
-        loaded(tmp_path, tiny_model(), without=["blk.1.ffn_up.weight"])
-    with pytest.raises(ValueError, match="holds a model of the form 'mamba'"):
-        loaded(tmp_path, tiny_model(), changed={"general.architecture": pair("general.architecture", STRING, text("mamba"))})
-    one_head = {"llama.attention.head_count_kv": pair("llama.attention.head_count_kv", 4, struct.pack("<I", 1))}
-    with pytest.raises(ValueError, match="attn_k.weight.* is of shape .16, 32., and .* 1 heads of keys make it .8, 32."):
-        loaded(tmp_path, tiny_model(), changed=one_head)
+def whole(name, value):
+    return pair(name, 4, struct.pack("<I", value))
+
+
+def number(name, value):
+    return pair(name, 6, struct.pack("<f", value))
+
+
+OTHER_FORMS = {
+    "general.architecture": (pair("general.architecture", STRING, text("mamba")), "it holds one of the form 'mamba'"),
+    "llama.block_count": (whole("llama.block_count", 0), "llama.block_count is 0: give a whole number of at least 1"),
+    "llama.context_length": (number("llama.context_length", 96.0), "llama.context_length is 96.0"),
+    "llama.attention.head_count": (whole("llama.attention.head_count", 3), "width 32, 3 heads and 2 of keys do not go together"),
+    "llama.attention.head_count_kv": (
+        whole("llama.attention.head_count_kv", 1),
+        "attn_k.weight is of shape .16, 32., and .* make it .8, 32.",
+    ),
+    "llama.rope.freq_base": (number("llama.rope.freq_base", float("nan")), "llama.rope.freq_base is nan"),
+    "llama.attention.layer_norm_rms_epsilon": (pair("llama.attention.layer_norm_rms_epsilon", STRING, text("x")), "epsilon is 'x'"),
+    "llama.rope.scaling.factor": (number("llama.rope.scaling.factor", 8.0), "its llama.rope.scaling.factor is 8.0, and Llama's first form"),
+    "llama.rope.dimension_count": (whole("llama.rope.dimension_count", 4), "its llama.rope.dimension_count is 4"),
+    "tokenizer.ggml.pre": (
+        pair("tokenizer.ggml.pre", STRING, text("llama-bpe")),
+        "pre is 'llama-bpe': of rules .* smollm and gpt-2 are known",
+    ),
+    "tokenizer.ggml.tokens": (pair("tokenizer.ggml.tokens", ARRAY, struct.pack("<IQ3i", 5, 3, 1, 2, 3)), "tokens is no list of texts"),
+    "tokenizer.ggml.token_type": (pair("tokenizer.ggml.token_type", ARRAY, struct.pack("<IQ1i", 5, 1, 3)), "not of as many of what kind"),
+    "tokenizer.ggml.merges": (pair("tokenizer.ggml.merges", ARRAY, words(["a b c"])), r"merges\[0\] is "),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_FORMS)
+def test_a_file_of_another_form_is_refused_in_a_sentence(tmp_path, name):
+    changed, said = OTHER_FORMS[name]
+    with pytest.raises(ValueError, match=f"^tiny.gguf is no chat model that can be run here: .*{said}"):
+        loaded(tmp_path, tiny_model(), changed={name: changed})
+
+
+@pytest.mark.parametrize("name", ["llama.attention.head_count_kv", "blk.1.ffn_up.weight", "tokenizer.ggml.pre", "output_norm.weight"])
+def test_what_a_file_lacks_is_named(tmp_path, name):
+    with pytest.raises(ValueError, match=f"^tiny.gguf does not say '{name}', which a model of Llama's form has"):
+        loaded(tmp_path, tiny_model(), without=[name])
+
+
+def test_a_file_whose_messages_have_other_marks_is_refused(tmp_path):
+    path = tmp_path / "tiny.gguf"
+    path.write_bytes(as_gguf(tiny_model()).replace(b"<|im_end|>", b"<|im_fin|>"))
+    with pytest.raises(ValueError, match=r"its messages do not begin with <\|im_start\|> and end with <\|im_end\|>"):
+        load_chat_model(path)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_no_number_is_refused(tmp_path, value):
+    model = tiny_model()
+    model.parameters["layers.1.attention.key_weight"][3, 2] = value
+    with pytest.raises(ValueError, match="blk.1.attn_k.weight has numbers that are not finite: fetch the file again"):
+        loaded(tmp_path, model)
+
+
+@pytest.mark.parametrize("rule", ["smollm", "gpt-2"])
+def test_digits_stand_apart_where_the_file_says_so(tmp_path, rule):
+    own = loaded(tmp_path, tiny_model(), changed={"tokenizer.ggml.pre": pair("tokenizer.ggml.pre", STRING, text(rule))})
+    assert own.tokenizer.single_digits == (rule == "smollm")
 
 
 def test_without_the_package_or_its_file_one_sentence_says_what_brings_it(tmp_path, monkeypatch):
