@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import time
+import warnings
 
 import numpy as np
 import psutil
@@ -77,6 +78,7 @@ class Transformers(Ours):
         from cllm_lib.pretrained.chat import installed_file
 
         logging.set_verbosity_error()
+        warnings.simplefilter("ignore", FutureWarning)  # of names that its next version gives to arguments
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
         path, started = installed_file(), time.perf_counter()
         self.tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)

@@ -180,6 +180,11 @@ class ChatModel:
         ------
         ValueError
             As :meth:`prompt`, and if a number makes no sense; at the call.
+
+        Notes
+        -----
+        How many threads compute a token is chosen by measuring, so the last digits of probabilities may differ from run to run,
+        and on other machines. The likeliest token does not, unless two are as likely to five digits.
         """
         return self.pieces(token for token, _ in self.stream_tokens(messages, temperature, top_p, max_new_tokens, seed, cache))
 
