@@ -37,17 +37,26 @@ class QuickerThreads:
     """As many threads of BLAS as made a step quicker of late: one, or all there are.
 
     A step that goes through hundreds of megabytes of weights once, as a model does for a single token, waits for memory more
-    than for arithmetic. A second thread may halve its time, or, where another program keeps a processor busy, multiply it. So
-    both are tried, three steps each, and again after sixty. What is computed is the same to rounding.
+    than for arithmetic. A second thread may halve its time, or, where other programs keep the processors busy, multiply it. So
+    both are tried, three steps each, and again after sixty, or sooner where steps with all threads have become far slower. What
+    is computed is the same to rounding.
 
     Parameters
     ----------
     clock : callable
         Seconds; for tests.
+
+    Attributes
+    ----------
+    chosen : int
+        How many threads were quicker; one before that was tried.
+    is_tried : bool
+        Whether it was.
     """
 
     def __init__(self, clock=time.perf_counter):
-        self.clock, self.left, self.chosen, self.seconds = clock, 0, 1, None
+        self.clock, self.left, self.chosen, self.is_tried = clock, 0, 1, False
+        self.seconds, self.usual, self.slow = {}, 0.0, 0
 
     def run(self, step, *arguments):
         """Take a step, and return what it returns."""
@@ -58,24 +67,30 @@ class QuickerThreads:
             self._note(threads, self.clock() - started)
         return found
 
+    def as_chosen(self):
+        """A context in which BLAS computes in as many threads as were quicker, for what is no step of that kind."""
+        return _controller().limit(limits=self.chosen, user_api="blas")
+
     def _next(self):
         """How many threads the next step takes."""
         if self.left:
             return self.chosen
-        if self.seconds is None:
+        if not self.seconds:
             self.seconds = {threads: [] for threads in (1, max(blas_threads(), default=1))}
         return next(threads for threads, seconds in self.seconds.items() if len(seconds) < TRIALS)
 
     def _note(self, threads, seconds):
         """Keep how long a step took, and choose when each number of threads has had its trial."""
         if self.left:
-            self.left -= 1
+            self.slow = self.slow + 1 if threads > 1 and seconds > FAR_SLOWER * self.usual else 0
+            self.left = 0 if self.slow == TRIALS else self.left - 1
             return
         self.seconds[threads].append(seconds)
-        far_slower = threads > 1 and seconds > FAR_SLOWER * min(self.seconds[1])
+        best = {threads: min(tried) for threads, tried in self.seconds.items() if tried}
+        far_slower = threads > 1 and seconds > FAR_SLOWER * best[1]
         if far_slower or all(len(tried) == TRIALS for tried in self.seconds.values()):
-            self.chosen = 1 if far_slower else min(self.seconds, key=lambda threads: min(self.seconds[threads]))
-            self.left, self.seconds = BETWEEN, None
+            self.chosen = 1 if far_slower else min(best, key=best.get)
+            self.left, self.is_tried, self.seconds, self.usual, self.slow = BETWEEN, True, {}, best[self.chosen], 0
 
 
 def blas_threads():

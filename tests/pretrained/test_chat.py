@@ -1,5 +1,6 @@
 """A chat model: its numbers are those of a CLLM on the same weights, its tokens those of the tokenizer, and it stops where it ends."""
 
+import itertools
 import struct
 
 import numpy as np
@@ -100,6 +101,22 @@ def test_a_cache_that_is_kept_changes_nothing_to_rounding_and_reads_what_is_new_
         talk += [{"role": "assistant", "content": tiny.decode([t for t, _ in kept])}, {"role": "user", "content": said}]
     again = [list(tiny.stream_tokens("the sky", max_new_tokens=4, cache=kept)) for kept in (cache, tiny.cache())]
     assert [[token for token, _ in one] for one in again] == 2 * [[token for token, _ in tiny.stream_tokens("the sky", max_new_tokens=4)]]
+
+
+def test_the_first_tokens_of_a_long_prompt_tell_how_many_threads_and_are_read_once(tmp_path, monkeypatch):
+    tiny, read, sound = loaded(tmp_path, tiny_model(seq_len=600)), [], chat.quick_decoder_forward
+    monkeypatch.setattr(chat, "quick_decoder_forward", lambda ids, *given: read.append(ids.tolist()) or sound(ids, *given))
+    question = "the sky is blue because " * 20
+    tokens = [token for token, _ in tiny.stream_tokens(question, max_new_tokens=1)]
+    assert list(itertools.chain(*read)) == tiny.prompt(question).tolist()
+    assert 1 <= [len(ids) for ids in read].index(max(map(len, read))) <= 6
+    assert tiny.logits(tiny.prompt(question))[-1].argmax() == tokens[0]
+    read.clear()
+    list(tiny.stream_tokens(question, max_new_tokens=1))
+    assert len(read) == 1, "it is known by now"
+    read.clear()
+    list(loaded(tmp_path, tiny_model()).stream_tokens("the sky", max_new_tokens=1))
+    assert len(read) == 1, "a short prompt is not worth it"
 
 
 def test_an_answer_that_was_left_in_the_middle_leaves_a_sound_cache(tiny):
