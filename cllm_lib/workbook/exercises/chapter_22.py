@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from functools import partial
 
 import numpy as np
@@ -26,10 +27,11 @@ CHANGES = {
 def examine_bet(answer):
     """A prediction: the letters of the changes that help, or none."""
     if isinstance(answer, str):
-        letters = [] if answer.strip(" `'\".").lower() == "none" else [letter for letter in answer.upper() if letter not in " ,;+&`'\"."]
-        if not letters and answer.strip(" `'\".").lower() != "none":
+        none = answer.strip(" `'\".").lower() == "none"
+        letters = [] if none else [letter for letter in re.sub(r"\bAND\b", " ", answer.upper()) if letter not in " ,;/+&`'\"."]
+        if not letters and not none:
             raise NotYet('no letter is in it. If you think that none of them helps, write "none".')
-    elif isinstance(answer, set | frozenset | list | tuple):
+    elif isinstance(answer, set | frozenset | list | tuple | np.ndarray):
         letters = [letter.strip().upper() if isinstance(letter, str) else letter for letter in answer]
     else:
         raise NotYet(f'this is of type {type(answer).__name__}; letters in quotes were asked for, such as "AD".')
@@ -301,6 +303,7 @@ def examine_halves_order(answer):
             "The second ones come first in yours: the first of pair i goes to place i, its second to i + d/2.": np.roll(right, half),
             "You turn the row round.": columns[::-1],
             "You exchange the two of each pair, and leave the pairs where they are.": columns.reshape(-1, 2)[:, ::-1].ravel(),
+            "The first ones stand there twice; columns[1::2] are the second ones.": np.concatenate([right[:half], right[:half]]),
             "The first ones are right; the second ones run backwards in yours.": np.concatenate([right[:half], right[half:][::-1]]),
             "You count from 1; columns begin at 0.": right + 1,
         }
@@ -315,12 +318,21 @@ def examine_halves_order(answer):
 
 
 def _columns(result, width):
-    """The order, as an array of whole numbers; what is no order of the columns is called so."""
-    given = list(result) if isinstance(result, tuple | range) else result
-    found = array(given, (width,), "the order", "one place for each column.")
+    """The order, as an array of whole numbers from 0 on; what is no order of the columns is called so."""
+    if isinstance(result, set | frozenset):
+        raise NotYet("the order is a set, which keeps none; return a list or an array.")
+    found = array(result, (width,), "the order", "one place for each column.")
+    if np.asarray(result).dtype == bool:
+        raise NotYet("the order holds True and False, which choose columns; numbers put them in order.")
     if (found != np.rint(found)).any():
         raise NotYet("the order holds fractions; numbers of columns are whole.")
-    return found
+    return counted_from_the_start(found, (width,))
+
+
+def counted_from_the_start(order, given):
+    """Numbers of columns, those that count from the end, as Python allows, turned into the same ones from the start."""
+    (width,) = given
+    return np.where((-width <= order) & (order < 0), order + width, order)
 
 
 EXERCISES = {
