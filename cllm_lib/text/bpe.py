@@ -215,7 +215,6 @@ class BytePairTokenizer:
             known[piece] = self._ids_of_text(piece)
         return np.array([i for piece in pieces for i in known[piece]], dtype=np.int64)
 
-
     def _ids_of_text(self, piece):
         return self.ids_of_piece(piece.encode("utf-8", "surrogateescape"))
 
