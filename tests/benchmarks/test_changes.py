@@ -1,6 +1,7 @@
 import re
 
 import pytest
+from notebooks.books import read
 
 from benchmarks import changes
 from cllm_lib import claims
@@ -47,6 +48,15 @@ def test_the_page_says_which_rates_lie_at_the_edge_of_those_that_were_tried():
     assert "smallest of these rates, 0.003, was best for as in 2017 (prose)" in (
         changes.at_the_edge("changed_layers", ["as in 2017"], (0.003, 0.01), ["prose"])
     )
+
+
+def test_chapter_22_counts_the_cases_at_the_edge():
+    new = [variant for variant in changed_layers.VARIANTS if variant not in (changed_layers.OLD, changed_layers.SINES)]
+    rates = [claims.values("changed_layers", variant, "rate", text)[0] for variant in new for text in changed_layers.TEXTS]
+    old = {claims.values("changed_layers", changed_layers.OLD, "rate", text)[0] for text in changed_layers.TEXTS}
+    said = "".join(cell.source for cell in read("22_what_changed_since_2017").cells)
+    assert f"in {rates.count(max(changed_layers.RATES))} of the {len(rates)} cases" in said
+    assert old == {sorted(changed_layers.RATES)[1]}
 
 
 def test_a_change_that_is_not_compared_leaves_its_cells_empty():
