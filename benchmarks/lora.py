@@ -2,9 +2,9 @@
 
 Rank 4 on queries and values: 230,400 numbers beside 134.5 million that stay. Answers before and after, on what was trained, on
 other words for the same questions, and on questions that have nothing to do with it; bits a byte of two texts, for what was
-forgotten. One thread; four minutes on a machine that does nothing else, and
-twenty where others compute. Writes LORA.md, evidence/measured/lora.json, and the adapters, in float16, to
-evidence/measured/lora.safetensors: all three at the end, each whole or not at all. `--tiny` tries the path and writes nothing.
+forgotten. One thread, twenty minutes beside busy programs. Writes LORA.md, evidence/measured/lora.json, and the adapters, in
+float16, to evidence/measured/lora.safetensors: all three at the end, each whole or not at all. `--tiny` tries the path and
+writes nothing.
 """
 
 import argparse

@@ -46,7 +46,7 @@ def test_as_in_the_file_the_losses_are_the_models_own(tiny, texts):
 
 def test_rounded_it_is_the_model_with_rounded_matrices(tiny, texts):
     """Each matrix put into a copy of the model, which then reads the text whole."""
-    found = bench.judge(tiny, *texts, ("round", 4, None))
+    found = bench.judge(tiny, *texts, ("round", 4))
     copy = load_chat_model.__globals__["ChatModel"](tiny.config, tiny.parameters, tiny.tokenizer, tiny.system)
     layers = []
     for layer in tiny.parameters["layers"]:
@@ -64,7 +64,7 @@ def test_many_bits_change_little_and_few_change_more(tiny, texts):
     full = bench.judge(tiny, *texts, None)["losses"]
     apart = []
     for bits in (8, 3):
-        found = bench.judge(tiny, *texts, ("gptq", bits, None))
+        found = bench.judge(tiny, *texts, ("gptq", bits))
         apart.append(max(np.abs(np.subtract(found["losses"][name], nats)).max() for name, nats in full.items()))
         assert len(found["layer_errors"]) == 2
     assert apart[0] < 0.05 < apart[1]
@@ -100,8 +100,7 @@ def test_bits_a_weight_count_the_scales(tiny):
     config = tiny.config  # width 32, keys 16, inner 64
     rows = 32 + 32 + 16 + 16 + 64 + 64 + 32
     weights = 2 * 32 * 32 + 2 * 16 * 32 + 3 * 32 * 64
-    assert bench.bits_a_weight(config, 3, None) == pytest.approx(3 + 16 * rows / weights)
-    assert bench.bits_a_weight(config, 4, 32) == pytest.approx(4.5)
+    assert bench.bits_a_weight(config, 3) == pytest.approx(3 + 16 * rows / weights)
 
 
 def test_the_texts_that_judge_do_not_calibrate(tiny):
@@ -136,13 +135,19 @@ def test_the_page_is_made_of_the_stored_numbers():
     assert bench.PAGE.read_text(encoding="utf-8") == bench.page(STORED)
 
 
+def test_what_is_finished_is_kept_and_taken_again_unless_the_settings_are_others(tiny, texts, monkeypatch, tmp_path):
+    monkeypatch.setattr(bench, "loaded", lambda: (tiny, *texts))
+    first = bench.measure("round, 3 bits", tmp_path / "kept")
+    monkeypatch.setattr(bench, "judge", lambda *arguments: {"losses": "measured again"})
+    assert bench.measure("round, 3 bits", tmp_path / "kept") == json.loads(json.dumps(first))
+    monkeypatch.setattr(bench, "PIECES", bench.PIECES + 1)
+    assert bench.measure("round, 3 bits", tmp_path / "kept")["losses"] == "measured again"
+
+
 def test_trying_it_writes_nothing(tiny, monkeypatch, tmp_path, capsys):
     for name in ("PAGE", "RESULTS", "CACHE"):
         monkeypatch.setattr(bench, name, tmp_path / name)
     monkeypatch.setattr(bench, "load_chat_model", lambda: tiny)
-    monkeypatch.setattr(bench, "GROUP", 32)
-    chosen = {name: one and (*one[:2], one[2] and 32) for name, one in bench.VARIANTS.items()}
-    monkeypatch.setattr(bench, "VARIANTS", chosen)
     bench.main(["--tiny"])
     assert "# The chat model in few bits" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())

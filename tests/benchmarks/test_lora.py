@@ -36,7 +36,7 @@ def in_small(tmp_path_factory):
     model, patch = load_chat_model(path), pytest.MonkeyPatch()
     patch.setattr(lora, "MOST", 5)
     patch.setattr(lora, "pairs", lambda: {"sky": ("the sky", "is blue"), "sea": ("the sea", "is deep"), "air": ("air", "is thin")})
-    subjects = lora.Subjects(model, 1, {"sea": "what is deep"}, ("a", "b"), 2, 12)
+    subjects = lora.Subjects(model, 1, {"sea": "what is deep", "air": "thin?"}, ("a", "b"), 2, 12)
     adapters, found = lora.run(model, subjects, SMALL, report=lambda *said, **ends: None)
     patch.undo()
     return model, adapters, json.loads(json.dumps(found))
@@ -44,14 +44,13 @@ def in_small(tmp_path_factory):
 
 def test_in_small_everything_is_asked_before_and_after(in_small):
     model, adapters, found = in_small
-    assert [len(found[part]) for part in ("trained", "reworded", "unrelated", "forgotten")] == [3, 1, 2, 2]
+    assert [len(found[part]) for part in ("trained", "reworded", "unrelated", "forgotten")] == [3, 2, 2, 2]
     assert len(found["losses"]) == 2
     assert [one["question"] for one in found["trained"] if "before" in one] == ["the sea"], "the one that is asked in other words too"
     np.testing.assert_array_equal(adapters.flat, adapters.flat.astype(np.float16))
     example = [training_example(model, "the sky", "is blue")]
     for when, own in (("before", model), ("after", adapted(model, adapters))):
         assert found["trained"][0][f"nats_{when}"] == pytest.approx(answer_losses(own, example)[0][0], abs=1e-4)
-    assert all(one["by_heart_before"] for one in found["unrelated"]), "it says what it said"
     assert all(one["before"] == one["answer"] for one in found["unrelated"])
     assert all(one["before"] != one["after"] for one in found["forgotten"])
 
@@ -86,6 +85,7 @@ def test_what_is_stored_is_whole_and_says_how_it_was_made():
     assert [one["question"] for one in STORED["trained"]] == [question for question, _ in lora.pairs().values()]
     assert [one["question"] for one in STORED["reworded"]] == list(lora.REWORDED.values())
     assert [one["question"] for one in STORED["unrelated"]] == list(lora.UNRELATED)
+    assert all(one["by_heart_before"] for one in STORED["unrelated"]), "it said what it said"
     for one in STORED["trained"]:
         if "after" in one:
             assert (one["after"] == one["answer"]) == one["by_heart_after"]

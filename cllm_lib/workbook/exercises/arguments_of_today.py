@@ -1,6 +1,7 @@
 """Random arguments for the exercises on models of today, chapters 22 and 23; see :mod:`~cllm_lib.workbook.exercises.arguments`."""
 
 from cllm_lib.workbook.exercises.byte_pairs import random_words, readable
+from cllm_lib.workbook.exercises.chapter_22 import counted_from_the_start
 from cllm_lib.workbook.exercises.chapter_23 import random_adapter, random_block, random_conversation
 from cllm_lib.workbook.exercises.decoder_attention import attend_form, random_attend
 from cllm_lib.workbook.exercises.trials import on
@@ -48,7 +49,7 @@ OF_TODAY = {
     "22.2": on(_norm),
     "22.3": on(_gate),
     "22.4": on(_shared),
-    "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),)),
+    "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),), seen=counted_from_the_start),
     "22.6": on(random_words, seen=readable),
     "23.2": on(lambda generator: (random_block(generator),)),
     "23.3": on(_decoder_attention, seen=_in_one_row),

@@ -65,6 +65,7 @@ class ChatPanel(Panel):
         self._interrupts, self._stopping, self._follow = Interrupts(), False, True
         (self._end,) = model.encode(END)
         self.messages, self.answer, self.task = list(self._told), [], None
+        self._cache = model.cache()  # of a conversation that grows only what is new is read
         self._make_controls(temperature, top_p)
         self.conversation, self.status, self.tokens, self.runners_up = (ipywidgets.HTML() for _ in range(4))
         self._say("Write a message, and press Enter.")
@@ -109,7 +110,7 @@ class ChatPanel(Panel):
             return
         self.messages, self.answer, self.message.value = messages, [], ""
         self._stopping, self._follow = False, True
-        made = choices(self.model, ids, self.temperature.value, self.top_p.value, self.seed)
+        made = choices(self.model, ids, self.temperature.value, self.top_p.value, self.seed, self._cache)
         self.seed += 1
         self.task = asyncio.get_running_loop().create_task(self._work(made, len(ids)))
         self._set_buttons()

@@ -6,7 +6,7 @@ from html import escape
 import numpy as np
 
 from cllm_lib.model.generation import draw, next_token_probabilities
-from cllm_lib.pretrained.decoder_layers import Cache, decoder_forward
+from cllm_lib.pretrained.quick import quick_decoder_forward
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 AT_ONCE = 64  # tokens of a prompt: about as long as three of an answer, and STOP waits no longer
@@ -37,7 +37,7 @@ class Chosen:
     drawn_from: int
 
 
-def choices(model, ids, temperature=0.0, top_p=None, seed=0):
+def choices(model, ids, temperature=0.0, top_p=None, seed=0, cache=None):
     """Continue a prompt token by token, with what each was chosen from.
 
     Parameters
@@ -45,7 +45,7 @@ def choices(model, ids, temperature=0.0, top_p=None, seed=0):
     model : ChatModel
     ids : ndarray of int64, shape (T,)
         As `model.prompt(messages)` gives them.
-    temperature, top_p, seed
+    temperature, top_p, seed, cache
         As for :meth:`~cllm_lib.pretrained.chat.ChatModel.stream`.
 
     Yields
@@ -55,13 +55,14 @@ def choices(model, ids, temperature=0.0, top_p=None, seed=0):
         stops there. It ends by itself where the model can read no more.
     """
     uniform = np.random.default_rng(seed).random
-    cache = Cache(model.config, model.config.seq_len)
-    for at in range(0, len(ids) - AT_ONCE, AT_ONCE):
-        decoder_forward(ids[at : at + AT_ONCE], model.parameters, model.config, cache)
+    cache = model.cache() if cache is None else cache
+    new = cache.keep(ids)
+    while len(new) > AT_ONCE:
+        quick_decoder_forward(new[:AT_ONCE], model.parameters, model.config, cache)
+        new = new[AT_ONCE:]
         yield None
-    new = ids[cache.length :]
     while True:
-        hidden = decoder_forward(new, model.parameters, model.config, cache)[-1:]
+        hidden = quick_decoder_forward(new, model.parameters, model.config, cache)[-1:]
         logits = (hidden @ model.parameters["output_weight"])[0]
         chances = next_token_probabilities(logits, temperature, None, top_p)
         token = draw(chances, uniform())
