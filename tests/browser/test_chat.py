@@ -61,7 +61,7 @@ def runners_up(page):
 def test_enter_sends_and_the_answer_can_be_walked_through(page, lab, tmp_path):
     opened(page, lab)
     ask(page, "Why is the sky blue?")
-    page.locator("svg[aria-label^='Token 3 of ']").or_(page.locator("svg[aria-label^='Token 5 of ']")).first.wait_for()
+    page.locator("svg[aria-label^='Token ']").wait_for()
     run_cell(page, 1)  # the kernel is free meanwhile
     page.get_by_text(re.compile(r"asked in between, at token \d+")).wait_for()
     wait_for_status(page, r"No more than 44 tokens were asked for: 44 tokens, 36 read before them")
@@ -90,7 +90,7 @@ def test_stop_is_heard_within_a_token(page, lab):
     assert int(re.search(r"Stopped: (\d+)", status(page))[1]) <= pressed_at + 3  # with what was on its way to the page
     page.get_by_role("button", name="NEW", exact=True).press("Space")
     wait_for_status(page, "The conversation is forgotten")
-    assert page.get_by_role("log", name="conversation").inner_text().strip() == ""
+    wait_for(lambda: page.get_by_role("log", name="conversation").inner_text().strip() == "", 10)
 
 
 def test_interrupt_kernel_stops_it_and_what_cannot_be_done_is_said(page, lab):

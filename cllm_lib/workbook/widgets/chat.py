@@ -121,8 +121,8 @@ class ChatPanel(Panel):
 
     def _begin_anew(self):
         self.messages, self.answer = list(self._told), []
-        self._say("The conversation is forgotten. Write a message, and press Enter.")
         self._show()
+        self._say("The conversation is forgotten. Write a message, and press Enter.")
 
     # An answer
 
