@@ -1,7 +1,7 @@
 """What few bits cost the chat model: `python -m benchmarks.chat_quantization`.
 
 The seven matrices of all 30 layers at 4 and 3 bits, by rounding, by GPTQ and by Babai's nearest plane on a reduced basis; judged
-on the ends of two texts, of which the calibration saw none. One thread, twenty minutes, 2 GB. Writes CHAT_QUANTIZATION.md and
+on the ends of two texts, of which the calibration saw none. One thread, half an hour beside busy programs, 1 GB. Writes CHAT_QUANTIZATION.md and
 evidence/measured/chat_quantization.json. Finished variants are kept in .cache/chat_quantization: stop it as you like, it goes on
 with the one that was under way. `--tiny` tries the path on two layers and writes nothing.
 """
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from benchmarks import held_out
 from benchmarks.run import describe_machine, describe_settings, say, table
@@ -324,7 +325,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--tiny", action="store_true", help="two layers, small pieces; print the page, write nothing")
     tiny = parser.parse_args(arguments).tiny
-    started = time.monotonic()
+    started, busy = time.monotonic(), psutil.cpu_percent(interval=0.1 if tiny else 3)
     if tiny:
         model = load_chat_model()
         model.parameters = model.parameters | {"layers": model.parameters["layers"][:2]}
@@ -338,6 +339,7 @@ def main(arguments=None):
     seconds = sum(one.get("seconds", 0.0) for one in found["runs"]) or time.monotonic() - started
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1e9 if sys.platform == "darwin" else 1e6)
     taken = f"The variants took {seconds / 60:.0f} minutes together, and {memory:.1f} GB at most."
+    taken += f" Before the run other programs kept the processors {busy:.0f} % busy."
     found["conditions"] = " ".join([describe_machine(), describe_settings(os.environ), taken])
     written = page(found)
     say(written)
