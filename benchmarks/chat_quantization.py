@@ -1,9 +1,9 @@
 """What few bits cost the chat model: `python -m benchmarks.chat_quantization`.
 
 The seven matrices of all 30 layers at 4 and 3 bits, by rounding, by GPTQ and by Babai's nearest plane on a reduced basis; judged
-on the ends of two texts, of which the calibration saw none. One thread, half an hour beside busy programs, 1 GB. Writes CHAT_QUANTIZATION.md and
-evidence/measured/chat_quantization.json. Finished variants are kept in .cache/chat_quantization: stop it as you like, it goes on
-with the one that was under way. `--tiny` tries the path on two layers and writes nothing.
+on the ends of two texts, of which the calibration saw none. One thread, half an hour beside busy programs, 1 GB. Writes
+CHAT_QUANTIZATION.md and evidence/measured/chat_quantization.json. Finished variants are kept in .cache/chat_quantization: stop it
+as you like, it goes on with the one that was under way. `--tiny` tries the path on two layers and writes nothing.
 """
 
 import argparse
@@ -148,7 +148,7 @@ def measure(variant, cache=CACHE):
 
 
 def same_integers(model, calibration, bits=3):
-    """How many integers of the first layer's matrices GPTQ and Babai's nearest plane, unreduced and not clipped, give otherwise."""
+    """How many integers of four of the first layer's matrices GPTQ and nearest plane, unreduced and not clipped, give otherwise."""
     layer = model.parameters["layers"][0]
     _, cache = adapted_layer_forward(model.parameters["embedding"][calibration], layer, model.config)
     inputs, differ, size = layer_inputs(cache), 0, 0
@@ -306,7 +306,7 @@ def page(found):
         "what is done in practice; then the rows have no lattice in common, and reduction has no place.",
         f"GPTQ takes the columns in act-order; LLL + Babai is nearest plane on blocks of {LLL_BLOCK} of them, reduced, in the same order. "
         "Both keep their integers in their bits. Unreduced and not clipped, nearest plane is GPTQ: "
-        f"{same['different']:,} of {same['integers']:,} integers of the first layer differ. So Babai has no row of its own without "
+        f"{same['different']:,} of {same['integers']:,} integers of four matrices of the first layer differ. So Babai has no row of its own without "
         "reduction.",
         "95 % intervals over the pieces; pieces of one text are neighbours, and another text would move the numbers by more than "
         f"the intervals say. Layer error: squared error of the outputs over their own square, mean over all layers; of the "
