@@ -306,8 +306,8 @@ def page(found):
         "what is done in practice; then the rows have no lattice in common, and reduction has no place.",
         f"GPTQ takes the columns in act-order; LLL + Babai is nearest plane on blocks of {LLL_BLOCK} of them, reduced, in the same order. "
         "Both keep their integers in their bits. Unreduced and not clipped, nearest plane is GPTQ: "
-        f"{same['different']:,} of {same['integers']:,} integers of four matrices of the first layer differ. So Babai has no row of its own without "
-        "reduction.",
+        f"{same['different']:,} of {same['integers']:,} integers of four matrices of the first layer differ. So Babai has no row of its "
+        "own without reduction.",
         "95 % intervals over the pieces; pieces of one text are neighbours, and another text would move the numbers by more than "
         f"the intervals say. Layer error: squared error of the outputs over their own square, mean over all layers; of the "
         f"methods that look at a text. {found['conditions']}",

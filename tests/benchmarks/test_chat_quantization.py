@@ -131,6 +131,17 @@ def test_what_is_stored_is_whole_and_the_passages_do_not_meet():
     assert STORED["same_integers"]["different"] <= 3, "numbers within rounding error of a half"
 
 
+@pytest.mark.slow
+def test_the_stored_numbers_come_again_in_part():
+    """The model as it is, and rounded to 4 bits, on the first stored piece of each text, to a hundredth of a nat."""
+    model, calibration, judged = bench.loaded()
+    first = {name: rows[:1] for name, rows in judged.items()}
+    for name in (bench.FULL, "round, 4 bits"):
+        found = bench.judge(model, calibration, first, bench.VARIANTS[name])["losses"]
+        for text, nats in found.items():
+            np.testing.assert_allclose(nats, bench.of(STORED, name)["losses"][text][:1], atol=0.01)
+
+
 def test_the_page_is_made_of_the_stored_numbers():
     assert bench.PAGE.read_text(encoding="utf-8") == bench.page(STORED)
 
