@@ -1,10 +1,9 @@
-"""Training and generation from a terminal: `cllm train`, `resume`, `generate`, `diagnose`, or `python -m cllm_lib train`.
+"""Training and generation from a terminal: `cllm train`, `resume`, `generate`, `diagnose`, `chat`, or `python -m cllm_lib train`.
 
 Each command is a few lines over the library, with its names. Exit codes: 0, done; 1, something has to be changed first,
 or `diagnose` found something; 2, the command line makes no sense; 130, stopped by Ctrl-C, after saving.
 """
 
-import argparse
 import math
 import os
 import sys
@@ -13,26 +12,21 @@ from pathlib import Path
 
 import numpy as np
 
-from cllm_lib import __version__
+from cllm_lib.cli_chat import chat
 from cllm_lib.cli_options import SIZES, check, check_size, is_same_file
-from cllm_lib.lattice.encodings import ROPE_BASE, ROPE_PAIRS
+from cllm_lib.cli_parser import MORE_EPOCHS, command_line
 from cllm_lib.model.config import CLLMConfig
-from cllm_lib.model.initializers import INITIALIZERS
-from cllm_lib.model.positions import POSITIONS
 from cllm_lib.model.transformer import CLLM
-from cllm_lib.model.transformer_layer import FEED_FORWARDS, NORMS
 from cllm_lib.terminal import say
-from cllm_lib.text.corpora import CORPUS_UNITS, corpus_names, load_corpus
-from cllm_lib.text.normalization import AS_IT_STANDS, FORMS, PLURALS, SEPARATORS, UNKNOWN, tokenize
+from cllm_lib.text.corpora import load_corpus
+from cllm_lib.text.normalization import PLURALS, SEPARATORS, UNKNOWN, tokenize
 from cllm_lib.training.interrupts import BrokenOff
-from cllm_lib.training.optimizers import OPTIMIZERS
-from cllm_lib.training.schedules import SCHEDULES, schedule_for
-from cllm_lib.training.trainer import WINDOWS, Trainer, TrainingDiverged
+from cllm_lib.training.schedules import schedule_for
+from cllm_lib.training.trainer import Trainer, TrainingDiverged
 
 DONE, TO_CHANGE, INTERRUPTED = 0, 1, 130
 PROMPT = "the sky is"
 FIRST_TOKENS = 32  # byte pairs that hold three words
-MORE_EPOCHS = 10  # of a run that is over
 OF_A_NEW_MODEL = (
     *("unit", "normalization", "vocab_size", "keep_unused_ids", "d_model", "layers", "heads", "d_ff", "seq_len"),
     *("dtype", "positions", "rope_base", "rope_pairs", "norm", "norm_first", "feed_forward", "kv_heads", "untied", "init"),
@@ -283,96 +277,4 @@ def typed(*words):
 
 def parser():
     """The command line, described; `--help` shows it."""
-    top = argparse.ArgumentParser(
-        prog=program(),
-        description="Train a small language model, go on with it, let it speak, or look for what ails it.",
-        epilog=f"Begin with: {program()} train --text sayings --save model.safetensors",
-    )
-    top.add_argument("--version", action="version", version=f"cllm-workbook {__version__}")
-    commands = top.add_subparsers(dest="name", required=True, metavar="{train,resume,generate,diagnose}")
-
-    def command(run, text, epilog=None):
-        made = commands.add_parser(
-            run.__name__, help=text, description=text, epilog=epilog, formatter_class=argparse.ArgumentDefaultsHelpFormatter
-        )
-        made.set_defaults(command=run)
-        return made
-
-    one = command(train, "Make a model and train it on a text.", "Ctrl-C lets the step end, saves, and says how to go on.")
-    one.add_argument("--text", nargs="+", default=["sayings"], help=f"one or more of {corpus_names()} or UTF-8 text files")
-    one.add_argument("--save", required=True, metavar="FILE", help="where the model goes after every epoch, such as model.safetensors")
-    one.add_argument("--overwrite", action="store_true", help="replace a file that is there (it stays as NAME.previous)")
-    one.add_argument("--init-from", metavar="FILE", help="begin with this saved model instead of a new one, and go on by its vocabulary")
-    model = one.add_argument_group("the model")
-    unit = "what gets an id; characters where words have no spaces between, or byte pairs (bpe), which lose nothing"
-    model.add_argument("--unit", choices=CORPUS_UNITS, default="word", help=unit)
-    form = "Unicode form of the text; NFKC unites more spellings; NFC if not given, and with bpe none, the text as it stands"
-    model.add_argument("--normalization", choices=[*FORMS, AS_IT_STANDS], help=form)
-    known = "most words (or characters) to know; rarer ones share one id; with bpe, most ids at all"
-    model.add_argument("--vocab-size", type=int, default=10_000, help=known)
-    model.add_argument(
-        "--keep-unused-ids", action="store_true", help="give the model all ids of --vocab-size, as in the case of chapter 01"
-    )
-    model.add_argument("--d-model", type=int, default=128, help="width of the hidden state")
-    model.add_argument("--layers", type=int, default=2, help="layers")
-    model.add_argument("--heads", type=int, default=4, help="attention heads in each; must divide the width")
-    model.add_argument("--d-ff", type=int, help="width inside the feed-forward part; four times the hidden state's if not given")
-    model.add_argument("--seq-len", type=int, default=32, help="words (or characters) it reads at a time")
-    model.add_argument("--dtype", choices=["float32", "float64"], default="float32", help="float64 gives the same digits everywhere")
-    model.add_argument("--positions", choices=list(POSITIONS), default="none", help="how it learns where a word stands")
-    model.add_argument("--rope-base", type=float, default=ROPE_BASE, help="of rotary positions: the slowest turn takes so many words")
-    model.add_argument("--rope-pairs", choices=list(ROPE_PAIRS), default="neighbours", help="of rotary positions: what is turned together")
-    model.add_argument("--norm", choices=list(NORMS), default="layer", help="LayerNorm, or RMSNorm")
-    model.add_argument("--norm-first", action="store_true", help="norms before their parts, and one behind the last layer")
-    model.add_argument("--feed-forward", choices=list(FEED_FORWARDS), default="tanh", help="what stands within the feed-forward part")
-    model.add_argument("--kv-heads", type=int, help="heads of keys and values; must divide --heads; as many if not given")
-    model.add_argument("--untied", action="store_true", help="an output matrix of its own instead of the embedding")
-    model.add_argument("--init", choices=list(INITIALIZERS), default="scaled_normal", help="zeros shows the case of chapter 01")
-    run = one.add_argument_group("the training")
-    run.add_argument("--optimizer", choices=list(OPTIMIZERS), default="adam", help="how a gradient becomes a step")
-    run.add_argument("--learning-rate", type=float, default=1e-3, help="length of a step, roughly; SGD wants about 0.1")
-    run.add_argument("--schedule", choices=list(SCHEDULES), default="constant", help="how the rate changes over the steps")
-    run.add_argument("--warmup-steps", type=int, default=100, help="for the schedules that begin with a warm-up")
-    run.add_argument("--batch-size", type=int, default=4, help="sequences a step")
-    run.add_argument("--windows", choices=list(WINDOWS), default="disjoint", help="sequences side by side, or cut at random places")
-    run.add_argument("--accumulate", type=int, default=1, help="parts in which a batch goes through the model, to save memory")
-    run.add_argument("--clip-norm", type=float, help="longest gradient let through, such as 1.0; no limit if not given")
-    run.add_argument("--validation-fraction", type=float, default=0.0, help="share of the text held out, such as 0.1")
-    run.add_argument("--evaluate-every", type=int, help="steps between measurements on what is held out")
-    run.add_argument("--patience", type=int, help="stop after so many measurements without a new best")
-    run.add_argument("--seed", type=int, default=0, help="of weights and shuffling")
-
-    two = command(resume, "Go on with a saved run, to the last bit as if it had never stopped.")
-    two.add_argument("checkpoint", metavar="FILE")
-    two.add_argument("--text", nargs="+", help="the text it was trained on, if the file's name for it is no path")
-    two.add_argument("--save", metavar="FILE", help="where to save; over the file itself if not given")
-    for each in (one, two):
-        each.add_argument(
-            "--epochs",
-            type=int,
-            default=20 if each is one else None,
-            help="how many"
-            if each is one
-            else f"how many more; if not given, the run ends where it was planned to, or after {MORE_EPOCHS} more",
-        )
-        each.add_argument("--csv", metavar="FILE", help="write the curves there, too")
-        each.add_argument("--quiet", action="store_true", help="no progress bar")
-
-    three = command(generate, "Let a saved model continue a prompt.")
-    three.add_argument("checkpoint", metavar="FILE")
-    three.add_argument("--prompt", required=True, help="the words it goes on from")
-    three.add_argument("--tokens", type=int, default=20, help="words (or characters) to add")
-    three.add_argument(
-        "--temperature", type=float, default=1.0, help="0 takes the likeliest word, 1 draws as the model says, more is wilder"
-    )
-    three.add_argument("--top-k", type=int, help="draw among the k likeliest words only")
-    three.add_argument("--top-p", type=float, help="draw among the likeliest words that together have this probability")
-    three.add_argument("--seed", type=int, default=0, help="of the draws")
-
-    four = command(diagnose, "Measure every tensor of a saved model, and name the suspect.", "Exit code 1 if something is wrong.")
-    four.add_argument("checkpoint", metavar="FILE")
-    four.add_argument("--text", nargs="+", help="another text than the one it was trained on, numbered by the model's vocabulary")
-    four.add_argument("--batch-size", type=int, default=4, help="sequences to measure on")
-    four.add_argument("--learning-rate", type=float, default=1e-3, help="turns gradients into sizes of updates")
-    four.add_argument("--seed", type=int, default=0, help="of the choice of sequences")
-    return top
+    return command_line(program(), {run.__name__: run for run in (train, resume, generate, diagnose, chat)})

@@ -128,7 +128,7 @@ def _probability(value, name):
 
 COUNTS = (
     *("vocab_size", "d_model", "layers", "heads", "kv_heads", "d_ff", "seq_len", "warmup_steps", "batch_size", "accumulate"),
-    *("evaluate_every", "patience", "epochs", "tokens", "top_k"),
+    *("evaluate_every", "patience", "epochs", "tokens", "max_tokens", "top_k"),
 )
 NUMBERS = dict.fromkeys(COUNTS, _count) | {
     "seed": non_negative_integer,

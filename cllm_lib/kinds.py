@@ -7,13 +7,21 @@ FIRST = 4_096  # bytes that are enough to tell
 ANEW = "download or copy it again"
 UNPACK = "unpack it first"
 SAFETENSORS = "take the same weights as a safetensors file"
+GGUF = (
+    "cllm_lib.pretrained.load_chat_model(path) makes a model of it that chats, as `cllm chat --model` does, if it is of Llama's form, and "
+    "read_gguf(path) gives its arrays"
+)
+CHECKPOINT = (  # where a GGUF file is expected
+    "cllm_lib.training.load_checkpoint(path) reads a checkpoint of this library, and cllm_lib.pretrained.load_encoder(folder) the folder "
+    "of an encoder"
+)
 OLD_PYTORCH = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"  # a number that PyTorch put first before 2020
 PYTORCH = (
     "opening one can run code that it brings along, so it is not read here: take the same weights as a safetensors file, or make one "
     "with PyTorch's torch.load(path, weights_only=True) and safetensors.torch.save_file"
 )
 BEGINNINGS = {  # of files that cannot be mistaken
-    b"GGUF": ("a GGUF file, made for llama.cpp", SAFETENSORS),
+    b"GGUF": ("a GGUF file, made for llama.cpp", GGUF),
     b"\x93NUMPY": ("a NumPy array (.npy)", "numpy.load reads it; it holds one array without a name, so a model is not in it"),
     b"\x89HDF\r\n\x1a\n": ("an HDF5 file, as Keras writes them", SAFETENSORS),
     b"\x1f\x8b": ("compressed by gzip", UNPACK),
@@ -32,7 +40,7 @@ def other_kind(first, expected="safetensors"):
     ----------
     first : bytes
         Its beginning, :data:`FIRST` of them or all there are.
-    expected : {"safetensors", "JSON"}
+    expected : {"safetensors", "GGUF", "JSON"}
 
     Returns
     -------
@@ -40,12 +48,15 @@ def other_kind(first, expected="safetensors"):
 
     Examples
     --------
-    >>> other_kind(b"GGUF" + bytes(8))
-    'a GGUF file, made for llama.cpp: take the same weights as a safetensors file'
+    >>> other_kind(b"GGUF" + bytes(8)).partition(":")[0]
+    'a GGUF file, made for llama.cpp'
     """
-    found = _what(first) if not (expected == "safetensors" and _may_be_safetensors(first)) else None
-    if found is None and expected == "safetensors":
-        found = _text(first)
+    if expected != "JSON" and _may_be_safetensors(first):
+        found = ("a safetensors file", CHECKPOINT) if expected == "GGUF" else None
+    elif expected == "GGUF" and first.startswith(b"GGUF"):
+        found = None
+    else:
+        found = _what(first) or (_text(first) if expected != "JSON" else None)
     return None if found is None else ": ".join(found)
 
 

@@ -7,6 +7,8 @@ CONTROLS = re.compile(  # C0, DEL and C1; marks that turn the direction of writi
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
+TAB = 4  # blanks
+
 
 def harmless(text):
     r"""The text with its control characters written out, so that a terminal shows them instead of obeying.
@@ -32,3 +34,11 @@ def say(text, end="\n", error=False):
     stream = sys.stderr if error else sys.stdout
     encoding = getattr(stream, "encoding", None) or "utf-8"
     print(harmless(text).encode(encoding, "backslashreplace").decode(encoding), end=end, file=stream, flush=True)
+
+
+def say_lines(text):
+    """Print a piece of a text that may hold the ends of lines, which are kept, and tabs, which become blanks; at once."""
+    *lines, rest = text.expandtabs(TAB).split("\n")
+    for line in lines:
+        say(line)
+    say(rest, end="")

@@ -342,7 +342,7 @@ def test_a_command_line_that_makes_no_sense_shows_its_usage(words, capsys):
     assert "usage: python -m cllm_lib" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "generate", "diagnose"])
+@pytest.mark.parametrize("command", ["train", "resume", "generate", "diagnose", "chat"])
 def test_help_explains_every_option(command, capsys):
     with pytest.raises(SystemExit) as stop:
         main([command, "--help"])

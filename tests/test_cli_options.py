@@ -16,6 +16,7 @@ COMMANDS = {
     "resume": ["resume", "old.safetensors"],
     "generate": ["generate", "old.safetensors", "--prompt", "the"],
     "diagnose": ["diagnose", "old.safetensors"],
+    "chat": ["chat"],
 }
 
 

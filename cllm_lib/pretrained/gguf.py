@@ -110,6 +110,7 @@ class Tensors(Mapping):
         weights = np.empty((len(blocks), record.kind.weights), np.float32)
         for start in range(0, len(blocks), AT_ONCE):
             record.kind.fill(blocks[start : start + AT_ONCE], weights[start : start + AT_ONCE])
+        self._let_go(record)
         return weights.reshape(record.shape)
 
     def __iter__(self):
@@ -122,6 +123,12 @@ class Tensors(Mapping):
         """The bytes of a tensor, a row for each block; read-only, and gone with the file."""
         record = self.records[name]
         return np.frombuffer(self._data, np.uint8, record.stop - record.start, record.start).reshape(-1, record.kind.n_bytes)
+
+    def _let_go(self, record):
+        """Give pages back that were read, for whoever reads all tensors would hold the file beside them; asked again, they come again."""
+        start, stop = -(-record.start // mmap.PAGESIZE) * mmap.PAGESIZE, record.stop // mmap.PAGESIZE * mmap.PAGESIZE
+        if hasattr(mmap, "MADV_DONTNEED") and stop > start:  # not on Windows
+            self._data.madvise(mmap.MADV_DONTNEED, start, stop - start)
 
     def __repr__(self):
         return f"Tensors of a GGUF file: {len(self)} of them"

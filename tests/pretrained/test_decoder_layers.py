@@ -45,3 +45,15 @@ def test_what_stands_behind_the_last_token_is_not_looked_at(both):
     spoilt.keys[...], spoilt.values[...] = 9.0, np.nan
     clean = decoder_forward(ids, own.parameters, own.config, Cache(own.config, 10))
     np.testing.assert_array_equal(decoder_forward(ids, own.parameters, own.config, spoilt), clean)
+
+
+@given(before=st.lists(st.integers(0, 2), max_size=6), then=st.lists(st.integers(0, 2), min_size=1, max_size=6))
+def test_a_cache_keeps_what_both_begin_with_and_leaves_one_token_to_read(both, before, then):
+    _, own = both
+    cache = Cache(own.config, 12)
+    if before:
+        decoder_forward(np.array(before, np.int64), own.parameters, own.config, cache)
+    new = cache.keep(np.array(then, np.int64))
+    assert cache.ids + new.tolist() == then
+    assert cache.ids == before[: cache.length]
+    assert len(new) == 1 or cache.length == len(before) or before[cache.length] != then[cache.length]

@@ -1,8 +1,10 @@
 """GGUF files: what is read is what was written, by hand and by the package gguf; what is damaged is refused in a sentence."""
 
+import mmap
 import struct
 
 import numpy as np
+import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -100,6 +102,19 @@ def test_the_package_gguf_reads_the_same(path):
     for theirs in package.GGUFReader(path).tensors:
         numbers = package.quants.dequantize(theirs.data, theirs.tensor_type)
         np.testing.assert_array_equal(numbers.reshape(tensors[theirs.name].shape), tensors[theirs.name])
+
+
+def test_the_file_does_not_stay_in_memory_beside_its_tensors(path):
+    rows = 2**19
+    data = np.random.default_rng(0).integers(0, 60, (rows, 34), np.uint8).tobytes()  # 18 MB, and 67 in float32
+    _, tensors = read(path, file_of(records=[record("a", (rows, 32), "Q8_0", 0)], data=data))
+    process = psutil.Process()
+    before = process.memory_info().rss
+    first = tensors["a"]
+    grown = process.memory_info().rss - before
+    assert tensors.blocks("a").tobytes() == data, "asked again, it comes again"
+    if hasattr(mmap, "MADV_DONTNEED"):
+        assert grown < first.nbytes + len(data) / 4
 
 
 ONE = [record("a", (2, 32), "Q8_0", 0)]

@@ -43,10 +43,10 @@ TEMPLATE = "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nYou 
 TOKENIZER = train_bpe("the sky is blue because the air is thin, and the sea is deep", 270, SPECIAL)
 
 
-def tiny_model(seed=0, tied=True, n_kv_heads=2, pairs="neighbours"):
+def tiny_model(seed=0, tied=True, n_kv_heads=2, pairs="neighbours", seq_len=96):
     """A CLLM of the form of Llama, in float64, with weights large enough to have opinions; attention's biases are 0."""
     config = CLLMConfig(
-        len(TOKENIZER), d_model=32, n_layers=2, n_heads=4, n_kv_heads=n_kv_heads, d_ff=64, seq_len=96, tie_embeddings=tied, norm="rms",
+        len(TOKENIZER), d_model=32, n_layers=2, n_heads=4, n_kv_heads=n_kv_heads, d_ff=64, seq_len=seq_len, tie_embeddings=tied, norm="rms",
         norm_first=True, feed_forward="swiglu", positions="rotary", rope_base=1_000.0, rope_pairs=pairs,
     )  # fmt: skip
     model, generator = CLLM(config), np.random.default_rng(seed)

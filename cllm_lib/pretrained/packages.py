@@ -1,0 +1,31 @@
+"""Where the models lie that come as packages. None of a package's code runs: it would ask for PyTorch, or for llama.cpp."""
+
+import importlib.util
+from pathlib import Path
+
+COMMAND = "make pretrained"
+WITHOUT_MAKE = "python tools/workbook.py pretrained"
+
+
+def package_folder(package, what, size, instead):
+    """Folder of an installed package.
+
+    Parameters
+    ----------
+    package : str
+    what, size, instead : str
+        For the error: what is missing, how large it is, and what to call without it.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    FileNotFoundError
+        If the package is not there.
+    """
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise FileNotFoundError(f"{what} is not installed: `{COMMAND}` (without make `{WITHOUT_MAKE}`) brings it, {size}; or {instead}")
+    return Path(found.submodule_search_locations[0])
