@@ -44,7 +44,8 @@ def page(found):
         f"interval. Below 0 is better. The verdict rests on a wider interval, the corrected one, with which all {len(found)} comparisons "
         "hold at once (Bonferroni): better or worse, where it lies on one side of 0, and reaches beyond the margin; no difference that "
         "matters, where it stays within the margin on both sides; else undecided. Comparisons, margins and correction were frozen in "
-        "evidence/protocol.json before the ten seeds were run. Models are small and texts short: what holds here need not hold of others."
+        "evidence/protocol.json before the ten seeds were run. Models are small, texts and trainings short: what holds here need not hold "
+        "of others."
     )
     parts = (layers(found), units(found), depth(found), ladder(found))
     return "\n\n".join(["# What changed since 2017", how, *(paragraph for part in parts for paragraph in part)]) + "\n"
@@ -61,14 +62,31 @@ def layers(found):
         f"{changed_layers.BATCH} sequences, few steps; of the last fifth of a text, which is held out, the first "
         f"{changed_layers.JUDGED:,} tokens are judged. {'; '.join(f'{text} is read in {read_as(text)}' for text in changed_layers.TEXTS)}. "
         f"Of the rates {', '.join(f'{rate:g}' for rate in changed_layers.RATES)} each took the best of seeds 100 to 102, by "
-        f"held-out loss. Margin {changed_layers.MARGIN:g} nats. The form of 2017 is here LayerNorm behind the sums, tanh, as many heads of "
-        "keys and values as of queries, no positions; the paper had sines, so what tells positions is compared with these, too."
+        f"held-out loss. Margin {changed_layers.MARGIN:g} nats. The form of 2017 is here CLLM's: LayerNorm behind the sums, tanh, as many "
+        "heads of keys and values as of queries, no positions; the paper had ReLU, and sines, so what tells positions is compared with "
+        "these, too."
     )
+    yield at_the_edge("changed_layers", changed_layers.VARIANTS, changed_layers.RATES, changed_layers.TEXTS)
     for text in changed_layers.TEXTS:
         rows = [layer_row(variant, text, found) for variant in changed_layers.VARIANTS]
         header = [text, "rate", "d_ff", "numbers", "held-out loss", "minus 2017", "verdict", "minus the sines", "verdict"]
         yield f"{text}, {changed_layers.STEPS[text]} steps:"
         yield "\n".join(table(header, rows))
+
+
+def at_the_edge(name, variants, rates, texts=("",)):
+    """Which rates were chosen at the edge of those that were tried, and what that limits, in words."""
+    told = []
+    for word, edge in (("largest", max(rates)), ("smallest", min(rates))):
+        found = {text: [variant for variant in variants if claims.values(name, variant, "rate", text)[0] == edge] for text in texts}
+        which = [", ".join(those) + (f" ({text})" if text else "") for text, those in found.items() if those]
+        if which:
+            told.append(f"The {word} of these rates, {edge:g}, was best for {'; '.join(which)}.")
+    if told:
+        told.append(
+            "There one beyond it might be better still: such a loss is that of the best of three rates, which need not be the best."
+        )
+    return " ".join(told) or "None of those that were chosen is the largest or the smallest."
 
 
 def read_as(text):
@@ -107,7 +125,8 @@ def units(found):
         f"{changed_units.SHAPE['seq_len']} tokens for each: the same arithmetic, and the more text, the longer a token. The layer is "
         "today's, all together. Words lose what stands at <unk>: as they stand their bits per byte are too low; spelled, each unknown "
         "word costs what a trigram of characters asks for it, counted from the unknown words of the rest. "
-        f"Margin {changed_units.MARGIN:g} bits per byte."
+        f"Margin {changed_units.MARGIN:g} bits per byte. Of the rates {', '.join(f'{rate:g}' for rate in changed_units.RATES)} each "
+        f"took the best of seeds 100 to 102, by bits per byte. {at_the_edge('changed_units', changed_units.WIDTHS, changed_units.RATES)}"
     )
     header = ["unit", "rate", "ids", "d_model", "d_ff", "numbers", "unknown", "bits per byte", "unknown spelled"]
     yield "\n".join(table(header, rows))

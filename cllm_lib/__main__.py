@@ -1,7 +1,7 @@
 """`python -m cllm_lib`, the same as the command `cllm`: see :mod:`cllm_lib.cli`."""
 
+import _signal as signal  # the built-in half: the other takes a moment to import, in which Ctrl-C would leave a traceback
 import os
-import signal
 import sys
 
 INTERRUPTED = 130

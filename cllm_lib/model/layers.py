@@ -93,6 +93,14 @@ def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: 
     return (rows @ weight.T).reshape(x.shape), gradients
 
 
+def frozen_linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: None, bias: None}
+    """Linear backward through frozen weights: the gradient of x alone, half the work; for what nobody trains there is None."""
+    _, weight = cache
+    # forward: y = x @ weight + bias
+    dx = dy.reshape(-1, dy.shape[-1]) @ weight.T
+    return dx.reshape(*dy.shape[:-1], -1), {"weight": None, "bias": None}
+
+
 def layer_norm_forward(x, gain, bias, eps=1e-5):  # (..., D), (D), (D) -> (..., D)
     """Layer normalisation: bring each position to mean 0 and variance 1, then scale and shift.
 
@@ -260,8 +268,10 @@ def swiglu_forward(x, gate_weight, up_weight, down_weight):  # (..., D) -> (...,
     return y, (gate_cache, up_cache, (gate, opened, up), down_cache)
 
 
-def swiglu_backward(dy, cache):  # (..., D) -> (..., D), gradients of the three matrices
+def swiglu_backward(dy, cache, undo_linear=linear_backward):  # (..., D) -> (..., D), gradients of the three matrices
     """Gradients of :func:`swiglu_forward`.
+
+    `undo_linear` undoes each of the three maps: :func:`frozen_linear_backward` where their weights are not trained.
 
     Returns
     -------
@@ -272,11 +282,11 @@ def swiglu_backward(dy, cache):  # (..., D) -> (..., D), gradients of the three 
     """
     gate_cache, up_cache, (gate, opened, up), down_cache = cache
     # forward: y = (opened * up) @ down_weight
-    d_hidden, down = linear_backward(dy, down_cache)
+    d_hidden, down = undo_linear(dy, down_cache)
     # forward: up = x @ up_weight
-    d_up_path, up_gradients = linear_backward(d_hidden * opened, up_cache)
+    d_up_path, up_gradients = undo_linear(d_hidden * opened, up_cache)
     # forward: opened = silu(gate), and gate = x @ gate_weight
-    d_gate_path, gate_gradients = linear_backward(silu_backward(d_hidden * up, gate), gate_cache)
+    d_gate_path, gate_gradients = undo_linear(silu_backward(d_hidden * up, gate), gate_cache)
     gradients = {"gate_weight": gate_gradients["weight"], "up_weight": up_gradients["weight"], "down_weight": down["weight"]}
     return d_gate_path + d_up_path, gradients
 

@@ -5,6 +5,7 @@ from cllm_lib.faces import face
 __getattr__, __dir__, __all__ = face(
     __name__,
     {
+        "decoders": "QuantizedLayer quantize_layer quantized_decoder",
         "matrices": (
             "Quantized babai_quantize bits_needed dequantize gptq input_hessian largest_scales layer_error pack round_to_nearest unpack"
         ),

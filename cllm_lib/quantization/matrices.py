@@ -20,6 +20,7 @@ from cllm_lib.lattice.lll import lll_reduce
 FEWEST_BITS, MOST_BITS = 2, 8
 MOST_PACKED_BITS = 32  # without clipping integers may need more bits than were asked for
 
+LAZY_BLOCK = 128  # columns of GPTQ that errors are passed on to together, as in the paper
 LLL_DELTA = 0.99
 LLL_BITS = 20  # of the shortest Gram-Schmidt vector, once a block is made of whole numbers for LLL
 
@@ -207,19 +208,23 @@ def gptq(weights, hessian, bits, group_size=None, act_order=False, clip=True):  
     Notes
     -----
     Frantar, Ashkboos, Hoefler, Alistarh 2023, "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained
-    Transformers", algorithm 1. There each error is passed on at once; here each column collects what is due to it, the same sum.
+    Transformers", algorithm 1, with its lazy batches (section 3.3, step 2): errors are passed on to the columns of a block once its
+    turn has come, and within a block to each column likewise; the same sums.
     """
     weights, hessian, scales, scale, order = _prepared(weights, hessian, bits, group_size, act_order)
-    left, scale = weights[:, order], scale[:, order]
+    left, scale = np.asfortranarray(weights[:, order]), np.asfortranarray(scale[:, order])  # a column at a time: side by side in memory
     inverse = np.linalg.inv(hessian[np.ix_(order, order)])
     factor = _cholesky((inverse + inverse.T) / 2).T  # upper triangular: inverse = factor.T @ factor
-    integers, errors = np.empty(left.shape), np.empty(left.shape)
-    for j in range(len(order)):
-        # What all errors before pass on to this column, once its turn has come: several times faster than passing on each at once.
-        target = left[:, j] - errors[:, :j] @ factor[:j, j]
-        integers[:, j] = _bounded(np.rint(target / scale[:, j]), bits, clip)
-        errors[:, j] = (target - integers[:, j] * scale[:, j]) / factor[j, j]
-    return _result(integers[:, np.argsort(order)], scales)
+    integers, errors = np.empty_like(left), np.empty_like(left)
+    for start in range(0, len(order), LAZY_BLOCK):
+        stop = min(start + LAZY_BLOCK, len(order))
+        # What all errors before pass on to these columns, once their turn has come: many times faster than passing on each at once.
+        due = np.asfortranarray(left[:, start:stop] - errors[:, :start] @ factor[:start, start:stop])
+        for j in range(start, stop):
+            target = due[:, j - start] - errors[:, start:j] @ factor[start:j, j]
+            integers[:, j] = _bounded(np.rint(target / scale[:, j]), bits, clip)
+            errors[:, j] = (target - integers[:, j] * scale[:, j]) / factor[j, j]
+    return _result(np.ascontiguousarray(integers[:, np.argsort(order)]), scales)
 
 
 def babai_quantize(

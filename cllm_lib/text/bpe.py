@@ -11,6 +11,7 @@ The first tokens are the 256 bytes, so there is no text, in whatever language, t
 
 import re
 from collections import Counter
+from functools import lru_cache
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from cllm_lib.checks import positive_integer, token_ids
 from cllm_lib.text.merging import BYTES, N_VISIBLE, PLACES, join_by_rank, learn_merges
 from cllm_lib.text.pretokens import pretokenize, pretokenize_chunks
 
+PIECES_KEPT, LONGEST_KEPT = 2_048, 32  # of a text in chunks: frequent pieces, whose ids are looked up; longer ones, in characters, are rare
 HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 
 
@@ -152,9 +154,24 @@ class BytePairTokenizer:
         return self._ids(pretokenize(checked_text(text), self.special_tokens if special else (), self.single_digits), special)
 
     def encode_chunks(self, chunks, special=True):
-        """The same for a text that comes in chunks, such as the lines of a file: yields the ids of the whole, array by array."""
+        """The same for a text that comes in chunks, such as the lines of a file, in memory that does not grow with the text.
+
+        Parameters
+        ----------
+        chunks : iterable of str
+            Cut anywhere. A file that is open for reading is one: it is read as it is asked for.
+        special : bool
+
+        Yields
+        ------
+        ndarray of int64, shape (n,)
+            Ids that are certain, whatever comes after; one after the other they are those of the whole.
+        """
+        kept = lru_cache(PIECES_KEPT)(self._ids_of_text)
+        known = {token: [i] for token, i in self._special_ids.items()} if special else {}
         for pieces in pretokenize_chunks(map(checked_text, chunks), self.special_tokens if special else (), self.single_digits):
-            yield self._ids(pieces, special)
+            parts = (known.get(piece) or (kept if len(piece) <= LONGEST_KEPT else self._ids_of_text)(piece) for piece in pieces)
+            yield np.array([i for part in parts for i in part], dtype=np.int64)
 
     def encode_bytes(self, data, special=True):
         """Ids of any bytes; of those of a text, the ids of the text. What is no UTF-8 is cut like punctuation."""
@@ -195,8 +212,11 @@ class BytePairTokenizer:
     def _ids(self, pieces, special):
         known = {token: [i] for token, i in self._special_ids.items()} if special else {}
         for piece in set(pieces) - known.keys():
-            known[piece] = self.ids_of_piece(piece.encode("utf-8", "surrogateescape"))
+            known[piece] = self._ids_of_text(piece)
         return np.array([i for piece in pieces for i in known[piece]], dtype=np.int64)
+
+    def _ids_of_text(self, piece):
+        return self.ids_of_piece(piece.encode("utf-8", "surrogateescape"))
 
 
 def bytes_as_characters(data):

@@ -16,6 +16,7 @@ LETTER, NUMBER, SPACE, SEEN = "L", "N", "space", "seen"
 NO_SPACES = "\x1c\x1d\x1e\x1f"  # for Unicode and GPT-2; for Python they are
 FIRST_HIGH = 0x10000
 LONGEST_CONTRACTION = 3  # characters, 're
+LONG = 1_000  # characters, for a piece
 
 
 def pretokenize(text, special_tokens=(), single_digits=False):
@@ -65,8 +66,12 @@ def pretokenize_chunks(chunks, special_tokens=(), single_digits=False):
     """
     cut = pattern(single_digits).findall
     special, reach, rest = _any_of(special_tokens), max(map(len, special_tokens), default=1), ""
+    enough = 0  # characters, before it is looked at again
     for chunk in chunks:
         rest += chunk
+        if len(rest) < enough:
+            yield []
+            continue
         found, done, known = [], 0, len(rest) - reach + 1  # what begins before `known` lies here as a whole, if it is special
         for match in special.finditer(rest):
             if match.start() >= known:
@@ -77,6 +82,7 @@ def pretokenize_chunks(chunks, special_tokens=(), single_digits=False):
         while pieces and (end >= known or end - len(pieces[-1]) + LONGEST_CONTRACTION > known):  # more may come to it
             end -= len(pieces.pop())
         rest = rest[done + sum(map(len, pieces)) :]
+        enough = 2 * len(rest) if len(rest) > LONG else 0  # a piece that goes on and on is not gone through at each chunk
         yield found + pieces
     yield pretokenize(rest, special_tokens, single_digits)
 

@@ -113,6 +113,20 @@ def test_swiglu(leading, width, inner, seed):
     _check(layers.swiglu_forward, layers.swiglu_backward, reference, arrays, generator)
 
 
+def test_through_frozen_weights_x_gets_the_same_gradient_and_they_get_none():
+    generator = np.random.default_rng(0)
+    x, weight, dy = (generator.standard_normal(shape) for shape in ((2, 3, 4), (4, 5), (2, 3, 5)))
+    _, cache = layers.linear_forward(x, weight)
+    dx, gradients = layers.frozen_linear_backward(dy, cache)
+    np.testing.assert_array_equal(dx, layers.linear_backward(dy, cache)[0])
+    assert gradients == {"weight": None, "bias": None}
+    maps = [generator.standard_normal(shape) for shape in ((4, 6), (4, 6), (6, 4))]
+    _, cache = layers.swiglu_forward(x, *maps)
+    dx, gradients = layers.swiglu_backward(x, cache, layers.frozen_linear_backward)
+    np.testing.assert_array_equal(dx, layers.swiglu_backward(x, cache)[0])
+    assert set(gradients.values()) == {None}
+
+
 @given(batch=sizes, time=sizes, width=sizes, inner=sizes, seed=st.integers(0, 1000))
 def test_feed_forward_with_gelu(batch, time, width, inner, seed):
     generator = np.random.default_rng(seed)

@@ -320,3 +320,23 @@ def test_other_refusals():
         pack([0.5], 4)
     with pytest.raises(ValueError, match="4 integers of 3 bits take 2 of uint8"):
         unpack(np.zeros(3, dtype=np.uint8), 3, (4,))
+
+
+@pytest.mark.parametrize("act_order", [False, True])
+@pytest.mark.parametrize("clip", [False, True])
+def test_lazy_batches_are_the_same_as_column_by_column(act_order, clip):
+    """More columns than a batch, against the algorithm as it stands in the paper: each error passed on at once."""
+    generator = np.random.default_rng(3)
+    columns = quantization.LAZY_BLOCK + 40
+    hessian = input_hessian(generator.normal(size=(600, columns)) @ generator.normal(size=(columns, columns)))
+    weights = generator.normal(size=(5, columns))
+    order = np.argsort(-np.diag(hessian), kind="stable") if act_order else np.arange(columns, dtype=np.int64)
+    factor = np.linalg.cholesky(np.linalg.inv(hessian[np.ix_(order, order)])).T
+    left, scales, expected = weights[:, order].copy(), largest_scales(weights, 3), np.empty(weights.shape, np.int64)
+    for j in range(columns):
+        rounded = np.rint(left[:, j] / scales[:, 0])
+        rounded = np.clip(rounded, -4, 3) if clip else rounded
+        expected[:, order[j]] = rounded
+        left[:, j:] -= np.outer((left[:, j] - rounded * scales[:, 0]) / factor[j, j], factor[j, j:])
+    found = gptq(weights, hessian, 3, None, act_order, clip)
+    np.testing.assert_array_equal(found.integers, expected)

@@ -3,6 +3,7 @@
 import json
 import random
 import sys
+import tracemalloc
 import unicodedata
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from cllm_lib.text import BytePairTokenizer, bytes_as_characters, characters_as_bytes, read_text, train_bpe
-from cllm_lib.text.bpe import merges_of
+from cllm_lib.text.bpe import LONGEST_KEPT, merges_of
 
 END = "<|endoftext|>"
 LIKE = [*"aabbcé  \n'", "the ", "天空", "🙂", "42"]
@@ -132,6 +133,25 @@ def test_bytes_of_a_text_have_the_ids_of_the_text(prose, text):
 def test_a_text_in_chunks_has_the_ids_of_the_whole(prose, chunks):
     found = np.concatenate([np.array([], dtype=np.int64), *prose[0].encode_chunks(chunks)])
     np.testing.assert_array_equal(found, prose[0].encode("".join(chunks)))
+
+
+@pytest.mark.parametrize(
+    ("length", "count"),
+    [(7, 500), (LONGEST_KEPT, 300), (3 * LONGEST_KEPT, 250)],
+    ids=["short words", "words as long as any that is kept", "longer words"],
+)
+def test_of_a_text_in_chunks_memory_does_not_grow_with_its_different_words(prose, length, count):
+    """All of these words, with their ids, would not fit."""
+    drawn = random.Random(length)
+    lines = (" ".join("".join(drawn.choices("abcdefghij", k=length)) for _ in range(8)) + "\n" for _ in range(count))
+    list(prose[0].encode_chunks([next(lines)]))  # what is made once
+    tracemalloc.start()
+    try:
+        assert sum(map(len, prose[0].encode_chunks(lines))) > 8 * (count - 1)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1e6
 
 
 def test_special_tokens_are_whole_are_not_learnt_from_and_can_be_ignored():

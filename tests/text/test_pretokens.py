@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from cllm_lib.text import pretokenize
+from cllm_lib.text import pretokenize, pretokens
 from cllm_lib.text.pretokens import pretokenize_chunks
 
 GPT2 = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
@@ -104,6 +104,21 @@ def test_of_a_long_text_in_chunks_little_is_kept():
     yielded = [len(pieces) for pieces in pretokenize_chunks(["so it is, they'd say\n"] * 50)]
     assert min(yielded[1:-1]) == 8
     assert yielded[-1] == 1
+
+
+@pytest.mark.parametrize("endless", ["a", " ", "7", "-"])
+def test_a_piece_that_goes_on_for_many_chunks_is_not_gone_through_at_each_of_them(endless, monkeypatch):
+    chunks, looked_at, cut = [endless * 20] * 2_000, [], pretokens.pattern()
+
+    class Watched:
+        def findall(self, text, start=0, end=sys.maxsize):
+            looked_at.append(min(end, len(text)) - start)
+            return cut.findall(text, start, end)
+
+    monkeypatch.setattr(pretokens, "pattern", lambda single_digits: Watched())
+    found = [piece for pieces in pretokens.pretokenize_chunks([*chunks, "b c"]) for piece in pieces]
+    assert found == cut.findall("".join([*chunks, "b c"]))
+    assert sum(looked_at) < 5 * sum(map(len, chunks))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import math
 import operator
 import re
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,27 @@ def test_a_time_limit_ends_what_does_not_end_and_leaves_the_rest_alone(way):
     with pytest.raises(patience.TooLong):
         way(0.05, endless, 1) if way is patience.within else way(0.05, lambda: [None for _ in itertools.count()])
     assert sys.gettrace() is None or way is patience.within
+
+
+def seldom_at_work(clock_seconds):
+    """As a function runs on a busy machine: for a fifth of the time at most."""
+    until = time.monotonic() + clock_seconds
+    while time.monotonic() < until:
+        rest = time.thread_time() + 0.004
+        while time.thread_time() < rest:
+            pass
+        time.sleep(0.02)
+    return "done"
+
+
+@pytest.mark.parametrize("way", [patience._by_tracing, patience.within], ids=["by the clock at each line", "as this machine does it"])
+def test_a_busy_machine_hurries_nobody(way):
+    assert way(0.2, seldom_at_work, 0.4) == "done"
+
+
+def test_who_waits_for_nothing_is_woken():
+    with pytest.raises(patience.TooLong):
+        patience.within(0.1, time.sleep, 60.0)
 
 
 def test_a_function_may_call_its_arguments_otherwise_than_the_card(capsys):

@@ -17,6 +17,7 @@ from cllm_lib.workbook.exercises.chapter_04 import _Reacher, _Speaker
 from cllm_lib.workbook.exercises.chapter_15 import N_PLACES
 from cllm_lib.workbook.exercises.chapter_20 import random_belief, random_losses, random_question
 from cllm_lib.workbook.exercises.chapter_21 import _mixing, random_layer
+from cllm_lib.workbook.exercises.chapter_22 import counted_from_the_start
 from cllm_lib.workbook.exercises.trials import on, what_is_left
 
 
@@ -494,6 +495,6 @@ TRIALS = {
     "22.2": on(_norm),
     "22.3": on(_gate),
     "22.4": on(_shared),
-    "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),)),
+    "22.5": on(lambda generator: (2 * int(generator.integers(1, 33)),), seen=counted_from_the_start),
     "22.6": on(random_words, seen=readable),
 }

@@ -47,6 +47,7 @@ _TEXTS = (
     "aab|aab|ab|cab",
     "größer|größe|groß",
     "abab|abab|bc|bc|bc",  # a pair that stands twice in a word
+    "aaa|aaa|ba|ba|ba",  # two places that share a letter
 )
 
 
@@ -55,7 +56,7 @@ def examine_merge_once(answer):
     told_apart(lambda words: _look(answer, words), [(words,) for text in _TEXTS for words in _stages(text)], _same, _HINT)
 
 
-_HINT = "Each pair counts as often as its words occur; the most frequent one becomes one token everywhere."
+_HINT = "Each place counts, as often as its word occurs; of equals take the greater pair; join it from left to right, wherever it stands."
 
 
 def _stages(text, most=3):
@@ -69,57 +70,136 @@ def _stages(text, most=3):
 
 
 def _look(answer, words):
-    best, merged = several(call(answer, words), 2, ("best", "merged"))
+    result = call(answer, words)
+    if isinstance(result, bytes):
+        raise NotYet(f"it returned {result!r}, one thing; best and merged were asked for.")
+    best, merged = several(result, 2, ("best", "merged"))
     found = _as_pair(best), _as_words(merged)
     right = _step(words)
     if found[0] != right[0]:
-        seen = f"of {_written(words)} it merges {_pair(found[0])}; {_pair(right[0])} was asked for."
+        counts = _counted(words)
+        often = [f"{_pair(pair)} ({_times(counts[pair])})" for pair in (found[0], right[0])]
+        seen = f"of {_written(words)} it merges {often[0]}; {often[1]} was asked for."
     else:
         seen = f"merging {_pair(right[0])}: {_first_that_differs(words, found[1], right[1])}"
     return seen, found, right, _slips(words, right)
 
 
 def _slips(words, right):
-    best, _ = right
+    return _slips_in_best(words) | _slips_in_merged(words, right[0])
+
+
+def _slips_in_best(words):
+    """What one gets by counting or choosing otherwise."""
     counts = _counted(words)
-    times_left_out = Counter(pair for parts in words for pair in pairwise(parts))
-    once_a_word = Counter()
-    for parts, times in words.items():
-        for pair in set(pairwise(parts)):
-            once_a_word[pair] += times
-    rarest = min(counts, key=lambda pair: (counts[pair], pair))
-    first_met = max(counts, key=lambda pair: counts[pair])
-    least = min(counts, key=lambda pair: (-counts[pair], pair))
-    single = Counter()
-    for parts, times in words.items():
-        for part in parts:
-            single[part] += times
-    return {
-        "You count each word once; a pair counts as often as its word occurs, words[parts].": _step(words, _best(times_left_out)),
-        "You count a pair once in a word that has it twice; each place counts.": _step(words, _best(once_a_word)),
-        "Of pairs that are equally frequent yours is the one met first; the greater one was asked for: max by (count, pair).": (
-            _step(words, first_met)
+    most = max(counts.values())
+    equals = [pair for pair in counts if counts[pair] == most]
+    first_met, last_met = equals[0], equals[-1]
+    chosen = {
+        "You count each word once; a pair counts as often as its word occurs, words[parts].": _best(
+            _pairs(words, weigh=lambda parts, n: 1)
         ),
-        "Of pairs that are equally frequent yours is the smaller one; the greater one was asked for: max by (count, pair).": (
-            _step(words, least)
+        "You count a pair once in a word that has it twice; each place counts.": _best(_pairs(words, set)),
+        "You count a pair once in each word, and each word once; each place counts, as often as its word occurs.": (
+            _best(_pairs(words, set, lambda parts, n: 1))
         ),
-        "That is the greatest pair, however rare it is: max(counts) compares pairs. The count comes first.": _step(words, max(counts)),
-        "That is the rarest pair; the most frequent one was asked for.": _step(words, rarest),
+        "Of three alike you count one pair; each place counts, and those of a.a.a are two.": _best(_pairs(words, _apart)),
+        "You count every second pair; the neighbours of a word are pairwise(parts), which overlap.": _best(
+            _pairs(words, lambda ps: ps[::2])
+        ),
+        "The last pair of each word is not counted.": _best(_pairs(words, lambda pairs: pairs[:-1])),
+        "You count across the border of two words; a pair stands within one.": _best(_across(words)),
+        "You count each pair as often as its word is long.": _best(_pairs(words, weigh=lambda parts, n: n * len(parts))),
+        "You join the two tokens that are most frequent; count pairs of neighbours.": _two_most_frequent(words),
+        "You count a pair and its mirror as one; order matters in a pair.": _best(
+            _pairs(words, lambda pairs: [tuple(sorted(p)) for p in pairs])
+        ),
+        "Of pairs that are equally frequent yours is the one met first; the greater one was asked for: max by (count, pair).": first_met,
+        "Of pairs that are equally frequent yours is the one met last; the greater one was asked for: max by (count, pair).": last_met,
+        "Of pairs that are equally frequent yours is the smaller one; the greater one was asked for: max by (count, pair).": min(equals),
+        "Of pairs that are equally frequent you take the one that is greater when joined; compare the pairs, token by token.": (
+            max(equals, key=b"".join)
+        ),
+        "Of pairs that are equally frequent you take the longer one; the greater one was asked for: max by (count, pair).": (
+            max(equals, key=lambda pair: len(b"".join(pair)))
+        ),
+        "Of pairs that are equally frequent you compare the second tokens first; Python compares pairs from the left.": (
+            max(equals, key=lambda pair: pair[::-1])
+        ),
+        "That is the greatest pair, however rare it is: max(counts) compares pairs. The count comes first.": max(counts),
+        "That is the rarest pair; the most frequent one was asked for.": min(counts, key=lambda pair: (counts[pair], pair)),
+    }
+    return {reason: _step(words, best) for reason, best in chosen.items() if best is not None}
+
+
+def _slips_in_merged(words, best):
+    """What one gets by joining otherwise."""
+    whole = _join_all(words, best)
+    ways = {
+        "You merge the first place of each word only; every place was asked for.": _join_first,
+        "You merge the last place of each word only; every place was asked for.": _join_last,
+        "You merge where a word begins only; every place was asked for.": _join_at_the_beginning,
+        "You merge from right to left; of three alike the first two become one.": _join_from_the_right,
+        "Of three alike yours uses the middle one twice; a token that was merged is gone.": _join_twice,
+        "The second of the two stays behind the merged token; both become one.": _join_and_keep,
+        "The last token of a word is lost where no pair ends in it.": _join_without_the_last,
+        "A pair was found across the border of a token: 'a b' also stands in 'aa b'. Compare tokens, not text.": _join_as_text,
+        "The two tokens were joined the wrong way round.": _join_reversed,
+    }
+    return {reason: (best, _join_all(words, best, join)) for reason, join in ways.items()} | {
         "The words came back as they were: the pair has still to become one token in them.": (best, dict(words)),
-        "You merge the first place of each word only; every place was asked for.": (best, _join_all(words, best, _join_first)),
-        "You merge from right to left; of three alike the first two become one.": (best, _join_all(words, best, _join_from_the_right)),
-        "Of three alike yours uses the middle one twice; a token that was merged is gone.": (best, _join_all(words, best, _join_twice)),
-        "A pair was found across the border of a token: 'a b' also stands in 'aa b'. Compare tokens, not text.": (
+        "The words without the pair are gone; they belong to merged as they are.": (
             best,
-            _join_all(words, best, _join_as_text),
+            {parts: n for parts, n in whole.items() if b"".join(best) in parts},
         ),
-        "The two tokens were joined the wrong way round.": (best, _join_all(words, best, _join_reversed)),
-        "The counts of the words are lost: each merged word keeps its times.": (best, dict.fromkeys(_join_all(words, best), 1)),
+        "The counts of the words are lost: each merged word keeps its times.": (best, dict.fromkeys(whole, 1)),
+        "The counts have grown by 1; each merged word keeps its times.": (best, {parts: n + 1 for parts, n in whole.items()}),
+        "The counts became shares; each merged word keeps its times.": (
+            best,
+            {parts: n / sum(words.values()) for parts, n in whole.items()},
+        ),
         "The words came back as counts of tokens; words cut into tokens were asked for.": (
             best,
-            {(part,): n for part, n in single.items()},
+            {(part,): n for part, n in _tokens(words).items()},
         ),
     }
+
+
+def _pairs(words, of=lambda pairs: pairs, weigh=lambda parts, times: times):
+    """Pairs counted otherwise: those of a word that `of` keeps, each by its weight."""
+    counts = Counter()
+    for parts, times in words.items():
+        for pair in of([parts[i : i + 2] for i in range(len(parts) - 1)]):
+            counts[pair] += weigh(parts, times)
+    return counts
+
+
+def _apart(pairs):
+    """Pairs that share no token with the same pair before them."""
+    kept, last = [], None
+    for i, pair in enumerate(pairs):
+        if not (last == i - 1 and pair == pairs[last]):
+            kept.append(pair)
+            last = i
+    return kept
+
+
+def _across(words):
+    """Pairs of the words in one row, each as often as it occurs."""
+    return Counter(pairwise([part for parts, times in words.items() for _ in range(times) for part in parts]))
+
+
+def _tokens(words):
+    counts = Counter()
+    for parts, times in words.items():
+        for part in parts:
+            counts[part] += times
+    return counts
+
+
+def _two_most_frequent(words):
+    found = _tokens(words).most_common(2)
+    return tuple(part for part, _ in found) if len(found) == 2 else None
 
 
 def _step(words, best=None):
@@ -133,7 +213,7 @@ def _counted(words):
 
 
 def _best(counts):
-    return sorted(counts, key=lambda pair: (counts[pair], pair))[-1]
+    return max(sorted(counts, reverse=True), key=counts.get, default=None)
 
 
 def _join_all(words, pair, join=None):
@@ -155,6 +235,30 @@ def _join_first(parts, pair):
         if tuple(parts[i : i + 2]) == pair:
             return [*parts[:i], b"".join(pair), *parts[i + 2 :]]
     return parts
+
+
+def _join_last(parts, pair):
+    for i in range(len(parts) - 2, -1, -1):
+        if tuple(parts[i : i + 2]) == pair:
+            return [*parts[:i], b"".join(pair), *parts[i + 2 :]]
+    return parts
+
+
+def _join_at_the_beginning(parts, pair):
+    return [b"".join(pair), *parts[2:]] if tuple(parts[:2]) == pair else parts
+
+
+def _join_and_keep(parts, pair):
+    return [b"".join(pair) if tuple(parts[i : i + 2]) == pair else part for i, part in enumerate(parts)]
+
+
+def _join_without_the_last(parts, pair):
+    row, i = [], 0
+    while i < len(parts) - 1:
+        found = tuple(parts[i : i + 2]) == pair
+        row.append(b"".join(pair) if found else parts[i])
+        i += 2 if found else 1
+    return row
 
 
 def _join_from_the_right(parts, pair):
@@ -187,6 +291,8 @@ def _join_reversed(parts, pair):
 def _as_pair(best):
     if isinstance(best, bytes):
         raise NotYet(f"best is {best!r}, one token; a pair of two was asked for, such as (b'l', b'o').")
+    if isinstance(best, Mapping):
+        raise NotYet("best is a dictionary; a pair of tokens was asked for. Return best first, then merged.")
     try:
         pair = tuple(best)
     except TypeError:
@@ -203,15 +309,24 @@ def _as_words(merged):
         if isinstance(parts, bytes) or not all(isinstance(part, bytes) for part in _parts(parts)):
             raise NotYet(f"a word in merged is {brief(parts)}; a tuple of tokens was asked for, such as (b'lo', b'w').")
     try:
-        return {tuple(parts): int(times) for parts, times in merged.items()}
+        return {tuple(parts): _whole(times) for parts, times in merged.items()}
     except (TypeError, ValueError):
         raise NotYet("a count in merged is no number; each word keeps its times.") from None
+
+
+def _whole(times):
+    """A count, which may come as a float or a number of NumPy's; a fraction stays one, to be shown."""
+    return int(times) if int(times) == float(times) else float(times)
 
 
 def _parts(parts):
     if not isinstance(parts, tuple):
         raise NotYet(f"a word in merged is of type {type(parts).__name__}; a tuple of tokens was asked for, such as (b'lo', b'w').")
     return parts
+
+
+def _times(count):
+    return {0: "in no word", 1: "once", 2: "twice"}.get(count, f"{count} times")
 
 
 def _written(words):
@@ -234,7 +349,7 @@ def _first_that_differs(words, found, right):
         return f"{len(found)} words came back; {len(right)} were asked for."
     for before, one, other in zip(words, found.items(), right.items(), strict=True):
         if one != other:
-            given, asked = (f"'{_word(parts)}' x{times}" for parts, times in (one, other))
+            given, asked = (f"'{_word(parts)}' x{times:g}" for parts, times in (one, other))
             return f"'{_word(before)}' became {given}; {asked} was asked for."
     return ""
 

@@ -84,9 +84,9 @@ def examine_sieve(answer):
     who is quick is asked for these here.
     """
     for n in (30, 31, 50, 122, 1000, *range(130), 20_000):
-        started = time.perf_counter()
+        started = time.process_time()
         result = call(answer, n)
-        seconds = time.perf_counter() - started
+        seconds = time.process_time() - started  # a busy machine makes nobody slow
         _compare_primes(_numbers(result, f"sieve({n})"), [m for m in range(2, n) if _smallest_divisor(m) == m], n)
     if seconds > SLOW:
         return (

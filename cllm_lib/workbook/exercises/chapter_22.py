@@ -2,10 +2,12 @@
 
 import itertools
 import math
+import re
 from functools import partial
 
 import numpy as np
 
+from cllm_lib.model.layers import gelu_forward
 from cllm_lib.workbook.exercises.byte_pairs import examine_merge_once, merge_form, merge_once
 from cllm_lib.workbook.exercises.forms import as_array, as_ids, several
 from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, measured_slope, same_results, worst_of
@@ -26,10 +28,11 @@ CHANGES = {
 def examine_bet(answer):
     """A prediction: the letters of the changes that help, or none."""
     if isinstance(answer, str):
-        letters = [] if answer.strip(" `'\".").lower() == "none" else [letter for letter in answer.upper() if letter not in " ,;+&`'\"."]
-        if not letters and answer.strip(" `'\".").lower() != "none":
+        none = answer.strip(" `'\".").lower() == "none"
+        letters = [] if none else [letter for letter in re.sub(r"\bAND\b", " ", answer.upper()) if letter not in " ,;/+&`'\"."]
+        if not letters and not none:
             raise NotYet('no letter is in it. If you think that none of them helps, write "none".')
-    elif isinstance(answer, set | frozenset | list | tuple):
+    elif isinstance(answer, set | frozenset | list | tuple | np.ndarray):
         letters = [letter.strip().upper() if isinstance(letter, str) else letter for letter in answer]
     else:
         raise NotYet(f'this is of type {type(answer).__name__}; letters in quotes were asked for, such as "AD".')
@@ -83,68 +86,109 @@ def _norm_slopes(dy, x, gain, eps):
     return dx, d_gain
 
 
+def _mean(values):
+    """Of each row, keeping its axis."""
+    return values.mean(axis=-1, keepdims=True)
+
+
 def _norm_slips(dy, x, gain, eps, right):
     """What one gets by plausible mistakes; None stands for the right one of the two."""
-
-    def mean(values):
-        return values.mean(axis=-1, keepdims=True)
-
-    inverse = 1 / np.sqrt(mean(x * x) + eps)
+    inverse = 1 / np.sqrt(_mean(x * x) + eps)
     n, d = x * inverse, dy * gain
-    over = tuple(range(x.ndim - 1))
-    whole = 1 / np.sqrt((x * x).mean() + eps)
-    without_gain = (dy - n * mean(dy * n)) * inverse
-    both = (d - mean(d) - n * mean(d * n)) * inverse
-    bare = 1 / np.sqrt(mean(x * x))
+    over, rows = tuple(range(x.ndim - 1)), dy * x * inverse
+    without_gain = dy - n * _mean(dy * n)
+    of_dx = {
+        "That is LayerNorm's: it removes the common shift as well. RMSNorm takes no mean away, so one direction goes, along x.": (
+            (d - _mean(d) - n * _mean(d * n)) * inverse
+        ),
+        "Only the shift is removed, which RMSNorm never made: what goes is the stretch along x itself.": (d - _mean(d)) * inverse,
+        "The root mean square was taken for a constant. It is made of x as well: a stretch of x changes nothing.": d * inverse,
+        "The gain is missing in dx: y was normalised * gain, so dy meets the gain first.": without_gain * inverse,
+        "The gain comes at the end in yours; dy meets it first, before the stretch is taken.": gain * without_gain * inverse,
+        "The stretch is added; it is taken away.": (d + n * _mean(d * n)) * inverse,
+        "The stretch is a mean over the row, and yours is the sum.": (d - n * (d * n).sum(axis=-1, keepdims=True)) * inverse,
+        "The stretch is taken with x and goes along x; both are the normalised row, x * inverse.": (d - x * _mean(d * x)) * inverse,
+        "One of the two rows in the stretch is x as it came; the normalised row belongs in both places.": (d - n * _mean(d * x)) * inverse,
+        "The stretch is of dy; dy times the gain is what reached the normalised row.": (d - n * _mean(dy * n)) * inverse,
+        "You divide the stretch by mean(n * n), which the eps keeps below 1; no division was asked for.": (
+            (d - n * _mean(d * n) / _mean(n * n)) * inverse
+        ),
+        "The last factor is missing: all of it goes back through 1 / root mean square.": d - n * _mean(d * n),
+        "The last factor lacks the eps: it is the same 1 / root as in the forward pass.": (d - n * _mean(d * n)) / np.sqrt(_mean(x * x)),
+        "You multiply by the root mean square where the forward pass divided by it; so does the backward pass.": (
+            (d - n * _mean(d * n)) / inverse
+        ),
+        "You divide by the mean square; its root was asked for.": (d - n * _mean(d * n)) * inverse**2,
+        "dx is the forward pass, normalised * gain: backward starts from dy.": n * gain,
+        "dx is the normalised row: backward starts from dy.": n,
+    }
+    of_gain = {
+        "d_gain takes x; the gain was multiplied with the normalised row.": (dy * x).sum(axis=over),
+        "d_gain takes dy times the gain; the slope of y by the gain is the normalised row alone.": (d * n).sum(axis=over),
+        "d_gain is that of a bias: dy alone. The gain was multiplied with the normalised row.": dy.sum(axis=over),
+        "d_gain is a mean over the rows; a gain that served many rows collects the sum.": right[1] / max(1, x[..., 0].size),
+        "d_gain divides by the root mean square twice.": (rows * inverse).sum(axis=over),
+        "d_gain has a sum for each row; each entry of the gain collects over the rows: the last axis stays.": (
+            rows.sum(axis=-1) if x.ndim == 2 and len(x) == len(gain) else np.full(gain.shape, np.nan)  # elsewhere of another shape
+        ),
+        "The two of the reshape are exchanged: rows of the gain's length are .reshape(-1, x.shape[-1]), and summed over axis 0.": (
+            rows.reshape(len(gain), -1).sum(axis=1)
+        ),
+    }
+    slips = {reason: (dx, right[1]) for reason, dx in of_dx.items()}
+    slips |= {reason: (right[0], d_gain) for reason, d_gain in of_gain.items()}
+    return slips | _slips_in_both(dy, x, gain, eps, right)
+
+
+def _slips_in_both(dy, x, gain, eps, right):
+    """Slips that both results have, most of them in what x is divided by."""
+    centred = x - _mean(x)
+
+    def given(square, x=x, added=eps):
+        """Both results, right for a forward pass that divides x by the root of a square."""
+        inverse = 1 / np.sqrt(square + added)
+        n, d = x * inverse, dy * gain
+        return (d - n * _mean(d * n)) * inverse, (dy * n).sum(axis=tuple(range(x.ndim - 1)))
+
+    by_variance, (of_centred, its_gain) = given(_mean(centred**2)), given(_mean(centred**2), centred)
+    shift = _mean(dy * gain) / np.sqrt(_mean(centred**2) + eps)
+    length = np.sqrt((x * x).sum(axis=-1, keepdims=True) + eps)
+    of_length = x / length
     slips = {
-        "That is LayerNorm's: it removes the common shift as well. RMSNorm takes no mean away, so one direction goes, along x.": [
-            both,
-            None,
+        "That is LayerNorm's backward pass, which takes the mean away; RMSNorm has no mean, in either direction.": (
+            of_centred - shift,
+            its_gain,
+        ),
+        "You take the mean from x first, as LayerNorm does; RMSNorm leaves x where it is.": [
+            (of_centred, its_gain),
+            given(_mean(x * x), centred),
         ],
-        "Only the shift is removed, which RMSNorm never made: what goes is the stretch along x itself.": [(d - mean(d)) * inverse, None],
-        "The root mean square was taken for a constant. It is made of x as well: a stretch of x changes nothing.": [d * inverse, None],
-        "The gain is missing in dx: y was normalised * gain, so dy meets the gain first.": [without_gain, None],
-        "The stretch is added; it is taken away.": [(d + n * mean(d * n)) * inverse, None],
-        "The stretch is a mean over the row, and yours is the sum.": [(d - n * (d * n).sum(axis=-1, keepdims=True)) * inverse, None],
-        "The stretch is taken with x and goes along x; both are the normalised row, x * inverse.": [(d - x * mean(d * x)) * inverse, None],
-        "One of the two rows in the stretch is x as it came; the normalised row belongs in both places.": [
-            (d - n * mean(d * x)) * inverse,
-            None,
-        ],
-        "The stretch is of dy; dy times the gain is what reached the normalised row.": [(d - n * mean(dy * n)) * inverse, None],
-        "The last factor is missing: all of it goes back through 1 / root mean square.": [d - n * mean(d * n), None],
-        "You multiply by the root mean square where the forward pass divided by it; so does the backward pass.": [
-            (d - n * mean(d * n)) / inverse,
-            None,
-        ],
-        "You divide by the mean square; its root was asked for.": [(d - n * mean(d * n)) * inverse**2, None],
-        "dx is the forward pass, normalised * gain: backward starts from dy.": [n * gain, None],
-        "dx is the normalised row: backward starts from dy.": [n, None],
-        "d_gain takes x; the gain was multiplied with the normalised row.": [None, (dy * x).sum(axis=over)],
-        "d_gain takes dy times the gain; the slope of y by the gain is the normalised row alone.": [None, (d * n).sum(axis=over)],
-        "d_gain is that of a bias: dy alone. The gain was multiplied with the normalised row.": [None, dy.sum(axis=over)],
-        "d_gain is a mean over the rows; a gain that served many rows collects the sum.": [None, right[1] / max(1, x[..., 0].size)],
-        "One root mean square for the whole array: each row has its own, mean(axis=-1, keepdims=True).": [
-            (d - x * whole * mean(d * x * whole)) * whole,
-            (dy * x * whole).sum(axis=over),
-        ],
-        "The eps is not used: it stands under the root, and for small rows it shows.": [
-            (d - x * bare * mean(d * x * bare)) * bare,
-            (dy * x * bare).sum(axis=over),
-        ],
-        "The two are exchanged: return dx first, then d_gain.": [right[1], right[0]] if x.ndim == 1 else [None, None],
-        "You return zeros: did the work stay inside?": [np.zeros(x.shape), np.zeros(gain.shape)],
+        "You divide by the standard deviation, LayerNorm's; RMSNorm divides by the root of the mean square, and takes no mean away.": (
+            by_variance
+        ),
+        "One root mean square for the whole array: each row has its own, mean(axis=-1, keepdims=True).": given((x * x).mean()),
+        "The eps is not used: it stands under the root, and for small rows it shows.": given(_mean(x * x), added=0.0),
+        "The eps stands beside the root; it belongs under it: sqrt(mean + eps).": given((np.sqrt(_mean(x * x)) + eps) ** 2, added=0.0),
+        "Your eps is 1e-5 whatever is asked for; it is an argument.": given(_mean(x * x), added=1e-5),
+        "The two are exchanged: return dx first, then d_gain.": right[::-1] if x.ndim == 1 else None,
+        "You divide by the length of the row, the root of the sum; both the root and the stretch take the mean.": (
+            (dy * gain - of_length * (dy * gain * of_length).sum(axis=-1, keepdims=True)) / length,
+            (dy * of_length).sum(axis=tuple(range(x.ndim - 1))),
+        ),
+        "Both have the wrong sign.": (-right[0], -right[1]),
+        "You return zeros: did the work stay inside?": (np.zeros(x.shape), np.zeros(gain.shape)),
     }
-    return _of_both(slips, right)
+    without = right if x.ndim == 1 else _without_keepdims(dy, x, gain, eps)
+    return slips | {"Without keepdims=True the mean of row i meets column i: give both means their axis.": without}
 
 
-def _of_both(slips, right):
-    """Slips of one of two results beside the other as it should be; those that cannot be told here are left out."""
-    return {
-        reason: tuple(e if r is None else r for r, e in zip(results, right, strict=True))
-        for reason, results in slips.items()
-        if any(r is not None for r in results)
-    }
+def _without_keepdims(dy, x, gain, eps):
+    if x.ndim != 2 or len(x) != len(gain):  # there it raises
+        return np.full(x.shape, np.nan), np.full(gain.shape, np.nan)
+    inverse = 1 / np.sqrt((x * x).mean(axis=-1) + eps)
+    n, d = x * inverse, dy * gain
+    half = (d - n * _mean(d * n)) / np.sqrt(_mean(x * x) + eps)
+    return [((d - n * (d * n).mean(axis=-1)) * inverse, (dy * n).sum(axis=0)), (half, (dy * n).sum(axis=0))]
 
 
 # The gate
@@ -179,50 +223,77 @@ def examine_gate_backward(answer):
         )
         return worst_of(_GATE_NAMES, found, right), found, right, _gate_slips(d_hidden, gate, up, right)
 
-    told_apart(look, ((3, 3), (2, 3, 5), (7,), (1, 1)), same_results, "Each factor of a product gets dy times the other factor.")
+    told_apart(look, ((3, 3), (2, 3, 5), (7,), (1, 1)), same_results, "Each factor of a product gets d_hidden times the other factor.")
 
 
 def _gate_slips(d, gate, up, right):
-    """What one gets by plausible mistakes; None stands for the right one of the two."""
+    """What one gets by plausible mistakes in one of the two, or in both."""
     share = (1 + np.tanh(gate / 2)) / 2
-    slope = share + gate * share * (1 - share)
-    slips = {
-        "The two are exchanged: return d_gate first, then d_up.": [right[1], right[0]],
-        "In d_gate the gate's other half is missing: SiLU is x times sigmoid(x), and both factors grow with x.": [d * up * share, None],
-        "d_gate has the slope of the sigmoid alone; SiLU is x times it, so the product rule gives two terms.": [
-            d * up * share * (1 - share),
-            None,
-        ],
-        "In d_gate the slope of the sigmoid lacks its gate: the second term is x * s * (1 - s).": [
-            d * up * (share + share * (1 - share)),
-            None,
-        ],
-        "In d_gate the first term is missing: the slope is s + x s (1 - s).": [d * up * gate * share * (1 - share), None],
+    slope, silu = share + gate * share * (1 - share), gate * share
+    slopes = {
+        "In d_gate the gate's other half is missing: SiLU is x times sigmoid(x), and both factors grow with x.": [share],
+        "d_gate has the slope of the sigmoid alone; SiLU is x times it, so the product rule gives two terms.": [share * (1 - share)],
+        "In d_gate the slope of the sigmoid lacks its gate: the second term is x * s * (1 - s).": [share + share * (1 - share)],
+        "In d_gate the first term is missing: the slope is s + x s (1 - s).": [gate * share * (1 - share)],
+        "In d_gate the first term is s, as the slope of x is 1; yours is 1.": [1 + gate * share * (1 - share)],
         "The sign in d_gate: the slope is s + x s (1 - s), with 1 - s and a plus.": [
-            [d * up * (share - gate * share * (1 - share)), d * up * (share + gate * share * (1 + share))],
-            None,
+            share - gate * share * (1 - share),
+            share + gate * share * (1 + share),
         ],
-        "d_gate did not go back through SiLU: it needs its slope.": [d * up, None],
-        "d_gate has SiLU itself in place of its slope.": [d * up * gate * share, None],
-        "up is missing in d_gate: each factor of a product gets the other one.": [d * slope, None],
-        "d_up has the sigmoid alone; what multiplied up is SiLU, gate times sigmoid.": [None, d * share],
-        "d_up has the gate as it came; what multiplied up is SiLU of it.": [None, d * gate],
-        "d_up is d_hidden alone: each factor of a product gets the other one, SiLU of the gate.": [None, d],
-        "d_up has SiLU's slope; up was multiplied with SiLU itself.": [None, d * slope],
-        "d_up has up in it; it gets the other factor, SiLU of the gate.": [None, d * up],
-        "The sigmoid is turned round: it is 1 / (1 + exp(-x)), with a minus.": [
-            d * up * (1 - share + gate * share * (1 - share)),
-            d * gate * (1 - share),
+        "The slope in d_gate is s (1 + x (1 - s)): look at the brackets.": [
+            share * (1 + gate) * (1 - share),
+            share * (1 + gate - share),
         ],
-        "d_hidden is missing: the chain rule begins with it.": [up * slope, gate * share],
-        "You return zeros: did the work stay inside?": [np.zeros(gate.shape), np.zeros(gate.shape)],
+        "1 - s * s is the slope of tanh; that of the sigmoid is s (1 - s).": [share + gate * (1 - share**2)],
+        "In d_gate stands 1 - x; the slope of the sigmoid is s (1 - s).": [share + gate * share * (1 - gate)],
+        "d_gate did not go back through SiLU: it needs its slope.": [1],
+        "d_gate has SiLU itself in place of its slope.": [silu],
+        "d_gate has SiLU beside its slope; the slope alone was asked for.": [silu * slope],
+        "The slope is taken where SiLU came out; it is taken at the gate, where SiLU went in.": [_slope_of_silu(silu)],
     }
-    flat = {}
-    for reason, (first, second) in slips.items():
-        for i, one in enumerate(first if isinstance(first, list) else [first]):
-            flat[reason, i] = [one, second]
-    both = _of_both(flat, right)
-    return {reason: [results for (of, _), results in both.items() if of == reason] for reason in slips}
+    in_gate = {reason: [d * up * one for one in several] for reason, several in slopes.items()} | {
+        "up is missing in d_gate: each factor of a product gets the other one.": [d * slope],
+        "up is in d_gate twice: each factor of a product gets the other one.": [d * up * up * slope],
+    }
+    in_up = {
+        "d_up has the sigmoid alone; what multiplied up is SiLU, gate times sigmoid.": d * share,
+        "d_up has the gate as it came; what multiplied up is SiLU of it.": d * gate,
+        "d_up is d_hidden alone: each factor of a product gets the other one, SiLU of the gate.": d,
+        "d_up has SiLU's slope; up was multiplied with SiLU itself.": d * slope,
+        "d_up has up in it; it gets the other factor, SiLU of the gate.": d * up,
+        "d_up has up beside the gate; it gets the other factor alone, SiLU of the gate.": d * up * silu,
+    }
+    slips = {reason: [(one, right[1]) for one in several] for reason, several in in_gate.items()}
+    slips |= {reason: [(right[0], one)] for reason, one in in_up.items()}
+    return slips | _gate_slips_in_both(d, gate, up, right)
+
+
+def _gate_slips_in_both(d, gate, up, right):
+    """The same for mistakes that both results show."""
+    share, tanh = (1 + np.tanh(gate / 2)) / 2, np.tanh(gate)
+    turned, slope = 1 - share, _slope_of_silu(gate)
+    return {
+        "The two are exchanged: return d_gate first, then d_up.": right[::-1],
+        "SiLU is on up in yours; it is the gate that goes through it.": (d * _opened(up), d * gate * _slope_of_silu(up)),
+        "The sigmoid is turned round: it is 1 / (1 + exp(-x)), with a minus.": (
+            d * up * (turned + gate * share * turned),
+            d * gate * turned,
+        ),
+        "That is tanh in place of the sigmoid, 1 / (1 + exp(-x)).": (d * up * (tanh + gate * (1 - tanh**2)), d * gate * tanh),
+        "That is ReLU's gate, open or shut; SiLU opens by the sigmoid.": (d * up * (gate > 0), d * np.maximum(gate, 0)),
+        "That is GELU's gate, the share of a normal distribution; SiLU has the sigmoid.": (
+            d * up * measured_slope(gelu_forward, gate),
+            d * gelu_forward(gate),
+        ),
+        "d_hidden is missing: the chain rule begins with it.": (up * slope, _opened(gate)),
+        "Both have the wrong sign.": (-right[0], -right[1]),
+        "You return zeros: did the work stay inside?": (np.zeros(gate.shape), np.zeros(gate.shape)),
+    }
+
+
+def _slope_of_silu(x):
+    share = (1 + np.tanh(x / 2)) / 2
+    return share + x * share * (1 - share)
 
 
 # Heads that share
@@ -260,11 +331,29 @@ def examine_share_heads(answer):
             "You repeat the columns and call them heads: the copies belong on axis 1.": np.repeat(x, group, axis=3).reshape(shape),
             "You repeat the sequences and call them heads: the copies belong on axis 1.": np.repeat(x, group, axis=0).reshape(shape),
             "You return the mean of all heads of keys, for every head.": np.repeat(x.mean(axis=1, keepdims=True), n_heads, axis=1),
+            "You return the sum of all heads of keys, for every head.": np.repeat(x.sum(axis=1, keepdims=True), n_heads, axis=1),
+            "You multiply by the size of the group; each of its heads gets the head of keys as it is.": right * group,
+            "Head h gets head h % (H / G) in yours; whole division, h // (H / G), was asked for.": _by_number(x, range(n_heads), group),
+            "Head h gets head h // G in yours; G is the number of groups, and h is divided by their size, H / G.": (
+                _by_number(x, [h // n_kv_heads for h in range(n_heads)])
+            ),
+            "The heads of keys stand there once, and zeros behind them; each of a group gets its keys.": (
+                np.concatenate([x, np.zeros((batch, n_heads - n_kv_heads, time, width))], axis=1)
+            ),
+            "np.resize reads on through the sequences; np.repeat(..., axis=1) stays in each.": np.resize(x, shape),
+            "Every head gets the last head of keys; each group has one of its own.": np.repeat(x[:, -1:], n_heads, axis=1),
         }
         return worst("the result", found, right), found, right, known
 
     cases = ((1, 2, 2, 3, 4), (2, 3, 2, 2, 3), (2, 2, 3, 1, 2), (1, 1, 4, 3, 2), (2, 4, 1, 3, 2))
     told_apart(look, cases, matches, "Head h of the queries gets head h // (H / G) of the keys.")
+
+
+def _by_number(x, numbers, wrapped=None):
+    """Heads by their number, or by what is left of it; no numbers where there is no such head, and the answer raises."""
+    numbers = [number % wrapped if wrapped else number for number in numbers]
+    inside = max(numbers) < x.shape[1]
+    return x[:, numbers] if inside else np.full((len(x), len(numbers), *x.shape[2:]), np.nan)
 
 
 def _first_of_group(heads, group):
@@ -286,8 +375,8 @@ def examine_halves_order(answer):
     """Against the places of the pairs one by one; from six columns on the order and its inverse differ."""
 
     def look(width):
-        found = _columns(call(answer, width), width)
-        half = width // 2
+        given = _columns(call(answer, width), width)
+        found, half = counted_from_the_start(given, (width,)), width // 2
         right = np.zeros(width)
         for pair in range(half):
             right[pair], right[pair + half] = 2 * pair, 2 * pair + 1
@@ -301,10 +390,15 @@ def examine_halves_order(answer):
             "The second ones come first in yours: the first of pair i goes to place i, its second to i + d/2.": np.roll(right, half),
             "You turn the row round.": columns[::-1],
             "You exchange the two of each pair, and leave the pairs where they are.": columns.reshape(-1, 2)[:, ::-1].ravel(),
+            "The first ones stand there twice; columns[1::2] are the second ones.": np.concatenate([right[:half], right[:half]]),
             "The first ones are right; the second ones run backwards in yours.": np.concatenate([right[:half], right[half:][::-1]]),
             "You count from 1; columns begin at 0.": right + 1,
+            "The second of pair i is column 2i + 1; yours is 2i - 1.": counted_from_the_start(right - 2 * (columns >= half), (width,)),
+            "The second of pair i is column 2i + 1; yours is 2i + 2.": right + (columns >= half),
+            "Both run backwards in yours: pair 0 comes first.": np.concatenate([right[:half][::-1], right[half:][::-1]]),
+            "The first ones run backwards in yours: pair 0 comes first.": np.concatenate([right[:half][::-1], right[half:]]),
         }
-        return worst("the order", found, right), found, right, known
+        return worst("the order", np.where(found == right, right, given), right), found, right, known
 
     told_apart(
         look,
@@ -316,11 +410,20 @@ def examine_halves_order(answer):
 
 def _columns(result, width):
     """The order, as an array of whole numbers; what is no order of the columns is called so."""
-    given = list(result) if isinstance(result, tuple | range) else result
-    found = array(given, (width,), "the order", "one place for each column.")
+    if isinstance(result, set | frozenset):
+        raise NotYet("the order is a set, which keeps none; return a list or an array.")
+    found = array(result, (width,), "the order", "one place for each column.")
+    if np.asarray(result).dtype == bool:
+        raise NotYet("the order holds True and False, which choose columns; numbers put them in order.")
     if (found != np.rint(found)).any():
         raise NotYet("the order holds fractions; numbers of columns are whole.")
     return found
+
+
+def counted_from_the_start(order, given):
+    """Numbers of columns, those that count from the end, as Python allows, turned into the same ones from the start."""
+    (width,) = given
+    return np.where((-width <= order) & (order < 0), order + width, order)
 
 
 EXERCISES = {

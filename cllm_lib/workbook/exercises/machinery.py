@@ -98,6 +98,7 @@ def answer_name(answer):
 
 def shown(value, digits=4):
     """A number as a reader would write it."""
+    value += 0.0  # no -0
     return f"{value:.{digits}f}".rstrip("0").rstrip(".") if abs(value) >= 10**-digits or value == 0 else f"{value:.1e}"
 
 

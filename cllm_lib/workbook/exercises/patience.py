@@ -6,6 +6,7 @@ import threading
 import time
 
 SECONDS = 5.0
+WAITING, LONGEST = 0.02, 12.0  # who computes less than this share of the time waits; and no more than so many times the limit by the clock
 
 
 class TooLong(BaseException):
@@ -14,6 +15,8 @@ class TooLong(BaseException):
 
 def within(seconds, function, *arguments):
     """What `function(*arguments)` returns, if it does so in time.
+
+    Counted are seconds of the processor, so that a busy machine hurries nobody; of one who waits, those of the clock.
 
     Raises
     ------
@@ -26,13 +29,15 @@ def within(seconds, function, *arguments):
 
 def _by_alarm(seconds, function, *arguments):
     """Where there are alarms, which reach the main thread only; this one rings again, should a bare `except` swallow it."""
+    is_up = _watch(seconds)
 
     def ring(number, frame):
-        raise TooLong
+        if is_up():
+            raise TooLong
 
     before = signal.signal(signal.SIGALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds, 0.5)
+        signal.setitimer(signal.ITIMER_REAL, seconds, min(0.25, seconds))
         return function(*arguments)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -41,10 +46,10 @@ def _by_alarm(seconds, function, *arguments):
 
 def _by_tracing(seconds, function, *arguments):
     """On Windows, in a browser and in other threads: look at the clock at each line of Python, as a debugger would."""
-    deadline = time.monotonic() + seconds
+    is_up = _watch(seconds)
 
     def look(frame, event, argument):
-        if time.monotonic() > deadline:
+        if is_up():
             raise TooLong
         return look
 
@@ -54,3 +59,15 @@ def _by_tracing(seconds, function, *arguments):
         return function(*arguments)
     finally:
         sys.settrace(before)
+
+
+def _watch(seconds):
+    """A function that says whether the time is up, to be called in this thread."""
+    processor = getattr(time, "thread_time", time.monotonic)  # a browser may have no clock of that kind
+    began, used = time.monotonic(), processor()
+
+    def is_up():
+        passed, computed = time.monotonic() - began, processor() - used
+        return computed > seconds or (passed > seconds and computed < WAITING * passed) or passed > LONGEST * seconds
+
+    return is_up

@@ -143,7 +143,7 @@ def test_a_paused_run_can_be_stopped():
         dashboard.pause.click()
         await asyncio.sleep(0.2)
         dashboard.stop.click()
-        await until(lambda: dashboard.task is None, 1.0)
+        await until(lambda: dashboard.task is None)
 
     in_a_loop(action)
 
@@ -216,8 +216,7 @@ def test_movements_are_measured_for_a_picture_and_not_in_between(monkeypatch):
     async def action():
         dashboard = training_dashboard(epochs=500, **TINY)
         dashboard.start.click()
-        await asyncio.sleep(0.4)
-        assert dashboard.trainer.steps > 10
+        await until(lambda: dashboard.trainer is not None and dashboard.trainer.steps > 10)
         dashboard.stop.click()
         await until(lambda: dashboard.task is None)
         assert len(measured) == 1
