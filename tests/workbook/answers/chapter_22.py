@@ -292,7 +292,13 @@ def second_stays(parts, pair):
 
 
 def last_lost(parts, pair):
-    return joined(parts, pair)[: None if parts[-2:] == pair else -1]
+    """The loop that looks at pairs, and so never at a last token that stays alone."""
+    row, i = [], 0
+    while i < len(parts) - 1:
+        found = parts[i : i + 2] == pair
+        row.append(b"".join(pair) if found else parts[i])
+        i += 1 + found
+    return tuple(row)
 
 
 def by_recursion(parts, pair):
