@@ -3,11 +3,10 @@
 import asyncio
 import re
 import signal
-import time
-from html import unescape
 
 import pytest
 from pretrained.writing_gguf import as_gguf, tiny_model
+from workbook.in_a_loop import in_a_loop, until, words
 
 from cllm_lib.pretrained import load_chat_model
 from cllm_lib.workbook.widgets import chat_panel
@@ -19,27 +18,6 @@ def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("tiny") / "tiny.gguf"
     path.write_bytes(as_gguf(tiny_model()))
     return load_chat_model(path)
-
-
-def words(html):
-    return unescape(re.sub(r"<[^>]+>", "", html.value))
-
-
-def in_a_loop(action):
-    """Run a coroutine; afterwards no task may be left."""
-
-    async def run():
-        await action()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(run())
-
-
-async def until(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.001)
 
 
 def press_enter(panel, message):

@@ -1,15 +1,14 @@
 """The dashboard without a browser: its buttons pressed from a loop like the kernel's."""
 
 import asyncio
-import re
 import signal
 import threading
 import time
 import xml.etree.ElementTree as ElementTree
-from html import unescape
 
 import numpy as np
 import pytest
+from workbook.in_a_loop import in_a_loop, until, words
 
 from cllm_lib import CLLM, Trainer, load_corpus
 from cllm_lib.instruments.diagnosis import NOTHING_WRONG, Movement, examine, movements
@@ -19,27 +18,6 @@ from cllm_lib.workbook.widgets import dashboard as dashboard_module
 from cllm_lib.workbook.widgets import pictures, training_dashboard
 
 TINY = {"d_model": 12, "n_layers": 2, "n_heads": 2, "d_ff": 8, "dtype": "float64"}
-
-
-def words(html):
-    return unescape(re.sub(r"<[^>]+>", "", html.value))
-
-
-def in_a_loop(action):
-    """Run a coroutine; afterwards no task may be left."""
-
-    async def run():
-        await action()
-        assert asyncio.all_tasks() == {asyncio.current_task()}
-
-    asyncio.run(run())
-
-
-async def until(condition, seconds=30.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
 
 
 def test_before_start_there_is_nothing():
