@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from patience import PATIENCE
 from safetensors import safe_open
 from safetensors.numpy import save
 
@@ -361,13 +362,13 @@ def started(*words, **settings):
 
 def stopped(process, path):
     """What a run says that gets Ctrl-C once it has saved an epoch."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not path.exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    return process.communicate(timeout=60)
+    return process.communicate(timeout=PATIENCE)
 
 
 @pytest.fixture(autouse=True)
@@ -472,7 +473,7 @@ def test_ctrl_c_while_something_is_imported_leaves_no_traceback(saved, tmp_path,
     path = tmp_path / "new.safetensors"
     words = {"train": ["--save", path, "--epochs", 4, *TINY], "generate": [saved, "--prompt", "the sky"], "diagnose": [saved]}[command]
     program = [sys.executable, "-c", INTERRUPTED_BY_AN_IMPORT, module, command, *map(str, words)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert done.returncode == INTERRUPTED, done
     assert "Traceback" not in done.stderr
     if path.exists():
@@ -488,7 +489,7 @@ def test_ctrl_c_at_any_moment_leaves_no_traceback(saved, tmp_path, command, seco
     process = started(command, *words[command])
     time.sleep(seconds)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert "__main__.py" not in err  # before that, on a slow machine, Python is still starting, and speaks for itself
     assert "cli.py" not in err
     if path.exists():
@@ -507,7 +508,7 @@ def test_where_the_shell_turned_ctrl_c_off_it_stays_off(tmp_path):
     for _ in range(4):
         time.sleep(0.05)
         process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == DONE, err
     assert "saved to" in out
 
@@ -561,7 +562,7 @@ def test_who_stops_reading_gets_no_traceback(saved):
     assert process.stdout.read(3) == "the"
     process.stdout.close()
     err = process.stderr.read()
-    assert process.wait(timeout=60) == TO_CHANGE
+    assert process.wait(timeout=PATIENCE) == TO_CHANGE
     assert err == ""
 
 

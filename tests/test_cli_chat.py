@@ -8,9 +8,9 @@ import select
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
+from patience import PATIENCE
 from pretrained.writing_gguf import as_gguf, tiny_model
 
 from cllm_lib.cli import DONE, INTERRUPTED, TO_CHANGE, main
@@ -234,7 +234,7 @@ def test_in_a_terminal_it_streams_stops_and_goes_on(tmp_path):
     def until(words):
         nonlocal seen
         while words not in seen:
-            assert select.select([terminal], [], [], 30)[0], seen
+            assert select.select([terminal], [], [], PATIENCE)[0], seen
             seen += os.read(terminal, 1000).decode("utf-8", "replace")
         seen = seen.split(words, 1)[1]
 
@@ -263,8 +263,7 @@ def test_ctrl_c_ends_an_answer_to_a_pipe_without_a_traceback(tmp_path):
     process.stdin.close()
     assert process.stdout.read(5) == b"<|end"
     process.send_signal(signal.SIGINT)
-    started = time.monotonic()
-    process.stdout.read()
-    assert process.wait(timeout=30) == INTERRUPTED
-    assert time.monotonic() - started < 20
+    said = process.stdout.read()
+    assert process.wait(timeout=PATIENCE) == INTERRUPTED
+    assert said.count(b"<|end") < 49_999  # the answer was cut short
     assert b"Traceback" not in process.stderr.read()

@@ -15,6 +15,7 @@ import nbformat
 import psutil
 import pytest
 from notebooks.books import ROOT
+from patience import PATIENCE
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 REQUIRED = bool(os.environ.get("CI"))
@@ -45,7 +46,7 @@ def running_lab(home, theme="JupyterLab Light"):
         server = subprocess.Popen(command, cwd=ROOT, env=os.environ | folders, stdout=output, stderr=output)
     address = f"http://127.0.0.1:{port}"
     try:
-        wait_for(lambda: ask(address, "/api") is not None, 60, lambda: log.read_text(errors="replace")[-2000:])
+        wait_for(lambda: ask(address, "/api") is not None, lambda: log.read_text(errors="replace")[-2000:])
         yield address
     finally:
         for process in [*psutil.Process(server.pid).children(recursive=True), server]:
@@ -62,11 +63,28 @@ def ask(address, path):
         return None
 
 
-def wait_for(condition, seconds, explain=lambda: ""):
-    deadline = time.monotonic() + seconds
+def wait_for(condition, explain=lambda: ""):
+    """Until it holds. What `explain` says is the failure's reason; while it still changes, something goes on, and no one gives up."""
+    changed, last = time.monotonic(), explain()
     while not condition():
-        assert time.monotonic() < deadline, f"waited {seconds} s. {explain()}"
+        now = explain()
+        if now != last:
+            changed, last = time.monotonic(), now
+        assert time.monotonic() < changed + PATIENCE, f"for {PATIENCE} s nothing happened. {now}"
         time.sleep(0.3)
+
+
+def lab_with(name, cells, themes=("Light", "Dark")):
+    """A fixture: JupyterLab with one notebook of these cells, once in each theme. Its value is the address and the theme in lower case."""
+
+    @pytest.fixture(scope="module", params=themes, ids=str.lower)
+    def lab(request, tmp_path_factory):
+        home = tmp_path_factory.mktemp("lab")
+        with running_lab(home, theme=f"JupyterLab {request.param}") as address:
+            write_notebook(home / "workspace" / name, cells)
+            yield address, request.param.lower()
+
+    return lab
 
 
 def write_notebook(path, sources):
@@ -80,7 +98,7 @@ def open_notebook(page, address, name):
     """Go to a notebook of the workspace, and wait until its kernel has nothing to do."""
     page.goto(f"{address}/lab/tree/{name}?token={TOKEN}&reset")
     page.locator(".jp-CodeCell").first.wait_for()
-    wait_for(lambda: kernel_is_idle(address), 60)
+    wait_for(lambda: kernel_is_idle(address))
 
 
 def run_cell(page, i):
@@ -90,14 +108,16 @@ def run_cell(page, i):
 
 
 @contextlib.contextmanager
-def open_page():
-    """An empty page, 1,280 pixels wide."""
+def open_page(width=1280, height=900):
+    """An empty page of so many pixels."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        yield browser.new_page(viewport={"width": 1280, "height": 900})
+        page = browser.new_page(viewport={"width": width, "height": height})
+        page.set_default_timeout(1000 * PATIENCE)
+        yield page
         browser.close()
 
 
@@ -115,25 +135,26 @@ def from_the_kernel_menu(page, entry):
 
 
 def open_chapter(page, lab, name):
-    page.set_default_timeout(30_000)
     page.goto(f"{lab}/lab/tree/{name}?token={TOKEN}&reset")
     page.get_by_role("heading", name=re.compile(r"^\d\d · ")).first.wait_for()
-    wait_for(lambda: kernel_is_idle(lab), 60)
+    wait_for(lambda: kernel_is_idle(lab))
 
 
-def run_all(page, lab, name, seconds):
+def run_all(page, lab, name):
     """Run every cell as a reader does, from the menu; return the chapter as saved once all have run."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator("#jp-mainmenu-run").get_by_text("Run All Cells", exact=True).click()
     content = {}
+
+    def code():
+        return [cell for cell in content.get("cells", []) if cell["cell_type"] == "code"]
 
     def all_have_run():
         page.keyboard.press("Control+s")
         page.wait_for_timeout(700)
         was_idle = kernel_is_idle(lab)  # between two cells a kernel is idle for a moment; hence the counts, and twice
         content.update(ask(lab, f"/api/contents/{name}")["content"])
-        code = [cell for cell in content["cells"] if cell["cell_type"] == "code"]
-        return was_idle and kernel_is_idle(lab) and all(cell["execution_count"] for cell in code)
+        return was_idle and kernel_is_idle(lab) and all(cell["execution_count"] for cell in code())
 
-    wait_for(all_have_run, seconds)
+    wait_for(all_have_run, lambda: f"{sum(cell['execution_count'] is not None for cell in code())} of {len(code())} cells have run")
     return nbformat.from_dict(content)

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browser.labs import from_the_kernel_menu, needs_a_browser, open_notebook, open_page, run_cell, running_lab, wait_for, write_notebook
+from browser.labs import from_the_kernel_menu, lab_with, needs_a_browser, open_notebook, open_page, run_cell, wait_for
 
 pytestmark = needs_a_browser
 
@@ -17,21 +17,12 @@ CELLS = (
     "panel = chat_panel(load_chat_model(), max_new_tokens=44)\npanel",
     "print('asked in between, at token', len(panel.answer))",
 )
-
-
-@pytest.fixture(scope="module", params=["JupyterLab Light", "JupyterLab Dark"], ids=["light", "dark"])
-def lab(request, tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    with running_lab(home, theme=request.param) as address:
-        write_notebook(home / "workspace" / NAME, CELLS)
-        yield address, request.param.split()[-1].lower()
+lab = lab_with(NAME, CELLS)
 
 
 @pytest.fixture
 def page():
-    with open_page() as page:
-        page.set_viewport_size({"width": 1280, "height": 1000})
-        page.set_default_timeout(30_000)
+    with open_page(height=1000) as page:
         yield page
 
 
@@ -45,8 +36,8 @@ def status(page):
     return page.locator(".jp-OutputArea-output p[role=status], .jp-OutputArea-output p[role=alert]").first.inner_text()
 
 
-def wait_for_status(page, pattern, seconds=90):
-    wait_for(lambda: re.search(pattern, status(page)), seconds, lambda: status(page))
+def wait_for_status(page, pattern):
+    wait_for(lambda: re.search(pattern, status(page)), lambda: status(page))
 
 
 def ask(page, words):
@@ -90,7 +81,7 @@ def test_stop_is_heard_within_a_token(page, lab):
     assert int(re.search(r"Stopped: (\d+)", status(page))[1]) <= pressed_at + 3  # with what was on its way to the page
     page.get_by_role("button", name="NEW", exact=True).press("Space")
     wait_for_status(page, "The conversation is forgotten")
-    wait_for(lambda: page.get_by_role("log", name="conversation").inner_text().strip() == "", 10)
+    wait_for(lambda: page.get_by_role("log", name="conversation").inner_text().strip() == "")
 
 
 def test_interrupt_kernel_stops_it_and_what_cannot_be_done_is_said(page, lab):

@@ -10,13 +10,12 @@ from browser.labs import (
     ask,
     from_the_kernel_menu,
     kernel_is_idle,
+    lab_with,
     needs_a_browser,
     open_notebook,
     open_page,
     run_cell,
-    running_lab,
     wait_for,
-    write_notebook,
 )
 
 pytestmark = needs_a_browser
@@ -29,20 +28,12 @@ CELLS = (
     "print('asked in between, at step', dashboard.trainer.steps)",
 )
 DEAD = "This panel is dead: its kernel was restarted. Run this cell again."
-
-
-@pytest.fixture(scope="module", params=["JupyterLab Light", "JupyterLab Dark"], ids=["light", "dark"])
-def lab(request, tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    with running_lab(home, theme=request.param) as address:
-        write_notebook(home / "workspace" / NAME, CELLS)
-        yield address, request.param.split()[-1].lower()
+lab = lab_with(NAME, CELLS)
 
 
 @pytest.fixture
 def page():
-    with open_page() as page:
-        page.set_viewport_size({"width": 1280, "height": 1250})  # all of it in view
+    with open_page(height=1250) as page:  # all of it in view
         yield page
 
 
@@ -53,7 +44,6 @@ class Dashboard:
         self.page, self.lab = page, lab
 
     def open(self):
-        self.page.set_default_timeout(30_000)
         open_notebook(self.page, self.lab, NAME)
         self.run_cell(0)
         self.page.get_by_role("button", name="START", exact=True).wait_for()
@@ -72,8 +62,8 @@ class Dashboard:
     def status(self):
         return self.page.locator(".jp-OutputArea-output p[role=status], .jp-OutputArea-output p[role=alert]").first.inner_text()
 
-    def wait_for_status(self, pattern, seconds=30):
-        wait_for(lambda: re.search(pattern, self.status()), seconds, self.status)
+    def wait_for_status(self, pattern):
+        wait_for(lambda: re.search(pattern, self.status()), self.status)
         return re.search(pattern, self.status())
 
     def label(self, beginning):
@@ -109,7 +99,7 @@ def test_start_watch_stop_save_restart_load_resume(page, lab, tmp_path):
     dashboard.run_cell(1)  # the kernel is free meanwhile
     page.get_by_text(re.compile(r"asked in between, at step \d+")).wait_for()
     dashboard.wait_for_status(r"Epoch \d\d")
-    wait_for(lambda: dashboard.training_loss() < 0.8 * early, 60, dashboard.status)
+    wait_for(lambda: dashboard.training_loss() < 0.8 * early, dashboard.status)
     page.get_by_text(re.compile("it says: the sky is")).wait_for()
     assert "embedding" in dashboard.label("Change of the weights")
     folder = Path(SCREENSHOTS) if SCREENSHOTS else tmp_path
@@ -125,7 +115,7 @@ def test_start_watch_stop_save_restart_load_resume(page, lab, tmp_path):
         page.locator("button", has_text=name).click(force=True)
         assert page.get_by_text(DEAD).is_visible()
     page.locator(".jp-OutputArea-output").first.screenshot(path=tmp_path / f"dead_{theme}.png")
-    wait_for(lambda: kernel_is_idle(address), 60)
+    wait_for(lambda: kernel_is_idle(address))
     dashboard.run_cell(0)
     dashboard.wait_for_status("Nothing has been made yet")
     assert page.get_by_text(DEAD).count() == 0
@@ -136,7 +126,7 @@ def test_start_watch_stop_save_restart_load_resume(page, lab, tmp_path):
     assert loaded.startswith(f"Loss after {stopped:,} steps: training ")
     dashboard.press("START")
     dashboard.wait_for_status(r"Epoch \d\d")
-    wait_for(lambda: not dashboard.label("Loss after").startswith(f"Loss after {stopped:,} "), 20)
+    wait_for(lambda: not dashboard.label("Loss after").startswith(f"Loss after {stopped:,} "))
     assert dashboard.training_loss() < max(early, 1.0)  # the curve goes on below; begun anew, it would stand above 4
     dashboard.press("PAUSE")
     dashboard.wait_for_status("Paused after step")
@@ -166,7 +156,7 @@ def test_a_kernel_that_is_gone_without_a_word_is_missed_once_a_button_is_pressed
     dashboard.open()
     kernel = ask(address, "/api/sessions")[0]["kernel"]["id"]
     page.request.post(f"{address}/api/kernels/{kernel}/restart?token={TOKEN}")  # by another page, say
-    wait_for(lambda: kernel_is_idle(address), 60)
+    wait_for(lambda: kernel_is_idle(address))
     dashboard.press("START")
     page.get_by_text("No answer from the kernel").wait_for()
     dashboard.run_cell(0)  # JupyterLab goes on naming a shell of the kernel before: a panel made now is heard all the same
@@ -206,7 +196,7 @@ def test_what_is_out_of_range_is_said_beside_its_field_and_what_is_not_its_own_i
     dashboard.press("SAVE")
     dashboard.wait_for_status("00_start_here.ipynb is there already, and is no checkpoint of this run; it stays as it is")
     assert ask(lab[0], "/api/contents/00_start_here.ipynb")["content"]["cells"]
-    wait_for(lambda: page.get_by_label("file", exact=True).input_value() == "00_start_here.safetensors", 10)
+    wait_for(lambda: page.get_by_label("file", exact=True).input_value() == "00_start_here.safetensors")
     dashboard.press("SAVE")
     dashboard.wait_for_status("Saved after step .* in 00_start_here.safetensors")
 

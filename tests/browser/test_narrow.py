@@ -1,27 +1,19 @@
 """A window of 900 pixels, with the list of files at its side: every picture fits into what is left."""
 
-import pytest
-from browser.labs import needs_a_browser, open_notebook, open_page, run_cell, running_lab, write_notebook
+from browser.labs import lab_with, needs_a_browser, open_notebook, open_page, run_cell
 
 pytestmark = needs_a_browser
 
 NAME = "narrow.ipynb"
 PANELS = ("OptimizerRavine()", "gauss_viewer()", "lll_viewer()", "rotation_viewer()", "position_viewer()", "spiral_explorer(10_000)")
+CELLS = [f"from cllm_lib.workbook.widgets import *\n\n{panel}" for panel in PANELS]
 
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    with running_lab(home) as address:
-        write_notebook(home / "workspace" / NAME, [f"from cllm_lib.workbook.widgets import *\n\n{panel}" for panel in PANELS])
-        yield address
+lab = lab_with(NAME, CELLS, themes=["Light"])
 
 
 def test_every_picture_fits(lab):
-    with open_page() as page:
-        page.set_viewport_size({"width": 900, "height": 6_000})  # all of it in view
-        page.set_default_timeout(30_000)
-        open_notebook(page, lab, NAME)
+    with open_page(width=900, height=6_000) as page:  # all of it in view
+        open_notebook(page, lab[0], NAME)
         for i in range(len(PANELS)):
             run_cell(page, i)
         page.locator("canvas[aria-label^='Numbers on the plane']").wait_for()

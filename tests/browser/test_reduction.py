@@ -5,29 +5,20 @@ import re
 from pathlib import Path
 
 import pytest
-from browser.labs import needs_a_browser, open_notebook, open_page, run_cell, running_lab, wait_for, write_notebook
+from browser.labs import lab_with, needs_a_browser, open_notebook, open_page, run_cell, wait_for
 
 pytestmark = needs_a_browser
 
 SCREENSHOTS = os.environ.get("CLLM_SCREENSHOTS")
 NAME = "reduction.ipynb"
 CELLS = [f"from cllm_lib.workbook.widgets import {name}\n\n{name}()" for name in ("gauss_viewer", "lll_viewer")]
-
-
-@pytest.fixture(scope="module", params=["JupyterLab Light", "JupyterLab Dark"], ids=["light", "dark"])
-def lab(request, tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    with running_lab(home, theme=request.param) as address:
-        write_notebook(home / "workspace" / NAME, CELLS)
-        yield address, request.param.split()[-1].lower()
+lab = lab_with(NAME, CELLS)
 
 
 @pytest.fixture
 def page(lab):
     address, _ = lab
-    with open_page() as page:
-        page.set_viewport_size({"width": 1280, "height": 1900})
-        page.set_default_timeout(30_000)
+    with open_page(height=1900) as page:
         open_notebook(page, address, NAME)
         for i in range(len(CELLS)):
             run_cell(page, i)
@@ -43,7 +34,7 @@ def press(page, i, name, key="Enter"):
 
 def wait_for_label(page, begins, pattern):
     picture = page.locator(f"svg[aria-label^='{begins}']")
-    wait_for(lambda: re.search(pattern, picture.get_attribute("aria-label")), 20, lambda: picture.get_attribute("aria-label"))
+    wait_for(lambda: re.search(pattern, picture.get_attribute("aria-label")), lambda: picture.get_attribute("aria-label"))
 
 
 def test_the_keyboard_is_enough(page, lab, tmp_path):
@@ -79,9 +70,9 @@ def test_all_its_controls_have_names(page):
     def found():
         return {name: page.get_by_role("slider", name=name, exact=True).count() for name in named}
 
-    wait_for(lambda: found() == named, 20, lambda: str(found()))  # the panel names them once it is there
+    wait_for(lambda: found() == named, lambda: str(found()))  # the panel names them once it is there
     slider = page.get_by_role("slider", name="first, x", exact=True)
     assert slider.get_attribute("aria-valuetext") == "7"
     slider.focus()
     page.keyboard.press("ArrowLeft")
-    wait_for(lambda: slider.get_attribute("aria-valuetext") == "6", 20)
+    wait_for(lambda: slider.get_attribute("aria-valuetext") == "6")

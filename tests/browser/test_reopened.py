@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from browser.labs import TOKEN, needs_a_browser, open_notebook, open_page, run_cell, running_lab, wait_for, write_notebook
+from patience import PATIENCE
 from playwright.sync_api import expect
 
 pytestmark = needs_a_browser
@@ -27,9 +28,8 @@ def lab(tmp_path_factory):
 
 def test_a_panel_that_sleeps_says_how_it_wakes(lab, tmp_path):
     address, path = lab
-    expect.set_options(timeout=30_000)
-    with open_page() as page:
-        page.set_viewport_size({"width": 1100, "height": 900})
+    expect.set_options(timeout=1000 * PATIENCE)
+    with open_page(width=1100, height=900) as page:
         open_notebook(page, address, NAME)
         run_cell(page, 0)
         run_cell(page, 1)
@@ -38,9 +38,8 @@ def test_a_panel_that_sleeps_says_how_it_wakes(lab, tmp_path):
         expect(sentence).to_be_hidden()
         expect(page.get_by_text("training: 100%")).to_be_visible()
         page.keyboard.press("Control+s")
-        wait_for(lambda: "cllm-sleeping" in path.read_text(encoding="utf-8"), 20)
-    with open_page() as page:  # in a browser that knows nothing of the first one
-        page.set_viewport_size({"width": 1100, "height": 900})
+        wait_for(lambda: "cllm-sleeping" in path.read_text(encoding="utf-8"))
+    with open_page(width=1100, height=900) as page:  # in a browser that knows nothing of the first one
         page.request.delete(f"{address}/api/sessions/{sessions(page, address)[0]['id']}?token={TOKEN}")
         open_notebook(page, address, NAME)
         sentence = page.get_by_text(AGAIN)

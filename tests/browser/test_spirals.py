@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browser.labs import needs_a_browser, open_notebook, open_page, run_cell, running_lab, wait_for, write_notebook
+from browser.labs import lab_with, needs_a_browser, open_notebook, open_page, run_cell, wait_for
 
 pytestmark = needs_a_browser
 
@@ -16,22 +16,13 @@ CELLS = [
     "print('chosen:', explorer.view.number)",
 ]
 PLANE = "canvas[aria-label^='Numbers on the plane']"
-
-
-@pytest.fixture(scope="module", params=["JupyterLab Light", "JupyterLab Dark"], ids=["light", "dark"])
-def lab(request, tmp_path_factory):
-    home = tmp_path_factory.mktemp("lab")
-    with running_lab(home, theme=request.param) as address:
-        write_notebook(home / "workspace" / NAME, CELLS)
-        yield address, request.param.split()[-1].lower()
+lab = lab_with(NAME, CELLS)
 
 
 @pytest.fixture
 def page(lab):
     address, _ = lab
-    with open_page() as page:
-        page.set_viewport_size({"width": 1280, "height": 1100})
-        page.set_default_timeout(30_000)
+    with open_page(height=1100) as page:
         open_notebook(page, address, NAME)
         run_cell(page, 0)
         page.locator(PLANE).wait_for()
@@ -43,7 +34,7 @@ def label(page):
 
 
 def wait_for_label(page, pattern):
-    wait_for(lambda: re.search(pattern, label(page)), 20, lambda: label(page))
+    wait_for(lambda: re.search(pattern, label(page)), lambda: label(page))
 
 
 def press(page, name, key="Enter"):
@@ -111,7 +102,7 @@ def test_a_click_chooses_and_shows_memory_the_wheel_zooms_dragging_moves(page, l
     page.mouse.move(*on_the_page(page, 0, 0))
     for _ in range(15):
         page.mouse.wheel(0, -150)
-    wait_for(lambda: window(page)[2] < 12, 20, lambda: label(page))
+    wait_for(lambda: window(page)[2] < 12, lambda: label(page))
     page.mouse.click(*on_the_page(page, -3, -1))
     wait_for_label(page, r"Chosen: 41 at \(-3, -1\), framed")
     assert field(page, "number").input_value() == "41"
@@ -134,7 +125,7 @@ def test_a_click_chooses_and_shows_memory_the_wheel_zooms_dragging_moves(page, l
     unit = page.locator(PLANE).bounding_box()["width"] / before[2]
     page.mouse.move(begin[0] + 3 * unit, begin[1] + 2 * unit, steps=5)
     page.mouse.up()
-    wait_for(lambda: abs(window(page)[0] - before[0] + 3) <= 1 and abs(window(page)[1] - before[1] - 2) <= 1, 20, lambda: label(page))
+    wait_for(lambda: abs(window(page)[0] - before[0] + 3) <= 1 and abs(window(page)[1] - before[1] - 2) <= 1, lambda: label(page))
     assert field(page, "number").input_value() == "41"  # dragging chooses nothing
     for _ in range(30):
         page.mouse.wheel(0, 300)

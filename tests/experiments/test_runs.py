@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from patience import PATIENCE
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.experiments import runs as experiments
@@ -342,7 +343,7 @@ def test_a_bar_shows_only_what_takes_long(capsys, monkeypatch):
     assert "3/3" in capsys.readouterr().err
 
 
-def wait_until(happened, seconds=60):
+def wait_until(happened, seconds=PATIENCE):
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end, "it did not happen"
@@ -407,7 +408,7 @@ def test_an_address_where_no_scheduler_is_is_told_within_seconds(address, monkey
     began = time.monotonic()
     with pytest.raises(ConnectionError, match="no scheduler answers at .* start one by"):
         run(seed_times, [1], [0], backend="dask", address=address)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20  # by itself Dask would go on asking for 30
 
 
 def test_what_listens_but_is_no_scheduler_is_told(monkeypatch):

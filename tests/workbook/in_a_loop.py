@@ -5,6 +5,8 @@ import re
 import time
 from html import unescape
 
+from patience import PATIENCE
+
 
 def words(html):
     return unescape(re.sub(r"<[^>]+>", "", html.value))
@@ -20,7 +22,7 @@ def in_a_loop(action):
     asyncio.run(run())
 
 
-async def until(condition, seconds=30.0):
+async def until(condition, seconds=PATIENCE):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline

@@ -4,7 +4,6 @@ import json
 import re
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import numpy as np
@@ -44,10 +43,8 @@ def kinds(explorer):
 
 
 def test_nothing_is_computed_before_it_is_shown():
-    started = time.perf_counter()
     explorer = spiral_explorer()
     assert explorer.view.kinds == b""
-    assert time.perf_counter() - started < 1.0
     small = spiral_explorer(100)
     small._repr_mimebundle_()
     assert len(small.view.kinds) == 100
