@@ -55,37 +55,61 @@ def examine_read_block(answer):
         found = array(call(answer, block), (32,), "the result", "16 bytes hold two weights each.")
         scale, offset = struct.unpack("<ee", block[:4].tobytes())
         low, high = ([divmod(int(byte), 16)[side] for byte in block[4:]] for side in (1, 0))
-        q = np.array(low + high, dtype=float)
-        right = scale * q + offset
-        by_turns = np.array([half for pair in zip(low, high, strict=True) for half in pair], dtype=float)
-        big = struct.unpack(">ee", block[:4].tobytes())
-        unshifted = np.array(low + [16 * half for half in high], dtype=float)
-        short = np.float16(scale) * q.astype(np.float16) + np.float16(offset)
-        known = {
-            "Yours go low, high, low, high, byte after byte. Here all low halves come first, weights 0 to 15, then all high ones.": (
-                scale * by_turns + offset
-            ),
-            "The high halves come first in yours; the low ones are the weights 0 to 15.": scale * np.array(high + low) + offset,
-            "The two go high, low, byte after byte. Here all low halves come first, then all high ones.": (
-                scale * by_turns.reshape(-1, 2)[:, ::-1].ravel() + offset
-            ),
-            "The high halves are not shifted down: >> 4 makes 0 to 15 of them.": scale * unshifted + offset,
-            "The offset is missing: a weight is scale * q + offset.": scale * q,
-            "The scale is missing: a weight is scale * q + offset.": q + offset,
-            "Those are the whole numbers q; a weight is scale * q + offset.": q,
-            "You take q from -8 to 7. With an offset of its own, q is 0 to 15 as it stands.": scale * (q - 8) + offset,
-            "The offset is taken away; it is added, and is mostly below 0 itself.": scale * q - offset,
-            "Scale and offset have changed places: the scale comes first in the block.": offset * q + scale,
-            "The offset is scaled, too: a weight is scale * q + offset.": scale * (q + offset),
-            "It was computed in 16 bits, which keep three digits: .astype(np.float32) before the product.": short.astype(float),
-            "The two numbers of 16 bits are read the wrong way round. The low byte comes first: '<f2'.": big[0] * q + big[1],
-            "You divide by the scale: a weight is scale * q + offset.": q / scale + offset,
-        }
+        right = scale * np.array(low + high, dtype=float) + offset
+        known = _block_slips(block, scale, offset, low, high, right)
         return worst("the weight", found, right), found, right, {name: v for name, v in known.items() if np.isfinite(v).all()}
 
     told_apart(
         look, [(i,) for i in range(6)], partial(matches, tolerance=1e-6), "Scale, offset, then 16 bytes: low halves, then high ones."
     )
+
+
+def _block_slips(block, scale, offset, low, high, right):
+    """What one gets by plausible mistakes."""
+    q = np.array(low + high, dtype=float)
+    by_turns = np.array([half for pair in zip(low, high, strict=True) for half in pair], dtype=float)
+    unshifted = np.array(low + [16 * half for half in high], dtype=float)
+    short = np.float16(scale) * q.astype(np.float16) + np.float16(offset)
+    big, whole, signed = (struct.unpack(kinds, block[:4].tobytes()) for kinds in (">ee", "<HH", "<hh"))
+    first, second = map(float, block[:2])
+    return {
+        "Yours go low, high, low, high, byte after byte. Here all low halves come first, weights 0 to 15, then all high ones.": (
+            scale * by_turns + offset
+        ),
+        "The high halves come first in yours; the low ones are the weights 0 to 15.": scale * np.array(high + low) + offset,
+        "The two go high, low, byte after byte. Here all low halves come first, then all high ones.": (
+            scale * by_turns.reshape(-1, 2)[:, ::-1].ravel() + offset
+        ),
+        "The low halves are there twice; weights 16 to 31 are the high ones, byte >> 4.": scale * np.array(low + low) + offset,
+        "The high halves are there twice; weights 0 to 15 are the low ones, byte & 15.": scale * np.array(high + high) + offset,
+        "The weights come last to first; weight 0 is the low half of the first byte behind the offset.": scale * q[::-1] + offset,
+        "The high halves are not shifted down: >> 4 makes 0 to 15 of them.": scale * unshifted + offset,
+        "The offset is missing: a weight is scale * q + offset.": scale * q,
+        "The scale is missing: a weight is scale * q + offset.": q + offset,
+        "Those are the whole numbers q; a weight is scale * q + offset.": q,
+        "You take q from -8 to 7. With an offset of its own, q is 0 to 15 as it stands.": [
+            scale * (q - 8) + offset,
+            scale * np.where(q > 7, q - 16, q) + offset,
+        ],
+        "Your q go from 1 to 16; four bits make 0 to 15.": scale * (q + 1) + offset,
+        "The offset is taken away; it is added, and is mostly below 0 itself.": [scale * q - offset, scale * (q - offset)],
+        "Scale and offset have changed places: the scale comes first in the block.": offset * q + scale,
+        "The offset is scaled, too: a weight is scale * q + offset.": scale * (q + offset),
+        "It was computed in 16 bits, which keep three digits: .astype(np.float32) before the product.": [
+            short.astype(float),
+            right.astype(np.float16).astype(float),
+        ],
+        "The two numbers of 16 bits are read the wrong way round. The low byte comes first: '<f2'.": [
+            big[0] * q + big[1],
+            big[1] * q + big[0],
+        ],
+        "Scale and offset are read as whole numbers; they are floating-point numbers of 16 bits, '<f2'.": [
+            whole[0] * q + whole[1],
+            signed[0] * q + signed[1],
+        ],
+        "Bytes 0 and 1 are taken for two numbers; together they are one, the scale.": first * q + second,
+        "You divide by the scale: a weight is scale * q + offset.": q / scale + offset,
+    }
 
 
 # A conversation as one text
@@ -136,37 +160,73 @@ def _written(said, system, begin=BEGIN, middle="\n", end=f"{END}\n", last=f"{BEG
 
 
 def _text_slips(said, system, right):
-    again = [("system", system), *said]
-    bare = "".join(f"{BEGIN}{role}\n{content}{END}\n" for role, content in said) + f"{BEGIN}assistant\n"
+    own = said[0][0] == "system"
+    whole = said if own else [("system", system), *said]
+    others = [one for one in whole if one[0] != "system"]
+    head = f"{BEGIN}assistant\n"
+    bare = _framed(said) + head
     return {
-        "Only the head of the answer is in it; every message comes before it, in its frame.": f"{BEGIN}assistant\n",
+        "Only the head of the answer is in it; every message comes before it, in its frame.": head,
         "The head of the answer is missing: the text ends with <|im_start|>assistant and a line break, or who shall speak?": (
             _written(said, system, last="")
         ),
         "The line break after the last word, assistant, is missing.": right[:-1],
-        "The answer is closed before it began: after <|im_start|>assistant and its line break nothing comes.": (
-            _written(said, system, last=f"{BEGIN}assistant\n{END}\n")
-        ),
+        "The answer is closed before it began: after <|im_start|>assistant and its line break nothing comes.": [
+            _written(said, system, last=f"{head}{END}\n"),
+            _written(said, system, last=f"{head}{END}"),
+        ],
         "A line break is missing after each <|im_end|>.": _written(said, system, end=END),
+        "A line break too many comes after <|im_end|>; one is enough.": _written(said, system, end=f"{END}\n\n"),
         "A line break is missing between role and content.": _written(said, system, middle=""),
+        "A line break too many stands between role and content; one is enough.": _written(said, system, middle="\n\n"),
         "Between role and content stands a line break, and no space or colon.": [
             _written(said, system, middle=" "),
             _written(said, system, middle=": "),
             _written(said, system, middle=":\n"),
         ],
+        "A line break is one letter, written \\n in quotes; yours came out as two, a backslash and an n.": [
+            _written(said, system, middle="\\n", end=f"{END}\\n", last=f"{BEGIN}assistant\\n"),
+            _written(said, system, middle="\\n", end=f"{END}\\n"),
+        ],
         "The end of each message is not marked: <|im_end|> and a line break.": _written(said, system, end="\n"),
         "A line break too many stands before <|im_end|>: it follows the content at once.": _written(said, system, end=f"\n{END}\n"),
+        "The line break stands before <|im_end|>; it comes after it.": _written(said, system, end=f"\n{END}"),
+        "The role is missing: it stands between <|im_start|> and the line break.": [
+            "".join(f"{BEGIN}{content}{END}\n" for _, content in whole) + head,
+            "".join(f"{BEGIN}\n{content}{END}\n" for _, content in whole) + head,
+        ],
         "The system's message is missing: where the conversation begins with none, `system` comes first.": bare,
+        "The system's message comes last; it comes before all others.": bare if own else _framed([*said, whole[0]]) + head,
         "There are two system messages now. Where the conversation brings its own, `system` is not said.": (
-            "".join(f"{BEGIN}{role}\n{content}{END}\n" for role, content in again) + f"{BEGIN}assistant\n"
+            _framed([("system", system), *said]) + head
         ),
+        "The conversation's own system message is gone. Where it begins with one, that one is said, and not `system`.": (
+            _framed([("system", system), *others]) + head
+        ),
+        "What `system` says is not in it: the text is the same whatever it is.": [_written(said, SYSTEM), _written(said, "system")],
         "The contents lost the spaces or line breaks at their ends. They go in as they were said.": (
             _written([(role, content.strip()) for role, content in said], system.strip())
         ),
-        "Only the last message is in it; the model remembers nothing, so all of them are.": (
-            _written([*(said[:1] if said[0][0] == "system" else []), said[-1]], system)
+        "Only the last message is in it; the model remembers nothing, so all of them are.": [
+            _written([*(said[:1] if own else []), said[-1]], system),
+            _framed(said[-1:]) + head,
+        ],
+        "Only the first message is in it. Does `return` stand inside the loop? It comes after it.": [
+            _framed(whole[:1]) + head,
+            _framed(whole[:1]),
+        ],
+        "What the assistant said is left out; its messages are part of the conversation.": (
+            _framed([one for one in whole if one[0] != "assistant"]) + head
         ),
+        "The head of the answer stands behind every message; it comes once, behind the last.": (
+            "".join(_framed([one]) + head for one in whole)
+        ),
+        "An empty message was left out; it is one all the same.": _framed([one for one in whole if one[1]]) + head,
     }
+
+
+def _framed(pairs):
+    return "".join(f"{BEGIN}{role}\n{content}{END}\n" for role, content in pairs)
 
 
 def _first_difference(found, right):
