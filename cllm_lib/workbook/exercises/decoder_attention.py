@@ -7,6 +7,7 @@ import numpy as np
 from cllm_lib.lattice.encodings import rotate
 from cllm_lib.model.attention import merge_heads, scaled_dot_product_forward, split_heads
 from cllm_lib.pretrained.chat import ChatConfig
+from cllm_lib.workbook.exercises.forms import as_array
 from cllm_lib.workbook.exercises.gradients import same_results, several, worst_of
 from cllm_lib.workbook.exercises.machinery import array, call, told_apart
 
@@ -29,7 +30,7 @@ def attend(x, weights, config, past):
 def attend_form(result):
     """The rows, and a pair of keys and values."""
     looked, (key, value) = result
-    return np.asarray(looked), (np.asarray(key), np.asarray(value))
+    return as_array(looked), (as_array(key), as_array(value))
 
 
 _NAMES = ("the result", "keys", "values")
@@ -78,7 +79,7 @@ def _turned(rows, places, base, halves=False):
 _UNTURNED = {"query": False, "key": False}
 
 
-def _by_loops(x, weights, config, past, turns=None, begin=None, base=None, halves=False, turn_past=False, serve=None, hide=True):
+def _by_loops(x, weights, config, past, turns=None, begin=None, base=None, halves=False, turn_past=False, serve=None, sees=None):
     """Rows, keys and values, a head at a time; what differs from the right way is named."""
     seen, time = past[0].shape[2], x.shape[1]
     places = np.arange(time, dtype=np.int64) + (seen if begin is None else begin)
@@ -97,12 +98,13 @@ def _by_loops(x, weights, config, past, turns=None, begin=None, base=None, halve
         key = [np.concatenate([old, new]) for old, new in zip(past[0][0], key, strict=True)]
     value = [np.concatenate([old, new]) for old, new in zip(past[1][0], value, strict=True)]
     serve = serve or (lambda h: h * config.n_kv_heads // config.n_heads)
-    looked = [_look(one, key[serve(h)], value[serve(h)], seen if hide else seen + time) for h, one in enumerate(query)]
+    looked = [_look(one, key[serve(h)], value[serve(h)], seen if sees is None else sees) for h, one in enumerate(query)]
     rows = np.concatenate(looked, axis=1) @ weights["output_weight"]
     return rows[None], np.stack(key)[None], np.stack(value)[None]
 
 
 def _look(query, key, value, seen):
+    """The first row sees `seen` keys and one more, each row one more than the row before."""
     scores = query @ key.T / np.sqrt(query.shape[1])
     scores[np.arange(scores.shape[1], dtype=np.int64) > np.arange(seen, seen + len(query), dtype=np.int64)[:, None]] = -np.inf
     weights = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -130,6 +132,9 @@ def _slips(given, right):
         "Your heads of keys go round, 0 1 0 1; they stand in groups. scaled_dot_product_forward shares them out as it should.": (
             loops(serve=lambda h: h % config.n_kv_heads)
         ),
+        "Each token sees those ahead of it; scaled_dot_product_forward masks them.": loops(sees=past[0].shape[2] + time),
+        "Your mask gives the first new token one key, the very first; it sees all those of before, and itself.": loops(sees=0),
+        "x is in your rows already. Return what attention adds; one_layer adds it to what was there.": (x + rows, key, value),
         "The output matrix is missing: what was looked up goes through output_weight.": _by_loops(x, without_output, config, past),
         "The new keys stand before those of before; they come behind.": (rows, np.roll(key, time, axis=2), np.roll(value, time, axis=2)),
         "You return keys that were not turned: keep them as they were compared.": (rows, bare[1], value),

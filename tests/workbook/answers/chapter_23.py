@@ -1,5 +1,6 @@
 """Answers for chapter 23: plausible wrong ones with the message each must get, unusual right ones, and wrong ones as typed."""
 
+import re
 import struct
 
 import numpy as np
@@ -46,6 +47,13 @@ def read_by_divmod(block):
     return np.stack([low, high]).reshape(32) * scale + offset
 
 
+def read_by_digits(block):
+    """Each half of a byte is a digit to the base 16."""
+    scale, offset = map(float, block[:4].view("<f2"))
+    digits = block[4:].tobytes().hex()
+    return (int(digit, 16) * scale + offset for digit in digits[1::2] + digits[::2])
+
+
 def by_turns(low, high):
     return np.stack([low, high], axis=1).ravel()
 
@@ -71,11 +79,12 @@ def in_heads(rows, n_heads):
     return rows.reshape(*rows.shape[:2], n_heads, -1).transpose(0, 2, 1, 3)
 
 
-def looked_up(query, key, value, tile=False):
+def looked_up(query, key, value, tile=False, sees=None):
     group = query.shape[1] // key.shape[1]
     key, value = (np.tile(one, (1, group, 1, 1)) if tile else np.repeat(one, group, axis=1) for one in (key, value))
     scores = query @ key.swapaxes(-1, -2) / query.shape[-1] ** 0.5
-    hidden = np.triu(np.ones(scores.shape[-2:], dtype=bool), 1 + scores.shape[-1] - scores.shape[-2])
+    sees = scores.shape[-1] - scores.shape[-2] if sees is None else sees
+    hidden = np.triu(np.ones(scores.shape[-2:], dtype=bool), 1 + sees)
     weights = np.exp(np.where(hidden, -np.inf, scores - scores.max(axis=-1, keepdims=True)))
     return weights / weights.sum(axis=-1, keepdims=True) @ value
 
@@ -89,8 +98,9 @@ def attending(
     output=True,
     keep=lambda old, new: np.concatenate([old, new], axis=2),
     pack=lambda rows, key, value: (rows, (key, value)),
+    sees=None,
 ):
-    """Attend with one decision replaced."""
+    """Attend with one decision replaced; `sees` is how many keys the first new token sees beside its own, of seen and new ones."""
 
     def attend(x, weights, config, past):
         found = {}
@@ -99,7 +109,8 @@ def attending(
             if name in turn:
                 found[name] = turned(found[name], places(past[0].shape[2], x.shape[1]), base(config), halves)
         key, value = keep(past[0], found["key"]), keep(past[1], found["value"])
-        rows = looked_up(found["query"], key, value, tile).transpose(0, 2, 1, 3).reshape(x.shape)
+        first = None if sees is None else sees(past[0].shape[2], x.shape[1])
+        rows = looked_up(found["query"], key, value, tile, first).transpose(0, 2, 1, 3).reshape(x.shape)
         return pack(rows @ weights["output_weight"] if output else rows, key, value)
 
     return attend
@@ -124,6 +135,24 @@ def token_by_token(x, weights, config, past):
 def in_float32(x, weights, config, past):
     rows, (key, value) = attending()(x, weights, config, past)
     return rows.astype(np.float32), np.stack([key, value]).astype(np.float32)
+
+
+def with_what_was_there(x, weights, config, past):
+    rows, kept = attending()(x, weights, config, past)
+    return x + rows, kept
+
+
+def from_one_product(x, weights, config, past):
+    """Queries, keys and values in one matrix, and the output added up head by head."""
+    width, n_heads = x.shape[2] // config.n_heads, config.n_heads
+    product = x @ np.hstack([weights[f"{name}_weight"] for name in ("query", "key", "value")])
+    heads = in_heads(product, product.shape[2] // width)
+    query, key, value = heads[:, :n_heads], heads[:, n_heads : n_heads + config.n_kv_heads], heads[:, n_heads + config.n_kv_heads :]
+    places = past[0].shape[2] + np.arange(x.shape[1], dtype=np.int64)
+    key = np.append(past[0], turned(key, places, config.rope_base), axis=2)
+    value = np.append(past[1], value, axis=2)
+    looked = looked_up(turned(query, places, config.rope_base), key, value)
+    return sum(looked[:, h] @ weights["output_weight"][h * width : (h + 1) * width] for h in range(n_heads)), (key, value)
 
 
 def attend_in_place(x, weights, config, past):
@@ -156,6 +185,43 @@ def by_format(messages, system):
 
 def always_told(messages, system):
     return written()([{"role": "user", "content": ""}, *messages], system).replace("<|im_start|>user\n<|im_end|>\n", "", 1)
+
+
+def framed(pairs):
+    return "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in pairs)
+
+
+def chosen(choose, head="<|im_start|>assistant\n"):
+    """as_text of other messages than it was given: what `choose` makes of them, as pairs, and of what the system says."""
+    return lambda messages, system: framed(choose([(one["role"], one["content"]) for one in messages], ("system", system))) + head
+
+
+def told(said, first):
+    return said if said[0][0] == "system" else [first, *said]
+
+
+def returns_early(messages, system):
+    for role, content in told([(one["role"], one["content"]) for one in messages], ("system", system)):
+        return framed([(role, content)]) + "<|im_start|>assistant\n"
+
+
+def head_behind_each(messages, system):
+    return "".join(
+        framed([one]) + "<|im_start|>assistant\n" for one in told([(m["role"], m["content"]) for m in messages], ("system", system))
+    )
+
+
+def by_join(messages, system):
+    """What stands between two messages joins them."""
+    pairs = told([(one["role"], one["content"]) for one in messages], ("system", system))
+    return "<|im_start|>" + "<|im_end|>\n<|im_start|>".join([*map("\n".join, pairs), "assistant\n"])
+
+
+def by_recursion(messages, system):
+    if not messages:
+        return "<|im_start|>assistant\n"
+    first, *others = messages if system is None or messages[0]["role"] == "system" else [{"role": "system", "content": system}, *messages]
+    return framed([(first["role"], first["content"])]) + by_recursion(others, None)
 
 
 def puts_in(messages, system):
@@ -192,6 +258,17 @@ def by_einsum(dy, x, weight, a, b, scale):
     return dx, scale * np.einsum("ti,tk,rk->ir", x, dy, b), scale * np.einsum("ti,ir,tk->rk", x, a, dy)
 
 
+def row_by_row(dy, x, weight, a, b, scale):
+    """Rows one after the other, as if each came alone, added up."""
+    d_a, d_b, dx = np.zeros_like(a), np.zeros_like(b), []
+    for row, upstream in zip(x, dy, strict=True):
+        through_b = scale * b @ upstream
+        d_a += np.outer(row, through_b)
+        d_b += np.outer(row @ a, scale * upstream)
+        dx.append(weight @ upstream + a @ through_b)
+    yield from (dx, d_a, d_b)
+
+
 def adapter_in_place(dy, x, weight, a, b, scale):
     dy *= scale
     return backwards()(dy, x, weight, a, b, 1.0)
@@ -222,6 +299,17 @@ WRONG = {
         (read_with(weigh=lambda q, scale, offset: scale * (q + offset)), "The offset is scaled"),
         (read_with(two=lambda block: block[:4].view("<f2")), "computed in 16 bits"),
         (read_with(two=lambda block: block[:4].view(">f2").astype(np.float32)), "The low byte comes first|NaN"),
+        (read_with(order=lambda low, high: np.concatenate([low, low])), "The low halves are there twice"),
+        (read_with(order=lambda low, high: np.concatenate([high, high])), "The high halves are there twice"),
+        (read_with(order=lambda low, high: np.concatenate([low, high])[::-1]), "come last to first"),
+        (read_with(weigh=lambda q, scale, offset: scale * np.where(q > 7, q - 16.0, q) + offset), "from -8 to 7"),
+        (read_with(weigh=lambda q, scale, offset: scale * (q + 1.0) + offset), "from 1 to 16"),
+        (read_with(weigh=lambda q, scale, offset: scale * (q - offset)), "The offset is taken away"),
+        (read_with(two=lambda block: block[:4].view("<i2").astype(float)), "read as whole numbers"),
+        (read_with(two=lambda block: block[:2].astype(float)), "Bytes 0 and 1 are taken for two numbers"),
+        (lambda block: read_with()(block).astype(np.float16), "computed in 16 bits"),
+        (lambda block: read_with()(block).astype(int), "Do not round"),
+        (lambda block: block[4:], r"has shape \(16,\)"),
         (lambda block: block[4:] & 15, r"has shape \(16,\)"),
         (in_place, "changed its input"),
         *broken_arrays((32,)),
@@ -238,6 +326,9 @@ WRONG = {
         (attending(output=False), "The output matrix is missing"),
         (attending(places=lambda seen, new: np.arange(seen + 1, seen + new + 1, dtype=np.int64)), "You count places from 1"),
         (turned_again, "turned a second time"),
+        (attending(sees=lambda seen, new: seen + new), "sees those ahead of it"),
+        (attending(sees=lambda seen, new: 0), "Your mask gives the first new token one key"),
+        (with_what_was_there, "x is in your rows already"),
         (attending(pack=lambda rows, key, value: (rows, (value, key))), "keys first, then values"),
         (attending(pack=lambda rows, key, value: rows), "one array|2 things"),
         (attending(pack=lambda rows, key, value: (rows, key[0, 0])), r"one array, of shape|2 things"),
@@ -262,6 +353,26 @@ WRONG = {
         (written(clean=str.strip), "lost the spaces"),
         (written(first=lambda told, said: told + (said[:1] if said[0][0] == "system" else []) + said[-1:]), "Only the last message"),
         (written(begin="<im_start>"), "comes 'im_start>"),
+        (written(end="<|im_end|>\n\n"), "A line break too many comes after"),
+        (written(middle="\n\n"), "A line break too many stands between role and content"),
+        (written(end="\n<|im_end|>"), "The line break stands before"),
+        (written(middle="\\n", end="<|im_end|>\\n", last="<|im_start|>assistant\\n"), "a backslash and an n"),
+        (
+            lambda messages, system: re.sub("(?<=start[|]>)(user|system|assistant)\n(?=.)", "", written()(messages, system)),
+            "The role is missing",
+        ),
+        (chosen(lambda said, first: said if said[0][0] == "system" else [*said, first]), "The system's message comes last"),
+        (chosen(lambda said, first: [first, *(one for one in said if one[0] != "system")]), "own system message is gone"),
+        (
+            lambda messages, system: written()(messages, "You are a helpful AI assistant named SmolLM, trained by Hugging Face"),
+            "the same whatever",
+        ),
+        (lambda messages, system: written()(messages, "system"), "the same whatever"),
+        (chosen(lambda said, first: said[-1:]), "Only the last message"),
+        (returns_early, "Does `return` stand inside the loop"),
+        (chosen(lambda said, first: [one for one in told(said, first) if one[0] != "assistant"]), "What the assistant said is left out"),
+        (chosen(lambda said, first: [one for one in told(said, first) if one[1]]), "An empty message was left out"),
+        (head_behind_each, "stands behind every message"),
         (lambda messages, system: [written()(messages, system)], "of type list; one text"),
         (lambda messages, system: written()(messages, system).encode(), "of type bytes; one text"),
         (puts_in, "changed its input"),
@@ -315,9 +426,22 @@ RIGHT = {
         [("millions touched", np.float64(20)), ("admitted", np.array([2.0]))],
         {"admitted": 1, "millions touched": 0},
     ],
-    "23.2": [read_with(), read_with_struct, read_by_bits, read_by_divmod, lambda block: read_with_struct(list(block) and block)],
-    "23.3": [attending(), token_by_token, in_float32, attending(pack=lambda rows, key, value: [rows.tolist(), [key, value]])],
-    "23.4": [written(), by_format, lambda messages, system: np.str_(written()(messages, system))],
+    "23.2": [
+        read_with(),
+        read_with_struct,
+        read_by_bits,
+        read_by_divmod,
+        read_by_digits,
+        lambda block: read_with_struct(list(block) and block),
+    ],
+    "23.3": [
+        attending(),
+        token_by_token,
+        in_float32,
+        from_one_product,
+        attending(pack=lambda rows, key, value: [rows.tolist(), [key, value]]),
+    ],
+    "23.4": [written(), by_format, by_join, by_recursion, lambda messages, system: np.str_(written()(messages, system))],
     "23.5": [
         {"guilty": "pairs", "harmless": "start"},
         {"Harmless": "START", "Guilty": " `pairs` "},
@@ -327,6 +451,7 @@ RIGHT = {
         backwards(),
         through_the_product,
         by_einsum,
+        row_by_row,
         lambda *given: [one.astype(np.float32) for one in backwards()(*given)],
     ],
 }
