@@ -335,11 +335,20 @@ def _adapter_slips(dy, x, weight, a, b, scale, right):
         "scale is missing in d_b.": [None, None, d_b / scale],
         "scale is missing in d_a and d_b: y holds scale times their product.": [None, d_a / scale, d_b / scale],
         "scale is missing everywhere: y holds scale times x A B.": [frozen + small / scale, d_a / scale, d_b / scale],
+        "scale is alpha / r already, and you divide by r once more.": [
+            frozen + small / a.shape[1],
+            d_a / a.shape[1],
+            d_b / a.shape[1],
+        ],
+        "scale stands twice in dx.": [frozen + scale * small, None, None],
         "scale stands twice in d_a.": [None, scale * d_a, None],
         "scale stands twice in d_b.": [None, None, scale * d_b],
         "You divide by scale; it was multiplied with.": [frozen + small / scale**2, d_a / scale**2, d_b / scale**2],
         "d_b is a mean over the rows; both small matrices served all rows, so they collect sums.": [None, None, d_b / len(x)],
         "d_a and d_b are means over the rows; gradients are sums here.": [None, d_a / len(x), d_b / len(x)],
+        "d_a is 0; it is what came back through B, joined with x.": [None, 0 * d_a, None],
+        "d_b is 0; it is what came in from x A, joined with dy.": [None, None, 0 * d_b],
+        "d_a and d_b are 0. The matrix W is frozen; the two small ones are what learns.": [frozen, 0 * d_a, 0 * d_b],
         "You return zeros: did the work stay inside?": [0 * dx, 0 * d_a, 0 * d_b],
     }
     if a.shape[0] == a.shape[1] == b.shape[1] == len(x):  # all square: a transpose too many or too few fits
@@ -348,6 +357,9 @@ def _adapter_slips(dy, x, weight, a, b, scale, right):
             "d_a lacks a transpose: what went through B comes back through B.T.": [None, scale * x.T @ (dy @ b), None],
             "d_b lacks a transpose: its left factor is (x A).T.": [None, None, scale * (x @ a) @ dy],
             "d_a lacks a transpose: its left factor is x.T.": [None, scale * x @ (dy @ b.T), None],
+            "d_a is transposed: a gradient has the shape of its matrix, (n_in, r).": [None, d_a.T, None],
+            "d_b is transposed: a gradient has the shape of its matrix, (r, n_out).": [None, None, d_b.T],
+            "dx lacks a transpose: what went through B comes back through B.T.": [frozen + scale * (dy @ b) @ a.T, None, None],
             "dx lacks a transpose: the frozen matrix is gone back through by W.T.": [dy @ weight + small, None, None],
         }
     return {reason: tuple(e if r is None else r for r, e in zip(results, right, strict=True)) for reason, results in slips.items()}

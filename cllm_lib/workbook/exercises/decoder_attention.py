@@ -79,7 +79,21 @@ def _turned(rows, places, base, halves=False):
 _UNTURNED = {"query": False, "key": False}
 
 
-def _by_loops(x, weights, config, past, turns=None, begin=None, base=None, halves=False, turn_past=False, serve=None, sees=None):
+def _by_loops(
+    x,
+    weights,
+    config,
+    past,
+    turns=None,
+    begin=None,
+    base=None,
+    halves=False,
+    turn_past=False,
+    serve=None,
+    sees=None,
+    whole=False,
+    front=False,
+):
     """Rows, keys and values, a head at a time; what differs from the right way is named."""
     seen, time = past[0].shape[2], x.shape[1]
     places = np.arange(time, dtype=np.int64) + (seen if begin is None else begin)
@@ -87,8 +101,10 @@ def _by_loops(x, weights, config, past, turns=None, begin=None, base=None, halve
     turn = partial(_turned, base=base or config.rope_base, halves=halves)
 
     def of_heads(name, n_heads):
-        rows = np.split(x[0] @ weights[f"{name}_weight"], n_heads, axis=1)
-        return [turn(one, places) if turns[name] else one for one in rows]
+        rows = x[0] @ weights[f"{name}_weight"]
+        if whole and turns[name]:
+            return np.split(turn(rows, places), n_heads, axis=1)
+        return [turn(one, places) if turns[name] else one for one in np.split(rows, n_heads, axis=1)]
 
     query, key, value = of_heads("query", config.n_heads), of_heads("key", config.n_kv_heads), of_heads("value", config.n_kv_heads)
     if turn_past:  # all keys turned once more, from the first on
@@ -98,7 +114,9 @@ def _by_loops(x, weights, config, past, turns=None, begin=None, base=None, halve
         key = [np.concatenate([old, new]) for old, new in zip(past[0][0], key, strict=True)]
     value = [np.concatenate([old, new]) for old, new in zip(past[1][0], value, strict=True)]
     serve = serve or (lambda h: h * config.n_kv_heads // config.n_heads)
-    looked = [_look(one, key[serve(h)], value[serve(h)], seen if sees is None else sees) for h, one in enumerate(query)]
+    sees = seen if sees is None else sees
+    last = [np.roll(one, time, axis=1) if front else one for one in (np.stack(key), np.stack(value))]
+    looked = [_look(one, last[0][serve(h)], last[1][serve(h)], sees) for h, one in enumerate(query)]
     rows = np.concatenate(looked, axis=1) @ weights["output_weight"]
     return rows[None], np.stack(key)[None], np.stack(value)[None]
 
@@ -119,6 +137,7 @@ def _slips(given, right):
     without_output = dict(weights, output_weight=np.eye(config.d_model))
     return {
         "The base is left out: rotate takes 10,000 then, and this model turns by config.rope_base.": loops(base=10_000.0),
+        "The base is typed in; take config.rope_base, for attend has to serve other models, too.": loops(base=100_000.0),
         "Places begin at 0 each time. What comes after `past` stands behind it: its first place is past[0].shape[2].": loops(begin=0),
         "Nothing is turned: rotate queries and keys by their places.": bare,
         "The keys are not turned; both are, queries and keys.": loops(turns={"key": False}),
@@ -128,6 +147,7 @@ def _slips(given, right):
             loops(turn_past=True)
         ),
         "You count places from 1; the first token stands at 0.": loops(begin=past[0].shape[2] + 1),
+        "You turn whole rows before they are cut into heads; each head is turned by itself.": loops(whole=True),
         "You turn halves, columns i and i + d/2. In this file pairs are neighbours, which is what rotate does unasked.": loops(halves=True),
         "Your heads of keys go round, 0 1 0 1; they stand in groups. scaled_dot_product_forward shares them out as it should.": (
             loops(serve=lambda h: h % config.n_kv_heads)
@@ -136,7 +156,10 @@ def _slips(given, right):
         "Your mask gives the first new token one key, the very first; it sees all those of before, and itself.": loops(sees=0),
         "x is in your rows already. Return what attention adds; one_layer adds it to what was there.": (x + rows, key, value),
         "The output matrix is missing: what was looked up goes through output_weight.": _by_loops(x, without_output, config, past),
-        "The new keys stand before those of before; they come behind.": (rows, np.roll(key, time, axis=2), np.roll(value, time, axis=2)),
+        "The new keys stand before those of before; they come behind.": [
+            (rows, np.roll(key, time, axis=2), np.roll(value, time, axis=2)),
+            (_by_loops(*given, front=True)[0], np.roll(key, time, axis=2), np.roll(value, time, axis=2)),
+        ],
         "You return keys that were not turned: keep them as they were compared.": (rows, bare[1], value),
         "The two are exchanged: keys first, then values.": (rows, value, key),
     }

@@ -124,6 +124,16 @@ def turned_again(x, weights, config, past):
     return attending(keep=lambda old, fresh: key if old is past[0] else np.concatenate([old, fresh], axis=2))(x, weights, config, past)
 
 
+def turned_whole(x, weights, config, past):
+    """Rows turned before they are cut into heads."""
+    places = past[0].shape[2] + np.arange(x.shape[1], dtype=np.int64)
+    query, key = (turned(x @ weights[f"{name}_weight"], places, config.rope_base) for name in ("query", "key"))
+    key = np.concatenate([past[0], in_heads(key, config.n_kv_heads)], axis=2)
+    value = np.concatenate([past[1], in_heads(x @ weights["value_weight"], config.n_kv_heads)], axis=2)
+    rows = looked_up(in_heads(query, config.n_heads), key, value).transpose(0, 2, 1, 3).reshape(x.shape)
+    return rows @ weights["output_weight"], (key, value)
+
+
 def token_by_token(x, weights, config, past):
     rows = []
     for t in range(x.shape[1]):
@@ -316,6 +326,9 @@ WRONG = {
     ],
     "23.3": [
         (attending(base=lambda config: 10_000.0), "The base is left out"),
+        (attending(base=lambda config: 100_000.0), "The base is typed in"),
+        (attending(keep=lambda old, new: np.concatenate([new, old], axis=2)), "The new keys stand before"),
+        (turned_whole, "before they are cut into heads"),
         (attending(places=lambda seen, new: np.arange(new, dtype=np.int64)), "Places begin at 0 each time"),
         (attending(turn=()), "Nothing is turned"),
         (attending(turn=("query",)), "The keys are not turned"),
@@ -406,6 +419,14 @@ WRONG = {
         (lambda dy, x, w, a, b, s: backwards()(dy, x, w, a, b, 1.0), "scale is missing everywhere"),
         (backwards(d_a=lambda dy, x, w, a, b, s: s * s * x.T @ dy @ b.T), "scale stands twice in d_a"),
         (backwards(d_b=lambda dy, x, w, a, b, s: s * s * (x @ a).T @ dy), "scale stands twice in d_b"),
+        (lambda dy, x, w, a, b, s: backwards()(dy, x, w, a, b, s / a.shape[1]), "you divide by r once more"),
+        (backwards(dx=lambda dy, x, w, a, b, s: dy @ w.T + s * s * dy @ b.T @ a.T), "scale stands twice in dx"),
+        (backwards(d_a=lambda dy, x, w, a, b, s: 0 * a), "d_a is 0"),
+        (backwards(d_b=lambda dy, x, w, a, b, s: 0 * b), "d_b is 0"),
+        (lambda dy, x, w, a, b, s: (dy @ w.T, 0 * a, 0 * b), "the two small ones are what learns"),
+        (backwards(d_a=lambda dy, x, w, a, b, s: s * (dy @ b.T).T @ x), "d_a is transposed"),
+        (backwards(d_b=lambda dy, x, w, a, b, s: s * dy.T @ (x @ a)), "d_b is transposed"),
+        (backwards(dx=lambda dy, x, w, a, b, s: dy @ w.T + s * (dy @ b) @ a.T), "dx lacks a transpose|it raised"),
         (backwards(d_b=lambda dy, x, w, a, b, s: s * (x @ a).T @ dy / len(x)), "d_b is a mean over the rows"),
         (backwards(d_a=lambda dy, x, w, a, b, s: s * x.T @ (dy @ b)), "d_a lacks a transpose|it raised"),
         (backwards(d_a=lambda dy, x, w, a, b, s: x.T @ dy), r"d_a"),
