@@ -46,7 +46,7 @@ def six_readers(seed):
     return found
 
 
-@rule("(with other texts, too, by three times as much or more)", of=six_readers)
+@rule("(with other texts, too, the pairs by three times as much or more)", of=six_readers)
 def two_places_tell_pairs_from_base(found):
     return found["pairs"]["places"][1] > 3 * found["base"]["places"][1] > 0
 
