@@ -160,11 +160,13 @@ def _written(said, system, begin=BEGIN, middle="\n", end=f"{END}\n", last=f"{BEG
 
 
 def _text_slips(said, system, right):
-    own = said[0][0] == "system"
-    whole = said if own else [("system", system), *said]
-    others = [one for one in whole if one[0] != "system"]
+    whole = said if said[0][0] == "system" else [("system", system), *said]
+    return _frame_slips(said, system, right, whole) | _message_slips(said, system, whole)
+
+
+def _frame_slips(said, system, right, whole):
+    """Every message is there, and something between them is not as it should be."""
     head = f"{BEGIN}assistant\n"
-    bare = _framed(said) + head
     return {
         "Only the head of the answer is in it; every message comes before it, in its frame.": head,
         "The head of the answer is missing: the text ends with <|im_start|>assistant and a line break, or who shall speak?": (
@@ -195,6 +197,19 @@ def _text_slips(said, system, right):
             "".join(f"{BEGIN}{content}{END}\n" for _, content in whole) + head,
             "".join(f"{BEGIN}\n{content}{END}\n" for _, content in whole) + head,
         ],
+        "The head of the answer stands behind every message; it comes once, behind the last.": (
+            "".join(_framed([one]) + head for one in whole)
+        ),
+    }
+
+
+def _message_slips(said, system, whole):
+    """A message is missing, or one too many is there, or not as it was said."""
+    own = said[0][0] == "system"
+    others = [one for one in whole if one[0] != "system"]
+    head = f"{BEGIN}assistant\n"
+    bare = _framed(said) + head
+    return {
         "The system's message is missing: where the conversation begins with none, `system` comes first.": bare,
         "The system's message comes last; it comes before all others.": bare if own else _framed([*said, whole[0]]) + head,
         "There are two system messages now. Where the conversation brings its own, `system` is not said.": (
@@ -217,9 +232,6 @@ def _text_slips(said, system, right):
         ],
         "What the assistant said is left out; its messages are part of the conversation.": (
             _framed([one for one in whole if one[0] != "assistant"]) + head
-        ),
-        "The head of the answer stands behind every message; it comes once, behind the last.": (
-            "".join(_framed([one]) + head for one in whole)
         ),
         "An empty message was left out; it is one all the same.": _framed([one for one in whole if one[1]]) + head,
     }
