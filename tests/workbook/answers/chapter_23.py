@@ -318,7 +318,7 @@ WRONG = {
         (read_with(two=lambda block: block[:4].view("<i2").astype(float)), "read as whole numbers"),
         (read_with(two=lambda block: block[:2].astype(float)), "Bytes 0 and 1 are taken for two numbers"),
         (lambda block: read_with()(block).astype(np.float16), "computed in 16 bits"),
-        (lambda block: read_with()(block).astype(int), "Do not round"),
+        (lambda block: read_with()(block).astype(np.int64), "Do not round"),
         (lambda block: block[4:], r"has shape \(16,\)"),
         (lambda block: block[4:] & 15, r"has shape \(16,\)"),
         (in_place, "changed its input"),
