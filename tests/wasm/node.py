@@ -1,0 +1,81 @@
+"""Python as a browser has it, in plain Node: Pyodide, 32 bits, no threads, no BLAS, and only the packages that the bundle brings.
+
+Its files are the official release's of Pyodide 0.27.7, in the folder that PYODIDE_DIR names, or beside the repository in ../shared/pyodide.
+"""
+
+import functools
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+from notebooks.books import ROOT
+
+NODE = shutil.which("node")
+PURE = ("tqdm", "sympy", "mpmath", "ipywidgets", "comm", "anywidget", "psygnal", "typing_extensions")
+FOR_TESTS = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "hypothesis", "attr", "sortedcontainers", "nbformat")
+PACKAGES = ("numpy", "matplotlib", "ipython", "sqlite3", "ssl")
+
+
+def pyodide_folder():
+    """Where Pyodide's files are, or None."""
+    for folder in (os.environ.get("PYODIDE_DIR"), ROOT.parent / "shared" / "pyodide"):
+        if folder and (Path(folder) / "pyodide.asm.wasm").exists():
+            return Path(folder).resolve()
+    return None
+
+
+needs_pyodide = [
+    pytest.mark.elsewhere,
+    pytest.mark.skipif(not (NODE and pyodide_folder()), reason="needs Node and the files of Pyodide 0.27.7, their folder in PYODIDE_DIR"),
+]
+
+
+@functools.cache
+def pure_packages(names=PURE + FOR_TESTS):
+    """A folder of copies of these packages alone: what else this environment has, a browser has not."""
+    folder = Path(tempfile.mkdtemp(prefix="pure-"))
+    for name in names:
+        found = importlib.util.find_spec(name)
+        if found.submodule_search_locations:
+            shutil.copytree(
+                found.submodule_search_locations[0], folder / name, ignore=shutil.ignore_patterns("__pycache__", "tests", "*.so")
+            )
+        else:
+            shutil.copy(found.origin, folder)
+    return folder
+
+
+def run_in_node(script, *arguments, packages=PACKAGES, path=("/book", "/book/tests"), environment=None, out=None, timeout=1200):
+    """Run a Python file of the repository under Pyodide.
+
+    Parameters
+    ----------
+    script : str
+        Its path in the repository.
+    *arguments : str
+        What it finds in `sys.argv`.
+    out : path-like, optional
+        A folder that it finds as /out, to write into.
+
+    Returns
+    -------
+    subprocess.CompletedProcess
+        Its output as text.
+    """
+    asked = {
+        "pyodide": str(pyodide_folder()),
+        "packages": list(packages),
+        "mounts": {"/book": str(ROOT), "/pure": str(pure_packages())} | ({"/out": str(out)} if out else {}),
+        "path": [*path, "/pure"],
+        "folder": "/book",
+        "environment": environment or {},
+        "script": f"/book/{script}",
+        "arguments": list(arguments),
+    }
+    command = [NODE, str(Path(__file__).with_name("run.mjs")), json.dumps(asked)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
