@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
-NEEDED_MB = {"reader": 1000, "tests": 600, "builder": 500}  # measured: 700 MB, and 430 more, and 260; the rest for what pip keeps while it works
+NEEDED_MB = {"reader": 1000, "tests": 600, "builder": 500}  # measured: 700, 430 more, 260 apart; the rest for what pip keeps
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed.txt"
 NOTEBOOKS = ROOT / "notebooks"
