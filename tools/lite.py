@@ -39,7 +39,8 @@ RUNTIME = {
 FROM_PYODIDE = ("numpy", "matplotlib", "ipython", "micropip", "ssl", "sqlite3", "jedi")
 # From the lock of the builder: pure wheels.
 FROM_LOCK = ("anywidget", "comm", "ipywidgets", "jupyterlab-widgets", "mpmath", "psygnal", "sympy", "tqdm", "typing-extensions")
-NEEDED = ("numpy", "matplotlib", "sympy", "tqdm", "ipywidgets", "anywidget")  # what comes along when a cell imports cllm_lib
+# What comes along when a cell imports cllm_lib; SymPy, of which the library knows nothing, does when a cell imports it.
+NEEDED = ("anywidget", "ipywidgets", "matplotlib", "numpy", "tqdm")
 
 # Chapters that need what no browser has.
 NOT_THERE = {
@@ -315,12 +316,18 @@ def write_runtime(source, wheels, folder):
         packages[found["name"]] = found
     with tempfile.TemporaryDirectory() as scratch:
         built = library_wheel(Path(scratch))
-        versions = {name: package["version"] for name, package in packages.items()}
+        versions = {name: packages[name]["version"] for name in NEEDED}
         rewrite_wheel(built, folder / built.name, {".dist-info/METADATA": lambda metadata: for_the_browser(metadata, versions)})
     packages["cllm-workbook"] = entry(folder / built.name, known, depends=NEEDED)
     write_json(folder / "pyodide-lock.json", {"info": lock["info"], "packages": dict(sorted(packages.items()))})
-    fetched = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != "pyodide.mjs"}
-    write_json(folder / "sizes.json", fetched)  # what a first visit fetches: the page shows how far it is
+    write_json(folder / "sizes.json", first_visit(folder, packages))
+
+
+def first_visit(folder, packages):
+    """The files that a first visit fetches, with their sizes: the page shows how far it is."""
+    used = {packages[name]["file_name"] for name in closure(packages, [*FROM_PYODIDE, "cllm-workbook"])}
+    names = sorted(used | {*RUNTIME, "pyodide-lock.json"} - {"pyodide.mjs"})
+    return {name: (folder / name).stat().st_size for name in names}
 
 
 def write_json(path, content):
@@ -472,7 +479,7 @@ def main(words):
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("check", "lite", "classroom"))
-    parser.add_argument("--output", type=Path, default=BUILD / "lite")
+    parser.add_argument("--output", type=Path, default=Path(os.environ.get("CLLM_LITE") or BUILD / "lite"))
     asked = parser.parse_args(words)
     pyodide = pyodide_folder()
     if asked.what == "check":
