@@ -15,7 +15,7 @@ import math
 import numpy as np
 
 from cllm_lib.checks import token_ids
-from cllm_lib.faces import needed
+from cllm_lib.special import scipys_or_plain
 
 GELU_BLOCK = 16_384  # numbers that GELU takes at once: more leave the processor's cache, fewer make more calls
 
@@ -352,7 +352,7 @@ def gelu_backward(dy, x, out=None):  # (...), (...) -> (...)
 
 
 def _erf(x):
-    return needed("scipy.special", "GELU in float64").erf(x)  # here, not above: it takes longer to load than the rest of the library
+    return scipys_or_plain("erf")(x)
 
 
 def _by_blocks(fill, x, out):

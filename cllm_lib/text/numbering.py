@@ -26,7 +26,7 @@ def counted_words(chunks, form):
     for chunk in chunks:
         found = chunk.split()
         parts.append(np.fromiter(map(pieces.__getitem__, found), np.int32, len(found)))
-    words, lengths = [], np.zeros(len(pieces), dtype=np.int64)  # the words in all pieces, one piece after the other
+    words, lengths = [], np.zeros(len(pieces), dtype=np.intp)  # the words in all pieces, one piece after the other
     for i, line in enumerate(small_letters("\n".join(pieces), form).split("\n") if pieces else []):
         found = [word for piece in line.split() for word in words_in(piece)]  # of no piece, where nothing was to be seen
         lengths[i] = len(found)

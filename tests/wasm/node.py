@@ -74,7 +74,7 @@ def run_in_node(script, *arguments, packages=PACKAGES, path=("/book", "/book/tes
         "path": [*path, "/pure"],
         "folder": "/book",
         "environment": environment or {},
-        "script": f"/book/{script}",
+        "script": script if script.startswith("/") else f"/book/{script}",
         "arguments": list(arguments),
     }
     command = [NODE, str(Path(__file__).with_name("run.mjs")), json.dumps(asked)]
