@@ -1,18 +1,13 @@
 """Files where Python itself runs in the reader's browser: they lie in the browser's own store, so each is offered and can be handed in."""
 
-import sys
 from base64 import b64encode
 from html import escape
 from pathlib import Path
 
 import ipywidgets
 
+from cllm_lib.browser import in_browser
 from cllm_lib.workbook.widgets.keeping import free_name
-
-
-def in_a_browser():
-    """Whether this Python runs in a browser."""
-    return sys.platform == "emscripten"
 
 
 def offered(path):
@@ -26,7 +21,7 @@ def offered(path):
     -------
     str
     """
-    if not in_a_browser():
+    if not in_browser():
         return ""
     name, content = escape(Path(path).name), Path(path).read_bytes()
     address = f"data:application/octet-stream;base64,{b64encode(content).decode()}"

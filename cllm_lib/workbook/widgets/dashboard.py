@@ -14,6 +14,7 @@ from html import escape
 import ipywidgets
 import numpy as np
 
+from cllm_lib.browser import in_browser
 from cllm_lib.instruments.diagnosis import examine, movements
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.generation import generate
@@ -23,7 +24,7 @@ from cllm_lib.text.corpora import TEXTS, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer
-from cllm_lib.workbook.widgets.browser_files import HandIn, in_a_browser, offered
+from cllm_lib.workbook.widgets.browser_files import HandIn, offered
 from cllm_lib.workbook.widgets.controls import NumberField, Panel, above_zero, button, pick, whole
 from cllm_lib.workbook.widgets.interrupts import Interrupts
 from cllm_lib.workbook.widgets.keeping import BASE, ENDING, Kept, NotOurs, free_name, newest
@@ -149,7 +150,7 @@ class TrainingDashboard(Panel):
         self.stop = button("STOP", "end the training; the model stays usable", self._stop, width="100px")
         self.save = button("SAVE", "write model and training state to the file", self._save, width="100px")
         self.load = button("LOAD", "read them back; START then goes on with them", self._load, width="100px")
-        self.hand_in = [HandIn(ENDING, self._load_from)] if in_a_browser() else []
+        self.hand_in = [HandIn(ENDING, self._load_from)] if in_browser() else []
 
     # What the buttons do
 

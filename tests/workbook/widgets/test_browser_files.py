@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from workbook.in_a_loop import in_a_loop, until, words
 
-from cllm_lib.workbook.widgets import browser_files, training_dashboard
+from cllm_lib.workbook.widgets import browser_files, dashboard, training_dashboard
 from cllm_lib.workbook.widgets.browser_files import HandIn, offered
 
 LONG_AGO = datetime(2025, 11, 1, tzinfo=UTC)
@@ -16,7 +16,8 @@ TINY = {"d_model": 12, "n_layers": 1, "n_heads": 2, "d_ff": 8}
 
 @pytest.fixture
 def browser(monkeypatch, tmp_path):
-    monkeypatch.setattr(browser_files.sys, "platform", "emscripten")
+    for module in (browser_files, dashboard):
+        monkeypatch.setattr(module, "in_browser", lambda: True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -76,7 +77,7 @@ def test_a_dashboard_saves_offers_takes_back_and_goes_on(browser):
 
 
 def test_a_foreign_file_gets_its_sentence(browser):
-    dashboard = training_dashboard()
-    hand_in(dashboard.hand_in[0], "picture.png", b"\x89PNG\r\n\x1a\n" + bytes(40))
-    assert "Not done." in words(dashboard.status)
-    assert dashboard.trainer is None
+    panel = training_dashboard()
+    hand_in(panel.hand_in[0], "picture.png", b"\x89PNG\r\n\x1a\n" + bytes(40))
+    assert "Not done." in words(panel.status)
+    assert panel.trainer is None
