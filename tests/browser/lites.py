@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import http.server
 import os
 import subprocess
 import sys
@@ -49,7 +48,7 @@ def built(folder):
 def served(folder):
     """The address of a folder, served as the classroom's server does it."""
     handler = functools.partial(serve.Handler, directory=str(folder))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = serve.Server(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}/"
     server.shutdown()
@@ -123,6 +122,7 @@ def new_notebook(page, address, name, cells):
     page.wait_for_function("() => window.jupyterapp?.serviceManager")
     page.evaluate(
         """async ([name, content]) => {
+            await window.jupyterapp.restored;
             const contents = window.jupyterapp.serviceManager.contents;
             await contents.save(name, {type: 'notebook', format: 'json', content: JSON.parse(content)});
             await window.jupyterapp.commands.execute('docmanager:open', {path: name});

@@ -47,8 +47,7 @@ const cllm = (() => {
     return {
       say(words, share, more = "") {
         if (stage.textContent !== words) stage.textContent = words; // a screen reader says it once
-        if (share === undefined) bar.removeAttribute("value");
-        else bar.value = share;
+        bar.value = share;
         detail.textContent = more;
       },
       end() {
@@ -78,7 +77,7 @@ const cllm = (() => {
     fetching = false;
     while (!["idle", "busy"].includes(kernelStatus())) {
       const seconds = Math.round((performance.now() - began) / 1000);
-      line.say("Starting Python, half a minute or so; you can read meanwhile", undefined, `${seconds} s`);
+      line.say("Starting Python, half a minute or so; you can read meanwhile", 1, `${seconds} s`); // a bar that moves would slow it
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
     document.documentElement.dataset.cllmPython = "ready";

@@ -46,6 +46,17 @@ class Handler(http.server.SimpleHTTPRequestHandler):
         """Say nothing of requests."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """A server that is not disturbed by a browser that turns away."""
+
+    allow_reuse_address = sys.platform != "win32"  # there it would let two servers share a port
+
+    def handle_error(self, request, client_address):
+        """Say what went wrong, but for a connection that a page dropped when it was closed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def own_address():
     """The address of this machine in its network, without asking anybody: no packet is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
@@ -72,9 +83,8 @@ def main(words):
     if not (asked.folder / "index.html").is_file():
         sys.exit(f"There is no index.html in {asked.folder}: unzip the whole file, and start serve.py beside the folder `book`.")
     handler = functools.partial(Handler, directory=str(asked.folder))
-    http.server.ThreadingHTTPServer.allow_reuse_address = sys.platform != "win32"  # there it would let two servers share a port
     try:
-        server = http.server.ThreadingHTTPServer(("0.0.0.0" if asked.for_class else "127.0.0.1", asked.port), handler)
+        server = Server(("0.0.0.0" if asked.for_class else "127.0.0.1", asked.port), handler)
     except (OSError, OverflowError):
         sys.exit(f"Port {asked.port} is in use, or not allowed: choose another, such as `serve.py --port {min(asked.port, 60000) + 1}`.")
     port = server.server_address[1]
