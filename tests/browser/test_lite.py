@@ -206,3 +206,17 @@ def test_the_dashboard_trains_stops_saves_to_a_download_and_takes_a_file(panels,
     dashboard.press_by_keyboard("GO ON", "Space")
     dashboard.press_by_keyboard("STOP", "Enter")
     dashboard.wait_for("Stopped after")
+
+
+def test_a_slider_follows_the_arrow_keys_and_pages_of_our_own_work(panels):
+    page, _ = panels
+    for i in (3, 4):
+        finish_cell(page, i)
+    slider = page.get_by_role("slider").first
+    slider.scroll_into_view_if_needed()
+    page.wait_for_timeout(1_000)  # JupyterLab attaches a cell anew when it comes into view, and focus is lost
+    slider.focus()
+    value = slider.get_attribute("aria-valuenow")
+    page.keyboard.press("ArrowRight")
+    wait_for(lambda: slider.get_attribute("aria-valuenow") != value)
+    page.locator(".jp-OutputArea-output canvas").first.wait_for()  # the plane of the spirals' explorer
