@@ -407,6 +407,25 @@ def with_progress(page):
     return page.replace("</head>", '  <script src="../progress.js" defer></script>\n  </head>', 1)
 
 
+def spare_sliders(found):
+    """Settings of JupyterLab in which a bare arrow key, pressed on a slider, is the slider's: not a way to the next heading."""
+    if isinstance(found, list):
+        return [spare_sliders(each) for each in found]
+    if not isinstance(found, dict):
+        return found
+    found = {name: spare_sliders(each) for name, each in found.items()}
+    if {*found.get("keys", ())} & {"ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"} and str(found.get("selector")).endswith(":focus"):
+        found["selector"] += ':not([role="slider"])'
+    return found
+
+
+def write_settings(out):
+    """Change JupyterLab's shortcuts where its overrides cannot."""
+    schemas = out / "build" / "schemas"
+    for path in (schemas / "all.json", schemas / "@jupyterlab" / "notebook-extension" / "tracker.json"):
+        path.write_text(json.dumps(spare_sliders(json.loads(path.read_text(encoding="utf-8")))), encoding="utf-8")
+
+
 def write_pages(out):
     """The start page, and what shows how far a start is, in its place."""
     sizes = json.loads((out / "static" / "pyodide" / "sizes.json").read_text(encoding="utf-8"))
@@ -445,6 +464,7 @@ def build(out, pyodide):
             raise Stop(f"JupyterLite could not be built:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         check_local(made)
         write_pages(made)
+        write_settings(made)
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, out)
