@@ -91,7 +91,7 @@ def test_the_real_models_have_a_lock_of_their_own():
 
 
 def test_what_builds_for_a_browser_has_a_lock_of_its_own():
-    """Its versions are others than a reader's: JupyterLite's, and the newest widgets that it takes."""
+    """Its versions are others than a reader's: JupyterLite's JupyterLab is older."""
     text = (ROOT / "requirements-lite.lock").read_text(encoding="utf-8")
     found = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]

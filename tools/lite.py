@@ -140,11 +140,12 @@ def blocks(lock, names):
 
 def fetch_wheels(folder):
     """The pure wheels of the lock, into a folder, their hashes checked by pip."""
-    folder.mkdir(parents=True, exist_ok=True)
     wanted = blocks(LOCK.read_text(encoding="utf-8"), FROM_LOCK)
     stamp = folder / "wanted.txt"
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return
+    shutil.rmtree(folder, ignore_errors=True)  # wheels of another lock
+    folder.mkdir(parents=True)
     asked = folder / "asked.txt"
     asked.write_text(wanted, encoding="utf-8")
     for_any_machine = ["--only-binary", ":all:", "--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", "3.12"]

@@ -137,7 +137,7 @@ def test_python_starts_with_a_line_that_says_how_far_it_is(address):
     with offline_page() as (page, _):
         page.goto(f"{address}lab/index.html?path=00_start_here.ipynb")
         seen = []
-        wait_for(lambda: seen.append(said(page)) or page.evaluate(READY) == "ready", lambda: seen[-1])
+        wait_for(lambda: seen.append(said(page)) or page.evaluate(READY) == "ready", lambda: seen[-1] if seen else "")
         told = "\n".join(seen)
         assert re.search(r"Fetching Python\n\d+ of \d+ MB", told)
         assert "Starting Python" in told
@@ -196,7 +196,9 @@ def test_the_dashboard_trains_stops_saves_to_a_download_and_takes_a_file(panels,
         page.get_by_role("link", name="Download dashboard.safetensors").click()
     kept = tmp_path / "mine.safetensors"
     shutil.copy(download.value.path(), kept)
-    page.locator("input[type=file]").set_input_files(kept)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="FROM A FILE").click()
+    chooser.value.set_files(kept)
     dashboard.wait_for(rf"Loaded: {stopped:,} steps on sayings, from mine.safetensors")
     dashboard.press_by_keyboard("START", "Enter")
     dashboard.wait_for(r"Epoch \d")
