@@ -343,9 +343,20 @@ def write_contents(folder):
     """The chapters with their outputs, so that they can be read before anything runs, and the glossary that they link to."""
     folder.mkdir(parents=True)
     for book in chapters():
-        text = book.read_text(encoding="utf-8").replace("../docs/GLOSSARY.md", "GLOSSARY.md")
-        (folder / book.name).write_text(text, encoding="utf-8", newline="\n")
+        notebook = json.loads(book.read_text(encoding="utf-8").replace("../docs/GLOSSARY.md", "GLOSSARY.md"))
+        write_json(folder / book.name, with_whole_texts(notebook))
     shutil.copyfile(ROOT / "docs" / "GLOSSARY.md", folder / "GLOSSARY.md")
+
+
+def with_whole_texts(notebook):
+    """A notebook whose outputs are whole texts, as a Jupyter server hands them out: lists of lines would be shown with commas."""
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            for table in (output, output.get("data", {})):
+                for name, value in table.items():
+                    if isinstance(value, list) and name != "traceback" and not name.endswith("json"):
+                        table[name] = "".join(value)
+    return notebook
 
 
 def chapters():
@@ -369,7 +380,7 @@ def chapter_item(book, chapter, seconds):
     computing = NOT_THERE.get(chapter.number) or in_words(seconds).capitalize() + "."
     kind = ' class="read-only"' if chapter.number in NOT_THERE else ""
     return (
-        f'<li{kind}><a href="lab/index.html?path={name}"><span class="number">{chapter.number}</span> {title}</a>\n'
+        f'<li{kind}><a href="lab/index.html?path={name}"><span class="number">{chapter.number} </span><span class="title">{title}</span></a>\n'
         f"<p>{round(chapter.minutes)} minutes to read and do. {html.escape(computing)}</p></li>"
     )
 

@@ -196,7 +196,10 @@ def test_chapters_come_with_their_outputs_and_the_glossary(tmp_path):
     lite.write_contents(tmp_path / "contents")
     assert {path.stem for path in (tmp_path / "contents").iterdir()} == {*NAMES, "GLOSSARY"}
     one = json.loads((tmp_path / "contents" / f"{NAMES[1]}.ipynb").read_text(encoding="utf-8"))
-    assert any(cell.get("outputs") for cell in one["cells"])
+    found = [output for cell in one["cells"] for output in cell.get("outputs", [])]
+    assert found
+    assert all(isinstance(output.get("text", ""), str) for output in found)
+    assert all(isinstance(output.get("data", {}).get("text/plain", ""), str) for output in found)
     assert "../docs/GLOSSARY.md" not in json.dumps(one)
 
 
