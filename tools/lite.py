@@ -380,7 +380,8 @@ def chapter_item(book, chapter, seconds):
     computing = NOT_THERE.get(chapter.number) or in_words(seconds).capitalize() + "."
     kind = ' class="read-only"' if chapter.number in NOT_THERE else ""
     return (
-        f'<li{kind}><a href="lab/index.html?path={name}"><span class="number">{chapter.number} </span><span class="title">{title}</span></a>\n'
+        f'<li{kind}><a href="lab/index.html?path={name}">'
+        f'<span class="number">{chapter.number} </span><span class="title">{title}</span></a>\n'
         f"<p>{round(chapter.minutes)} minutes to read and do. {html.escape(computing)}</p></li>"
     )
 
