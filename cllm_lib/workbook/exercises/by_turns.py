@@ -14,7 +14,7 @@ TURN = 0.1  # seconds of one caller, after which it waits for another in a way o
 
 
 class Waits(BaseException):
-    """This caller has to wait for another. No `Exception`: a reader's `except Exception` is not meant for it."""
+    """Who calls has to wait for another. No `Exception`: a reader's `except Exception` is not meant for it."""
 
 
 class Callers:
