@@ -113,6 +113,7 @@ def stdtr(degrees, t):
     return tail if t < 0.0 else 1.0 - tail
 
 
+@functools.lru_cache  # an interval is taken a thousand times of as many values
 def stdtrit(degrees, share):
     """Quantile of Student's t distribution: the t below which `share` of it lies."""
     smaller = min(share, 1.0 - share)
