@@ -10,33 +10,6 @@ from notebooks.books import NAMES, ROOT, check_all_pictures, load_tool, texts
 pytestmark = needs_a_browser
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    with running_lab(tmp_path_factory.mktemp("lab")) as address:
-        yield address
-
-
-@pytest.fixture
-def page():
-    with open_page() as page:
-        yield page
-
-
-@pytest.mark.parametrize("name", [f"{name}.ipynb" for name in NAMES])
-def test_a_chapter_runs_to_its_end_and_shows_the_stored_numbers(page, lab, name):
-    open_chapter(page, lab, name)
-    executed = run_all(page, lab, name)
-    errors = [o for cell in executed.cells for o in cell.get("outputs", []) if o.output_type == "error"]
-    assert errors == []
-    stored = nbformat.read(ROOT / "notebooks" / name, as_version=4)
-    for cell in executed.cells:  # the page keeps the pieces in which a kernel printed
-        cell["outputs"] = load_tool("execute_notebooks").joined_streams(cell.get("outputs", []))
-    assert texts(executed) == texts(stored)
-    check_all_pictures(executed, stored)
-    for widget in WIDGETS.get(name[:2], ()):
-        widget_follows_the_keyboard(page, "\n".join(texts(stored)), *widget)
-
-
 # Of each widget: what its picture's description begins with, the number it opens with, and where the static figure
 # beside it printed the same number.
 WIDGETS = {
@@ -53,6 +26,38 @@ WIDGETS = {
         ("Two maps of the clock", r"position 12 ([\d.]+)", r"clock: from 1 to ([\d.]+)"),
     ],
 }
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    with running_lab(tmp_path_factory.mktemp("lab")) as address:
+        yield address
+
+
+@pytest.fixture
+def page():
+    with open_page() as page:
+        yield page
+
+
+def chapter(name):
+    """Chapters with a widget on each change, with the first one; the others, whose cells `make test` runs as well, weekly."""
+    return pytest.param(f"{name}.ipynb", marks=() if name[:2] in {"00", *WIDGETS} else pytest.mark.slow)
+
+
+@pytest.mark.parametrize("name", [chapter(name) for name in NAMES])
+def test_a_chapter_runs_to_its_end_and_shows_the_stored_numbers(page, lab, name):
+    open_chapter(page, lab, name)
+    executed = run_all(page, lab, name)
+    errors = [o for cell in executed.cells for o in cell.get("outputs", []) if o.output_type == "error"]
+    assert errors == []
+    stored = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+    for cell in executed.cells:  # the page keeps the pieces in which a kernel printed
+        cell["outputs"] = load_tool("execute_notebooks").joined_streams(cell.get("outputs", []))
+    assert texts(executed) == texts(stored)
+    check_all_pictures(executed, stored)
+    for widget in WIDGETS.get(name[:2], ()):
+        widget_follows_the_keyboard(page, "\n".join(texts(stored)), *widget)
 
 
 def widget_follows_the_keyboard(page, stored_text, description, number, stored_number):
