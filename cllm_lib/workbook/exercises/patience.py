@@ -52,7 +52,10 @@ def _by_alarm(seconds, function, *arguments):
 
 
 def _by_tracing(seconds, function, *arguments):
-    """On Windows, in a browser and in other threads: look at the clock at each line of Python, as a debugger would."""
+    """On Windows, in a browser and in other threads: look at the clock at each line of Python, as a debugger would.
+
+    One call of NumPy's that takes for ever is not stopped so.
+    """
     is_up = _watch(seconds)
 
     def look(frame, event, argument):
