@@ -11,7 +11,7 @@ from cllm_lib.browser import NO_THREADS
 
 pytestmark = needs_pyodide
 
-SOONER = ("00", "12", "18")  # the others take too long for every change
+SOONER = ("00", "01", "12", "18")  # the others take too long for every change
 MODELS = r"The (pretrained|chat) model, \d+ MB, does not come into a browser's page: a cell that needs it stands still here\."
 THREADS = rf"{NO_THREADS}: a cell that needs more stands still here\."
 STANDS_STILL = {"01": (THREADS, 1), "12": (THREADS, 2), "21": (MODELS, 25), "23": (MODELS, 27)}  # and in how many cells at most
@@ -45,3 +45,8 @@ def test_it_prints_the_stored_text(name, tmp_path):
         before, stands = re.subn(f"{sentence}\n$", "", text)
         as_stored = stored.startswith(before) if stands else text == stored
         assert as_stored or may_differ(cells[cell["cell"]]), f"cell {cell['cell']}"
+
+
+def test_checks_of_threads_and_cells_that_stand_still_are_the_same_there():
+    done = run_in_node("tests/wasm/run_tests.py", "tests/workbook/test_chapter_12.py", "tests/workbook/test_going_on.py", timeout=HOURS)
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
