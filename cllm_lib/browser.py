@@ -8,6 +8,10 @@ import sys
 NO_THREADS = "Python in a browser has one thread and one process"
 
 
+class NotInABrowser(ValueError):
+    """What was asked for cannot be had in a browser's page; the text is one sentence. A notebook goes on after it."""
+
+
 def in_browser():
     """Whether Python runs in a browser's page, or in Node as it would there.
 
@@ -30,7 +34,7 @@ def no_threads(what, instead):
 
     Returns
     -------
-    ValueError
+    NotInABrowser
         One sentence, to be raised.
     """
-    return ValueError(f"{NO_THREADS}, too few for {what}: {instead}")
+    return NotInABrowser(f"{NO_THREADS}, too few for {what}: {instead}")

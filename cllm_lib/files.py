@@ -156,7 +156,7 @@ def _umask():
     """What new files may not permit; mkstemp asks for less, so that nobody else reads what is temporary."""
     current = os.umask(0)
     os.umask(current)
-    return current
+    return current & 0o077  # in a browser it forbids everything, reading to the owner too
 
 
 def _sync_folder(folder):

@@ -142,8 +142,8 @@ class LatticeCache:
 
         Raises
         ------
-        ValueError
-            In a browser, where no thread can start.
+        NotInABrowser
+            There no thread can start.
         """
         if in_browser():
             raise no_threads("warm_up", "touch `entries`, which builds them then")

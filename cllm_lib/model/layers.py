@@ -335,7 +335,7 @@ def gelu_forward(x, out=None):  # (...) -> (...)
     Abramowitz and Stegun 1964, "Handbook of Mathematical Functions", formula 7.1.26.
     """
     if x.dtype != np.float32:
-        return np.multiply(0.5 * x, 1.0 + _erf(x * math.sqrt(0.5)), out=out)
+        return np.multiply(0.5 * x, 1.0 + erf(x * math.sqrt(0.5)), out=out)
     return _by_blocks(_gelu_block, x, out)
 
 
@@ -346,13 +346,14 @@ def gelu_backward(dy, x, out=None):  # (...), (...) -> (...)
     """
     if x.dtype != np.float32:
         density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
-        return np.multiply(dy, 0.5 * (1.0 + _erf(x * math.sqrt(0.5))) + x * density, out=out)
+        return np.multiply(dy, 0.5 * (1.0 + erf(x * math.sqrt(0.5))) + x * density, out=out)
     dx = _by_blocks(_gelu_slope_block, x, out)
     dx *= dy
     return dx
 
 
-def _erf(x):
+def erf(x):  # (...) -> (...)
+    """Error function, 2 / sqrt(pi) times the area under exp(-t^2) from 0 to x: SciPy's, or where SciPy is missing Python's own."""
     return scipys_or_plain("erf")(x)
 
 
