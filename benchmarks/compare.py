@@ -105,7 +105,7 @@ def _serve(connection, build, arguments):
     try:
         contestant = build(*arguments)
     except ImportError as error:
-        connection.send(Missing(f"{error.name} is not installed"))
+        connection.send(Missing(f"{error.name} is not installed" if error.name else str(error)))
         return
     connection.send(None)
     try:

@@ -86,6 +86,7 @@ def betainc(a, b, x):
     return _beta_share(float(a), float(b), float(x), 1.0 - x)
 
 
+@functools.lru_cache(maxsize=1024)
 def betaincinv(a, b, share):
     """Quantile of the beta distribution: the x at which :func:`betainc` is `share`."""
     return _bisected(lambda x: betainc(a, b, x) < share, 0.0, 1.0)
@@ -113,6 +114,7 @@ def stdtr(degrees, t):
     return tail if t < 0.0 else 1.0 - tail
 
 
+@functools.lru_cache(maxsize=1024)  # many intervals of as many values have one quantile
 def stdtrit(degrees, share):
     """Quantile of Student's t distribution: the t below which `share` of it lies."""
     smaller = min(share, 1.0 - share)
@@ -151,6 +153,7 @@ def smirnov(n, d):
     return d * math.fsum(terms) / (n + 1)
 
 
+@functools.lru_cache(maxsize=1024)
 def smirnovi(n, share):
     """Smirnov's quantile: the distance d that :func:`smirnov` gives this probability."""
     return _bisected(lambda d: smirnov(n, d) > share, 0.0, 1.0)
@@ -211,7 +214,7 @@ def _beta_fraction(a, b, x):
             numerator = _not_zero(1.0 + d / numerator)
             factor = numerator * denominator
             value *= factor
-        if abs(factor - 1.0) < 1e-16:
+        if abs(factor - 1.0) < 3e-16:  # the last digit may go on to and fro
             return value
 
 

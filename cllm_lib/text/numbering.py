@@ -67,7 +67,7 @@ COUNTED = {"word": counted_words, "character": counted_characters}
 
 def _places(part, lengths):
     """Where the words of each piece of a text stand in a list of the words of all pieces, one piece after the other."""
-    starts, ours = (lengths.cumsum() - lengths)[part], lengths[part]
+    starts, ours = (lengths.cumsum() - lengths)[part], lengths[part].astype(np.intp, copy=False)
     if (ours == 1).all():
         return starts
     within = np.arange(ours.sum(), dtype=np.int64) - np.repeat(ours.cumsum() - ours, ours)
