@@ -42,10 +42,10 @@ FROM_LOCK = ("anywidget", "comm", "ipywidgets", "jupyterlab-widgets", "mpmath", 
 # What comes along when a cell imports cllm_lib; SymPy, of which the library knows nothing, does when a cell imports it.
 NEEDED = ("anywidget", "ipywidgets", "matplotlib", "numpy", "tqdm")
 
-# Chapters that need what no browser has.
-NOT_THERE = {
-    "21": "A real model of 83 MB is needed, and the package tokenizers, which no browser has: to be read here, and run on a machine.",
-    "23": "A real model of 93 MB is needed, too large for a browser's Python: to be read here, and run on a machine.",
+# Chapters of which cells stand still in a browser, each with a sentence; the others run to their last cell.
+READ_HERE = {
+    "21": "Its cells that run a real model (83 MB) stand still in a browser: to be read here, and run on a machine.",
+    "23": "Its cells that run a real model (93 MB) stand still in a browser: to be read here, and run on a machine.",
 }
 MOST_ZIPPED = 50_000_000  # bytes of the classroom's file
 
@@ -377,8 +377,8 @@ def in_words(seconds):
 def chapter_item(book, chapter, seconds):
     """A chapter's line on the start page."""
     name, title = html.escape(book.name), html.escape(chapter.title)
-    computing = NOT_THERE.get(chapter.number) or in_words(seconds).capitalize() + "."
-    kind = ' class="read-only"' if chapter.number in NOT_THERE else ""
+    computing = READ_HERE.get(chapter.number) or in_words(seconds).capitalize() + "."
+    kind = ' class="read-only"' if chapter.number in READ_HERE else ""
     return (
         f'<li{kind}><a href="lab/index.html?path={name}">'
         f'<span class="number">{chapter.number} </span><span class="title">{title}</span></a>\n'

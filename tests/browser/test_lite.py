@@ -26,7 +26,7 @@ from notebooks.books import NAMES, ROOT, load_tool, texts
 pytestmark = needs_pyodide
 
 READY = "() => document.documentElement.dataset.cllmPython"
-RUN_HERE = [name for name in NAMES if name[:2] not in lite.NOT_THERE]
+RUN_HERE = [name for name in NAMES if name[:2] not in lite.READ_HERE]
 QUICK = ("00",)  # chapters that run to their end on each change; the others weekly
 CELLS = (
     "import matplotlib.pyplot as plt\n\nplt.plot([1, 2])\nplt.show()",
