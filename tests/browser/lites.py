@@ -91,8 +91,7 @@ def wait_for_kernel(page):
 
 def said(page):
     """What the line at the bottom says."""
-    line = page.locator("#cllm-progress")
-    return line.inner_text() if line.count() else ""
+    return page.evaluate("() => document.getElementById('cllm-progress')?.innerText ?? ''")  # at once: it may be gone in a moment
 
 
 def content(page):
