@@ -37,7 +37,7 @@ def uses(rows):
     table = rows.astype(np.float32)
     generator = np.random.default_rng(0)
     queries = generator.standard_normal((QUERIES, table.shape[1]), dtype=np.float32)
-    ids = generator.integers(0, len(table), LOOK_UPS)
+    ids = generator.integers(0, len(table), LOOK_UPS).astype(np.intp)
     scores, fetched = np.empty((QUERIES, len(table)), np.float32), np.empty((LOOK_UPS, table.shape[1]), np.float32)
     return {
         "dot products": lambda: np.matmul(queries, table.T, out=scores),

@@ -139,7 +139,7 @@ def _second_name(path, keep):
     try:
         try:
             os.link(path, beside)
-        except OSError:  # a file system without second names
+        except (OSError, AttributeError):  # a file system, or a Python in a browser, without second names
             shutil.copyfile(path, beside)
         os.replace(beside, keep)
     except BaseException:
@@ -156,7 +156,7 @@ def _umask():
     """What new files may not permit; mkstemp asks for less, so that nobody else reads what is temporary."""
     current = os.umask(0)
     os.umask(current)
-    return current
+    return current & 0o077  # in a browser it forbids everything, reading to the owner too
 
 
 def _sync_folder(folder):

@@ -2,6 +2,8 @@
 
 import builtins
 
+from cllm_lib.browser import in_browser
+
 
 def progress_bar(iterable=None, *, total, unit, desc=None, visible=True, initial=0, delay=0.0):
     """A bar of tqdm's, as plain text.
@@ -34,6 +36,8 @@ def progress_bar(iterable=None, *, total, unit, desc=None, visible=True, initial
     """
     from tqdm import tqdm  # here, not above: it would double the time `import cllm_lib` takes
 
+    if in_browser():
+        tqdm.monitor_interval = 0  # its thread, which looks after bars that stand still, cannot start there
     settings = dict(total=total, unit=unit, desc=desc, disable=not visible, initial=initial, delay=delay)
     if hasattr(builtins, "__IPYTHON__"):
         import sys

@@ -9,7 +9,7 @@ from notebooks.books import ROOT, code_blocks, programs
 
 LIBRARY = ROOT / "cllm_lib"
 FLOORS = [  # from the ground up; a room may use its own floor and those below
-    {"checks", "files", "faces", "kinds", "progress", "terminal"},
+    {"browser", "checks", "files", "faces", "kinds", "progress", "special", "terminal"},
     {"text", "lattice", "quantization.matrices", "quantization.packing"},
     {"model"},
     {"instruments"},

@@ -134,3 +134,14 @@ def test_what_is_no_ordinary_file_is_not_replaced(tmp_path):
 def test_a_folder_that_may_not_be_written_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may always write
     assert no_place_for_a_file(tmp_path / "new").startswith(f"nothing may be written into {tmp_path}")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such bits")
+def test_whoever_wrote_a_file_may_read_it_even_where_the_mask_forbids_it(tmp_path):
+    """As in a browser, where the mask forbids everything."""
+    before = os.umask(0o777)
+    try:
+        write_atomically(tmp_path / "a", b"whole")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600

@@ -1,8 +1,8 @@
 """Integers that may grow say how many bits they have.
 
 NumPy's integer has 64 bits on the systems of today, and 32 where Python runs in a browser: there the square of 62,000
-overflows without a word, and `np.bincount` refuses 64 bits. So whatever makes an array of integers names its type:
-`np.int64` for numbers, `np.intp` for places in an array.
+overflows without a word, and `np.bincount`, `np.repeat`, `np.take` refuse 64 bits. So whatever makes an array of integers names
+its type: `np.int64` for numbers, `np.intp` for places in an array. What the rule cannot see, tests/wasm runs.
 """
 
 import ast
@@ -14,6 +14,10 @@ from notebooks.books import ROOT, programs
 
 MAKERS = {"arange", "indices", "array", "asarray", "full", "fromiter"}
 TAKE_A_TYPE = MAKERS | {"astype", "zeros", "ones", "empty"}
+PLACES = {"bincount": 0, "choose": 0, "repeat": 1, "take": 1, "put": 1, "reduceat": 1}  # which argument counts, or says where
+FINDERS = r"np\.intp|return_index|return_inverse|argsort|flatnonzero|nonzero\(|searchsorted|\.argm"  # what gives places, of type intp
+ADDERS = {"sum", "prod", "cumsum", "cumprod", "dot", "outer", "power"}  # keep the type of what they are given
+NUMBERS = {"group", "n_heads", "n_kv_heads"}  # names of one number, in every program
 PLAIN = {"int", "np.int_", "'int'"}  # as many bits as the system likes
 FOLDERS = ("cllm_lib", "benchmarks", "tools", "tests")
 
@@ -28,8 +32,8 @@ def of_no_size(source):
             types += [ast.unparse(argument) for argument in node.args if name in TAKE_A_TYPE]
             plain = any(kind in PLAIN for kind in types)
             unsaid = of_numpy and name in MAKERS and not _has_type(node) and _makes_integers(node)
-            uncounted = of_numpy and name == "bincount" and not _counted_right(node.args[0], source)
-            if plain or unsaid or uncounted:
+            unsaid = unsaid or (of_numpy and name in ADDERS and _adds_integers(node))
+            if plain or unsaid or _counted_wrong(node, source):
                 found.append(ast.unparse(node))
     return found
 
@@ -51,11 +55,43 @@ def _makes_integers(call):
     return bool(numbers) and not named and all(type(number) is int for number in numbers)
 
 
-def _counted_right(argument, source):
-    """Whether what `np.bincount` counts is of type intp, there or where the name was given its value."""
+def _adds_integers(call):
+    """Whether it adds or multiplies what is a list of integers by what is written there: numbers, lengths, counts, a shape."""
+    if any(keyword.arg in ("dtype", "weights") for keyword in call.keywords):
+        return False
+    given = call.args[0]
+    if isinstance(given, ast.Attribute) and given.attr == "shape":
+        return True
+    parts = given.elts if isinstance(given, ast.List | ast.Tuple) else [given.elt] if isinstance(given, ast.ListComp) else []
+    return bool(parts) and all(map(_is_integer, parts))
+
+
+def _is_integer(part):
+    if isinstance(part, ast.Call):
+        return ast.unparse(part.func) in ("len", "int", "np.count_nonzero", "math.prod")
+    return isinstance(part, ast.Constant) and type(part.value) is int
+
+
+def _counted_wrong(call, source):
+    """Whether what counts, or says where, may be no place: of type intp there, or where the name was given its value, or one number."""
+    place = PLACES.get(call.func.attr)
+    if place is None or not ast.unparse(call.func.value).startswith("np"):
+        return False
+    argument = call.args[place] if place < len(call.args) else call.keywords[0].value
+    said = ast.unparse(argument)
     if isinstance(argument, ast.Name):
-        return re.search(rf"\b{argument.id} = .*np\.intp", source) is not None
-    return "np.intp" in ast.unparse(argument)
+        one_number = said in NUMBERS or re.search(rf"\b{said} = (len\(|.*//)", source)
+        return not one_number and re.search(rf"\b{said}\b[^=\n]* = .*({FINDERS})", source) is None
+    return not re.search(FINDERS, said) and not (isinstance(argument, ast.List) or _is_one_number(argument))
+
+
+def _is_one_number(part):
+    """Arithmetic of constants, sizes and names of numbers, such as `n_heads // n_kv_heads`."""
+    if isinstance(part, ast.BinOp):
+        return _is_one_number(part.left) and _is_one_number(part.right)
+    if isinstance(part, ast.Subscript):
+        return ast.unparse(part.value).endswith("shape")
+    return isinstance(part, ast.Constant) or ast.unparse(part) in NUMBERS or ast.unparse(part).startswith("len(")
 
 
 def all_programs():
@@ -86,6 +122,13 @@ def test_what_makes_integers_says_of_which_size():
         "np.indices((2, 3))",
         "np.bincount(ids, minlength=3)",
         "ids = tokens.ravel()\nnp.bincount(ids)",
+        "np.repeat(x, counts)",
+        "lengths = np.zeros(3, dtype=np.int64)\nnp.repeat(x, lengths)",
+        "np.take(table, ids, axis=0)",
+        "np.add.reduceat(x, starts)",
+        "np.cumsum([len(part) for part in parts])",
+        "np.prod(x.shape)",
+        "np.prod([100_000, 100_000])",
     ],
 )
 def test_the_rule_sees(source):
@@ -106,6 +149,17 @@ def test_the_rule_sees(source):
         "np.full(shape, value)",
         "np.bincount(ids.astype(np.intp))",
         "ids = tokens.astype(np.intp)\nnp.bincount(ids)",
+        "np.repeat(x, n_heads // n_kv_heads, axis=1)",
+        "np.repeat(x, 3)",
+        "every = len(batches)\nnp.repeat(x, every)",
+        "np.repeat(x, 12 // x.shape[1])",
+        "np.repeat(x, [1, 2])",
+        "words, lengths = [], np.zeros(3, dtype=np.intp)\nnp.repeat(x, lengths)",
+        "order = np.argsort(x)\nnp.take(x, order)",
+        "_, starts = np.unique(x, return_index=True)\nnp.add.reduceat(x, starts)",
+        "np.cumsum([len(part) for part in parts], dtype=np.int64)",
+        "np.sum([0.5, 1])",
+        "np.cumsum(values)",
         "np.frompyfunc(int, 1, 1)",
         "[int(i) for i in np.argwhere(x)[0]]",
     ],

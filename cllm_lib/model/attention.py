@@ -18,6 +18,7 @@ from cllm_lib.lattice.biases import alibi_slopes, checked_distances, distance_bi
 from cllm_lib.lattice.encodings import ROPE_BASE, ROPE_PAIRS, rotate, rotate_backward
 from cllm_lib.model import fast
 from cllm_lib.model.layers import linear_backward, linear_forward, softmax, softmax_backward
+from cllm_lib.model.products import product
 from cllm_lib.model.taps import says, tapped
 
 PROJECTIONS = ("query", "key", "value")
@@ -115,10 +116,10 @@ def scaled_dot_product_forward(query, key, value, mask=None, bias=None):  # (B, 
     """
     mask = causal_mask(query.shape[-2], key.shape[-2] - query.shape[-2]) if mask is None else mask
     n_heads = heads_of(query)
-    scores = query @ share_heads(key, n_heads).swapaxes(-1, -2) / math.sqrt(query.shape[-1])
+    scores = product(query, share_heads(key, n_heads).swapaxes(-1, -2)) / math.sqrt(query.shape[-1])
     scores = scores if bias is None else scores + bias
     weights = softmax(scores if mask is True else np.where(mask, scores, -np.inf))
-    return weights @ share_heads(value, n_heads), (query, key, value, weights)
+    return product(weights, share_heads(value, n_heads)), (query, key, value, weights)
 
 
 def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> (B, H, T, d), 2 x (B, G, T, d)
@@ -126,13 +127,13 @@ def scaled_dot_product_backward(d_output, cache):  # (B, H, T, d) -> (B, H, T, d
     query, key, _, weights = cache
     n_heads, n_kv_heads = heads_of(query), heads_of(key)
     # forward, 3: output = weights @ value, of each head the value of its group
-    d_value = share_heads_backward(weights.swapaxes(-1, -2) @ d_output, n_kv_heads)
+    d_value = share_heads_backward(product(weights.swapaxes(-1, -2), d_output), n_kv_heads)
     # forward, 2: weights = softmax(scores)
     d_scores = scores_backward(d_output, cache)
     # forward, 1: scores = query @ key^T / sqrt(d), of each head the key of its group
     d_scores = d_scores / math.sqrt(query.shape[-1])
-    d_query = d_scores @ share_heads(key, n_heads)
-    d_key = share_heads_backward(d_scores.swapaxes(-1, -2) @ query, n_kv_heads)
+    d_query = product(d_scores, share_heads(key, n_heads))
+    d_key = share_heads_backward(product(d_scores.swapaxes(-1, -2), query), n_kv_heads)
     return d_query, d_key, d_value
 
 
@@ -140,7 +141,7 @@ def scores_backward(d_output, cache):  # (B, H, T, d) -> (B, H, T, S)
     """The gradient of the scores, and so of a bias added to them: steps 3 and 2 in reverse."""
     _, _, value, weights = cache
     # forward, 3: output = weights @ value
-    d_weights = d_output @ share_heads(value, heads_of(d_output)).swapaxes(-1, -2)
+    d_weights = product(d_output, share_heads(value, heads_of(d_output)).swapaxes(-1, -2))
     # forward, 2: weights = softmax(scores)
     return softmax_backward(d_weights, weights)  # masked weights are 0, so is this
 

@@ -5,9 +5,8 @@ Both are parts that a model can be given, `CLLM(config, output=..., loss=...)`; 
 place of both, as long as both are these.
 """
 
-import numpy as np
-
 from cllm_lib.model.layers import cross_entropy_backward, cross_entropy_forward
+from cllm_lib.model.products import product
 
 
 class LinearOutput:
@@ -21,15 +20,15 @@ class LinearOutput:
 
     def forward(self, hidden, matrix):  # (B, T, D), (D, V) -> (B, T, V), cache
         """One product."""
-        return hidden @ matrix, (hidden, matrix)
+        return product(hidden, matrix), (hidden, matrix)
 
     def backward(self, d_logits, cache, out):  # (B, T, V), (D, V) -> (B, T, D)
         """The gradient of the hidden state; that of the matrix is left in `out`, which holds zeros before."""
         hidden, matrix = cache
         # forward: logits = hidden @ matrix, with all B * T positions under each other
         rows, d_rows = hidden.reshape(-1, hidden.shape[-1]), d_logits.reshape(-1, d_logits.shape[-1])
-        np.matmul(rows.T, d_rows, out=out)
-        return (d_rows @ matrix.T).reshape(hidden.shape)
+        product(rows.T, d_rows, out=out)
+        return product(d_rows, matrix.T).reshape(hidden.shape)
 
 
 class CrossEntropy:

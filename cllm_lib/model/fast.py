@@ -24,6 +24,7 @@ from cllm_lib.lattice.biases import alibi_slopes
 from cllm_lib.lattice.encodings import rotation_angles
 from cllm_lib.model.fast_layers import FEED_FORWARDS, NORMS, Affine
 from cllm_lib.model.layers import largest
+from cllm_lib.model.products import product
 
 QUERIES = 128  # in a query block: its scores stay in the processor's cache
 
@@ -193,7 +194,7 @@ class QueryBlock:
 
     def forward(self):
         """Scores, causal mask, in-place softmax, and the weighted values: fill `attended`."""
-        scores = np.matmul(self.query, self.key.mT, out=self.weights)
+        scores = product(self.query, self.key.mT, out=self.weights)
         if self.distance_bias:
             self.distance_bias.forward(scores)
         safe = safe_for_exp(scores)
@@ -203,31 +204,31 @@ class QueryBlock:
         np.exp(scores, out=scores)
         total = scores @ self.ones
         scores /= total if safe else np.maximum(total, 1.0, out=total)  # 0 where all scores are -inf, else 1 at least
-        np.matmul(self.weights, self.value, out=self.attended)
+        product(self.weights, self.value, out=self.attended)
 
     def backward(self):
         """Fill `d_query`; fill `d_key` and `d_value` if this is the last block, else add to them."""
-        d_scores = np.matmul(self.d_attended, self.value.mT, out=self.d_scores)
+        d_scores = product(self.d_attended, self.value.mT, out=self.d_scores)
         d_scores -= np.vecdot(d_scores, self.weights)[..., None]
         d_scores *= self.weights
         if self.distance_bias:
             self.distance_bias.backward(d_scores)
-        np.matmul(d_scores, self.key, out=self.d_query)
+        product(d_scores, self.key, out=self.d_query)
         self.leave(self.d_value, self.weights.mT, self.d_attended)
         self.leave(self.d_key, d_scores.mT, self.query)
 
     def leave(self, gradient, turned, rows):  # (B, H, S, d), (B, H, S, T), (B, H, T, d)
         """Fill a gradient with the product if this is the last block, else add it; of a group the heads together."""
         if self.is_last and not self.is_grouped:
-            np.matmul(turned, rows, out=gradient)
+            product(turned, rows, out=gradient)
             return
-        product = turned @ rows
+        share = product(turned, rows)
         if self.is_grouped:
-            product = product.sum(axis=-3, keepdims=True)
+            share = share.sum(axis=-3, keepdims=True)
         if self.is_last:
-            gradient[...] = product
+            gradient[...] = share
         else:
-            gradient += product
+            gradient += share
 
 
 class Projections:
@@ -413,7 +414,7 @@ class Output:
     def forward_backward(self, hidden, targets):  # (N, D), (N) -> loss, (N, D)
         """The loss, and the gradient of the hidden states; that of the matrix is left in its place."""
         at_target = np.arange(len(targets), dtype=np.int64), targets
-        logits = np.matmul(hidden, self.matrix, out=self.logits)
+        logits = product(hidden, self.matrix, out=self.logits)
         if not safe_for_exp(logits):
             logits -= largest(logits)
         target_logits = logits[at_target]
@@ -426,8 +427,8 @@ class Output:
         logits *= 1.0 / (len(targets) * total)
         logits[at_target] -= 1.0 / len(targets)
         logits[masked] = 0.0
-        np.matmul(hidden.T, logits, out=self.d_matrix)
-        return loss, np.matmul(logits, self.matrix.T, out=self.d_hidden)
+        product(hidden.T, logits, out=self.d_matrix)
+        return loss, product(logits, self.matrix.T, out=self.d_hidden)
 
 
 class Stack:

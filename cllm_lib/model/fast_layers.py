@@ -11,6 +11,7 @@ Shapes: N rows, D d_model, F d_ff.
 import numpy as np
 
 from cllm_lib.model.layers import gelu_backward, gelu_forward
+from cllm_lib.model.products import product
 
 
 class Product:
@@ -25,12 +26,12 @@ class Product:
     def forward(self, x):  # (N, n) -> (..., N, m)
         """Compute y."""
         self.x = x
-        return np.matmul(x, self.weight, out=self.y)
+        return product(x, self.weight, out=self.y)
 
     def backward(self, dy):  # (..., N, m) -> (..., N, n)
         """Leave the gradient of W, return that of x."""
-        np.matmul(self.x.T, dy, out=self.d_weight)
-        return np.matmul(dy, self.weight.mT, out=self.dx)
+        product(self.x.T, dy, out=self.d_weight)
+        return product(dy, self.weight.mT, out=self.dx)
 
 
 class Affine(Product):

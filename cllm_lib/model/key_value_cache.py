@@ -17,6 +17,7 @@ from cllm_lib.model import fast
 from cllm_lib.model.attention import CausalSelfAttention, DistanceBiasAttention, RotarySelfAttention, scaled_dot_product_forward
 from cllm_lib.model.layers import largest
 from cllm_lib.model.positions import POSITIONS
+from cllm_lib.model.products import product
 from cllm_lib.model.transformer import CLLM, TokenEmbedding
 from cllm_lib.model.transformer_layer import TransformerLayer
 
@@ -232,7 +233,7 @@ class KeyValueCache:
         quick = tokens.shape[1] == 1 and self.model.fast
         last = self._one_token(x[:, 0]) if quick else self._through_layers(x)[:, -1]
         self.length += tokens.shape[1]
-        return self.model.normed(last) @ self.model.output_matrix
+        return product(self.model.normed(last), self.model.output_matrix)
 
     def truncate(self, length=0):
         """Forget all but the first `length` tokens, so that another continuation can be tried.

@@ -15,7 +15,8 @@ import math
 import numpy as np
 
 from cllm_lib.checks import token_ids
-from cllm_lib.faces import needed
+from cllm_lib.model.products import product
+from cllm_lib.special import scipys_or_plain
 
 GELU_BLOCK = 16_384  # numbers that GELU takes at once: more leave the processor's cache, fewer make more calls
 
@@ -70,7 +71,7 @@ def linear_forward(x, weight, bias=None):  # (..., n), (n, m), (m) -> (..., m)
         x makes the weight's gradient, the weight makes x's.
     """
     # All positions under each other: one product of (rows, n) and (n, m) instead of one for each sequence.
-    y = x.reshape(-1, x.shape[-1]) @ weight
+    y = product(x.reshape(-1, x.shape[-1]), weight)
     if bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], -1), (x, weight)
@@ -89,15 +90,15 @@ def linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: (n, m), bias: 
     x, weight = cache
     rows = dy.reshape(-1, dy.shape[-1])
     # forward: y = x @ weight + bias
-    gradients = {"weight": x.reshape(-1, x.shape[-1]).T @ rows, "bias": rows.sum(axis=0)}
-    return (rows @ weight.T).reshape(x.shape), gradients
+    gradients = {"weight": product(x.reshape(-1, x.shape[-1]).T, rows), "bias": rows.sum(axis=0)}
+    return product(rows, weight.T).reshape(x.shape), gradients
 
 
 def frozen_linear_backward(dy, cache):  # (..., m) -> (..., n), {weight: None, bias: None}
     """Linear backward through frozen weights: the gradient of x alone, half the work; for what nobody trains there is None."""
     _, weight = cache
     # forward: y = x @ weight + bias
-    dx = dy.reshape(-1, dy.shape[-1]) @ weight.T
+    dx = product(dy.reshape(-1, dy.shape[-1]), weight.T)
     return dx.reshape(*dy.shape[:-1], -1), {"weight": None, "bias": None}
 
 
@@ -334,7 +335,7 @@ def gelu_forward(x, out=None):  # (...) -> (...)
     Abramowitz and Stegun 1964, "Handbook of Mathematical Functions", formula 7.1.26.
     """
     if x.dtype != np.float32:
-        return np.multiply(0.5 * x, 1.0 + _erf(x * math.sqrt(0.5)), out=out)
+        return np.multiply(0.5 * x, 1.0 + erf(x * math.sqrt(0.5)), out=out)
     return _by_blocks(_gelu_block, x, out)
 
 
@@ -345,14 +346,15 @@ def gelu_backward(dy, x, out=None):  # (...), (...) -> (...)
     """
     if x.dtype != np.float32:
         density = np.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
-        return np.multiply(dy, 0.5 * (1.0 + _erf(x * math.sqrt(0.5))) + x * density, out=out)
+        return np.multiply(dy, 0.5 * (1.0 + erf(x * math.sqrt(0.5))) + x * density, out=out)
     dx = _by_blocks(_gelu_slope_block, x, out)
     dx *= dy
     return dx
 
 
-def _erf(x):
-    return needed("scipy.special", "GELU in float64").erf(x)  # here, not above: it takes longer to load than the rest of the library
+def erf(x):  # (...) -> (...)
+    """Error function, 2 / sqrt(pi) times the area under exp(-t^2) from 0 to x: SciPy's, or where SciPy is missing Python's own."""
+    return scipys_or_plain("erf")(x)
 
 
 def _by_blocks(fill, x, out):

@@ -4,6 +4,8 @@ import contextlib
 import functools
 import time
 
+from cllm_lib.browser import in_browser
+
 MANY = 1_000_000  # parameters: with fewer, a second thread gains little, and costs much beside a busy program
 TRIALS = 3  # steps with each number of threads, of which the quickest counts
 BETWEEN = 60  # steps before the next trial
@@ -28,9 +30,16 @@ def threads_for(size):
     context manager
         Entering and leaving it takes a few microseconds.
     """
-    if size >= MANY:
+    return contextlib.nullcontext() if size >= MANY else _limited(1)
+
+
+def one_thread():
+    """A context in which each BLAS that is loaded by now computes in one thread, whatever the model's size."""
+    if in_browser():
         return contextlib.nullcontext()
-    return _controller().limit(limits=1, user_api="blas")
+    from threadpoolctl import threadpool_limits  # here, not above: `import cllm_lib` shall stay light
+
+    return threadpool_limits(limits=1, user_api="blas")
 
 
 class QuickerThreads:
@@ -61,7 +70,7 @@ class QuickerThreads:
     def run(self, step, *arguments):
         """Take a step, and return what it returns."""
         threads = self._next()
-        with _controller().limit(limits=threads, user_api="blas"):
+        with _limited(threads):
             started = self.clock()
             found = step(*arguments)
             self._note(threads, self.clock() - started)
@@ -69,7 +78,7 @@ class QuickerThreads:
 
     def as_chosen(self):
         """A context in which BLAS computes in as many threads as were quicker, for what is no step of that kind."""
-        return _controller().limit(limits=self.chosen, user_api="blas")
+        return _limited(self.chosen)
 
     def _next(self):
         """How many threads the next step takes."""
@@ -94,13 +103,20 @@ class QuickerThreads:
 
 
 def blas_threads():
-    """In how many threads each BLAS that is loaded computes now."""
+    """In how many threads each BLAS that is loaded computes now. In a browser there is none."""
+    if in_browser():
+        return set()
     return {library["num_threads"] for library in _controller().info() if library["user_api"] == "blas"}
+
+
+def _limited(threads):
+    """A context in which BLAS computes in so many threads; nothing where there is no BLAS, in a browser."""
+    return contextlib.nullcontext() if in_browser() else _controller().limit(limits=threads, user_api="blas")
 
 
 @functools.cache
 def _controller():
     """Finding the libraries that are loaded takes a quarter of a millisecond: once is enough, for NumPy's does not change."""
-    from threadpoolctl import ThreadpoolController  # here, not above: `import cllm_lib` shall stay light
+    from threadpoolctl import ThreadpoolController  # here, not above, as in :func:`one_thread`
 
     return ThreadpoolController()

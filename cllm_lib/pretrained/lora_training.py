@@ -104,7 +104,7 @@ def answer_losses(model, examples):
         ids, is_target, places = pack_examples(some)
         hidden, _ = adapted_decoder_forward(ids, model.parameters, model.config, None, places)
         logits = hidden[:, :-1][is_target[:, 1:]] @ model.parameters["output_weight"]
-        ends = np.cumsum([np.count_nonzero(learnt) for _, learnt in some])[:-1]
+        ends = np.cumsum([np.count_nonzero(learnt) for _, learnt in some], dtype=np.int64)[:-1]
         for rows, targets in zip(np.split(logits, ends), np.split(ids[is_target], ends), strict=True):
             losses.append(cross_entropy_forward(rows, targets)[0])
             by_heart.append((rows.argmax(axis=-1) == targets).all())

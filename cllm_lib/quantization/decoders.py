@@ -83,7 +83,7 @@ def quantize_layer(parameters, inputs, method, bits, group_size=None, clip=True,
         dequantized = dequantized.astype(together.dtype)
         if hessian is not None:
             errors[names[0]] = _relative_error(together, dequantized, hessian)
-        cuts = np.cumsum([len(one) for one in weights])[:-1]
+        cuts = np.cumsum([len(one) for one in weights], dtype=np.int64)[:-1]
         changed |= {name: part.T for name, part in zip(names, np.split(dequantized, cuts), strict=True)}
     return QuantizedLayer(_replaced(parameters, changed), widest, errors)
 

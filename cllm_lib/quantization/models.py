@@ -23,6 +23,8 @@ from cllm_lib.model.config import LATER, CLLMConfig
 from cllm_lib.model.key_value_cache import can_cache
 from cllm_lib.model.transformer import CLLM, by_name
 from cllm_lib.quantization.matrices import babai_quantize, bits_needed, dequantize, gptq, input_hessian, pack, round_to_nearest, unpack
+from cllm_lib.training import plain_safetensors
+from cllm_lib.training.safetensors_file import safetensors_for_numpy
 
 FORMAT = 1
 KEY = "cllm-quantized"  # under it stands a file's description
@@ -312,7 +314,7 @@ def save_quantized(path, quantized):
     else:
         description["tokenizer"] = model.tokenizer.to_str()
     description["sha256"] = digest(arrays, description)
-    write_atomically(path, _safetensors().numpy.save(arrays, {KEY: json.dumps(description)}))
+    write_atomically(path, safetensors_for_numpy().save(arrays, {KEY: json.dumps(description)}))
 
 
 def load_quantized(path):
@@ -348,9 +350,9 @@ def load_quantized(path):
 
 
 def _read(path):
-    safetensors = _safetensors()
+    safe_open, error_of_its_own = _for_reading()
     try:
-        with safetensors.safe_open(path, framework="numpy") as file:
+        with safe_open(path, framework="numpy") as file:
             text = (file.metadata() or {}).get(KEY)
             if text is None:
                 raise ValueError(f"{path} is no quantised model of this library: save_quantized writes them")
@@ -359,7 +361,7 @@ def _read(path):
                 found = description.get("format") if isinstance(description, dict) else None
                 raise ValueError(f"{path} has format {found!r}, this library reads format {FORMAT}: take the library that wrote it")
             return description, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (a file is no dictionary)
-    except (safetensors.SafetensorError, json.JSONDecodeError, RecursionError) as error:
+    except (error_of_its_own, json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path} is damaged, cut off, or no safetensors file ({error})") from None
     except OSError as error:
         raise ValueError(f"{path} could not be read ({error.strerror or error})") from None
@@ -429,12 +431,10 @@ def _brought_along(model):
     return type(attention), sorted(model.parameters), getattr(attention, "matrix", None) is None, turns
 
 
-def _safetensors():
-    """The library, or one sentence where there is none."""
+def _for_reading():
+    """What opens a file, and how it says what is wrong: the package's or, where there is none, the same in plain Python."""
     try:
-        import safetensors.numpy
+        import safetensors
     except ImportError:
-        raise ImportError(
-            "a quantised model's file needs the package safetensors, which is not here; in the browser there is none"
-        ) from None
-    return safetensors
+        return plain_safetensors.safe_open, plain_safetensors.SafetensorError
+    return safetensors.safe_open, safetensors.SafetensorError

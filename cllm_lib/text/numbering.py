@@ -26,7 +26,7 @@ def counted_words(chunks, form):
     for chunk in chunks:
         found = chunk.split()
         parts.append(np.fromiter(map(pieces.__getitem__, found), np.int32, len(found)))
-    words, lengths = [], np.zeros(len(pieces), dtype=np.int64)  # the words in all pieces, one piece after the other
+    words, lengths = [], np.zeros(len(pieces), dtype=np.intp)  # the words in all pieces, one piece after the other
     for i, line in enumerate(small_letters("\n".join(pieces), form).split("\n") if pieces else []):
         found = [word for piece in line.split() for word in words_in(piece)]  # of no piece, where nothing was to be seen
         lengths[i] = len(found)
@@ -67,7 +67,7 @@ COUNTED = {"word": counted_words, "character": counted_characters}
 
 def _places(part, lengths):
     """Where the words of each piece of a text stand in a list of the words of all pieces, one piece after the other."""
-    starts, ours = (lengths.cumsum() - lengths)[part], lengths[part]
+    starts, ours = (lengths.cumsum() - lengths)[part], lengths[part].astype(np.intp, copy=False)
     if (ours == 1).all():
         return starts
     within = np.arange(ours.sum(), dtype=np.int64) - np.repeat(ours.cumsum() - ours, ours)

@@ -2,10 +2,10 @@
 
 import math
 import os
-import sys
 
 import numpy as np
 
+from cllm_lib.browser import in_browser
 from cllm_lib.checks import instance, non_negative_number, one_of, positive_number
 from cllm_lib.model.threads import MANY
 
@@ -265,7 +265,7 @@ def share_out(work, blocks):
 
 
 def _processors():
-    if sys.platform == "emscripten":  # Python in a browser cannot start threads
+    if in_browser():  # no thread starts there
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

@@ -12,8 +12,8 @@ Shapes: V words, D d_model.
 import numpy as np
 
 from cllm_lib.checks import non_negative_number
-from cllm_lib.faces import needed
 from cllm_lib.lattice.similarity import feature_similarity
+from cllm_lib.special import scipys_or_plain
 
 
 class LaplacianRegularizer:
@@ -111,7 +111,6 @@ def geometric_agreement(similarities, embedding):  # (V, V), (V, D) -> a number
     ValueError
         If shapes do not fit, an embedding is all zero, or all pairs are equally similar: then there is no order to agree with.
     """
-    spearmanr = needed("scipy.stats", "Spearman's correlation").spearmanr  # here: it takes longer to load than the rest of the library
     similarities, embedding = _checked_similarities(similarities), np.asarray(embedding, dtype=np.float64)
     if embedding.ndim != 2 or len(embedding) != len(similarities):
         raise ValueError(f"embedding has shape {embedding.shape}, and similarities are of {len(similarities)} words: give a row for each")
@@ -122,7 +121,7 @@ def geometric_agreement(similarities, embedding):  # (V, V), (V, D) -> a number
     alike, unit = similarities[pairs], embedding / lengths
     if np.ptp(alike) == 0.0:
         raise ValueError(f"all pairs have the similarity {alike[0]:g}: there is no order to agree with")
-    return float(spearmanr(alike, (unit @ unit.T)[pairs]).statistic)
+    return float(scipys_or_plain("spearmanr")(alike, (unit @ unit.T)[pairs]).statistic)
 
 
 def renaming_gap(loss, words, embedding, tokens, targets, seed=0):

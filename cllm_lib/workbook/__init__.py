@@ -1,5 +1,6 @@
 """What only a reader sees: exercises that answer, figures, widgets. The model never imports this."""
 
+from cllm_lib.browser import in_browser
 from cllm_lib.faces import face
 
 __getattr__, __dir__, __all__ = face(
@@ -14,3 +15,8 @@ __getattr__, __dir__, __all__ = face(
         "row_order": "compare numbered_as_met row_orders zipf_stream",
     },
 )
+
+if in_browser():
+    from cllm_lib.workbook.going_on import go_on_in_a_browser
+
+    go_on_in_a_browser()

@@ -3,10 +3,17 @@
 import importlib.metadata
 import re
 import sys
+import tomllib
 
 import numpy as np
 
+from cllm_lib.browser import in_browser
+from cllm_lib.files import PACKAGE
+
 OLDEST_PYTHON = (3, 11)
+NEEDED_BY_READERS = re.compile(r"""([\w-]+)>=([\d.]+)(; extra == ['"](notebooks|experiments)['"])?""")
+IN_BROWSER = ("anywidget", "ipywidgets", "matplotlib", "numpy", "sympy", "tqdm")  # the rest is not asked for there
+OLDER_IN_BROWSER = {"matplotlib": "3.8.4"}  # the newest that was built for it
 
 
 def check_machine():
@@ -28,15 +35,29 @@ def _python():
 
 
 def _packages():
-    """The lower bounds that pyproject.toml gives for a reader, from the installed package."""
-    short = []
-    for requirement in importlib.metadata.requires("cllm-workbook") or []:
-        match = re.fullmatch(r"""([\w-]+)>=([\d.]+)(; extra == ['"](notebooks|experiments)['"])?""", requirement)
-        if match and _installed(match[1]) < _version(match[2]):
-            short.append(f"{match[1]} {match[2]}")
+    """The lower bounds that pyproject.toml gives for a reader; in a browser of what can be there, as far as it can be there."""
+    try:
+        requirements = _requirements()
+    except (OSError, importlib.metadata.PackageNotFoundError):
+        return False, "The package cllm-workbook itself is missing, which says what else is needed: `make lab` installs it."
+    bounds = {match[1]: match[2] for match in map(NEEDED_BY_READERS.fullmatch, requirements) if match}
+    if in_browser():
+        bounds = {package: bound for package, bound in (bounds | OLDER_IN_BROWSER).items() if package in IN_BROWSER}
+    short = [f"{package} {bound}" for package, bound in bounds.items() if _installed(package) < _version(bound)]
     if short:
-        return False, f"Missing or too old: at least {', '.join(short)} is needed. `make lab` builds an environment that has them."
+        advice = "Load the page anew." if in_browser() else "`make lab` builds an environment that has them."
+        return False, f"Missing or too old: at least {', '.join(short)} is needed. {advice}"
     return True, "Every package the workbook needs is here, and new enough."
+
+
+def _requirements():
+    """What the installed package asks for; where it runs from its folder without being installed, what the folder's file says."""
+    try:
+        return importlib.metadata.requires("cllm-workbook") or []
+    except importlib.metadata.PackageNotFoundError:
+        project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        extras = project["optional-dependencies"].items()
+        return project["dependencies"] + [f"{line}; extra == '{extra}'" for extra, lines in extras for line in lines]
 
 
 def _installed(package):

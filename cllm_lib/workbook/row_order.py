@@ -108,7 +108,7 @@ class LookUpInto(LookUp):
 
     def __call__(self, ids):
         """Fetch one batch."""
-        return np.take(self.table, ids, axis=0, out=self.out[: len(ids)], mode="clip")
+        return np.take(self.table, ids.astype(np.intp, copy=False), axis=0, out=self.out[: len(ids)], mode="clip")
 
 
 class Gradient:

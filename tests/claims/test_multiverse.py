@@ -1,6 +1,7 @@
 """All ways to judge: a rate chosen by each rule, blocks of seeds, whom an answer favours, and every way once."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_shares_add_up_for_every_option(monkeypatch):
 def test_the_stored_ways_are_all_there_and_their_rates_were_judged():
     kept = registry.stored("multiverse")
     options = [kept["texts"], kept["strengths"], multiverse.CONTROLS, kept["targets"], multiverse.RULES, blocks(kept["judging seeds"])]
-    assert len(ways()) == np.prod([len(one) for one in options])
+    assert len(ways()) == math.prod(len(one) for one in options)
     assert all(isinstance(way, Way) and -1 <= way.difference.mean <= 1 for way in ways())
     for text, target, rule in itertools.product(kept["texts"], kept["targets"], multiverse.RULES):
         for side in kept["runs"][text].values():

@@ -124,6 +124,22 @@ def fail_at_two(variant, seed, text):
     return counted(variant, seed, text)
 
 
+@pytest.mark.parametrize("n_jobs", [1, -1])
+def test_in_a_browser_runs_follow_one_another(n_jobs, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    monkeypatch.setitem(sys.modules, "threadpoolctl", None)  # is not there
+    assert run(seed_times, variants=(1, 10), seeds=range(3), n_jobs=n_jobs) == {1: [0, 1, 2], 10: [0, 10, 20]}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), [({"n_jobs": 2}, "n_jobs=2: leave it out"), ({"backend": "dask", "address": "tcp://x:1"}, "a cluster: leave")]
+)
+def test_in_a_browser_who_asks_for_processes_is_told(options, said, monkeypatch):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    with pytest.raises(ValueError, match=said):
+        run(seed_times, [1], [0], **options)
+
+
 @pytest.mark.parametrize("n_jobs", [1, 2])
 def test_an_exception_names_its_task_and_what_is_finished_stays(n_jobs, tmp_path, calls):
     with pytest.raises(RuntimeError, match="variant 'x', seed 2, text 'prose': KeyError: 'the cause'"):

@@ -138,6 +138,14 @@ def test_warming_up_returns_at_once_and_its_thread_ends_by_itself():
     assert (len(cache.entries), sieve.calls) == (168, 1)
 
 
+def test_in_a_browser_warming_up_says_what_to_do_instead(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    cache = LatticeCache(100)
+    with pytest.raises(ValueError, match="touch `entries`"):
+        cache.warm_up()
+    assert len(cache.entries) == 25
+
+
 def test_warming_up_from_many_threads_and_again_builds_once():
     sieve = CountingSieve()
     cache = LatticeCache(1000, sieve)

@@ -25,6 +25,11 @@ def test_softmax_ignores_a_common_shift(scores, shift):
     np.testing.assert_allclose(layers.softmax(scores + shift), layers.softmax(scores), rtol=1e-9, atol=1e-12)
 
 
+@given(hnp.arrays(float, (2, 3), elements=FINITE))
+def test_the_error_function_is_the_normal_distributions(x):
+    np.testing.assert_allclose(layers.erf(x), 2.0 * norm.cdf(x * np.sqrt(2.0)) - 1.0, rtol=1e-12, atol=1e-15)
+
+
 def test_softmax_gives_masked_scores_no_weight():
     weights = layers.softmax(np.array([[1.0, -np.inf, 1.0]]))
     np.testing.assert_array_equal(weights, [[0.5, 0.0, 0.5]])

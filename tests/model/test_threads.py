@@ -1,12 +1,14 @@
 """Threads of BLAS: read back from the library itself, inside a step."""
 
+import sys
+
 import numpy as np
 import pytest
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from cllm_lib import CLLM, CLLMConfig, Trainer, load_corpus
 from cllm_lib.model import threads
-from cllm_lib.model.threads import BETWEEN, MANY, TRIALS, QuickerThreads, threads_for
+from cllm_lib.model.threads import BETWEEN, MANY, TRIALS, QuickerThreads, one_thread, threads_for
 
 
 def blas_threads():
@@ -34,6 +36,20 @@ def test_an_error_inside_leaves_things_as_they_were():
     with pytest.raises(KeyError), threads_for(1):
         raise KeyError
     assert blas_threads() == {2}
+
+
+def test_every_blas_that_is_loaded_can_be_held_to_one_thread():
+    with one_thread():
+        assert blas_threads() == {1}
+    assert blas_threads() == {2}
+
+
+def test_in_a_browser_there_is_no_blas_to_be_limited(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    with threads_for(1), one_thread(), QuickerThreads().as_chosen():
+        assert blas_threads() == {2}, "nobody touched it"
+    assert threads.blas_threads() == set()
+    assert [QuickerThreads().run(lambda i=i: i) for i in range(3)] == [0, 1, 2]
 
 
 def test_a_large_model_keeps_a_limit_that_others_have_set():

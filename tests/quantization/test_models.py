@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,17 @@ def test_groups_and_an_embedding_in_few_bits_survive_the_file(trained, tokens, t
     loaded = load_quantized(tmp_path / "model.safetensors")
     assert loaded.matrices["layers.0.attention.key_weight"].scales.shape == (32, 2)
     np.testing.assert_array_equal(loaded.model.flat_parameters, saved.model.flat_parameters)
+
+
+def test_where_safetensors_is_missing_the_file_is_the_same_and_is_read(trained, tokens, tmp_path, monkeypatch):
+    saved = quantize(trained, tokens, "round", 4)
+    save_quantized(tmp_path / "by_the_package.safetensors", saved)
+    for name in ("safetensors", "safetensors.numpy"):
+        monkeypatch.setitem(sys.modules, name, None)
+    save_quantized(tmp_path / "without.safetensors", saved)
+    assert (tmp_path / "without.safetensors").read_bytes() == (tmp_path / "by_the_package.safetensors").read_bytes()
+    np.testing.assert_array_equal(load_quantized(tmp_path / "without.safetensors").model.flat_parameters, saved.model.flat_parameters)
+    assert "damaged, cut off, or no safetensors file" in refusal(tmp_path / "a.safetensors", b"{}" * 20)
 
 
 # Files that are not to be believed

@@ -1,3 +1,4 @@
+import sys
 import threading
 import time
 from fractions import Fraction
@@ -162,7 +163,7 @@ def test_where_nobody_says_which_processors_are_ours_all_are_counted(monkeypatch
 
 
 def test_a_browser_starts_no_threads(monkeypatch):
-    monkeypatch.setattr(optimizers.sys, "platform", "emscripten")
+    monkeypatch.setattr(sys, "platform", "emscripten")
     assert optimizers._processors() == 1
 
 

@@ -4,6 +4,7 @@ Its files are the official release's of Pyodide 0.27.7, in the folder that PYODI
 """
 
 import functools
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -17,7 +18,8 @@ from notebooks.books import ROOT
 
 NODE = shutil.which("node")
 PURE = ("tqdm", "sympy", "mpmath", "ipywidgets", "comm", "anywidget", "psygnal", "typing_extensions")
-FOR_TESTS = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "hypothesis", "attr", "sortedcontainers", "nbformat")
+FOR_TESTS = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "nbformat", "autograd")
+HYPOTHESIS = ("hypothesis", "_hypothesis_globals", "attr", "sortedcontainers")
 PACKAGES = ("numpy", "matplotlib", "ipython", "sqlite3", "ssl")
 
 
@@ -36,7 +38,7 @@ needs_pyodide = [
 
 
 @functools.cache
-def pure_packages(names=PURE + FOR_TESTS):
+def pure_packages(names=PURE + FOR_TESTS + HYPOTHESIS):
     """A folder of copies of these packages alone: what else this environment has, a browser has not."""
     folder = Path(tempfile.mkdtemp(prefix="pure-"))
     for name in names:
@@ -47,6 +49,9 @@ def pure_packages(names=PURE + FOR_TESTS):
             )
         else:
             shutil.copy(found.origin, folder)
+    for name in PURE:  # their versions
+        (told,) = (path for path in Path(importlib.metadata.distribution(name).locate_file("")).glob(f"{name}-*.dist-info"))
+        shutil.copytree(told, folder / told.name)
     return folder
 
 
@@ -74,7 +79,7 @@ def run_in_node(script, *arguments, packages=PACKAGES, path=("/book", "/book/tes
         "path": [*path, "/pure"],
         "folder": "/book",
         "environment": environment or {},
-        "script": f"/book/{script}",
+        "script": script if script.startswith("/") else f"/book/{script}",
         "arguments": list(arguments),
     }
     command = [NODE, str(Path(__file__).with_name("run.mjs")), json.dumps(asked)]

@@ -39,6 +39,62 @@ def test_a_missing_package_of_the_readers_is_named(package, monkeypatch, capsys)
     assert f"Missing or too old: at least {package} " in capsys.readouterr().out
 
 
+def without(*missing, old=()):
+    """What `importlib.metadata.version` says where these packages are missing, and these of another version."""
+
+    def version(name):
+        if name in missing:
+            raise machine.importlib.metadata.PackageNotFoundError(name)
+        return dict(old).get(name, "99")
+
+    return version
+
+
+@pytest.fixture
+def browser(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "emscripten")
+    there = {"numpy": "2.0.2", "matplotlib": "3.8.4"}
+    kept_out = ("jupyterlab", "scipy", "joblib", "safetensors", "threadpoolctl", "tokenizers", "hatchling")
+    monkeypatch.setattr(machine.importlib.metadata, "version", without(*kept_out, old=there))
+
+
+def test_a_browser_is_asked_for_what_it_can_have(browser, capsys):
+    machine.check_machine()
+    out = capsys.readouterr().out
+    assert out.endswith("Your machine is ready.\n")
+    assert "look" not in out
+
+
+def test_what_counts_in_a_browser_is_named_where_it_is_missing(browser, monkeypatch, capsys):
+    monkeypatch.setattr(machine.importlib.metadata, "version", without("sympy", old={"matplotlib": "3.8.3"}))
+    machine.check_machine()
+    assert "at least matplotlib 3.8.4, sympy 1.13 is needed. Load the page anew." in capsys.readouterr().out
+
+
+def missing_itself(name):
+    raise machine.importlib.metadata.PackageNotFoundError(name)
+
+
+def test_the_folder_says_what_is_needed_where_nothing_is_installed(monkeypatch, capsys):
+    installed = machine._requirements()
+    monkeypatch.setattr(machine.importlib.metadata, "requires", missing_itself)
+
+    def bounds(requirements):
+        return {match[1]: match[2] for match in map(machine.NEEDED_BY_READERS.fullmatch, requirements) if match}
+
+    assert bounds(machine._requirements()) == bounds(installed)
+    assert {"numpy", "jupyterlab", "joblib"} < bounds(installed).keys()
+    machine.check_machine()
+    assert capsys.readouterr().out.endswith("Your machine is ready.\n")
+
+
+def test_a_library_that_nobody_installed_is_named(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(machine.importlib.metadata, "requires", missing_itself)
+    monkeypatch.setattr(machine, "PACKAGE", tmp_path / "cllm_lib")
+    machine.check_machine()
+    assert "The package cllm-workbook itself is missing" in capsys.readouterr().out
+
+
 def test_the_tools_of_the_tests_are_not_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(machine.importlib.metadata, "version", lambda name: "0" if name in ("playwright", "ruff", "torch") else "99")
     machine.check_machine()

@@ -1,7 +1,10 @@
 """Exercises of 18_evidence."""
 
+import statistics
+
 import numpy as np
 
+from cllm_lib.special import scipys_or_plain
 from cllm_lib.workbook.exercises.forms import as_array, as_number, several
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
@@ -40,22 +43,21 @@ def examine_range(answer):
 
 def student_interval(values, confidence):
     """Reference: mean +- t s / sqrt(n)."""
-    from scipy.special import stdtrit
-
     n = len(values)
-    half = stdtrit(n - 1, (1 + confidence) / 2) * np.std(values, ddof=1) / np.sqrt(n)
+    half = scipys_or_plain("stdtrit")(n - 1, (1 + confidence) / 2) * np.std(values, ddof=1) / np.sqrt(n)
     return np.mean(values) - half, np.mean(values) + half
 
 
 def examine_student_interval(answer):
-    """Against SciPy's, with few values and several confidences."""
-    from scipy import stats
+    """Against quantiles of both tails, with few values and several confidences."""
 
     def look(n, confidence):
         values = np.random.default_rng(n).normal(3.0, 2.0, n)
         what = f"the interval of {n} values at {confidence}"
         found = array(call(answer, values, confidence), (2,), what, "return low and high.")
-        right = np.array(stats.t.interval(confidence, n - 1, values.mean(), stats.sem(values)))
+        right = np.array(
+            [values.mean() + _quantile(tail, n - 1) * _spread(values) for tail in ((1 - confidence) / 2, (1 + confidence) / 2)]
+        )
         half, mean = (right[1] - right[0]) / 2, values.mean()
         mistakes = {reason: np.array([mean - other, mean + other]) for reason, other in _half_widths(half, n, confidence).items()}
         mistakes["That is mean and half width. Return the two ends."] = np.array([mean, half])
@@ -67,26 +69,34 @@ def examine_student_interval(answer):
     told_apart(look, cases, matches, "Three things go into the half width: the quantile of t, s (ddof=1), and the root of n.")
 
 
+def _quantile(share, degrees):
+    """The t below which this share of Student's distribution lies."""
+    return float(scipys_or_plain("stdtrit")(degrees, share))
+
+
+def _spread(values):
+    """The standard error of their mean."""
+    return statistics.stdev(values.tolist()) / np.sqrt(len(values))
+
+
 def _half_widths(half, n, confidence):
     """What slips make of the half width."""
-    from scipy import stats
-
-    quantile = stats.t.ppf((1 + confidence) / 2, n - 1)
+    quantile = _quantile((1 + confidence) / 2, n - 1)
     spread = half / quantile
     narrow = np.sqrt((n - 1) / n)
     return {
         "You use the normal's quantile, 1.96 and its like, which takes s for known. Student's t with n - 1 allows for it.": (
-            stats.norm.ppf((1 + confidence) / 2) * spread
+            statistics.NormalDist().inv_cdf((1 + confidence) / 2) * spread
         ),
         "You use 1.96, the normal's quantile at 0.95, whatever n and the confidence.": 1.96 * spread,
         "np.std divides by n unless told otherwise; s divides by n - 1: ddof=1.": half * narrow,
         "That is the spread of single values. A mean of n spreads less: divide by the root of n.": half * np.sqrt(n),
         "You divide by n; a mean's spread falls with the root of n.": half / np.sqrt(n),
         "Your quantile leaves all 1 - confidence on one side; half belongs to each: (1 + confidence) / 2.": (
-            stats.t.ppf(confidence, n - 1) * spread
+            _quantile(confidence, n - 1) * spread
         ),
-        "t has n - 1 degrees of freedom: one went into the mean.": stats.t.ppf((1 + confidence) / 2, n) * spread,
-        "It does not follow the confidence: that is the interval at 0.95.": stats.t.ppf(0.975, n - 1) * spread,
+        "t has n - 1 degrees of freedom: one went into the mean.": _quantile((1 + confidence) / 2, n) * spread,
+        "It does not follow the confidence: that is the interval at 0.95.": _quantile(0.975, n - 1) * spread,
         "The two ends are one: is your quantile that of one half, which is 0? Take it at (1 + confidence) / 2.": 0 * spread,
         "It is twice as wide: half to each side.": 2 * half,
         "That is s / sqrt(n), the standard error; the quantile is missing.": spread,

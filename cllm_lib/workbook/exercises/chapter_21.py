@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from cllm_lib.casebook.encoders import ENCODER_FAULTS
+from cllm_lib.special import scipys_or_plain
 from cllm_lib.workbook.exercises.forms import as_array
 from cllm_lib.workbook.exercises.machinery import (
     Exercise,
@@ -55,9 +56,7 @@ def examine_bets(answer):
 
 def gelu(x):
     """Reference: x times the share of a normal distribution below x."""
-    from scipy.special import erf
-
-    return 0.5 * x * (1.0 + erf(x / math.sqrt(2.0)))
+    return 0.5 * x * (1.0 + scipys_or_plain("erf")(x / math.sqrt(2.0)))
 
 
 def _tail(x):

@@ -1,8 +1,12 @@
 """Exercise 12.4: a value that is built on first touch, once, whoever comes."""
 
+import contextlib
+import itertools
 import threading
 import time
 
+from cllm_lib.browser import in_browser
+from cllm_lib.workbook.exercises.by_turns import Waits, played
 from cllm_lib.workbook.exercises.machinery import NotYet, brief, run
 
 PATIENCE = 3.0  # seconds after which threads that have not come back count as stuck
@@ -27,6 +31,15 @@ class _Broken(Exception):
 
 def examine_lazy(answer):
     """Count how often it builds: when it is made, when one touches it twice, when many touch it at once, and after a failure."""
+    with played(answer) if in_browser() else contextlib.nullcontext(Threads()) as callers:
+        _examine_alone(answer, callers)
+        _examine_many(answer, callers)
+        _examine_odd_builds(answer, callers)
+        _examine_one_in_another(answer, callers)
+    return "The page keeps the program's lattice in your lazy value."
+
+
+def _examine_alone(answer, callers):
     calls = []
 
     def build():
@@ -40,7 +53,7 @@ def examine_lazy(answer):
         raise NotYet("it returned None. The inner function is what should come back: return get.")
     if not callable(get):
         raise NotYet(f"it returned {brief(get)}; a function was asked for, which returns the value when it is called.")
-    first, second = _touched(get, 1)[0], _touched(get, 1)[0]
+    first, second = (_touched(callers, get, 1)[0] for _ in range(2))
     if first is None:
         raise NotYet("the function that came back returns None. Is there a `return` in it?")
     if callable(first):
@@ -48,32 +61,27 @@ def examine_lazy(answer):
     if len(calls) > 1:
         calls.clear()
         again = run(answer, build)
-        _touched(lambda: (again(), again()), 1)
+        _touched(callers, lambda: (again(), again()), 1)
         if len(calls) == 1:
             raise NotYet("each thread builds its own: two touches in one thread share a value, and a second thread builds anew.")
         raise NotYet("each touch builds anew. Build once, and keep what the first touch built.")
     if first != 1 or second != 1:
         raise NotYet(f"build returned 1, and the touches gave {brief(first)} and {brief(second)}.")
     other = run(answer, lambda: "another")
-    if _touched(other, 1) != ["another"]:
+    if _touched(callers, other, 1) != ["another"]:
         raise NotYet("two lazy values share one memory: the second gave what the first had built. Keep the value inside `lazy`.")
-    _examine_many(answer)
-    _examine_odd_builds(answer)
-    _examine_one_in_another(answer)
-    return "The page keeps the program's lattice in your lazy value."
 
 
-def _examine_many(answer):
-    for threads in (2, 8):
+def _examine_many(answer, callers):
+    for threads, arrival in itertools.product((2, 8), callers.arrivals):
         building = []
-        pause = threading.Event()
 
-        def slow_build(building=building, pause=pause):
+        def slow_build(building=building):
             building.append(None)
-            pause.wait(0.05)  # long enough for all others to arrive
+            callers.meanwhile()
             return object()
 
-        values = _touched(run(answer, slow_build), threads)
+        values = _touched(callers, run(answer, slow_build), threads, arrival)
         if len(building) > 1:
             raise NotYet(
                 f"{threads} threads touched it at once, and build ran {len(building)} times. While one builds, the others look too, "
@@ -85,10 +93,10 @@ def _examine_many(answer):
             raise NotYet(f"{threads} threads touched it at once, and some got {got} before it was there. They have to wait.")
 
 
-def _examine_odd_builds(answer):
+def _examine_odd_builds(answer, callers):
     calls = []
     get = run(answer, lambda: calls.append(None))  # a build may return None
-    _touched(get, 1), _touched(get, 1)
+    _touched(callers, get, 1), _touched(callers, get, 1)
     if len(calls) > 1:
         raise NotYet("a build that returns None ran twice. None can be a value: remember *that* it was built, in a list or with a flag.")
     attempts = []
@@ -100,19 +108,19 @@ def _examine_odd_builds(answer):
         return "built"
 
     get = run(answer, fails_once)
-    outcome = _touched(get, 1)[0]
+    outcome = _touched(callers, get, 1)[0]
     if not isinstance(outcome, _Broken):
         raise NotYet("build raised an error, and the touch did not pass it on. Whoever touches has to hear of it.")
-    if _touched(get, 1) != ["built"]:
+    if _touched(callers, get, 1) != ["built"]:
         raise NotYet("after a build that failed, the next touch did not try again. Mark it as built only when it is.")
 
 
-def _examine_one_in_another(answer):
+def _examine_one_in_another(answer, callers):
     """A build may touch another lazy value, as a table does that is made of another table."""
     inner = run(answer, lambda: "inner")
     outer = run(answer, lambda: ("outer", inner()))
     try:
-        found = _touched(outer, 1)
+        found = _touched(callers, outer, 1)
     except NotYet:
         raise NotYet(
             "a build that touches another lazy value never came back: both wait for one lock. "
@@ -122,29 +130,44 @@ def _examine_one_in_another(answer):
         raise NotYet(f"a build touched another lazy value, and the touch gave {brief(found[0])}.")
 
 
-def _touched(get, threads):
-    """What each of several threads gets when all touch at the same moment: values, or a build's own errors.
-
-    Threads of their own, even for one touch: a lock that is never given back would hold up the notebook for ever.
-    """
-    barrier, results = threading.Barrier(threads), [None] * threads
-
-    def touch(i):
-        barrier.wait()
-        try:
-            results[i] = get()
-        except BaseException as error:  # handed over to whoever waits below
-            results[i] = error
-
-    workers = [threading.Thread(target=touch, args=(i,), daemon=True) for i in range(threads)]
-    for worker in workers:
-        worker.start()
-    deadline = time.monotonic() + PATIENCE
-    for worker in workers:
-        worker.join(max(0.0, deadline - time.monotonic()))
-    if any(worker.is_alive() for worker in workers):
+def _touched(callers, get, *arguments):
+    """What each of several callers gets when all touch at the same moment: values, or a build's own errors."""
+    results = callers.touch(get, *arguments)
+    if any(isinstance(result, Waits) for result in results):
         raise NotYet("a touch never came back. Does somebody hold the lock for ever? `with lock:` gives it back, even after an error.")
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, _Broken):
             raise NotYet(f"a touch raised {type(result).__name__}: {result}.")
     return results
+
+
+class Threads:
+    """Callers that are threads."""
+
+    arrivals = ("at the build",)
+
+    def meanwhile(self):
+        """A pause, long enough for all others to arrive."""
+        time.sleep(0.05)
+
+    def touch(self, get, threads, arrival="at the build"):
+        """What each caller gets: a value, or what was raised, :class:`Waits` if it waits for ever.
+
+        Threads of their own, even for one touch: a lock that is never given back would hold up the notebook for ever.
+        """
+        barrier, results = threading.Barrier(threads), [Waits()] * threads
+
+        def touch(i):
+            barrier.wait()
+            try:
+                results[i] = get()
+            except BaseException as error:  # handed over to whoever waits below
+                results[i] = error
+
+        workers = [threading.Thread(target=touch, args=(i,), daemon=True) for i in range(threads)]
+        for worker in workers:
+            worker.start()
+        deadline = time.monotonic() + PATIENCE
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+        return results

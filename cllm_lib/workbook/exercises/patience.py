@@ -5,6 +5,8 @@ import sys
 import threading
 import time
 
+from cllm_lib.browser import in_browser
+
 SECONDS = 5.0
 WAITING, LONGEST = 0.02, 12.0  # who computes less than this share of the time waits; and no more than so many times the limit by the clock
 
@@ -23,8 +25,13 @@ def within(seconds, function, *arguments):
     TooLong
         If it does not.
     """
-    alarm = hasattr(signal, "setitimer") and sys.platform != "emscripten" and threading.current_thread() is threading.main_thread()
+    alarm = hasattr(signal, "setitimer") and not in_browser() and threading.current_thread() is threading.main_thread()
     return (_by_alarm if alarm else _by_tracing)(seconds, function, *arguments)
+
+
+def processor_time():
+    """Seconds that the processor has worked; in a browser, where nobody counts them, those of the clock."""
+    return time.monotonic() if in_browser() else time.process_time()
 
 
 def _by_alarm(seconds, function, *arguments):
@@ -45,7 +52,10 @@ def _by_alarm(seconds, function, *arguments):
 
 
 def _by_tracing(seconds, function, *arguments):
-    """On Windows, in a browser and in other threads: look at the clock at each line of Python, as a debugger would."""
+    """On Windows, in a browser and in other threads: look at the clock at each line of Python, as a debugger would.
+
+    One call of NumPy's that takes for ever is not stopped so.
+    """
     is_up = _watch(seconds)
 
     def look(frame, event, argument):

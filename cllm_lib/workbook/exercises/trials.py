@@ -4,14 +4,13 @@ import contextlib
 import copy
 import inspect
 import io
-import time
 import warnings
 from collections.abc import Mapping, Set
 
 import numpy as np
 
 from cllm_lib.workbook.exercises.machinery import NotYet, Unexplained, brief, listed, side_by_side
-from cllm_lib.workbook.exercises.patience import SECONDS, TooLong, within
+from cllm_lib.workbook.exercises.patience import SECONDS, TooLong, processor_time, within
 from cllm_lib.workbook.exercises.slips import slips
 
 N_TRIALS = 24
@@ -135,9 +134,9 @@ def explained(exercise, trial, answer, patience=2.0):
     if _all_one(deeds):
         return None
     right = [done(trial, exercise.reference, exercise.form, seed)[0] for seed in seeds]
-    until = time.process_time() + patience  # not the clock: a busy machine leaves nobody without an explanation
+    until = processor_time() + patience  # not the clock: a busy machine leaves nobody without an explanation
     for slip in slips(source_of(exercise.reference)):
-        if time.process_time() > until:
+        if processor_time() > until:
             return None
         function = made(slip.source, exercise.reference)
         its = (done(trial, function, exercise.form, seed, seconds=0.5)[0] for seed in seeds)

@@ -14,6 +14,7 @@ from html import escape
 import ipywidgets
 import numpy as np
 
+from cllm_lib.browser import in_browser
 from cllm_lib.instruments.diagnosis import examine, movements
 from cllm_lib.model.config import CLLMConfig
 from cllm_lib.model.generation import generate
@@ -23,9 +24,10 @@ from cllm_lib.text.corpora import TEXTS, load_corpus
 from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer
+from cllm_lib.workbook.widgets.browser_files import HandIn, offered
 from cllm_lib.workbook.widgets.controls import NumberField, Panel, above_zero, button, pick, whole
 from cllm_lib.workbook.widgets.interrupts import Interrupts
-from cllm_lib.workbook.widgets.keeping import BASE, Kept, NotOurs, free_name, newest
+from cllm_lib.workbook.widgets.keeping import BASE, ENDING, Kept, NotOurs, free_name, newest
 from cllm_lib.workbook.widgets.pictures import loss_svg, movements_svg
 
 SLICE = 0.05  # seconds of training between two looks at the buttons
@@ -110,7 +112,7 @@ class TrainingDashboard(Panel):
         self._say("Nothing has been made yet: no model, no thread, no cache. START makes the model.")
         self._set_buttons()
         buttons = ipywidgets.HBox([self.start, self.pause, self.stop])
-        keep = ipywidgets.HBox([self.file, self.save, self.load])
+        keep = ipywidgets.HBox([self.file, self.save, self.load, *self.hand_in], layout={"flex_flow": "row wrap"})
         texts = ipywidgets.VBox(
             [ipywidgets.HTML("<b>text</b> (several are added)"), ipywidgets.HBox(list(self.texts.values())), self.files]
         )
@@ -148,6 +150,7 @@ class TrainingDashboard(Panel):
         self.stop = button("STOP", "end the training; the model stays usable", self._stop, width="100px")
         self.save = button("SAVE", "write model and training state to the file", self._save, width="100px")
         self.load = button("LOAD", "read them back; START then goes on with them", self._load, width="100px")
+        self.hand_in = [HandIn(ENDING, self._load_from)] if in_browser() else []
 
     # What the buttons do
 
@@ -188,13 +191,17 @@ class TrainingDashboard(Panel):
             self._say(str(error), wrong=True, line=self.saved)
         else:
             self._kept.note(path)
-            self._say(f"Saved after step {self.trainer.steps:,}, in {path}.", line=self.saved)
+            saved = f"Saved after step {self.trainer.steps:,}, in {path}."
+            self._say(escape(saved) + offered(path), plain=False, line=self.saved)
 
     def _load(self):
         path = self.file.value.strip() or newest()
         if path is None:
             self._say("no checkpoint of a dashboard is in this folder: name a file", wrong=True)
-            return
+        else:
+            self._load_from(path)
+
+    def _load_from(self, path):
         try:
             self.trainer = Trainer.resume(path)
         except (ValueError, OSError) as error:
@@ -357,7 +364,8 @@ class TrainingDashboard(Panel):
         self.pause.disabled = self.stop.disabled = not running
         self.pause.description = "GO ON" if self._paused else "PAUSE"
         self.save.disabled = self.trainer is None
-        self.load.disabled = running
+        for control in (self.load, *self.hand_in):
+            control.disabled = running
         for control in [*self.settings, *self.texts.values(), self.files]:
             control.disabled = running
         self.init.disabled = running or self._loaded  # a loaded run has its weights

@@ -1,0 +1,96 @@
+// How far Python is: its files fetched, its kernel started. On the start page on demand, in a chapter by itself.
+"use strict";
+
+const cllm = (() => {
+  const root = new URL(".", document.currentScript.src);
+  const runtime = new URL("static/pyodide/", root);
+
+  const megabytes = (bytes) => Math.round(bytes / 1e6);
+
+  // Fetch what the kernel will ask for, so that it finds it in the browser's cache; say after each piece how far it is.
+  async function fetchPython(say) {
+    const sizes = await (await got(new URL("sizes.json", runtime))).json();
+    const total = Object.values(sizes).reduce((sum, size) => sum + size, 0);
+    let done = 0;
+    for (const name of Object.keys(sizes)) {
+      const reader = (await got(new URL(name, runtime))).body.getReader();
+      for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
+        done += piece.value.length;
+        say(done, total);
+      }
+    }
+  }
+
+  async function got(address) {
+    const answer = await fetch(address).catch(() => null);
+    if (!answer || !answer.ok) throw new Error(`${address.pathname.split("/").pop()} could not be fetched.`);
+    return answer;
+  }
+
+  // In a chapter
+
+  const SHEET = `
+    #cllm-progress { position: fixed; left: 0; right: 0; bottom: 0; z-index: 10000; display: flex; gap: 1em; align-items: center;
+      padding: 0.5em 1em; background: #fff; color: #1b1b1b; border-top: 1px solid #888; font: 14px/1.4 system-ui, sans-serif; }
+    #cllm-progress progress { flex: 1; max-width: 30em; accent-color: #0b57b0; }
+    @media (prefers-color-scheme: dark) { #cllm-progress { background: #16181b; color: #e8e8e8; } }`;
+
+  function strip() {
+    const made = document.createElement("div");
+    made.id = "cllm-progress";
+    made.innerHTML = '<span role="status"></span><progress max="1" aria-label="Python is getting ready"></progress><span></span>';
+    const sheet = document.createElement("style");
+    sheet.textContent = SHEET;
+    document.head.append(sheet);
+    document.body.append(made);
+    const [stage, bar, detail] = made.children;
+    return {
+      say(words, share, more = "") {
+        if (stage.textContent !== words) stage.textContent = words; // a screen reader says it once
+        bar.value = share;
+        detail.textContent = more;
+      },
+      end() {
+        made.remove();
+      },
+    };
+  }
+
+  function kernelStatus() {
+    const shown = window.jupyterapp?.shell?.currentWidget;
+    return (shown?.sessionContext ?? shown?.context?.sessionContext)?.session?.kernel?.status;
+  }
+
+  async function untilReady() {
+    const began = performance.now();
+    const line = strip();
+    let fetching = true;
+    const fetched = fetchPython((done, total) => {
+      if (fetching) line.say("Fetching Python", done / total, `${megabytes(done)} of ${megabytes(total)} MB`);
+    });
+    try {
+      await fetched;
+    } catch (error) {
+      line.say(`${error.message} Is the server still running? Load the page again to go on.`, 0);
+      return;
+    }
+    fetching = false;
+    while (!["idle", "busy"].includes(kernelStatus())) {
+      const seconds = Math.round((performance.now() - began) / 1000);
+      line.say("Starting Python, half a minute or so; you can read meanwhile", 1, `${seconds} s`); // a bar that moves would slow it
+      await new Promise((resolve) => setTimeout(resolve, 300));
+    }
+    document.documentElement.dataset.cllmPython = "ready";
+    line.end();
+  }
+
+  function fileWarning() {
+    document.body.innerHTML =
+      '<p role="alert" style="max-width: 40em; margin: 4em auto; font: 18px/1.5 system-ui">This page was opened as a file, and a browser ' +
+      "lets no Python run in a file. It needs the small server that came with it: <code>python3 serve.py</code> (Windows: " +
+      "<code>py serve.py</code>). Then open the address that it says.</p>";
+  }
+
+  if (document.body.dataset.notebook) location.protocol === "file:" ? fileWarning() : untilReady();
+  return { fetchPython, megabytes };
+})();
