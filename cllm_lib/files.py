@@ -139,7 +139,7 @@ def _second_name(path, keep):
     try:
         try:
             os.link(path, beside)
-        except OSError:  # a file system without second names
+        except (OSError, AttributeError):  # a file system, or a Python in a browser, without second names
             shutil.copyfile(path, beside)
         os.replace(beside, keep)
     except BaseException:

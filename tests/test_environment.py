@@ -90,6 +90,18 @@ def test_the_real_models_have_a_lock_of_their_own():
     assert not any(name.startswith(("gt-all", "sentence-transformers", "torch", "llm", "llama")) for name, _ in locked())
 
 
+def test_what_builds_for_a_browser_has_a_lock_of_its_own():
+    """Its versions are others than a reader's: JupyterLite's JupyterLab is older."""
+    text = (ROOT / "requirements-lite.lock").read_text(encoding="utf-8")
+    found = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    for requirement in map(Requirement, groups["lite"]):
+        assert requirement.specifier.contains(found[requirement.name.lower().replace("_", "-")]), requirement
+    blocks = re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]
+    assert all("--hash=sha256:" in block for block in blocks)
+    assert not re.search(r"://|index-url|find-links", text)
+
+
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_is_for_all_systems(name):
     assert "sys_platform == 'win32'" in LOCKS[name]

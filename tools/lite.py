@@ -140,11 +140,12 @@ def blocks(lock, names):
 
 def fetch_wheels(folder):
     """The pure wheels of the lock, into a folder, their hashes checked by pip."""
-    folder.mkdir(parents=True, exist_ok=True)
     wanted = blocks(LOCK.read_text(encoding="utf-8"), FROM_LOCK)
     stamp = folder / "wanted.txt"
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
         return
+    shutil.rmtree(folder, ignore_errors=True)  # wheels of another lock
+    folder.mkdir(parents=True)
     asked = folder / "asked.txt"
     asked.write_text(wanted, encoding="utf-8")
     for_any_machine = ["--only-binary", ":all:", "--platform", "any", "--implementation", "py", "--abi", "none", "--python-version", "3.12"]
@@ -342,9 +343,20 @@ def write_contents(folder):
     """The chapters with their outputs, so that they can be read before anything runs, and the glossary that they link to."""
     folder.mkdir(parents=True)
     for book in chapters():
-        text = book.read_text(encoding="utf-8").replace("../docs/GLOSSARY.md", "GLOSSARY.md")
-        (folder / book.name).write_text(text, encoding="utf-8", newline="\n")
+        notebook = json.loads(book.read_text(encoding="utf-8").replace("../docs/GLOSSARY.md", "GLOSSARY.md"))
+        write_json(folder / book.name, with_whole_texts(notebook))
     shutil.copyfile(ROOT / "docs" / "GLOSSARY.md", folder / "GLOSSARY.md")
+
+
+def with_whole_texts(notebook):
+    """A notebook whose outputs are whole texts, as a Jupyter server hands them out: lists of lines would be shown with commas."""
+    for cell in notebook["cells"]:
+        for output in cell.get("outputs", []):
+            for table in (output, output.get("data", {})):
+                for name, value in table.items():
+                    if isinstance(value, list) and name != "traceback" and not name.endswith("json"):
+                        table[name] = "".join(value)
+    return notebook
 
 
 def chapters():
@@ -368,7 +380,8 @@ def chapter_item(book, chapter, seconds):
     computing = NOT_THERE.get(chapter.number) or in_words(seconds).capitalize() + "."
     kind = ' class="read-only"' if chapter.number in NOT_THERE else ""
     return (
-        f'<li{kind}><a href="lab/index.html?path={name}"><span class="number">{chapter.number}</span> {title}</a>\n'
+        f'<li{kind}><a href="lab/index.html?path={name}">'
+        f'<span class="number">{chapter.number} </span><span class="title">{title}</span></a>\n'
         f"<p>{round(chapter.minutes)} minutes to read and do. {html.escape(computing)}</p></li>"
     )
 
@@ -405,6 +418,25 @@ def measured_seconds(path=MEASURED):
 def with_progress(page):
     """JupyterLite's page, which then shows how far Python's start is."""
     return page.replace("</head>", '  <script src="../progress.js" defer></script>\n  </head>', 1)
+
+
+def spare_sliders(found):
+    """Settings of JupyterLab in which a bare arrow key, pressed on a slider, is the slider's: not a way to the next heading."""
+    if isinstance(found, list):
+        return [spare_sliders(each) for each in found]
+    if not isinstance(found, dict):
+        return found
+    found = {name: spare_sliders(each) for name, each in found.items()}
+    if {*found.get("keys", ())} & {"ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"} and str(found.get("selector")).endswith(":focus"):
+        found["selector"] += ':not([role="slider"])'
+    return found
+
+
+def write_settings(out):
+    """Change JupyterLab's shortcuts where its overrides cannot."""
+    schemas = out / "build" / "schemas"
+    for path in (schemas / "all.json", schemas / "@jupyterlab" / "notebook-extension" / "tracker.json"):
+        path.write_text(json.dumps(spare_sliders(json.loads(path.read_text(encoding="utf-8")))), encoding="utf-8")
 
 
 def write_pages(out):
@@ -445,6 +477,7 @@ def build(out, pyodide):
             raise Stop(f"JupyterLite could not be built:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         check_local(made)
         write_pages(made)
+        write_settings(made)
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, out)

@@ -97,7 +97,14 @@ def said(page):
 
 def content(page):
     """The notebook in the page, as it would be saved."""
-    model = page.evaluate("() => JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.sharedModel.toJSON())")
+    model = page.evaluate(
+        """() => {
+            const model = window.jupyterapp.shell.currentWidget.content.model;
+            const notebook = model.sharedModel.toJSON();
+            notebook.cells.forEach((cell, i) => { if (cell.cell_type === 'code') cell.outputs = model.cells.get(i).outputs.toJSON(); });
+            return JSON.stringify(notebook);
+        }"""
+    )
     return nbformat.reads(model, as_version=4)
 
 

@@ -137,7 +137,7 @@ def test_python_starts_with_a_line_that_says_how_far_it_is(address):
     with offline_page() as (page, _):
         page.goto(f"{address}lab/index.html?path=00_start_here.ipynb")
         seen = []
-        wait_for(lambda: seen.append(said(page)) or page.evaluate(READY) == "ready", lambda: seen[-1])
+        wait_for(lambda: seen.append(said(page)) or page.evaluate(READY) == "ready", lambda: seen[-1] if seen else "")
         told = "\n".join(seen)
         assert re.search(r"Fetching Python\n\d+ of \d+ MB", told)
         assert "Starting Python" in told
@@ -196,7 +196,9 @@ def test_the_dashboard_trains_stops_saves_to_a_download_and_takes_a_file(panels,
         page.get_by_role("link", name="Download dashboard.safetensors").click()
     kept = tmp_path / "mine.safetensors"
     shutil.copy(download.value.path(), kept)
-    page.locator("input[type=file]").set_input_files(kept)
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="FROM A FILE").click()
+    chooser.value.set_files(kept)
     dashboard.wait_for(rf"Loaded: {stopped:,} steps on sayings, from mine.safetensors")
     dashboard.press_by_keyboard("START", "Enter")
     dashboard.wait_for(r"Epoch \d")
@@ -206,3 +208,17 @@ def test_the_dashboard_trains_stops_saves_to_a_download_and_takes_a_file(panels,
     dashboard.press_by_keyboard("GO ON", "Space")
     dashboard.press_by_keyboard("STOP", "Enter")
     dashboard.wait_for("Stopped after")
+
+
+def test_a_slider_follows_the_arrow_keys_and_pages_of_our_own_work(panels):
+    page, _ = panels
+    for i in (3, 4):
+        finish_cell(page, i)
+    slider = page.get_by_role("slider").first
+    slider.scroll_into_view_if_needed()
+    page.wait_for_timeout(1_000)  # JupyterLab attaches a cell anew when it comes into view, and focus is lost
+    slider.focus()
+    value = slider.get_attribute("aria-valuetext")  # the other attribute is rounded
+    page.keyboard.press("ArrowRight")
+    wait_for(lambda: slider.get_attribute("aria-valuetext") != value)
+    page.locator(".jp-OutputArea-output canvas").first.wait_for()  # the plane of the spirals' explorer
