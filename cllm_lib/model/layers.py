@@ -48,8 +48,7 @@ def embedding_backward(dx, cache, out=None):  # (B, T, D) -> (V, D)
     -------
     ndarray, shape (V, D)
     """
-    tokens, vocab_size = cache
-    width = dx.shape[-1]
+    (tokens, vocab_size), width = cache, dx.shape[-1]
     out = np.zeros((vocab_size, width), dx.dtype) if out is None else out
     # forward: x = embedding[tokens]
     # A word that occurs twice must collect twice, and `out[tokens] += dx` would keep only the last. Sorting the ids

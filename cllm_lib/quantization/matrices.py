@@ -9,6 +9,7 @@ With R^T R = hessian, the error of a row is the squared length of R w - R diag(s
 of the lattice whose basis vectors are the columns of R diag(s), and quantising is the search for a lattice point near R w.
 """
 
+import contextlib
 from typing import NamedTuple
 
 import numpy as np
@@ -421,16 +422,16 @@ def _symmetric(hessian, columns):
 
 
 def _cholesky(matrix):
-    try:
-        return np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        if not np.any(matrix):
-            raise ValueError(
-                "hessian is 0 throughout: every input was 0, and damping, a share of it, is 0 too; give inputs that occur"
-            ) from None
-        raise ValueError(
-            "hessian is not positive definite: some combination of inputs never occurs; add damping, input_hessian(inputs, damping=0.01)"
-        ) from None
+    factor = np.array(np.nan)
+    with contextlib.suppress(np.linalg.LinAlgError):  # in a browser, whose arithmetic raises no flags, NumPy leaves NaN instead
+        factor = np.linalg.cholesky(matrix)
+    if np.isfinite(factor).all():
+        return factor
+    if not np.any(matrix):
+        raise ValueError("hessian is 0 throughout: every input was 0, and damping, a share of it, is 0 too; give inputs that occur")
+    raise ValueError(
+        "hessian is not positive definite: some combination of inputs never occurs; add damping, input_hessian(inputs, damping=0.01)"
+    )
 
 
 def _bounded(integers, bits, clip):

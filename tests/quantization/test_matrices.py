@@ -340,3 +340,17 @@ def test_lazy_batches_are_the_same_as_column_by_column(act_order, clip):
         left[:, j:] -= np.outer((left[:, j] - rounded * scales[:, 0]) / factor[j, j], factor[j, j:])
     found = gptq(weights, hessian, 3, None, act_order, clip)
     np.testing.assert_array_equal(found.integers, expected)
+
+
+@pytest.mark.parametrize("left", [np.nan, None], ids=["NaN is left", "an error is raised"])
+def test_what_has_no_cholesky_factor_is_told_with_and_without_flags(left, monkeypatch):
+    """A browser's arithmetic raises no flags: there NumPy has no error to raise, and leaves NaN."""
+
+    def cholesky(matrix):
+        if left is None:
+            raise np.linalg.LinAlgError
+        return np.full_like(matrix, left)
+
+    monkeypatch.setattr(np.linalg, "cholesky", cholesky)
+    with pytest.raises(ValueError, match="not positive definite"):
+        gptq(np.ones((2, 2)), np.array([[1.0, 2.0], [2.0, 1.0]]), 4)

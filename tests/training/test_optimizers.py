@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cllm_lib.browser import in_browser
 from cllm_lib.training import optimizers
 from cllm_lib.training.optimizers import (
     BLOCK,
@@ -22,6 +23,8 @@ from cllm_lib.training.optimizers import (
     make_optimizer,
     stepped,
 )
+
+needs_threads = pytest.mark.skipif(in_browser(), reason="no thread can start in a browser")
 
 
 def test_sgd_subtracts_rate_times_gradient():
@@ -109,6 +112,7 @@ def test_another_one_with_its_settings_and_state_goes_on_as_it_would(make, dtype
     np.testing.assert_array_equal(copied, parameters)
 
 
+@needs_threads
 @pytest.mark.parametrize("make", [Adam, AdamW])
 def test_threads_change_no_digit(make, monkeypatch):
     size = 5 * BLOCK + 17
@@ -125,6 +129,7 @@ def test_threads_change_no_digit(make, monkeypatch):
         np.testing.assert_array_equal(end, ends[0])
 
 
+@needs_threads
 def test_work_is_shared_out_whole_and_its_threads_have_ended(monkeypatch):
     monkeypatch.setattr(optimizers, "MANY", 1)
     monkeypatch.setattr(optimizers, "_processors", lambda: 3)
@@ -142,6 +147,7 @@ def test_work_is_shared_out_whole_and_its_threads_have_ended(monkeypatch):
     assert threading.active_count() == before
 
 
+@needs_threads
 def test_an_error_in_a_thread_is_not_lost(monkeypatch):
     monkeypatch.setattr(optimizers, "MANY", 1)
     monkeypatch.setattr(optimizers, "_processors", lambda: 2)
@@ -154,6 +160,7 @@ def test_an_error_in_a_thread_is_not_lost(monkeypatch):
         optimizers.share_out(work, [0, 1])
 
 
+@needs_threads
 @pytest.mark.parametrize(("counted", "threads"), [(3, 3), (None, 1)])
 def test_where_nobody_says_which_processors_are_ours_all_are_counted(monkeypatch, counted, threads):
     """macOS and Windows have no sched_getaffinity, and a system may not know its count of processors."""

@@ -8,28 +8,18 @@ from wasm.node import needs_pyodide, run_in_node
 pytestmark = needs_pyodide
 
 FILES = {
-    "text": ["tests/text/test_counts.py", "tests/text/test_numbering.py", "tests/text/test_ngrams.py", "tests/text/test_subwords.py"],
-    "model": ["tests/model/test_products.py", "tests/model/test_layers.py", "tests/model/test_ends.py", "tests/model/test_generation.py"],
-    "training": ["tests/training/test_optimizers.py", "tests/training/test_schedules.py", "tests/training/test_divergence.py"],
-    "the rest": [
-        "tests/experiments/test_intervals.py",
-        "tests/lattice/test_primes.py",
-        "tests/lattice/test_integers.py",
-        "tests/lattice/test_similarity.py",
-        "tests/quantization/test_matrices.py",
-        "tests/instruments/test_batches.py",
-        "tests/test_browser.py",
-        "tests/test_checks.py",
-        "tests/test_progress.py",
-        "tests/test_special.py",
-    ],
+    "texts and training": "text/test_counts text/test_numbering text/test_ngrams text/test_subwords training/test_optimizers "
+    "training/test_schedules training/test_divergence training/test_trainer",
+    "the model": "model/test_products model/test_layers model/test_fast_layers model/test_generation",
+    "the rest": "experiments/test_intervals lattice/test_primes lattice/test_integers lattice/test_similarity quantization/test_matrices "
+    "instruments/test_batches instruments/test_slopes test_browser test_checks test_progress test_special",
 }
 LEFT_OUT = 0.25  # the largest share of tests that need what a browser lacks, as oracle or for themselves
 
 
 @pytest.mark.parametrize("files", FILES.values(), ids=FILES)
 def test_units_pass_in_a_browsers_python(files):
-    run = run_in_node("tests/wasm/run_tests.py", *(f"/book/{name}" for name in files))
+    run = run_in_node("tests/wasm/run_tests.py", *(f"/book/tests/{name}.py" for name in files.split()))
     assert run.returncode == 0, run.stdout[-8000:] + run.stderr[-4000:]
     passed, skipped = (int((re.findall(rf"(\d+) {word}", run.stdout) or [0])[-1]) for word in ("passed", "skipped"))
     assert passed > 0, run.stdout[-2000:]
