@@ -29,7 +29,8 @@ from cllm_lib.model.transformer import TransformerLayer
 CONFIG = CLLMConfig(11, d_model=12, n_layers=2, n_heads=3, d_ff=10, seq_len=7, positions="learned")
 ROUNDING = {"float64": 1e-12, "float32": 2e-4}
 WITHOUT_A_TWIN = {"embedding_forward", "embedding_backward"}  # the look-up: the plain functions are what runs in both
-NOT_IN_A_STEP = {"weights_of", "attention_weights", "frozen_linear_backward"}  # for looking, and for weights that are not trained
+# For looking, for weights that are not trained, and of GELU's inside.
+NOT_IN_A_STEP = {"weights_of", "attention_weights", "frozen_linear_backward", "erf"}
 BOUND = {"tanh_forward", "tanh_backward"}  # what other functions take by default: nothing put in their place is called
 PLAIN = {
     name
