@@ -13,8 +13,8 @@ import struct
 from cllm_lib.kinds import ANEW, FIRST, other_kind
 from cllm_lib.terminal import harmless
 from cllm_lib.training import plain_safetensors
+from cllm_lib.training.plain_safetensors import LARGEST_HEADER
 
-LARGEST_HEADER = 100_000_000  # bytes, as safetensors itself allows
 STORED = {"float32": "F32", "float64": "F64"}  # what the format calls the two types of a model
 IN_WORDS = {"F16": " (float16)", "BF16": " (bfloat16)", "F32": " (float32)", "F64": " (float64)"}
 

@@ -108,14 +108,14 @@ def run_cell(page, i):
 
 
 @contextlib.contextmanager
-def open_page(width=1280, height=900):
-    """An empty page of so many pixels."""
+def open_page(width=1280, height=900, arguments=(), **settings):
+    """An empty page of so many pixels, in a browser of its own, started with further arguments; settings are those of its context."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=arguments)
-        page = browser.new_page(viewport={"width": width, "height": height})
+        always = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*always, *arguments])
+        page = browser.new_page(viewport={"width": width, "height": height}, **settings)
         page.set_default_timeout(1000 * PATIENCE)
         yield page
         browser.close()
@@ -140,10 +140,15 @@ def open_chapter(page, lab, name):
     wait_for(lambda: kernel_is_idle(lab))
 
 
-def run_all(page, lab, name):
-    """Run every cell as a reader does, from the menu; return the chapter as saved once all have run."""
+def choose_run_all(page):
+    """The entry of JupyterLab's menu Run."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.locator("#jp-mainmenu-run").get_by_text("Run All Cells", exact=True).click()
+
+
+def run_all(page, lab, name):
+    """Run every cell as a reader does, from the menu; return the chapter as saved once all have run."""
+    choose_run_all(page)
     content = {}
 
     def code():

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import nbformat
 import psutil
 import pytest
-from browser.labs import CHROMIUM, REQUIRED, wait_for
+from browser.labs import CHROMIUM, REQUIRED, choose_run_all, open_page, wait_for
 from notebooks.books import ROOT, load_tool
+from wasm.node import pyodide_folder
 
 lite = load_tool("lite")
 serve = load_tool("lite/serve")
@@ -20,18 +21,9 @@ SUBPATH = "some/where/"
 OFFLINE = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"  # no other host has an address
 
 
-def is_there():
-    """Whether Pyodide's files are."""
-    try:
-        lite.pyodide_folder()
-    except SystemExit:
-        return False
-    return True
-
-
 needs_pyodide = [
     pytest.mark.elsewhere,
-    pytest.mark.skipif(not is_there(), reason="Pyodide's files are not here; PYODIDE_DIR names the folder of its full release"),
+    pytest.mark.skipif(not pyodide_folder(), reason="Pyodide's files are not here; PYODIDE_DIR names the folder of its full release"),
     pytest.mark.skipif(not CHROMIUM and not REQUIRED, reason="no Chromium here (Debian: apt install chromium); CI requires one"),
 ]
 
@@ -58,17 +50,10 @@ def served(folder):
 @contextlib.contextmanager
 def offline_page(height=1250, scheme="light", width=1280, arguments=(OFFLINE,)):
     """An empty page of a browser that reaches no other host, and a list of the hosts that were asked for anything."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        always = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*always, *arguments])
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme, accept_downloads=True)
+    with open_page(width, height, arguments, color_scheme=scheme, accept_downloads=True) as page:
         hosts = set()
-        context.on("request", lambda request: hosts.add(urlsplit(request.url).netloc) if request.url.startswith("http") else None)
-        page = context.new_page()
+        page.context.on("request", lambda request: hosts.add(urlsplit(request.url).netloc) if request.url.startswith("http") else None)
         yield page, hosts
-        browser.close()
 
 
 def status(page):
@@ -109,8 +94,7 @@ def content(page):
 
 def run_all(page):
     """Run every cell as a reader does, from the menu; the notebook once all have run."""
-    page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.locator("#jp-mainmenu-run").get_by_text("Run All Cells", exact=True).click()
+    choose_run_all(page)
 
     def counts():
         return [cell["execution_count"] for cell in content(page).cells if cell["cell_type"] == "code"]

@@ -7,14 +7,13 @@ import functools
 import importlib.metadata
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
-from notebooks.books import ROOT
+from notebooks.books import ROOT, load_tool
 
 NODE = shutil.which("node")
 PURE = ("tqdm", "sympy", "mpmath", "ipywidgets", "comm", "anywidget", "psygnal", "typing_extensions")
@@ -24,11 +23,11 @@ PACKAGES = ("numpy", "matplotlib", "ipython", "sqlite3", "ssl")
 
 
 def pyodide_folder():
-    """Where Pyodide's files are, or None."""
-    for folder in (os.environ.get("PYODIDE_DIR"), ROOT.parent / "shared" / "pyodide"):
-        if folder and (Path(folder) / "pyodide.asm.wasm").exists():
-            return Path(folder).resolve()
-    return None
+    """Where `make lite` finds Pyodide's files, or None."""
+    try:
+        return load_tool("lite").pyodide_folder().resolve()
+    except SystemExit:  # with the sentence that tells a user what to do
+        return None
 
 
 needs_pyodide = [
