@@ -57,7 +57,7 @@ def running_lab(home, theme="JupyterLab Light"):
 def ask(address, path):
     """A JSON answer of the server, or None while it does not listen."""
     try:
-        with urllib.request.urlopen(f"{address}{path}?token={TOKEN}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{address}{path}?token={TOKEN}", timeout=PATIENCE) as answer:
             return json.load(answer)
     except OSError:
         return None

@@ -14,6 +14,7 @@ from html.parser import HTMLParser
 
 import pytest
 from notebooks.books import NAMES, ROOT, load_tool
+from patience import PATIENCE
 
 lite = load_tool("lite")
 serve = load_tool("lite/serve")
@@ -262,7 +263,7 @@ def test_files_get_their_types_and_stay_in_the_browsers_cache_if_unchanged(book)
     address = f"http://127.0.0.1:{server.server_address[1]}"
     types = {"a.wasm": "application/wasm", "a.mjs": "text/javascript", "a.whl": "application/zip", "": "text/html; charset=utf-8"}
     for name, kind in types.items():
-        with urllib.request.urlopen(f"{address}/{name}", timeout=10) as answer:
+        with urllib.request.urlopen(f"{address}/{name}", timeout=PATIENCE) as answer:
             assert answer.headers["Content-Type"] == kind
             assert answer.headers["Cache-Control"] == "no-cache"
             assert answer.headers["Last-Modified"]
@@ -283,10 +284,10 @@ def test_it_says_its_address_and_a_port_in_use_is_told_in_a_sentence(book):
     first = started(book, "--port", "0")
     address = re.search(r"http://127\.0\.0\.1:(\d+)/", first.stdout.readline())
     try:
-        with urllib.request.urlopen(address[0], timeout=10) as answer:
+        with urllib.request.urlopen(address[0], timeout=PATIENCE) as answer:
             assert answer.read() == b"index.html"
         second = started(book, "--port", address[1])
-        _, said = second.communicate(timeout=20)
+        _, said = second.communicate(timeout=PATIENCE)
         assert second.returncode == 1
         assert re.fullmatch(rf"Port {address[1]} is in use, or not allowed: choose another.*\n", said)
     finally:
@@ -296,6 +297,6 @@ def test_it_says_its_address_and_a_port_in_use_is_told_in_a_sentence(book):
 
 def test_a_half_unzipped_file_is_told(book):
     (book / "index.html").unlink()
-    _, said = started(book).communicate(timeout=20)
+    _, said = started(book).communicate(timeout=PATIENCE)
     assert "unzip the whole file" in said
     assert said.count("\n") == 1

@@ -11,7 +11,6 @@ from cllm_lib.browser import NO_THREADS
 MODELS = r"The (pretrained|chat) model, \d+ MB, does not come into a browser's page: a cell that needs it stands still here\."
 THREADS = rf"{NO_THREADS}: a cell that needs more stands still here\."
 STANDS_STILL = {"01": (THREADS, 1), "12": (THREADS, 2), "21": (MODELS, 25), "23": (MODELS, 27)}  # and in how many cells at most
-HOURS = 2 * 3600  # on a busy machine
 
 
 def run_chapter(name, folder):
@@ -22,7 +21,7 @@ def run_chapter(name, folder):
     RuntimeError
         If the run as a whole came to no end.
     """
-    done = run_in_node("tests/wasm/run_chapter.py", "/out/cells.json", name, out=folder, timeout=HOURS)
+    done = run_in_node("tests/wasm/run_chapter.py", "/out/cells.json", name, out=folder)
     if done.returncode:
         raise RuntimeError(f"{name} came to no end: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     return json.loads((folder / "cells.json").read_text(encoding="utf-8"))[name]

@@ -16,6 +16,7 @@ import pytest
 from notebooks.books import ROOT, load_tool
 
 NODE = shutil.which("node")
+HOURS = 2 * 3600  # seconds: as long as it takes on a busy machine
 PURE = ("tqdm", "sympy", "mpmath", "ipywidgets", "comm", "anywidget", "psygnal", "typing_extensions")
 FOR_TESTS = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "nbformat", "autograd")
 HYPOTHESIS = ("hypothesis", "_hypothesis_globals", "attr", "sortedcontainers")
@@ -54,7 +55,7 @@ def pure_packages(names=PURE + FOR_TESTS + HYPOTHESIS):
     return folder
 
 
-def run_in_node(script, *arguments, packages=PACKAGES, path=("/book", "/book/tests"), environment=None, out=None, timeout=1200):
+def run_in_node(script, *arguments, packages=PACKAGES, path=("/book", "/book/tests"), environment=None, out=None):
     """Run a Python file of the repository under Pyodide.
 
     Parameters
@@ -82,4 +83,4 @@ def run_in_node(script, *arguments, packages=PACKAGES, path=("/book", "/book/tes
         "arguments": list(arguments),
     }
     command = [NODE, str(Path(__file__).with_name("run.mjs")), json.dumps(asked)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=HOURS, check=False)

@@ -2,7 +2,7 @@
 
 import pytest
 from notebooks.books import NAMES
-from wasm.chapters import HOURS, differences, run_chapter
+from wasm.chapters import differences, run_chapter
 from wasm.node import needs_pyodide, run_in_node
 
 pytestmark = needs_pyodide
@@ -16,5 +16,5 @@ def test_it_prints_the_stored_text(name, tmp_path):
 
 
 def test_checks_of_threads_and_cells_that_stand_still_are_the_same_there():
-    done = run_in_node("tests/wasm/run_tests.py", "tests/workbook/test_chapter_12.py", "tests/workbook/test_going_on.py", timeout=HOURS)
+    done = run_in_node("tests/wasm/run_tests.py", "tests/workbook/test_chapter_12.py", "tests/workbook/test_going_on.py")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
