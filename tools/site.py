@@ -102,8 +102,9 @@ def linked_files(document):
 
 
 def api_page(face):
-    """The page of a public face: all that it promises."""
-    return f"# {face}\n\n```{{eval-rst}}\n.. automodule:: {face}\n   :members:\n   :imported-members:\n```\n"
+    """The page of a public face: all that it promises. What the first one offers has its entry where it is at home."""
+    also = "   :no-index:\n" if "." not in face else ""
+    return f"# {face}\n\n```{{eval-rst}}\n.. automodule:: {face}\n   :members:\n   :imported-members:\n{also}```\n"
 
 
 LISTS = {
@@ -190,6 +191,8 @@ def finish(made, has_bundle):
     """What Sphinx leaves to be done: each page for its readers, and nothing in the folder that no page needs."""
     seconds = lite.measured_seconds()
     terms = glossary()
+    for path in (made / "_static").rglob("*.html"):  # the theme's own templates
+        path.unlink()
     for path in sorted(made.rglob("*.html")):
         name = path.relative_to(made).as_posix()
         run = run_line(path.stem, seconds, has_bundle) if name.startswith("notebooks/") else ""
@@ -199,7 +202,7 @@ def finish(made, has_bundle):
         path.write_text(page, encoding="utf-8", newline="\n")
     for name in (".buildinfo", "objects.inv"):
         (made / name).unlink(missing_ok=True)
-    for path in [*made.rglob("*.map"), *made.rglob("fontawesome.js*")]:
+    for path in {*made.rglob("*.map"), *made.rglob("fontawesome.js*")}:
         path.unlink()
 
 
@@ -221,8 +224,8 @@ def run_line(stem, seconds, has_bundle):
     number = stem[:2]
     if not has_bundle:
         return (
-            '<p class="run-chapter">You read stored results. To run this chapter: <code>make lab</code>, '
-            "in a copy of the repository; its README says how.</p>"
+            '<p class="run-chapter"><span>You read stored results. To run this chapter, call <code>make lab</code> '
+            "in a copy of the repository.</span></p>"
         )
     takes = lite.READ_HERE.get(number) or f"Nothing to install: {lite.in_words(seconds.get(number))}, and {FIRST_VISIT}."
     return (

@@ -31,7 +31,13 @@ html_show_sourcelink = False
 html_domain_indices = False
 html_use_index = False
 html_math_renderer = "mathml"
+html_favicon = "static/favicon.svg"
+html_context = {"default_mode": "auto"}  # light or dark as the system has it, until a reader chooses
 html_theme_options = {
+    "navbar_start": [],
+    "navbar_center": [],
+    "navbar_end": [],
+    "navbar_persistent": [],
     "show_toc_level": 2,
     "show_navbar_depth": 1,
     "collapse_navbar": False,
@@ -119,5 +125,5 @@ def escaped(part):
 def setup(app):
     """Tell Sphinx of all this."""
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
-    app.connect("autodoc-process-docstring", as_text, priority=900)
+    app.connect("autodoc-process-docstring", as_text, priority=100)  # before sections are read
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -169,8 +169,8 @@ def mend_theme(soup):
     for button in soup.select("button.search-button-field, button.search-button__button"):
         if button.get_text(strip=True):
             button.attrs.pop("aria-label", None)
-    for name in soup.select(".only-print-title, #jb-print-docs-body"):
-        name.decompose()
+    for part in soup.select("#jb-print-docs-body, header.bd-header"):  # for a print of its own; a bar without anything in it
+        part.decompose()
     for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
         comment.extract()
 
