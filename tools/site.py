@@ -28,7 +28,6 @@ import pages  # noqa: E402
 from cllm_lib.workbook.progress import chapter  # noqa: E402
 
 BUILD = ROOT / "build"
-CAPTIONS = {"docs": "Beside the chapters", "evidence/pages": "What was measured", "api": "The library"}
 FIRST_DOCS = ("GLOSSARY", "BIBLIOGRAPHY")  # the others follow by name
 # Public faces, by what one meets first. Below it: names of modules that these import and that are not there when pages are made.
 FACES = (
@@ -80,7 +79,7 @@ def stage(folder):
     for face in FACES:
         (folder / "api" / f"{face}.md").write_text(api_page(face), encoding="utf-8", newline="\n")
     for place, caption in (("evidence/pages", "What was measured"), ("api", "The library")):
-        names = FACES if place == "api" else sorted(path.stem for path in documents_of(place))
+        names = map(short, FACES) if place == "api" else sorted(path.stem for path in documents_of(place))
         (folder / place / "index.md").write_text(list_page(caption, place, names), encoding="utf-8", newline="\n")
     (folder / "index.md").write_text(landing(), encoding="utf-8", newline="\n")
 
@@ -105,6 +104,11 @@ def api_page(face):
     """The page of a public face: all that it promises. What the first one offers has its entry where it is at home."""
     also = "   :no-index:\n" if "." not in face else ""
     return f"# {face}\n\n```{{eval-rst}}\n.. automodule:: {face}\n   :members:\n   :imported-members:\n{also}```\n"
+
+
+def short(face):
+    """A face in a list of pages, by what comes behind the library's name."""
+    return f"{face.removeprefix('cllm_lib.')} <{face}>"
 
 
 LISTS = {

@@ -52,11 +52,14 @@ autodoc_default_options = {"member-order": "bysource"}
 autodoc_typehints = "none"
 autodoc_mock_imports = ["lightning", "scipy", "sympy", "tokenizers", "torch", "transformers", "joblib"]
 add_module_names = False
+toc_object_entries_show_parents = "hide"
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_param = False
-napoleon_use_ivar = True
-napoleon_custom_sections = ["What it did", "Symptom", "Exposed by", "In the documents", "Source", "Repair"]
+napoleon_custom_sections = [
+    ("Attributes", "params_style"),  # several names may share a line
+    *("What it did", "Symptom", "Exposed by", "In the documents", "Source", "Repair"),
+]
 
 
 # Alternative texts: myst-nb keeps width and height of an image alone, so that each would get its file's name.

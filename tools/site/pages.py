@@ -93,9 +93,7 @@ def in_words(circles):
 def speak_of_panels(soup):
     """Sentences of the notebook that a reader of the site can do nothing with, in a form for them."""
     for sleeping in soup.select("p.cllm-sleeping"):
-        for style in sleeping.find_parent("div").find_all("style"):
-            style.decompose()
-        sleeping.replace_with(*parsed(f'<p class="for-readers">{PANEL}</p>'))
+        sleeping.find_parent("div").replace_with(*parsed(f'<p class="for-readers">{PANEL}</p>'))  # its style with it
     for pre in soup.select(".cell_output pre"):
         text = pre.get_text()
         numbers = NOT_ATTEMPTED.findall(text)
@@ -153,11 +151,18 @@ def mend_tables(soup):
 def make_scrollable(soup):
     """What is wider than a phone is scrolled in its own place, also from the keyboard."""
     for table in soup.select("article table"):
-        table.wrap(soup.new_tag("div", attrs={"class": "wide", "tabindex": "0", "role": "region", "aria-label": "Table"}))
+        table.wrap(soup.new_tag("div", attrs={"class": "wide"} | scrolled("Table")))
+    for formula in soup.select("article .math-block"):
+        formula.attrs |= scrolled("Formula")
     for pre in soup.select(".cell_output pre"):
         if max(map(len, pre.get_text().split("\n"))) > WIDE:
             pre["class"] = [*pre.get("class", []), "scrolled"]
-            pre.attrs |= {"tabindex": "0", "role": "region", "aria-label": "Printed by the cell"}
+            pre.attrs |= scrolled("Printed by the cell")
+
+
+def scrolled(what):
+    """The attributes of what is scrolled in its own place: the keyboard gets there, and hears what it is."""
+    return {"tabindex": "0", "role": "group", "aria-label": what}
 
 
 def mend_theme(soup):
@@ -169,6 +174,9 @@ def mend_theme(soup):
     for button in soup.select("button.search-button-field, button.search-button__button"):
         if button.get_text(strip=True):
             button.attrs.pop("aria-label", None)
+    for summary in soup.select("nav details > summary"):
+        if not summary.get_text(strip=True):
+            summary["aria-label"] = f"Pages of {summary.find_parent('li').find('a').get_text(strip=True)}"
     for part in soup.select("#jb-print-docs-body, header.bd-header"):  # for a print of its own; a bar without anything in it
         part.decompose()
     for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
@@ -239,11 +247,17 @@ def link_first_uses(soup, terms, target):
     article = soup.select_one("article")
     linked = {link["href"].partition("#")[2] for link in soup.select('article a[href*="GLOSSARY.html#"]')}
     wanted = {form: term for term in terms if identifier(term.name) not in linked for form in term.forms if form not in EVERYDAY}
-    for text in list(article.find_all(string=True)) if article and wanted else []:
-        if not isinstance(text, Comment) and not text.find_parent(NO_LINK_IN) and text.find_parent(["p", "li", "td"]):
-            pieces = link_in(str(text), wanted, target)
-            if pieces:
-                text.replace_with(*parsed(pieces))
+    for block in article.find_all(["p", "li", "td"]) if article and wanted else []:
+        for text in list(block.find_all(string=True)):
+            if text.find_parent(["p", "li", "td"]) is block and is_plain(text):
+                pieces = link_in(str(text), wanted, target)
+                if pieces:
+                    text.replace_with(*parsed(pieces))
+
+
+def is_plain(text):
+    """Whether a piece of a page is text that may be linked, and not code, a heading, a link, or what is hidden from some readers."""
+    return not isinstance(text, Comment) and not text.find_parent(NO_LINK_IN) and not text.find_parent(attrs={"aria-hidden": True})
 
 
 def link_in(text, wanted, target):
