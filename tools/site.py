@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from functools import partial
 from html import escape
 from pathlib import Path
 from string import Template

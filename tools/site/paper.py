@@ -4,11 +4,15 @@ import os
 import re
 import shutil
 from html import escape
+from io import BytesIO
 from pathlib import Path, PurePosixPath
+from string import Template
 
 from bs4 import BeautifulSoup
+from pages import parsed
 
-STYLE = Path(__file__).resolve().with_name("paper.css")
+STYLE, TEMPLATE = (Path(__file__).resolve().with_name(name) for name in ("paper.css", "paper.html"))
+PATIENCE = 300_000  # milliseconds, for the browser
 FOLDED = ("Hint", "Solution")  # what a fold's title begins with that goes to the end of the book
 BEHIND = ("GLOSSARY", "BIBLIOGRAPHY")  # documents that follow the chapters
 MARGINS = {"top": "16mm", "bottom": "18mm", "left": "18mm", "right": "18mm"}
@@ -35,12 +39,11 @@ def write(site, target, stems):
     names = [f"notebooks/{stem}" for stem in stems] + [f"docs/{name}" for name in BEHIND if (site / "docs" / f"{name}.html").is_file()]
     parts = {identity(name): (site / f"{name}.html").read_text(encoding="utf-8") for name in names}
     book = assembled(parts)
-    first, _ = printed(site, book)
-    document, places = printed(site, with_page_numbers(book, first_pages(first)))
+    document = printed(site, with_page_numbers(book, first_pages(printed(site, book))))
     beside = target.with_name(target.name + ".part")
     beside.write_bytes(document)
     os.replace(beside, target)
-    return places
+    return count_pages(document)
 
 
 def identity(name):
@@ -78,15 +81,14 @@ def assembled(parts):
     order = [*(name for name in sections if name not in behind), "c-appendix", *behind]
     titles["c-appendix"] = "Hints and solutions"
     sections["c-appendix"] = f'<section id="c-appendix"><h1>Hints and solutions</h1>{"".join(appendix)}</section>'
-    contents = "".join(f'<li><a href="#{name}">{escape(titles[name])}</a> <span class="page" data-for="{name}">000</span></li>' for name in order)
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>The CLLM Workbook</title>'
-        f"<style>{STYLE.read_text(encoding='utf-8')}</style></head><body>"
-        '<section class="title"><p class="book">The CLLM Workbook</p><p>How a language model learns, and why it sometimes doesn\'t</p>'
-        '<p class="small">The chapters as they were run. Hints and solutions stand at the end of the book. '
-        "Text and figures CC BY 4.0, code MIT.</p></section>"
-        f'<section class="contents"><h1>Contents</h1><ol>{contents}</ol></section>' + "".join(str(sections[name]) for name in order) + "</body></html>"
-    )
+    contents = "".join(contents_line(name, titles[name]) for name in order)
+    page = Template(TEMPLATE.read_text(encoding="utf-8"))
+    return page.substitute(style=STYLE.read_text(encoding="utf-8"), contents=contents, body="".join(str(sections[name]) for name in order))
+
+
+def contents_line(name, title):
+    """A line of the contents; its number comes later."""
+    return f'<li><a href="#{name}">{escape(title)}</a> <span class="page" data-for="{name}">000</span></li>'
 
 
 def clean(article):
@@ -132,24 +134,20 @@ def unfold(article, name):
     """
     moved = {}
     for fold in article.find_all("details"):
-        title = fold.find("summary").get_text(strip=True)
-        fold.find("summary").decompose()
+        summary = fold.find("summary").extract()
+        title = summary.get_text(strip=True)
         if title.startswith(FOLDED):
-            heading = fold.find_previous(["h2", "h3"])
-            if heading.get_text() not in moved:
-                moved[heading.get_text()] = [heading.find_parent("section", id=True)["id"]]
-                pointer = BeautifulSoup(f'<p class="pointer"><a href="#{moved[heading.get_text()][0]}--folded">Hints and solution</a></p>', "html.parser")
-                fold.insert_before(pointer)
-            moved[heading.get_text()].append(f"<h4>{escape(title)}</h4>{fold.decode_contents()}")
+            place = fold.find_parent("section", id=True)["id"]
+            if place not in moved:
+                fold.insert_before(*parsed(f'<p class="pointer"><a href="#{place}--folded">Hints and solution</a></p>'))
+            heading = fold.find_previous(["h2", "h3"]).get_text()
+            moved.setdefault(place, (heading, []))[1].append(f"<h4>{escape(title)}</h4>{fold.decode_contents()}")
             fold.decompose()
         else:
-            fold.name = "div"
-            fold.attrs = {"class": "opened"}
-            fold.insert(0, BeautifulSoup(f"<p><strong>{escape(title)}</strong></p>", "html.parser"))
-    if not moved:
-        return []
-    made = [f'<h2><a href="#{name}">{escape(article.find("h1").get_text())}</a></h2>']
-    for heading, (place, *folds) in moved.items():
+            fold.name, fold.attrs = "div", {"class": "opened"}
+            fold.insert(0, parsed(f"<p><strong>{escape(title)}</strong></p>")[0])
+    made = [f'<h2><a href="#{name}">{escape(article.find("h1").get_text())}</a></h2>'] if moved else []
+    for place, (heading, folds) in moved.items():
         made.append(f'<div id="{place}--folded"><h3><a href="#{place}">{escape(heading)}</a></h3>{"".join(folds)}</div>')
     return made
 
@@ -174,34 +172,34 @@ def with_page_numbers(book, pages):
 
 
 def printed(site, book):
-    """The document as Chromium prints it, and how many pages that makes."""
+    """The document as Chromium prints it: a PDF with marks for its headings and the pictures' texts."""
     from playwright.sync_api import sync_playwright
-    from pypdf import PdfReader
 
-    path = chromium()
     page_file = site / "paper.html"  # beside its pictures
     page_file.write_text(book, encoding="utf-8", newline="\n")
     try:
         with sync_playwright() as play:
-            browser = play.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+            browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
             tab = browser.new_page()
-            tab.set_default_timeout(300_000)
+            tab.set_default_timeout(PATIENCE)
             tab.goto(page_file.as_uri())
-            document = tab.pdf(
-                format="A4", margin=MARGINS, display_header_footer=True, header_template="<span></span>", footer_template=FOOTER, tagged=True, outline=True
-            )
-            browser.close()
+            look = {"format": "A4", "margin": MARGINS, "display_header_footer": True, "header_template": "<span></span>"}
+            return tab.pdf(**look, footer_template=FOOTER, tagged=True, outline=True)
     finally:
         page_file.unlink()
-    from io import BytesIO
-
-    return document, len(PdfReader(BytesIO(document)).pages)
 
 
 def chromium():
     """The browser that prints."""
     names = ("chromium", "chromium-browser", "google-chrome")
     return os.environ.get("CHROMIUM") or next((found for found in map(shutil.which, names) if found), None)
+
+
+def count_pages(document):
+    """How many pages a PDF has."""
+    from pypdf import PdfReader
+
+    return len(PdfReader(BytesIO(document)).pages)
 
 
 def first_pages(document):
@@ -217,8 +215,6 @@ def first_pages(document):
     dict of str to int
         By identity.
     """
-    from io import BytesIO
-
     from pypdf import PdfReader
 
     reader = PdfReader(BytesIO(document))
