@@ -264,7 +264,8 @@ def main(words):
     parser.add_argument("--output", type=Path, default=Path(os.environ.get("CLLM_SITE") or BUILD / "site"))
     parser.add_argument("--lite", type=Path, help="the book for a browser, by default build/lite where it is")
     asked = parser.parse_args(words)
-    bundle = asked.lite or (BUILD / "lite" if (BUILD / "lite").is_dir() else None)
+    there = Path(os.environ.get("CLLM_LITE") or BUILD / "lite")  # where `make lite` puts it
+    bundle = asked.lite or (there if there.is_dir() else None)
     build(asked.output, bundle)
     print(f"Built {asked.output}: a folder for any web server, or to be opened as files.")
     if bundle is None:

@@ -94,8 +94,8 @@ def test_of_what_is_said_for_either_case_one_stays(has_bundle):
 
 
 def test_the_first_use_of_a_word_is_linked_and_nowhere_else():
-    body = "<h2>The loss</h2><p>A <code>loss</code>, a <a href='x'>loss</a>, a glossy floss, a loss &lt; 1, a loss.</p><pre>loss</pre><p>loss</p>"
-    found = page(body, terms=TERMS, home="../")
+    elsewhere = "<h2>The loss</h2><p>A <code>loss</code>, a <a href='x'>loss</a>, a glossy floss, "
+    found = page(f"{elsewhere}a loss &lt; 1, a loss.</p><pre>loss</pre><p>loss</p>", terms=TERMS, home="../")
     (link,) = found.select("a.term")
     assert (link["href"], link.string) == ("../docs/GLOSSARY.html#loss", "loss")
     assert link.next_sibling.startswith(" < 1")
@@ -177,8 +177,9 @@ def plain(text):
 
 
 def test_every_source_has_an_address_that_stays_and_is_cited():
-    entries = re.findall(r'^\* (.+), "(.+)"(.*): \[([^\]]+)\]\((https://[^)]+)\)$', (ROOT / "docs" / "BIBLIOGRAPHY.md").read_text(), re.MULTILINE)
-    assert len(entries) == (ROOT / "docs" / "BIBLIOGRAPHY.md").read_text().count("\n* ") > 90
+    text = (ROOT / "docs" / "BIBLIOGRAPHY.md").read_text(encoding="utf-8")
+    entries = re.findall(r'^\* (.+), "(.+)"(.*): \[([^\]]+)\]\((https://[^)]+)\)$', text, re.MULTILINE)
+    assert len(entries) == text.count("\n* ") > 90
     chapters = ["\n".join(cell.source for cell in read(name).cells) for name in NAMES]
     library = [re.sub(r"\n\s*#?\s*", " ", path.read_text(encoding="utf-8")) for path in (ROOT / "cllm_lib").rglob("*.py")]
     cited = plain(" ".join(chapters + library))
