@@ -54,10 +54,17 @@ def test_every_sentence_of_a_check_in_the_chapters_is_one_that_is_told_to_reader
         assert len(pages.NOT_ATTEMPTED.findall(printed)) == printed.count("not attempted yet"), name
 
 
-def test_a_panel_without_its_kernel_is_a_sentence():
-    found = page('<div class="output text_html"><p class="cllm-sleeping"><em>Nothing to move</em></p><style>a { b: c }</style></div>')
-    assert found.style is None
-    assert found.select_one("p.for-readers").string == pages.PANEL
+SLEEPING = '<div class="output text_html"><p class="cllm-sleeping"><em>Nothing to move</em></p><style>a { b: c }</style></div>'
+
+
+def test_a_panel_is_said_once_and_for_readers():
+    bare = output("A slider over V (run this cell in JupyterLab to move it)").removesuffix("</div>")
+    found = page(f"{bare}{SLEEPING}</div>")
+    assert (found.style, found.pre) == (None, None)
+    assert [part.string for part in found.select("p")] == ["Here the notebook shows a panel: a slider over V. To use it, run the chapter."]
+    alone = page(f'<div class="cell_output">{SLEEPING}</div>')
+    assert [part.string for part in alone.select("p")] == ["Here the notebook shows a panel. To use it, run the chapter."]
+    assert pages.in_a_sentence("LLL step by step") == "LLL step by step"
 
 
 def test_a_caption_that_is_the_pictures_text_is_read_once():

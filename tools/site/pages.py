@@ -10,7 +10,8 @@ WIDE = 60  # characters: a printed line that is longer does not fit on a phone, 
 CIRCLES = re.compile("[●○]{3}")
 NOT_ATTEMPTED = re.compile(r"^(\d\d\.\d+) not attempted yet: the notebook goes on (?:with the reference|without it)\.\n?", re.MULTILINE)
 SEEN = "What to see: "
-PANEL = "Here the notebook shows a panel that moves. The figure beside it says what it shows; to use it, run the chapter."
+WIDGET = re.compile(r"^(.+) \(run this cell in JupyterLab.*$")
+PANEL = "Here the notebook shows a panel{}. To use it, run the chapter."
 YOURS = "Exercise {} is yours: nothing was handed in here, and the chapter goes on all the same. To try it, run the chapter."
 # Words that are everyday English as well: a link would often be wrong, and only the book's own links are kept.
 EVERYDAY = {"step", "gain", "margin", "interval", "gate", "shadow", "positions", "head", "heads", "query", "queries", "bias", "clipping"}
@@ -92,14 +93,22 @@ def in_words(circles):
 
 def speak_of_panels(soup):
     """Sentences of the notebook that a reader of the site can do nothing with, in a form for them."""
+    for pre in soup.select(".cell_output pre"):
+        widget = WIDGET.match(pre.get_text().strip())
+        if widget:
+            (pre.find_parent("div", class_="output") or pre).replace_with(told(PANEL.format(f": {in_a_sentence(widget[1])}")))
     for sleeping in soup.select("p.cllm-sleeping"):
-        sleeping.find_parent("div").replace_with(*parsed(f'<p class="for-readers">{PANEL}</p>'))  # its style with it
+        block = sleeping.find_parent("div", class_="output") or sleeping.parent  # its style with it
+        if block.find_previous_sibling("p", class_="for-readers"):
+            block.decompose()
+        else:
+            block.replace_with(told(PANEL.format("")))
     for pre in soup.select(".cell_output pre"):
         text = pre.get_text()
         numbers = NOT_ATTEMPTED.findall(text)
         if not numbers:
             continue
-        said = parsed("".join(f'<p class="for-readers">{YOURS.format(number)}</p>' for number in numbers))
+        said = [told(YOURS.format(number)) for number in numbers]
         block = pre.find_parent("div", class_="output") or pre
         block.insert_before(*said)
         left = NOT_ATTEMPTED.sub("", text)
@@ -108,6 +117,16 @@ def speak_of_panels(soup):
             pre.append(NavigableString(left))
         else:
             block.decompose()
+
+
+def told(sentence):
+    """A sentence for readers of the site."""
+    return parsed(f'<p class="for-readers">{escaped(sentence)}</p>')[0]
+
+
+def in_a_sentence(text):
+    """A text that began with a capital letter, as it stands behind a colon."""
+    return text if text[1:2].isupper() else text[:1].lower() + text[1:]
 
 
 # Figures

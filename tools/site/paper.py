@@ -93,7 +93,7 @@ def contents_line(name, title):
 
 def clean(article):
     """Take out what only a screen can use."""
-    for part in article.select(".run-chapter, a.headerlink, .prev-next-footer, script, style, button"):
+    for part in article.select(".run-chapter, a.headerlink, .only-read, .prev-next-footer, script, style, button"):
         part.decompose()
     for link in article.select("a.larger, a.term"):
         link.unwrap()
