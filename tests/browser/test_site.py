@@ -39,13 +39,15 @@ class Page(HTMLParser):
 
     def __init__(self, path):
         super().__init__()
-        self.names, self.links, self.pictures = set(), [], []
+        self.names, self.links, self.pictures, self.fetched = set(), [], [], []
         self.feed(path.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag, attributes):
         found = dict(attributes)
         self.names.add(found.get("id"))
         self.links += [found[name] for name in ("href", "src") if found.get(name)]
+        if found.get("src") or tag == "link" and found.get("rel") == "stylesheet":
+            self.fetched.append(found.get("src") or found["href"])
         if tag == "img":
             self.pictures.append((found["src"], found.get("alt")))
 
@@ -128,13 +130,10 @@ def test_every_page_fits_a_phone(home, address, pages):
             assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE, path.name
 
 
-def test_a_page_of_each_kind_is_small(address):
-    for name in KINDS:
-        with offline_page() as (page, _):
-            sizes = []
-            page.on("response", lambda response, sizes=sizes: sizes.append(len(response.body())) if response.ok else None)
-            page.goto(address + name, wait_until="networkidle")
-            assert sum(sizes) < MOST_BYTES, (name, sum(sizes))
+def test_every_page_is_small_with_all_that_it_fetches(pages):
+    for path, page in pages.items():
+        files = {path, *((path.parent / link.partition("?")[0]).resolve() for link in page.fetched)}
+        assert sum(file.stat().st_size for file in files) < MOST_BYTES, path.name
 
 
 def test_a_bet_is_placed_by_keyboard_and_answered_at_once(address):

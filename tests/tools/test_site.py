@@ -91,6 +91,11 @@ def test_wide_lines_are_scrolled_from_the_keyboard_and_narrow_ones_are_no_stop()
     assert "tabindex" not in page(output("x" * pages.WIDE)).pre.attrs
 
 
+def test_an_example_of_an_address_is_no_link():
+    found = page('<a href="tcp://192.0.2.7:8786">an example</a> <a href="https://example.org/">one</a> <a href="x.html">two</a>')
+    assert [link.string for link in found.find_all("a")] == ["one", "two"]
+
+
 @pytest.mark.parametrize("has_bundle", [True, False])
 def test_of_what_is_said_for_either_case_one_stays(has_bundle):
     found = page('<p class="if-bundle">here</p><p class="if-no-bundle">there</p>', has_bundle=has_bundle)

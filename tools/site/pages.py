@@ -198,6 +198,8 @@ def mend_theme(soup):
             summary["aria-label"] = f"Pages of {summary.find_parent('li').find('a').get_text(strip=True)}"
     for part in soup.select("#jb-print-docs-body, header.bd-header"):  # for a print of its own; a bar without anything in it
         part.decompose()
+    for link in soup.find_all("a", href=re.compile("^(?!https?:|mailto:)[a-z]+:")):
+        link.unwrap()  # an example of an address, which Sphinx took for one
     for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
         comment.extract()
 
