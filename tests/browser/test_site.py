@@ -46,7 +46,7 @@ class Page(HTMLParser):
         found = dict(attributes)
         self.names.add(found.get("id"))
         self.links += [found[name] for name in ("href", "src") if found.get(name)]
-        if found.get("src") or tag == "link" and found.get("rel") == "stylesheet":
+        if found.get("src") or (tag == "link" and found.get("rel") == "stylesheet"):
             self.fetched.append(found.get("src") or found["href"])
         if tag == "img":
             self.pictures.append((found["src"], found.get("alt")))
