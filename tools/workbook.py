@@ -51,8 +51,10 @@ make evidence SEEDS=a..b judge by the frozen rules with seeds that nobody has se
 make pretrained          fetch the real models of chapters 21 and 23, 83 and 93 MB (make test does it, too)
 make lite                the book for a browser, with nothing installed there: a folder for any web server, build/lite (three minutes)
 make classroom           the same as one file for a class without a network, build/cllm-workbook-classroom.zip (44 MB)
+make weekly              links inside and to other houses, and pages whose script is younger than they are
+make wheel               the library as one file to install, in build/wheel
 make notebooks           execute all notebooks anew and store their outputs
-make lint                style of library, tests and notebooks
+make lint                style of library, tests and notebooks, and their spelling
 make lock                resolve requirements.lock, requirements-test.lock and requirements-lite.lock anew from pyproject.toml
 make docs                redraw the pictures of the README, screenshots of the dashboard and the chat panel among them
 make clean               remove the environment (your workspace/ stays)
@@ -464,6 +466,22 @@ def lint():
     set_up(for_tests=True)
     run(environment_python(), "-m", "ruff", "check", ".")
     run(environment_python(), "-m", "ruff", "format", "--check", ".")
+    run(environment_python(), "-m", "codespell_lib")
+
+
+def weekly():
+    """What goes bad by itself: links, and pages that are older than their script."""
+    run(sys.executable, "tools/weekly.py")
+
+
+def wheel(tag=""):
+    """The library as one file, by pip and the builder that it fetches; of a version that a tag, if there is one, has to name."""
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "cllm_lib" / "__init__.py").read_text(encoding="utf-8"))[1]
+    if tag not in ("", f"v{version}"):
+        raise Stop(f"The tag is {tag!r} and the version {version}: `cllm_lib/__init__.py` and CHANGELOG.md have it; tag v{version}.")
+    folder = ROOT / "build" / "wheel"
+    shutil.rmtree(str(folder), ignore_errors=True)  # of an older version
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
 
 
 def lite(what="lite"):
@@ -545,6 +563,8 @@ COMMANDS = {
     "pretrained": pretrained,
     "lite": lambda: lite(),  # likewise
     "classroom": classroom,
+    "weekly": weekly,
+    "wheel": wheel,
     "notebooks": execute,
     "lint": lint,
     "lock": lock,
