@@ -38,6 +38,7 @@ GLOSSARY = ROOT / "docs" / "GLOSSARY.md"
 HELP = """\
 make lab                 open the workbook in JupyterLab, in your own copy of it: workspace/, or the folder that CLLM_WORKSPACE names
 make lab PORT=8890       the same at another port
+make copies              only your own copy of the chapters, for another JupyterLab than that of `make lab`
 make fresh CHAPTER=1     set your chapter 01 aside and get a new one
 make progress            which exercises you have solved, and how long the rest will take
 make test                check what a change may break: lint, unit tests, every notebook
@@ -318,11 +319,7 @@ def lab(port="8888", *arguments):
     check_port(number)  # what can fail fails before the minutes of the set-up
     check_workspace(WORKSPACE)
     set_up()
-    for name in update_workspace():
-        print(
-            f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.",
-            flush=True,
-        )
+    bring_copies()
     subprocess.call([str(environment_python()), "-m", "cllm_lib.workbook.copies", str(WORKSPACE)], cwd=str(ROOT))  # old copies, named
     command = [environment_python(), "-m", "jupyter", "lab", f"--port={number}", "--ServerApp.port_retries=0", "--ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={WORKSPACE}", "--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
@@ -333,6 +330,21 @@ def lab(port="8888", *arguments):
     print(f"JupyterLab has stopped. Your work is in {WORKSPACE}.")
     if code:
         sys.exit(code)
+
+
+def bring_copies():
+    """`update_workspace`, and name the chapters of which there is a newer version."""
+    for name in update_workspace():
+        print(
+            f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.",
+            flush=True,
+        )
+
+
+def copies():
+    """The reader's copies, where JupyterLab is somebody else's, as on Binder or a JupyterHub: nothing is installed for it."""
+    bring_copies()
+    print(f"Your chapters are in {WORKSPACE}.")
 
 
 def run_in_foreground(command):
@@ -552,6 +564,7 @@ def show_help(name=""):
 COMMANDS = {
     "setup": lambda: set_up(),  # without an argument of ours
     "lab": lab,
+    "copies": copies,
     "fresh": say_fresh,
     "progress": progress,
     "test": test,

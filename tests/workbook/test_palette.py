@@ -165,7 +165,9 @@ def test_the_start_page_of_the_book_for_a_browser_can_be_read(scheme):
         assert contrast(colours[ink], colours[ground]) >= TEXT, (ink, ground)
 
 
-MOVING = re.compile(r"@keyframes|animation(-[\w]+)?\s*:|transition(-[\w]+)?\s*:|\.animate\(|scroll-behavior\s*:\s*smooth|behavior:\s*.smooth")
+MOVING = re.compile(
+    r"@keyframes|animation(-[\w]+)?\s*:|transition(-[\w]+)?\s*:|\.animate\(|scroll-behavior\s*:\s*smooth|behavior:\s*.smooth"
+)
 
 
 def test_nothing_moves_by_itself_where_the_reader_asked_for_less_motion():
