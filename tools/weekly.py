@@ -19,7 +19,7 @@ import urllib.request
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TARGET = re.compile(r"(?<!\!)\[[^\]]*\]\(\s*<?([^)\s>]+)|!\[[^\]]*\]\(\s*<?([^)\s>]+)|(?:href|src|srcset)=\"([^\"]+)\"")
+TARGET = re.compile(r"\]\(\s*<?([^)\s>]+)|(?:href|src|srcset)=\"([^\"]+)\"")  # links, pictures, and pictures in links
 OUTSIDE = re.compile(r"https?://[^\s<>()\[\]\"'`|]+")
 SHY = {401, 403, 405, 406, 418, 429, 503, 999}  # how a house answers that does not talk to programs
 SECONDS = 20  # for one answer
@@ -73,6 +73,9 @@ def broken_inside(root=ROOT):
 
 def _broken(path, target, found):
     name, _, fragment = target.partition("#")
+    badge = re.fullmatch(r"\.\./\.\./actions/workflows/([\w-]+\.yml)(/badge\.svg)?", name)
+    if badge:  # GitHub reads it from the page of the file, two folders down, and so needs no name of the repository
+        return None if (path.parent / ".github" / "workflows" / badge[1]).is_file() else "no such workflow"
     to = (path.parent / name).resolve() if name else path
     if not to.exists():
         return "no such file"

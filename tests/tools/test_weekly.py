@@ -69,6 +69,15 @@ def test_a_broken_link_is_told(house, text, said):
     assert told(house, text) == [said]
 
 
+def test_a_badge_leads_to_a_workflow_that_is_there(house):
+    folder = house / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    (folder / "test.yml").touch()
+    badge = "[![tests](../../actions/workflows/{0}.yml/badge.svg)](../../actions/workflows/{0}.yml)"
+    assert told(house, badge.format("test")) == []
+    assert [line.split(": ")[-1] for line in told(house, badge.format("tests"))] == ["no such workflow"] * 2
+
+
 def test_the_text_cells_of_a_notebook_are_read_and_its_code_is_not(house):
     cells = [{"cell_type": "markdown", "source": ["[words](docs/", "gone.md)"]}, {"cell_type": "code", "source": ["[x](y.md)"]}]
     (house / "one.ipynb").write_text(json.dumps({"cells": cells}), encoding="utf-8")
