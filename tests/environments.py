@@ -32,7 +32,9 @@ def pip(python, *words):
 
 def packages(python):
     """Name and version of every package in an environment."""
-    return dict(line.split("==") for line in pip(python, "list", "--format", "freeze").split())
+    look = "import importlib.metadata as m; print(*(f'{each.name}=={each.version}' for each in m.distributions()), sep='\\n')"
+    done = subprocess.run([str(python), "-c", look], env=plain(), capture_output=True, text=True, check=True)
+    return dict(line.split("==") for line in done.stdout.split())
 
 
 def run_chapter(python, name, folder, monkeypatch, cells, before=()):

@@ -80,7 +80,7 @@ def colab(tmp_path_factory):
     """Python of an environment with Colab's packages, and the module by which one knows Colab."""
     folder = tmp_path_factory.mktemp("colab")
     python = empty_environment(folder)
-    pip(python, "install", "-r", ROOT / "tests" / "colab.txt")
+    pip(python, "install", "--no-deps", "--no-compile", "-r", ROOT / "tests" / "colab.txt")
     (google,) = folder.glob("[Ll]ib/**/site-packages")
     (google / "google" / "colab").mkdir(parents=True)
     (google / "google" / "colab" / "__init__.py").touch()
@@ -90,6 +90,7 @@ def colab(tmp_path_factory):
 @pytest.mark.elsewhere
 def test_colabs_first_cell_disturbs_nothing_and_chapters_print_what_is_stored(colab, tmp_path, monkeypatch):
     before = packages(colab)
+    assert before["numpy"] == "2.0.2"
     line = first_cell().replace(ADDRESS, str(ROOT))  # this folder, in place of an address that nobody knows
     for number, (said, stored) in enumerate(run_chapter(colab, NAMES[0], tmp_path, monkeypatch, 99, ["import google.colab", line])):
         assert said == stored, f"code cell {number} of {NAMES[0]}"
@@ -108,8 +109,8 @@ def binder(tmp_path_factory):
         (house / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, house / name)
     python = empty_environment(folder)
-    pip(python, "install", "ipykernel", "ipywidgets")  # of what Binder brings itself, what a kernel needs
-    pip(python, "install", "--no-deps", "jupyterlab")  # and a page, which is not opened here
+    pip(python, "install", "--no-compile", "ipykernel", "ipywidgets")  # of what Binder brings itself, what a kernel needs
+    pip(python, "install", "--no-deps", "--no-compile", "jupyterlab")  # and a page, which is not opened here
     return python, house
 
 
@@ -118,7 +119,7 @@ def binder(tmp_path_factory):
 def test_binder_brings_few_packages_and_the_chapters_run(binder, tmp_path, monkeypatch):
     python, house = binder
     theirs = packages(python)
-    pip(python, "install", "-r", house / ".binder" / "requirements.txt")
+    pip(python, "install", "--no-compile", "-r", house / ".binder" / "requirements.txt")
     environment = plain() | {"PATH": f"{python.parent}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([".binder/postBuild"], cwd=house, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -166,7 +166,7 @@ def test_the_start_page_of_the_book_for_a_browser_can_be_read(scheme):
 
 
 MOVING = re.compile(
-    r"@keyframes|animation(-[\w]+)?\s*:|transition(-[\w]+)?\s*:|\.animate\(|scroll-behavior\s*:\s*smooth|behavior:\s*.smooth"
+    r"@keyframes|animation(-[\w]+)?\s*:(?!\s*none)|transition(-[\w]+)?\s*:|\.animate\(|scroll-behavior\s*:\s*smooth|behavior:\s*.smooth"
 )
 
 
