@@ -28,8 +28,12 @@ WRITERS = {"make bench": "run", "make evidence": "evidence"}  # benchmarks that 
 
 
 def texts(root=ROOT):
-    """Every text of the repository that git knows, as (path, Markdown); of a notebook its text cells."""
-    names = subprocess.run(["git", "ls-files", "*.md", "*.ipynb"], cwd=root, capture_output=True, text=True, check=True).stdout
+    """Every text of the repository that git knows, as (path, Markdown); of a notebook its text cells.
+
+    Not those in tools/, from which pages are made: their links are right where the page will stand.
+    """
+    words = ["git", "ls-files", "*.md", "*.ipynb", ":!tools"]
+    names = subprocess.run(words, cwd=root, capture_output=True, text=True, check=True).stdout
     for path in (root / name for name in names.splitlines()):
         content = path.read_text(encoding="utf-8")
         if path.suffix == ".ipynb":
