@@ -208,12 +208,13 @@ def secrets(notebook):
     Returns
     -------
     dict of str to list of str
-        By exercise: the code, without lines that its stub has as well, and the prose of the fold; all without spaces.
+        By exercise: of the code the longest piece that its stub has no line of, and the prose of the fold; all without spaces.
     """
     found = {}
     for number, (card, place) in exercises(notebook).items():
         text, given = text_of(notebook["cells"][card]), {bare(line) for line in text_of(notebook["cells"][place]).split("\n")}
-        code = "".join(line for line in map(bare, answer_of(text).split("\n")) if line not in given)
+        lines = ["\n" if line in given else line for line in map(bare, answer_of(text).split("\n")) if line]
+        code = max("".join(lines).split("\n"), key=len)
         prose = bare(re.sub(r"```python\n.*?```", "", FOLD.search(text)[1], flags=re.DOTALL))
         found[number] = [piece for piece in (code, prose) if piece]
     return found
