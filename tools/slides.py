@@ -27,7 +27,7 @@ STYLE = """
   :root { --ink: #ececec; --paper: #16181a; --accent: #7cc4f5; --quiet: #b9bdc1; --box: #24282c }
 }
 * { box-sizing: border-box }
-html { scroll-snap-type: y mandatory; background: var(--paper); color: var(--ink) }
+html { scroll-snap-type: y proximity; background: var(--paper); color: var(--ink) }
 body { margin: 0; counter-reset: slide; font: clamp(1rem, 2.1vw, 1.7rem)/1.4 system-ui, sans-serif }
 section { counter-increment: slide; min-height: 100vh; scroll-snap-align: start; position: relative; padding: 5vh 7vw 7vh;
   display: flex; flex-direction: column; justify-content: center }
@@ -40,6 +40,7 @@ pre { background: var(--box); padding: .6em .8em; border-radius: .3em; white-spa
 code { font-family: ui-monospace, Consolas, monospace }
 blockquote { border-left: .3em solid var(--accent); padding: .1em 0 .1em .8em; font-weight: 600 }
 img { max-width: 100%; max-height: 52vh; background: #ffffff; align-self: center } p:has(> img) { text-align: center }
+@media (max-width: 480px) { pre { font-size: .66em } }
 @media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth } }
 @media print {
   @page { size: A4 landscape; margin: 12mm }

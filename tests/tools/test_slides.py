@@ -6,7 +6,9 @@ import re
 from html.parser import HTMLParser
 
 import pytest
+from browser.labs import CHROMIUM, needs_a_browser
 from notebooks.books import NAMES, load_tool, read
+from playwright.sync_api import sync_playwright
 
 slides = load_tool("slides")
 SOURCE = slides.SOURCE.read_text(encoding="utf-8")
@@ -154,3 +156,28 @@ def test_the_command_writes_one_file(tmp_path, capsys):
     assert (tmp_path / "a" / "01.html").read_text(encoding="utf-8") == PAGE
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["01.html"]
     assert "17 slides" in capsys.readouterr().out
+
+
+class TestInABrowser:
+    pytestmark = needs_a_browser
+
+    @pytest.mark.parametrize(("width", "height"), [(1280, 720), (360, 740)])
+    def test_keys_go_from_slide_to_slide_and_nothing_is_cut_off(self, width, height, tmp_path):
+        slides.main(["--output", str(tmp_path / "01.html")])
+        with sync_playwright() as play:
+            browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+            page = browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+            asked = []
+            page.on("request", lambda request: asked.append(request.url))
+            page.goto((tmp_path / "01.html").as_uri())
+            wide = "[...document.querySelectorAll('section, pre, img')].filter((one) => one.scrollWidth > innerWidth).length"
+            assert page.evaluate(wide) == 0
+            for key, at in (("ArrowRight", 2), ("ArrowDown", 3), ("ArrowLeft", 2), ("End", 17), ("ArrowRight", 17), ("Home", 1)):
+                page.keyboard.press(key)
+                assert page.url.endswith(f"#slide-{at}")
+                top = page.evaluate("document.activeElement.getBoundingClientRect().top")
+                assert (page.evaluate("document.activeElement.id"), abs(top) < 2) == (f"slide-{at}", True)
+            assert [one for one in asked if not one.startswith(("file:", "data:"))] == []
+            printed = page.pdf(prefer_css_page_size=True)
+            assert len(re.findall(rb"/Type\s*/Page\b", printed)) == 17
+            browser.close()
