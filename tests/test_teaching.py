@@ -3,9 +3,13 @@
 import ast
 import functools
 import re
+from difflib import SequenceMatcher
 
 import pytest
 from notebooks.books import NAMES, ROOT, exercise_cells, read
+from workbook.answers import WRONG
+
+from cllm_lib.workbook.exercises import check
 
 TEACH = ROOT / "docs" / "teach"
 CHAPTERS = (TEACH / "CHAPTERS.md").read_text(encoding="utf-8")
@@ -101,6 +105,28 @@ def test_each_belief_is_seen_where_it_says_in_these_words(chapter):
         else:
             assert source in minutes(chapter)[1]
             assert plain(quoted) in said_by_checks(), quoted
+
+
+@pytest.mark.elsewhere
+@pytest.mark.parametrize("chapter", SECTIONS)
+class TestSaid:
+    def test_what_is_quoted_of_a_check_it_really_says_to_a_wrong_answer(self, chapter, capsys):
+        """To one of those that the tests of the checks hold; first those whose expected words are most like the quotation."""
+        for _, where, _ in table(SECTIONS[chapter]):
+            number, quoted = where.split(": ", 1)
+            if re.fullmatch(r"\d\d\.\d+", number):
+                likely = sorted(WRONG[number], key=lambda case: -alike(case[1], quoted))
+                assert any(is_told(number, answer, quoted, capsys) for answer, _ in likely), (number, quoted)
+
+
+def alike(first, second):
+    """How long the longest piece is that two texts have in common."""
+    return SequenceMatcher(None, first, second, autojunk=False).find_longest_match().size
+
+
+def is_told(number, answer, quoted, capsys):
+    check(number, answer)
+    return plain(quoted) in plain(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("chapter", SECTIONS)
