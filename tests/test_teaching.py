@@ -194,6 +194,16 @@ def test_no_exercise_is_planned_before_the_section_it_stands_in_is_named():
                 assert f"*{inside}*" in cells, (number, inside)
 
 
+def test_what_is_skipped_is_there_and_is_not_planned():
+    for title, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PLANS, re.MULTILINE | re.DOTALL):
+        skipped = re.search(r"\*\*Skip:\*\*(.*?)(?:\*\*|$)", text, re.MULTILINE)
+        for section in re.findall(r"(?<!\*)\*([^*]+)\*", skipped[1] if skipped else ""):
+            homes = [name[:2] for name in NAMES if re.search(rf"^##+ {re.escape(section)}$", shown(name[:2]), re.MULTILINE)]
+            assert homes, section
+            planned = [cells for _, _, chapter, cells in plans()[title][1] if chapter in homes and "all but" not in cells]
+            assert not any(f"*{section}*" in cells for cells in planned), section
+
+
 def test_times_of_chapters_and_exercises_are_told_as_they_are_everywhere():
     for number, told in re.findall(r"(\d\d\.\d+) \((\d+) minutes?", PLANS):
         assert minutes(number[:2])[1][number] == int(told), number
