@@ -7,9 +7,6 @@ from difflib import SequenceMatcher
 
 import pytest
 from notebooks.books import NAMES, ROOT, exercise_cells, read
-from workbook.answers import WRONG
-
-from cllm_lib.workbook.exercises import check
 
 TEACH = ROOT / "docs" / "teach"
 CHAPTERS = (TEACH / "CHAPTERS.md").read_text(encoding="utf-8")
@@ -20,9 +17,14 @@ EXERCISE = r"[Ee]xercises? (\d\d\.\d+) \((\d+) minutes?\)"
 
 
 @functools.cache
+def book(chapter):
+    return read(NAME[chapter])
+
+
+@functools.cache
 def prose(chapter):
     """The texts of a chapter, without marks, links and line ends."""
-    text = "\n".join(cell.source for cell in read(NAME[chapter]).cells if cell.cell_type == "markdown")
+    text = "\n".join(cell.source for cell in book(chapter).cells if cell.cell_type == "markdown")
     return plain(text)
 
 
@@ -33,7 +35,7 @@ def plain(text):
 @functools.cache
 def shown(chapter):
     """All that a chapter says: texts, code, and what it has printed."""
-    cells = read(NAME[chapter]).cells
+    cells = book(chapter).cells
     return "\n".join(cell.source + "\n" + "".join(one.get("text", "") for one in cell.get("outputs", [])) for cell in cells)
 
 
@@ -42,7 +44,7 @@ def minutes(chapter):
     """By its first cell, and of each exercise by its card."""
     exercises = {
         number: int(re.search(rf"### Exercise {re.escape(number)}  \S+  (\d+) minute", card.source)[1])
-        for number, (card, _) in exercise_cells(read(NAME[chapter])).items()
+        for number, (card, _) in exercise_cells(book(chapter)).items()
     }
     return int(re.search(r"\*\*About\*\* (\d+) minutes", shown(chapter))[1]), exercises
 
@@ -99,7 +101,7 @@ def test_each_belief_is_seen_where_it_says_in_these_words(chapter):
         if source == "text":
             assert plain(quoted) in prose(chapter), quoted
         elif source.endswith("bet"):
-            card, _ = exercise_cells(read(NAME[chapter]))[source.split(",")[0]]
+            card, _ = exercise_cells(book(chapter))[source.split(",")[0]]
             assert plain(quoted) in plain(card.source), quoted
             assert "bet" in card.source
         else:
@@ -112,6 +114,8 @@ def test_each_belief_is_seen_where_it_says_in_these_words(chapter):
 class TestSaid:
     def test_what_is_quoted_of_a_check_it_really_says_to_a_wrong_answer(self, chapter, capsys):
         """To one of those that the tests of the checks hold; first those whose expected words are most like the quotation."""
+        from workbook.answers import WRONG  # not above: they bring much along, which the other tests do not need
+
         for _, where, _ in table(SECTIONS[chapter]):
             number, quoted = where.split(": ", 1)
             if re.fullmatch(r"\d\d\.\d+", number):
@@ -125,6 +129,8 @@ def alike(first, second):
 
 
 def is_told(number, answer, quoted, capsys):
+    from cllm_lib.workbook.exercises import check
+
     check(number, answer)
     return plain(quoted) in plain(capsys.readouterr().out)
 
