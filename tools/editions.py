@@ -29,6 +29,9 @@ FOLD = re.compile(r"\n*<details><summary>Solution</summary>(.*?)</details>", re.
 CARD = re.compile(r"^### Exercise (\d\d\.\d+)", re.MULTILINE)
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 
+# What a chapter says of its cards, and what is so in a student's edition.
+SAID = {"Hints and a solution are folded below the task.": "Hints are folded below the task."}
+
 TOLD = {
     "student": """\
 # The CLLM workbook, for a course
@@ -151,9 +154,15 @@ def edition(notebook, kind, names):
             made["cells"][place]["source"] = solved(made["cells"][place]["source"], answer)
     for cell in made["cells"]:
         if cell["cell_type"] == "markdown":
-            text = FOLD.sub("", cell["source"]) if kind == "student" else cell["source"]
-            cell["source"] = linked(text, names)
+            cell["source"] = linked(without_solution(cell["source"]) if kind == "student" else cell["source"], names)
     return made
+
+
+def without_solution(text):
+    """A text without the folds of solutions, which does not speak of them either."""
+    for book, student in SAID.items():
+        text = text.replace(book, student)
+    return FOLD.sub("", text)
 
 
 def linked(text, names):

@@ -141,11 +141,19 @@ def test_all_else_is_as_in_the_book(name):
             continue
         text = re.sub(r"\]\(\.\./docs/GLOSSARY\.md", "](GLOSSARY.md", original.source)
         text = re.sub(r"\[([^\]]*)\]\(\.\./docs/(?:INSTRUCTORS|DOCTOR)\.md\)", r"\1", text)
+        text = text.replace("Hints and a solution are folded", "Hints are folded")
         if original.id in cards:
             before, _, after = text.partition("<details><summary>Solution</summary>")
             text = before.rstrip("\n") + after.partition("</details>")[2]
         assert cell["source"] == text
         assert cell["source"].count("<details><summary>Hint") == text.count("<details><summary>Hint")
+
+
+def test_a_student_is_not_told_of_folded_solutions():
+    """The one sentence of the book that speaks of them."""
+    told = [name for name in NAMES for text in editions.strings(made("student", name)) if re.search(r"solution\w* (is|are) folded", text)]
+    assert told == []
+    assert all(words in json.dumps(BOOKS["00_start_here.ipynb"], ensure_ascii=False) for words in editions.SAID)
 
 
 @pytest.mark.parametrize("kind", editions.EDITIONS)
