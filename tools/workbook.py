@@ -54,6 +54,9 @@ make lite                the book for a browser, with nothing installed there: a
 make classroom           the same as one file for a class without a network, build/cllm-workbook-classroom.zip (44 MB)
 make weekly              links inside and to other houses, and pages whose script is younger than they are
 make wheel               the library as one file to install, in build/wheel
+make student             the chapters for a class, without any solution, in build/editions/student
+make solutions           the same with each exercise solved, for whoever teaches, in build/editions/solutions
+make slides              slides to chapter 01 from its stored figures and numbers, one page of HTML, build/slides/01.html
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks, and their spelling
 make lock                resolve requirements.lock, requirements-test.lock and requirements-lite.lock anew from pyproject.toml
@@ -507,6 +510,22 @@ def classroom():
     lite("classroom")
 
 
+def student():
+    """The chapters for a class, without any solution."""
+    run(sys.executable, "tools/editions.py", "student")
+
+
+def solutions():
+    """The chapters for whoever teaches, each exercise solved."""
+    run(sys.executable, "tools/editions.py", "solutions")
+
+
+def slides():
+    """Slides to chapter 01."""
+    set_up(for_tests=True)
+    run(environment_python(), "tools/slides.py")
+
+
 def set_up_builder():
     """The environment that builds for a browser, unless it stands as it should; its Python."""
     python = LITE_VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
@@ -578,6 +597,9 @@ COMMANDS = {
     "classroom": classroom,
     "weekly": weekly,
     "wheel": wheel,
+    "student": student,
+    "solutions": solutions,
+    "slides": slides,
     "notebooks": execute,
     "lint": lint,
     "lock": lock,
