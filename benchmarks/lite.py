@@ -5,6 +5,8 @@ What is stored is what the processors of the browser spent: wall time depends on
 it, roughly. Numbers go to evidence/measured/lite.json; those of chapters that were not asked for stay.
 
 `--node` runs the same Python in Node, without a page, and takes no number unless all that is printed is as stored.
+
+Beside a number stands how busy the machine was, `load`: other programs slow processors that they share down, too.
 """
 
 import argparse
@@ -86,6 +88,11 @@ def measured_in_node(name):
     return {"cpu_seconds": round(spent, 1), "under": "Node"}
 
 
+def load():
+    """How many programs computed at the same time, this one among them: the mean of the last five minutes, where the system counts it."""
+    return {"load": round(os.getloadavg()[1], 1)} if hasattr(os, "getloadavg") else {}
+
+
 def merged(old, found, machine):
     """What is stored: the new numbers, and of other chapters the old ones."""
     chapters = dict(old.get("chapters", {}), **found)
@@ -117,6 +124,7 @@ def main():
                 failed.append(number)
                 say(f"{number}: not taken. {error}")
                 continue
+            found |= load()
             say(f"{number}: {found}")
             content = merged(stored(), {number: found}, describe_machine())
             write_atomically(RESULTS, (json.dumps(content, indent=1) + "\n").encode())

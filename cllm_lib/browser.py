@@ -1,6 +1,7 @@
 """Which Python this is: one of its own, or one inside a browser's page, where there are no threads, no processes and no BLAS.
 
 There Python is compiled to WebAssembly (Emscripten, as Pyodide): 32 bits, one thread, and only the packages that the page brings.
+Colab's is an ordinary Python, with a page and packages of Colab's own choice.
 """
 
 import sys
@@ -20,6 +21,16 @@ def in_browser():
     bool
     """
     return sys.platform == "emscripten"
+
+
+def in_colab():
+    """Whether this is a notebook of Google Colab: its kernel has loaded `google.colab` before the first cell.
+
+    Returns
+    -------
+    bool
+    """
+    return "google.colab" in sys.modules
 
 
 def no_threads(what, instead):

@@ -7,6 +7,7 @@ import sys
 import zipfile
 
 import pytest
+from environments import PIP, empty_environment, pip, plain
 from notebooks.books import ROOT
 
 import cllm_lib
@@ -14,7 +15,6 @@ import cllm_lib
 pytestmark = pytest.mark.elsewhere
 
 MOST_PACKAGES = 6
-PIP = ["-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -30,22 +30,16 @@ def wheel(tmp_path_factory):
 def python(wheel, tmp_path_factory):
     """Of an environment into which pip put the wheel, with what its metadata asks for, and nothing else."""
     environment = tmp_path_factory.mktemp("environment")
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True, capture_output=True)
-    found = environment / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    found = empty_environment(environment)
     pins = re.findall(r"^[\w.-]+==[^\\]+", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE)
     (environment / "pins.txt").write_text("\n".join(pins), encoding="utf-8")  # without hashes, which would be asked of the wheel, too
-    install = [found, *PIP, "install", "-c", environment / "pins.txt", wheel]
-    subprocess.run(install, check=True, capture_output=True, env=_plain())
+    pip(found, "install", "-c", environment / "pins.txt", wheel)
     return found
-
-
-def _plain():
-    return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
 
 
 def run(program, folder, *words):
     """What a program prints, in a folder where nothing of the house is."""
-    done = subprocess.run([str(program), *words], cwd=folder, env=_plain(), capture_output=True, text=True, check=False)
+    done = subprocess.run([str(program), *words], cwd=folder, env=plain(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -91,7 +85,7 @@ def test_what_the_notebooks_need_besides_is_named(python, tmp_path):
     done = subprocess.run(
         [python, "-c", "from cllm_lib.workbook.widgets import training_dashboard"],
         cwd=tmp_path,
-        env=_plain(),
+        env=plain(),
         capture_output=True,
         text=True,
     )

@@ -40,6 +40,7 @@ GLOSSARY = ROOT / "docs" / "GLOSSARY.md"
 HELP = """\
 make lab                 open the workbook in JupyterLab, in your own copy of it: workspace/, or the folder that CLLM_WORKSPACE names
 make lab PORT=8890       the same at another port
+make copies              only your own copy of the chapters, for another JupyterLab than that of `make lab`
 make fresh CHAPTER=1     set your chapter 01 aside and get a new one
 make progress            which exercises you have solved, and how long the rest will take
 make test                check what a change may break: lint, unit tests, every notebook
@@ -53,10 +54,15 @@ make evidence SEEDS=a..b judge by the frozen rules with seeds that nobody has se
 make pretrained          fetch the real models of chapters 21 and 23, 83 and 93 MB (make test does it, too)
 make lite                the book for a browser, with nothing installed there: a folder for any web server, build/lite (three minutes)
 make classroom           the same as one file for a class without a network, build/cllm-workbook-classroom.zip (44 MB)
+make weekly              links inside and to other houses, and pages whose script is younger than they are
+make wheel               the library as one file to install, in build/wheel
+make student             the chapters for a class, without any solution, in build/editions/student
+make solutions           the same with each exercise solved, for whoever teaches, in build/editions/solutions
+make slides              slides to chapter 01 from its stored figures and numbers, one page of HTML, build/slides/01.html
 make site                the book as a site: a folder for any web server, or to be opened as files, build/site (two minutes)
 make pdf                 the book on paper, build/cllm-workbook.pdf, hints and solutions at its end (four minutes; it needs Chromium)
 make notebooks           execute all notebooks anew and store their outputs
-make lint                style of library, tests and notebooks
+make lint                style of library, tests and notebooks, and their spelling
 make lock                resolve all locks of packages (requirements*.lock, without the real models') anew from pyproject.toml
 make docs                redraw the pictures of the README, screenshots of the dashboard and the chat panel among them
 make clean               remove the environment (your workspace/ stays)
@@ -320,11 +326,7 @@ def lab(port="8888", *arguments):
     check_port(number)  # what can fail fails before the minutes of the set-up
     check_workspace(WORKSPACE)
     set_up()
-    for name in update_workspace():
-        print(
-            f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.",
-            flush=True,
-        )
+    bring_copies()
     subprocess.call([str(environment_python()), "-m", "cllm_lib.workbook.copies", str(WORKSPACE)], cwd=str(ROOT))  # old copies, named
     command = [environment_python(), "-m", "jupyter", "lab", f"--port={number}", "--ServerApp.port_retries=0", "--ip=127.0.0.1"]
     command += [f"--ServerApp.root_dir={WORKSPACE}", "--LabApp.default_url=/lab/tree/00_start_here.ipynb"]
@@ -335,6 +337,21 @@ def lab(port="8888", *arguments):
     print(f"JupyterLab has stopped. Your work is in {WORKSPACE}.")
     if code:
         sys.exit(code)
+
+
+def bring_copies():
+    """`update_workspace`, and name the chapters of which there is a newer version."""
+    for name in update_workspace():
+        print(
+            f"The book has a newer version of {name}: `make fresh CHAPTER={name[:2]}` sets yours aside and gives you the new one.",
+            flush=True,
+        )
+
+
+def copies():
+    """The reader's copies, where JupyterLab is somebody else's, as on Binder or a JupyterHub: nothing is installed for it."""
+    bring_copies()
+    print(f"Your chapters are in {WORKSPACE}.")
 
 
 def run_in_foreground(command):
@@ -468,6 +485,22 @@ def lint():
     set_up(for_tests=True)
     run(environment_python(), "-m", "ruff", "check", ".")
     run(environment_python(), "-m", "ruff", "format", "--check", ".")
+    run(environment_python(), "-m", "codespell_lib")
+
+
+def weekly():
+    """What goes bad by itself: links, and pages that are older than their script."""
+    run(sys.executable, "tools/weekly.py")
+
+
+def wheel(tag=""):
+    """The library as one file, by pip and the builder that it fetches; of a version that a tag, if there is one, has to name."""
+    version = re.search(r'__version__ = "(.+)"', (ROOT / "cllm_lib" / "__init__.py").read_text(encoding="utf-8"))[1]
+    if tag not in ("", f"v{version}"):
+        raise Stop(f"The tag is {tag!r} and the version {version}: `cllm_lib/__init__.py` and CHANGELOG.md have it; tag v{version}.")
+    folder = ROOT / "build" / "wheel"
+    shutil.rmtree(str(folder), ignore_errors=True)  # of an older version
+    run(sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--no-deps", "--wheel-dir", folder, ROOT)
 
 
 def lite(what="lite"):
@@ -479,6 +512,22 @@ def lite(what="lite"):
 def classroom():
     """The same, packed for a class without a network."""
     lite("classroom")
+
+
+def student():
+    """The chapters for a class, without any solution."""
+    run(sys.executable, "tools/editions.py", "student")
+
+
+def solutions():
+    """The chapters for whoever teaches, each exercise solved."""
+    run(sys.executable, "tools/editions.py", "solutions")
+
+
+def slides():
+    """Slides to chapter 01."""
+    set_up(for_tests=True)
+    run(environment_python(), "tools/slides.py")
 
 
 def site(what="site"):
@@ -566,6 +615,7 @@ def show_help(name=""):
 COMMANDS = {
     "setup": lambda: set_up(),  # without an argument of ours
     "lab": lab,
+    "copies": copies,
     "fresh": say_fresh,
     "progress": progress,
     "test": test,
@@ -579,6 +629,11 @@ COMMANDS = {
     "classroom": classroom,
     "site": lambda: site(),
     "pdf": pdf,
+    "weekly": weekly,
+    "wheel": wheel,
+    "student": student,
+    "solutions": solutions,
+    "slides": slides,
     "notebooks": execute,
     "lint": lint,
     "lock": lock,

@@ -7,13 +7,16 @@ import tomllib
 
 import numpy as np
 
-from cllm_lib.browser import in_browser
+from cllm_lib.browser import in_browser, in_colab
 from cllm_lib.files import PACKAGE
 
 OLDEST_PYTHON = (3, 11)
 NEEDED_BY_READERS = re.compile(r"""([\w-]+)>=([\d.]+)(; extra == ['"](notebooks|experiments)['"])?""")
 IN_BROWSER = ("anywidget", "ipywidgets", "matplotlib", "numpy", "sympy", "tqdm")  # the rest is not asked for there
 OLDER_IN_BROWSER = {"matplotlib": "3.8.4"}  # the newest that was built for it
+BUILDER = "hatchling"  # installs the library, and where this runs that is done
+PAGE = "jupyterlab"  # Colab has a page of its own
+OLDER_IN_COLAB = {"ipywidgets": "7.7.1"}  # which its page knows; every panel was made with it, too
 
 
 def check_machine():
@@ -40,14 +43,31 @@ def _packages():
         requirements = _requirements()
     except (OSError, importlib.metadata.PackageNotFoundError):
         return False, "The package cllm-workbook itself is missing, which says what else is needed: `make lab` installs it."
-    bounds = {match[1]: match[2] for match in map(NEEDED_BY_READERS.fullmatch, requirements) if match}
-    if in_browser():
-        bounds = {package: bound for package, bound in (bounds | OLDER_IN_BROWSER).items() if package in IN_BROWSER}
-    short = [f"{package} {bound}" for package, bound in bounds.items() if _installed(package) < _version(bound)]
+    bounds = _bounds(requirements)
+    short = [package for package, bound in bounds.items() if _installed(package) < _version(bound)]
     if short:
-        advice = "Load the page anew." if in_browser() else "`make lab` builds an environment that has them."
-        return False, f"Missing or too old: at least {', '.join(short)} is needed. {advice}"
+        wanted = ", ".join(f"{package} {bounds[package]}" for package in short)
+        return False, f"Missing or too old: at least {wanted} is needed. {_advice(short)}"
     return True, "Every package the workbook needs is here, and new enough."
+
+
+def _bounds(requirements):
+    """Package and lower bound of what the chapters need in this place."""
+    bounds = {match[1]: match[2] for match in map(NEEDED_BY_READERS.fullmatch, requirements) if match and match[1] != BUILDER}
+    if in_browser():
+        return {package: bound for package, bound in (bounds | OLDER_IN_BROWSER).items() if package in IN_BROWSER}
+    if in_colab():
+        return {package: bound for package, bound in (bounds | OLDER_IN_COLAB).items() if package != PAGE}
+    return bounds
+
+
+def _advice(packages):
+    """What to do where packages are missing, which differs from place to place."""
+    if in_browser():
+        return "Load the page anew."
+    if in_colab():
+        return f"Run `%pip install -q {' '.join(packages)}` in a cell of its own, then choose Runtime, Restart session."
+    return "`make lab` builds an environment that has them."
 
 
 def _requirements():

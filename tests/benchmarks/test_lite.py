@@ -20,5 +20,12 @@ def test_what_is_stored_is_of_chapters_that_are_there():
     assert content["command"] == lite.COMMAND
 
 
+def test_how_busy_the_machine_was_is_the_mean_of_five_minutes(monkeypatch):
+    monkeypatch.setattr(lite.os, "getloadavg", lambda: (9.0, 4.26, 1.0), raising=False)
+    assert lite.load() == {"load": 4.3}
+    monkeypatch.delattr(lite.os, "getloadavg")  # as on Windows
+    assert lite.load() == {}
+
+
 def test_what_runs_chapters_here_is_what_tests_them():
     assert lite.driver().lite.READ_HERE.keys() <= {name[:2] for name in NAMES}

@@ -464,3 +464,28 @@ def test_a_signal_to_the_tool_reaches_the_program(tmp_path):
         assert tool.stdout.readline() == "ready\n"
         tool.terminate()
         assert tool.stdout.read() == "7\n"
+
+
+def test_the_copies_come_without_an_environment(house, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(workbook, "WORKSPACE", tmp_path / "mine")
+    monkeypatch.setattr(workbook, "update_workspace", lambda: ["01_the_loss_that_never_moves.ipynb"])
+    monkeypatch.setattr(workbook, "run", lambda *command: pytest.fail(f"ran {command}"))
+    workbook.copies()
+    said = capsys.readouterr().out
+    assert "a newer version of 01_the_loss_that_never_moves.ipynb: `make fresh CHAPTER=01`" in said
+    assert f"Your chapters are in {tmp_path / 'mine'}." in said
+
+
+def test_a_wheel_is_of_the_version_that_its_tag_names(house, monkeypatch):
+    ran = []
+    monkeypatch.setattr(workbook, "run", lambda *command: ran.append([str(word) for word in command]))
+    older = workbook.ROOT / "build" / "wheel" / "cllm_workbook-1.2.2-py3-none-any.whl"
+    older.parent.mkdir(parents=True)
+    older.touch()
+    with pytest.raises(workbook.Stop, match=r"The tag is 'v1\.2\.2' and the version 1\.2\.3: .* tag v1\.2\.3"):
+        workbook.wheel("v1.2.2")
+    assert (ran, older.exists()) == ([], True)
+    for words in ([], ["v1.2.3"]):
+        workbook.wheel(*words)
+    assert not older.exists()  # it would be published along
+    assert [command[-3:] for command in ran] == [["--wheel-dir", str(older.parent), str(workbook.ROOT)]] * 2

@@ -71,6 +71,35 @@ def test_what_counts_in_a_browser_is_named_where_it_is_missing(browser, monkeypa
     assert "at least matplotlib 3.8.4, sympy 1.13 is needed. Load the page anew." in capsys.readouterr().out
 
 
+@pytest.fixture
+def colab(monkeypatch):
+    """Google's page, where ipywidgets is of another age, and nobody asked for JupyterLab."""
+    monkeypatch.setitem(sys.modules, "google.colab", sys)
+    monkeypatch.setattr(machine.importlib.metadata, "version", without("jupyterlab", "hatchling", old={"ipywidgets": "7.7.1"}))
+
+
+def test_colab_is_asked_for_what_its_page_knows(colab, capsys):
+    machine.check_machine()
+    out = capsys.readouterr().out
+    assert out.endswith("Your machine is ready.\n")
+    assert "look" not in out
+
+
+def test_what_counts_in_colab_is_named_with_the_line_that_brings_it(colab, monkeypatch, capsys):
+    monkeypatch.setattr(machine.importlib.metadata, "version", without("anywidget", old={"ipywidgets": "7.6"}))
+    machine.check_machine()
+    out = capsys.readouterr().out
+    assert "at least anywidget 0.9.13, ipywidgets 7.7.1 is needed. Run `%pip install -q anywidget ipywidgets` in a cell" in out
+    assert "make lab" not in out
+
+
+def test_what_only_installs_the_library_is_asked_for_nowhere(monkeypatch, capsys):
+    """On a JupyterHub the library came without it, and works."""
+    monkeypatch.setattr(machine.importlib.metadata, "version", without("hatchling"))
+    machine.check_machine()
+    assert capsys.readouterr().out.endswith("Your machine is ready.\n")
+
+
 def missing_itself(name):
     raise machine.importlib.metadata.PackageNotFoundError(name)
 

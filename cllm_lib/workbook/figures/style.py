@@ -73,7 +73,7 @@ def show(axes, caption):
     row = axes if isinstance(axes, list) else [axes]
     buffer = io.BytesIO()
     row[0].figure.savefig(buffer, format="png", metadata={"Software": None})
-    display(Image(buffer.getvalue(), alt=caption))
+    display(Image(buffer.getvalue(), metadata={"alt": caption}))  # so that an IPython of 2021 takes it, too, as Colab has
     print("\n".join([f"What to see: {caption}", *itertools.chain.from_iterable(map(numbers_drawn, row))]))
 
 

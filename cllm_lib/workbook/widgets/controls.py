@@ -35,7 +35,10 @@ class Panel(ipywidgets.VBox):
         hear_on_the_main_shell(self)
 
     def _ipython_display_(self):
-        display(self._repr_mimebundle_(), raw=True)
+        if hasattr(super(), "_repr_mimebundle_"):
+            display(self._repr_mimebundle_(), raw=True)
+        else:  # ipywidgets 7, which Colab's page knows
+            super()._ipython_display_()
         display(HTML(SLEEPING))
 
 

@@ -97,10 +97,10 @@ class SpiralExplorer(Panel):
     def __repr__(self):
         return "The plane of numbers: curve, colour, window, a number and its neighbours (run this cell in JupyterLab to move around)"
 
-    def _repr_mimebundle_(self, **kwargs):
+    def _ipython_display_(self):
         if not self.view.kinds:
             self._renew()
-        return super()._repr_mimebundle_(**kwargs)
+        super()._ipython_display_()
 
     def _renew(self):
         """Another colour: compute of which kind each number is, and hand it to the page."""

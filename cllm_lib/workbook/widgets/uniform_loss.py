@@ -5,7 +5,7 @@ import math
 import ipywidgets
 
 from cllm_lib.workbook.widgets.controls import Panel
-from cllm_lib.workbook.widgets.svg import MARK, svg, text
+from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 WIDTH, HEIGHT, MARGIN = 420, 180, 34
 LOG_MAX = 5.2  # powers of ten: up to about 158,000 words
@@ -92,7 +92,7 @@ def curve_svg(uniform_loss, size, loss):
         WIDTH,
         HEIGHT,
         f'<path d="M{MARGIN},{MARGIN // 2} V{floor} H{WIDTH - MARGIN // 2}"/>',
-        f'<polyline points="{curve}" stroke="#56B4E9" stroke-width="2.5"/>',
+        f'<polyline points="{curve}" stroke="{SHADE}" stroke-width="2.5"/>',
         f'<path d="M{x},{floor} V{y} H{MARGIN}" stroke-dasharray="4 3"/>',
         f'<circle cx="{x}" cy="{y}" r="6" fill="{MARK}" stroke="none"/>',
         text(WIDTH - 110, HEIGHT - 10, "V (log scale)"),

@@ -35,6 +35,16 @@ def test_the_first_value_is_one_of_the_stops_in_its_place():
     assert len(stops("rate", [3.0, 1.0], 3.0).options) == 2
 
 
+def test_a_panel_is_shown_by_an_older_ipywidgets_too(monkeypatch, capsys):
+    """Version 7, which Colab's page knows, makes no bundle: it displays itself."""
+    shown = []
+    monkeypatch.delattr(ipywidgets.Widget, "_repr_mimebundle_", raising=False)
+    monkeypatch.setattr(ipywidgets.VBox, "_ipython_display_", lambda panel: shown.append(panel), raising=False)
+    panel = Panel([button("START", "begin", lambda: None)])
+    panel._ipython_display_()
+    assert shown == [panel]
+
+
 def test_words_to_pick_from_have_names_of_their_own():
     buttons = pick("curve", ["ulam", "hilbert"], "hilbert")
     assert buttons.value == "hilbert"

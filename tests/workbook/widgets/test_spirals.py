@@ -30,7 +30,7 @@ def in_node(expression):
 
 def shown(limit=2_000, **settings):
     explorer = spiral_explorer(limit, **settings)
-    explorer._repr_mimebundle_()
+    explorer._ipython_display_()
     return explorer
 
 
@@ -46,7 +46,7 @@ def test_nothing_is_computed_before_it_is_shown():
     explorer = spiral_explorer()
     assert explorer.view.kinds == b""
     small = spiral_explorer(100)
-    small._repr_mimebundle_()
+    small._ipython_display_()
     assert len(small.view.kinds) == 100
 
 
