@@ -27,6 +27,7 @@ import pages  # noqa: E402
 from cllm_lib.workbook.progress import chapter  # noqa: E402
 
 BUILD = ROOT / "build"
+PLACES = ("docs", "docs/teach", "evidence/pages")  # of documents beside the chapters
 FIRST_DOCS = ("GLOSSARY", "BIBLIOGRAPHY")  # the others follow by name
 # Public faces, by what one meets first. Below it: names of modules that these import and that are not there when pages are made.
 FACES = (
@@ -68,7 +69,7 @@ def stage(folder):
     folder : Path
         Empty; is filled.
     """
-    documents = [*lite.chapters(), *documents_of("docs"), *documents_of("evidence/pages"), ROOT / "docs" / "loss_curves.png"]
+    documents = [*lite.chapters(), *(document for place in PLACES for document in documents_of(place)), ROOT / "docs" / "loss_curves.png"]
     linked = [target for document in documents if document.suffix != ".png" for target in linked_files(document)]
     for path in dict.fromkeys([*documents, *linked]):
         target = folder / path.relative_to(ROOT)
@@ -126,13 +127,14 @@ def landing():
     """The page that one meets first, in Markdown with HTML in it."""
     others = [path.stem for path in documents_of("docs") if path.stem not in FIRST_DOCS]
     there = [name for name in FIRST_DOCS if (ROOT / "docs" / f"{name}.md").is_file()]
+    teaching = [f"teach/{path.stem}" for path in documents_of("docs/teach")]
     page = Template((FILES / "landing.md").read_text(encoding="utf-8"))
     return page.substitute(
         chapters="\n".join(map(chapter_item, lite.chapters())),
         hours=round(sum(chapter(book).minutes for book in lite.chapters()) / 60),
         count=len(lite.chapters()),
         notebooks="\n".join(f"notebooks/{book.stem}" for book in lite.chapters()),
-        documents="\n".join(f"docs/{name}" for name in [*there, *others]),
+        documents="\n".join(f"docs/{name}" for name in [*there, *others, *teaching]),
     )
 
 
