@@ -106,7 +106,15 @@ def visit_math_block(self, node):
 
 def as_text(app, what, name, obj, options, lines):
     """Keep from docstrings all meaning that stars and bars would have in markup; names in backquotes are code."""
-    lines[:] = [plain(line) for line in lines]
+    lines[:] = with_examples([line if line.lstrip().startswith(">>>") else plain(line) for line in lines])
+
+
+def with_examples(lines):
+    """A docstring in which an example that stands below its last section has a section of its own."""
+    first = next((i for i, line in enumerate(lines) if line.startswith(">>>")), None)
+    if first is None or "Examples" in lines[:first] or not any(re.fullmatch("-{3,}", line) for line in lines[:first]):
+        return lines
+    return [*lines[:first], "Examples", "--------", *lines[first:]]
 
 
 def plain(line):
