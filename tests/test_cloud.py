@@ -87,7 +87,7 @@ def colab(tmp_path_factory):
     return python
 
 
-@pytest.mark.elsewhere
+@pytest.mark.slow
 def test_colabs_first_cell_disturbs_nothing_and_chapters_print_what_is_stored(colab, tmp_path, monkeypatch):
     before = packages(colab)
     assert before["numpy"] == "2.0.2"
@@ -114,7 +114,7 @@ def binder(tmp_path_factory):
     return python, house
 
 
-@pytest.mark.elsewhere
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Binder is a Linux")
 def test_binder_brings_few_packages_and_the_chapters_run(binder, tmp_path, monkeypatch):
     python, house = binder
