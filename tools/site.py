@@ -179,7 +179,22 @@ def build(out, bundle=None):
         source, made = Path(scratch) / "source", Path(scratch) / "made"
         source.mkdir()
         stage(source)
-        command = [sys.executable, "-m", "sphinx", "-b", "html", "-W", "--keep-going", "-q", "-c", FILES, source, made]
+        command = [
+            sys.executable,
+            "-m",
+            "sphinx",
+            "-b",
+            "html",
+            "-W",
+            "--keep-going",
+            "-q",
+            "-c",
+            FILES,
+            "-d",
+            Path(scratch) / "doctrees",
+            source,
+            made,
+        ]
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(FILES)]), "OPENBLAS_NUM_THREADS": "1"}
         done = subprocess.run([str(word) for word in command], env=environment, cwd=ROOT, capture_output=True, text=True)
         if done.returncode:

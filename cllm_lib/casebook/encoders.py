@@ -3,8 +3,9 @@
 from functools import partial
 
 from cllm_lib.checks import one_of
+from cllm_lib.model.activation_functions import gelu_forward
 from cllm_lib.model.attention import attention_forward, causal_mask, scaled_dot_product_forward
-from cllm_lib.model.layers import gelu_forward, layer_norm_forward, linear_forward
+from cllm_lib.model.layers import layer_norm_forward, linear_forward
 from cllm_lib.pretrained.bert_layers import encoder_layer_forward, l2_normalize, mean_pooling, pad_batch
 
 ENCODER_FAULTS = {"A": "no positions", "B": "norm first", "C": "causal mask", "D": "mean over padding"}

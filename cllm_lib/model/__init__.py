@@ -14,11 +14,11 @@ __getattr__, __dir__, __all__ = face(
             "scaled_dot_product_forward share_heads share_heads_backward split_heads"
         ),
         "layers": (
-            "cross_entropy_backward cross_entropy_forward embedding_backward embedding_forward erf "
-            "feed_forward_backward feed_forward_forward frozen_linear_backward gelu_backward gelu_forward layer_norm_backward "
-            "layer_norm_forward linear_backward linear_forward rms_norm_backward rms_norm_forward silu_backward silu_forward softmax "
-            "softmax_backward swiglu_backward swiglu_forward"
+            "cross_entropy_backward cross_entropy_forward embedding_backward embedding_forward feed_forward_backward "
+            "feed_forward_forward frozen_linear_backward layer_norm_backward layer_norm_forward linear_backward linear_forward "
+            "rms_norm_backward rms_norm_forward softmax softmax_backward swiglu_backward swiglu_forward"
         ),
+        "activation_functions": "erf gelu_backward gelu_forward silu_backward silu_forward",
         "ends": "CrossEntropy LinearOutput",
         "positions": "POSITIONS",
         "initializers": "INITIALIZERS scaled_normal zeros",

@@ -10,7 +10,7 @@ Shapes: N rows, D d_model, F d_ff.
 
 import numpy as np
 
-from cllm_lib.model.layers import gelu_backward, gelu_forward
+from cllm_lib.model.activation_functions import gelu_backward, gelu_forward
 from cllm_lib.model.products import product
 
 
@@ -145,7 +145,7 @@ class Tanh:
 
 
 class Gelu:
-    """GELU and its slope: :func:`~cllm_lib.model.layers.gelu_forward` into an array that is kept."""
+    """GELU and its slope: :func:`~cllm_lib.model.activation_functions.gelu_forward` into an array that is kept."""
 
     def __init__(self, x):
         self.y = np.empty_like(x)

@@ -9,13 +9,12 @@ Shapes: B batch, T time, D d_model, F d_ff.
 from functools import partial
 
 from cllm_lib.model import fast
+from cllm_lib.model.activation_functions import gelu_backward, gelu_forward
 from cllm_lib.model.attention import CausalSelfAttention
 from cllm_lib.model.contracts import backward_of, checked_part, checked_shapes, forward_of
 from cllm_lib.model.layers import (
     feed_forward_backward,
     feed_forward_forward,
-    gelu_backward,
-    gelu_forward,
     layer_norm_backward,
     layer_norm_forward,
     rms_norm_backward,
@@ -85,7 +84,7 @@ class FeedForward:
 
 
 class GeluFeedForward(FeedForward):
-    """Position-wise feed-forward network with GELU: see :func:`~cllm_lib.model.layers.gelu_forward`."""
+    """Position-wise feed-forward network with GELU: see :func:`~cllm_lib.model.activation_functions.gelu_forward`."""
 
     def forward(self, x, parameters):  # (..., D) -> (..., D), cache
         """D to F, GELU, and back. GELU's slope is asked of its input, which is therefore its cache."""

@@ -15,8 +15,9 @@ from functools import partial
 
 import numpy as np
 
+from cllm_lib.model.activation_functions import gelu_forward
 from cllm_lib.model.attention import attention_forward, scaled_dot_product_forward
-from cllm_lib.model.layers import embedding_forward, gelu_forward, layer_norm_forward, linear_forward
+from cllm_lib.model.layers import embedding_forward, layer_norm_forward, linear_forward
 
 
 def encoder_layer_forward(x, parameters, n_heads, eps, mask=True):  # (B, T, D) -> (B, T, D)

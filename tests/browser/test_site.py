@@ -105,22 +105,35 @@ def test_no_page_shows_what_only_a_notebook_can_use(pages):
         assert "cllm-sleeping" not in text
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_page_of_each_kind_is_accessible_and_asks_nobody_else(address, scheme):
+def lacking(page):
+    """What a page lacks for those who hear or cannot see it well: rules of WCAG 2.1, A and AA, and headings in order."""
     from axe_playwright_python.sync_playwright import Axe
 
     only = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}, "resultTypes": ["violations"]}
+    found = Axe().run(page, options=only)
+    levels = page.evaluate("() => [...document.querySelectorAll('h1, h2, h3, h4')].map(heading => Number(heading.tagName[1]))")
+    in_order = levels[0] == 1 and all(after <= before + 1 for before, after in itertools.pairwise(levels))
+    return [found.generate_report()] * bool(found.violations_count) + [f"headings of levels {levels}"] * (not in_order)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_of_each_kind_is_accessible_and_asks_nobody_else(address, scheme):
     with offline_page(scheme=scheme, height=900) as (page, hosts):
         for name in KINDS:
             page.goto(address + name)
-            found = Axe().run(page, options=only)
-            assert found.violations_count == 0, (name, found.generate_report())
-            levels = [
-                int(heading[1]) for heading in page.evaluate("() => [...document.querySelectorAll('h1, h2, h3, h4')].map(h => h.tagName)")
-            ]
-            assert levels[0] == 1
-            assert all(after <= before + 1 for before, after in itertools.pairwise(levels)), (name, levels)
+            assert lacking(page) == [], name
         assert hosts == {address.split("/")[2]}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_is_accessible(home, address, pages, scheme):
+    found = {}
+    with offline_page(scheme=scheme, height=900) as (page, _):
+        for path in sorted(pages):
+            page.goto(address + path.relative_to((home / SUBPATH).resolve()).as_posix())
+            found[path.name] = lacking(page)
+    assert {name: lacks for name, lacks in found.items() if lacks} == {}
 
 
 def test_every_page_fits_a_phone(home, address, pages):
@@ -172,3 +185,21 @@ def test_as_files_the_pages_look_and_lead_as_they_should(home):
         assert page.title().startswith("01 · The loss that never moves")
         assert page.evaluate("() => getComputedStyle(document.querySelector('.run-chapter')).display") == "flex"
         assert hosts == set()
+
+
+def test_the_folder_has_no_file_that_no_page_needs_and_no_path_of_this_machine(home):
+    assert [path for path in (home / SUBPATH).rglob(".*") if path.name != ".nojekyll"] == []
+    for path in (path for path in (home / SUBPATH).rglob("*") if path.is_file() and path.suffix in (".html", ".js", ".css", ".txt")):
+        assert str(ROOT).encode() not in path.read_bytes(), path
+
+
+@pytest.mark.slow
+def test_the_book_on_paper_leads_to_no_machine(tmp_path):
+    environment = os.environ | {"CLLM_SITE": str(tmp_path / "site"), "CLLM_LITE": str(tmp_path / "none")}
+    done = subprocess.run([sys.executable, "tools/workbook.py", "pdf"], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = (tmp_path / "cllm-workbook.pdf").read_bytes()
+    assert printed.startswith(b"%PDF-")
+    assert int(re.search(r"Printed .*: (\d+) pages", done.stdout)[1]) > 300
+    for address in (b"(file:", b"(http://127.", b"(http://localhost"):  # how a link is written there
+        assert address not in printed

@@ -5,7 +5,7 @@ import pytest
 from oracles import spread_out
 
 from cllm_lib import CLLM, CLLMConfig
-from cllm_lib.model import layers
+from cllm_lib.model import activation_functions, layers
 from cllm_lib.model.attention import PROJECTIONS, scaled_dot_product_backward, scaled_dot_product_forward
 from cllm_lib.model.transformer import by_name
 
@@ -74,8 +74,8 @@ def test_rms_norm_gelu_and_silu_are_pytorchs(seed):
     np.testing.assert_allclose(gradients["gain"], peer.weight.grad.numpy(), rtol=1e-12, atol=1e-13)
     functional = torch.nn.functional
     for forward, backward, theirs in (
-        (layers.gelu_forward, layers.gelu_backward, functional.gelu),
-        (layers.silu_forward, layers.silu_backward, functional.silu),
+        (activation_functions.gelu_forward, activation_functions.gelu_backward, functional.gelu),
+        (activation_functions.silu_forward, activation_functions.silu_backward, functional.silu),
     ):
         expected = gradients_of(torch, theirs, upstream, x)
         np.testing.assert_allclose(forward(x), expected[0], rtol=1e-12, atol=1e-15)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from oracles import random_batch, spread_out
 
 from cllm_lib import CLLM, CLLMConfig
-from cllm_lib.model import fast_layers, layers
+from cllm_lib.model import activation_functions, fast_layers, layers
 from cllm_lib.model.transformer import views_of
 
 ROUNDING = {"float64": 1e-12, "float32": 1e-4}
@@ -22,8 +22,8 @@ PARTS = {
     ),
     "feed-forward with GELU": (
         fast_layers.GeluFeedForward,
-        lambda *arrays: layers.feed_forward_forward(*arrays, activation=lambda x: (layers.gelu_forward(x), x)),
-        lambda dy, cache: layers.feed_forward_backward(dy, cache, layers.gelu_backward),
+        lambda *arrays: layers.feed_forward_forward(*arrays, activation=lambda x: (activation_functions.gelu_forward(x), x)),
+        lambda dy, cache: layers.feed_forward_backward(dy, cache, activation_functions.gelu_backward),
         ("expand_weight", "expand_bias", "contract_weight", "contract_bias"),
     ),
     "swiglu": (fast_layers.SwiGLU, layers.swiglu_forward, layers.swiglu_backward, ("gate_weight", "up_weight", "down_weight")),

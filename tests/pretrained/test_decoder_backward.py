@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from pretrained.small_decoder import CONFIG, small_parameters
 
 from cllm_lib.instruments import check_gradients
-from cllm_lib.model import layers
+from cllm_lib.model import activation_functions, layers
 from cllm_lib.pretrained import lora_init, loss_and_gradients, merge
 from cllm_lib.pretrained.decoder_backward import adapted_decoder_forward
 from cllm_lib.pretrained.decoder_layers import Cache, decoder_forward
@@ -73,7 +73,7 @@ def test_along_any_direction_too(seed, rank, batch, time):
 
 def test_a_wrong_step_back_is_found(monkeypatch):
     """The gate's slope left out: the gradient check sees it."""
-    monkeypatch.setattr(layers, "silu_backward", lambda dy, x: dy * layers.sigmoid(x))
+    monkeypatch.setattr(layers, "silu_backward", lambda dy, x: dy * activation_functions.sigmoid(x))
     ids, is_target, parameters, lora = case(rank=1, batch=1, time=4)
     report = check_gradients(lambda arrays: loss_and_gradients(ids, is_target, parameters, CONFIG, lora), lora.arrays)
     assert report.max_relative_error > 1e-3

@@ -3,7 +3,7 @@ import pytest
 from pretrained.tiny import SENTENCES, write_folder
 
 from cllm_lib.files import shipped
-from cllm_lib.model.layers import gelu_forward
+from cllm_lib.model.activation_functions import gelu_forward
 from cllm_lib.pretrained.bert_layers import l2_normalize
 from cllm_lib.pretrained.encoder import EncoderConfig
 from cllm_lib.pretrained.folders import load_encoder

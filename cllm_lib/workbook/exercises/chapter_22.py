@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from cllm_lib.model.layers import gelu_forward
+from cllm_lib.model.activation_functions import gelu_forward
 from cllm_lib.workbook.exercises.byte_pairs import examine_merge_once, merge_form, merge_once
 from cllm_lib.workbook.exercises.forms import as_array, as_ids, several
 from cllm_lib.workbook.exercises.gradients import BACKWARDS, GRADIENT_SHAPE, measured_slope, same_results, worst_of
