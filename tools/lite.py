@@ -340,12 +340,21 @@ def write_json(path, content):
 
 
 def write_contents(folder):
-    """The chapters with their outputs, so that they can be read before anything runs, and the glossary that they link to."""
+    """The chapters without outputs, so that a reader guesses first, but for those to be read here; and the glossary that they link to."""
     folder.mkdir(parents=True)
     for book in chapters():
         notebook = json.loads(book.read_text(encoding="utf-8").replace("../docs/GLOSSARY.md", "GLOSSARY.md"))
-        write_json(folder / book.name, with_whole_texts(notebook))
+        shown = with_whole_texts(notebook) if book.name[:2] in READ_HERE else without_outputs(notebook)
+        write_json(folder / book.name, shown)
     shutil.copyfile(ROOT / "docs" / "GLOSSARY.md", folder / "GLOSSARY.md")
+
+
+def without_outputs(notebook):
+    """A notebook of which nothing has run."""
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            cell["outputs"], cell["execution_count"] = [], None
+    return notebook
 
 
 def with_whole_texts(notebook):

@@ -85,8 +85,8 @@ def stage(folder):
 
 
 def documents_of(place):
-    """The documents of a folder of the repository, by name."""
-    return sorted((ROOT / place).glob("*.md"))
+    """The documents of a folder of the repository, by name; without those from which slides are made, which are no pages."""
+    return sorted(path for path in (ROOT / place).glob("*.md") if not path.name.startswith("slides_"))
 
 
 def linked_files(document):
@@ -95,7 +95,8 @@ def linked_files(document):
     found = []
     for link in re.findall(r"\]\(([\w./-]+)\)", text):
         target = (document.parent / link).resolve()
-        if target.is_file() and target.is_relative_to(ROOT) and target.suffix not in (".md", ".ipynb"):
+        is_page = target.suffix in (".md", ".ipynb") and not target.name.startswith("slides_")
+        if target.is_file() and target.is_relative_to(ROOT) and not is_page:
             found.append(target)
     return found
 

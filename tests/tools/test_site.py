@@ -89,6 +89,12 @@ def test_an_empty_cell_at_a_tables_head_heads_nothing():
 def test_wide_lines_are_scrolled_from_the_keyboard_and_narrow_ones_are_no_stop():
     assert page(output("x" * (pages.WIDE + 1))).pre["tabindex"] == "0"
     assert "tabindex" not in page(output("x" * pages.WIDE)).pre.attrs
+    assert "scrolled" in page(output("gain     0\nbias     1")).pre["class"]  # cut to fit, columns would no longer stand below each other
+
+
+def test_code_keeps_its_lines():
+    assert page('<div class="highlight"><pre>' + "x" * (pages.NARROW + 1) + "</pre></div>").pre["aria-label"] == "Code"
+    assert "tabindex" not in page('<div class="highlight"><pre>x = 1</pre></div>').pre.attrs
 
 
 def test_an_example_of_an_address_is_no_link():

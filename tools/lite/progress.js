@@ -96,11 +96,23 @@ const cllm = (() => {
     document.body.innerHTML =
       '<p role="alert" style="max-width: 40em; margin: 4em auto; font: 18px/1.5 system-ui">This page was opened as a file, and a browser ' +
       "lets no Python run in a file. It needs the small server that came with it: <code>python3 serve.py</code> (Windows: " +
-      "<code>py serve.py</code>). Then open the address that it says.</p>";
+      "<code>py serve.py</code>). Then open the address that it says. Without serve.py, any web server does: <code>python3 -m " +
+      'http.server</code> in this folder. <a href="javascript:history.back()">Back</a></p>';
+  }
+
+  // On a phone the list of files would leave no room for the chapter; and the address goes on naming it, so that a page that is
+  // loaded once more opens it again.
+  async function settle() {
+    const path = new URLSearchParams(location.search).get("path");
+    while (!window.jupyterapp?.restored) await new Promise((resolve) => setTimeout(resolve, 200));
+    await window.jupyterapp.restored;
+    if (innerWidth < 760) window.jupyterapp.shell.collapseLeft();
+    if (path && !new URLSearchParams(location.search).get("path")) history.replaceState(null, "", `?path=${encodeURIComponent(path)}`);
   }
 
   if (document.body.dataset.notebook) {
     addSheet(STILL);
+    settle();
     location.protocol === "file:" ? fileWarning() : untilReady();
   }
   return { fetchPython, megabytes };

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from bs4 import BeautifulSoup, Comment, NavigableString
 
 WIDE = 60  # characters: a printed line that is longer does not fit on a phone, and is scrolled
+NARROW = 36  # characters of code that fit on a phone
+IN_COLUMNS = re.compile(r"\S {2,}\S")  # whose lines, cut to fit, no longer stand below each other
 CIRCLES = re.compile("[●○]{3}")
 NOT_ATTEMPTED = re.compile(r"^(\d\d\.\d+) not attempted yet: the notebook goes on (?:with the reference|without it)\.\n?", re.MULTILINE)
 SEEN = "What to see: "
@@ -174,9 +176,14 @@ def make_scrollable(soup):
     for formula in soup.select("article .math-block"):
         formula.attrs |= scrolled("Formula")
     for pre in soup.select(".cell_output pre"):
-        if max(map(len, pre.get_text().split("\n"))) > WIDE:
+        lines = pre.get_text().split("\n")
+        if max(map(len, lines)) > WIDE or any(IN_COLUMNS.search(line) for line in lines):
             pre["class"] = [*pre.get("class", []), "scrolled"]
             pre.attrs |= scrolled("Printed by the cell")
+    for pre in soup.select("div.highlight pre"):
+        if not pre.find_parent(class_="cell_output") and max(map(len, pre.get_text().split("\n"))) > NARROW:
+            pre["class"] = [*pre.get("class", []), "scrolled"]
+            pre.attrs |= scrolled("Code")
 
 
 def scrolled(what):
@@ -196,8 +203,10 @@ def mend_theme(soup):
     for summary in soup.select("nav details > summary"):
         if not summary.get_text(strip=True):
             summary["aria-label"] = f"Pages of {summary.find_parent('li').find('a').get_text(strip=True)}"
-    for part in soup.select("#jb-print-docs-body, header.bd-header"):  # for a print of its own; a bar without anything in it
+    for part in soup.select("#jb-print-docs-body"):  # for a print of its own
         part.decompose()
+    for bar in soup.select("header.bd-header"):  # without anything in it, but the theme's program measures it
+        bar["style"] = "display: none"
     for link in soup.find_all("a", href=re.compile("^(?!https?:|mailto:)[a-z]+:")):
         link.unwrap()  # an example of an address, which Sphinx took for one
     for comment in soup.find_all(string=lambda text: isinstance(text, Comment)):
