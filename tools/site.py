@@ -75,6 +75,8 @@ def stage(folder):
         target = folder / path.relative_to(ROOT)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
+    for path in (folder / "docs" / "teach").glob("*.md"):
+        path.write_text(unlinked(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
     (folder / "api").mkdir()
     for face in FACES:
         (folder / "api" / f"{face}.md").write_text(api_page(face), encoding="utf-8", newline="\n")
@@ -89,14 +91,18 @@ def documents_of(place):
     return sorted(path for path in (ROOT / place).glob("*.md") if not path.name.startswith("slides_"))
 
 
+def unlinked(text):
+    """A text in which what slides are made of has its name, and no link: it is no page here."""
+    return re.sub(r"\[([^\]]+)\]\(slides_[\w.]+\)", r"`\1`", text)
+
+
 def linked_files(document):
     """Files of the repository that a document links to and that are no pages of the site: they go along as they are."""
     text = document.read_text(encoding="utf-8")
     found = []
     for link in re.findall(r"\]\(([\w./-]+)\)", text):
         target = (document.parent / link).resolve()
-        is_page = target.suffix in (".md", ".ipynb") and not target.name.startswith("slides_")
-        if target.is_file() and target.is_relative_to(ROOT) and not is_page:
+        if target.is_file() and target.is_relative_to(ROOT) and target.suffix not in (".md", ".ipynb"):
             found.append(target)
     return found
 
