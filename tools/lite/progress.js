@@ -103,10 +103,18 @@ const cllm = (() => {
   // On a phone the list of files would leave no room for the chapter; and the address goes on naming it, so that a page that is
   // loaded once more opens it again.
   async function settle() {
+    const pause = () => new Promise((resolve) => setTimeout(resolve, 200));
     const path = new URLSearchParams(location.search).get("path");
-    while (!window.jupyterapp?.restored) await new Promise((resolve) => setTimeout(resolve, 200));
+    while (!window.jupyterapp?.restored) await pause();
     await window.jupyterapp.restored;
-    if (innerWidth < 760) window.jupyterapp.shell.collapseLeft();
+    const shell = window.jupyterapp.shell;
+    for (let closed = 0, tries = 0; innerWidth < 760 && closed < 2 && tries < 75; tries++) {
+      if (!shell.leftCollapsed) {
+        shell.collapseLeft();
+        closed += 1; // it opens once more when it has read its folder
+      }
+      await pause();
+    }
     if (path && !new URLSearchParams(location.search).get("path")) history.replaceState(null, "", `?path=${encodeURIComponent(path)}`);
   }
 
