@@ -19,7 +19,7 @@ from string import Template
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = Path(__file__).resolve().with_suffix("")  # tools/site
-sys.path[:0] = [str(ROOT), str(ROOT / "tools"), str(FILES)]  # this environment has not the library, which is read from its folder
+sys.path += [str(ROOT), str(ROOT / "tools"), str(FILES)]  # this environment has not the library, which is read from its folder
 
 import lite  # noqa: E402
 import pages  # noqa: E402

@@ -16,7 +16,7 @@ const cllm = (() => {
       const reader = (await got(new URL(name, runtime))).body.getReader();
       for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
         done += piece.value.length;
-        if (megabytes(done) > megabytes(done - piece.value.length)) say(done, total);
+        if (megabytes(done) > megabytes(done - piece.value.length) || done === total) say(done, total);
       }
     }
   }
