@@ -24,6 +24,8 @@ sys.path += [str(ROOT), str(ROOT / "tools"), str(FILES)]  # this environment has
 import lite  # noqa: E402
 import pages  # noqa: E402
 
+sys.path.remove(str(ROOT / "tools"))  # other folders have names that its files have, too
+
 from cllm_lib.workbook.progress import chapter  # noqa: E402
 
 BUILD = ROOT / "build"

@@ -41,7 +41,8 @@ def test_circles_that_a_cell_prints_stay():
 
 def test_what_was_not_attempted_is_said_for_readers_and_the_rest_stays():
     found = page(output("07.1 not attempted yet: the notebook goes on without it.\nand 0.2 in the last epoch\n"))
-    assert "Exercise 07.1 is yours" in found.select_one("p.for-readers").string
+    assert "Exercise 07.1 is yours" in found.select_one("p.for-readers").get_text()
+    assert found.select_one("p.for-readers a")["href"] == f"#{pages.RUN}"
     assert found.pre.string == "and 0.2 in the last epoch\n"
     alone = page(output("07.1 not attempted yet: the notebook goes on with the reference.\n"))
     assert alone.pre is None
@@ -61,9 +62,11 @@ def test_a_panel_is_said_once_and_for_readers():
     bare = output("A slider over V (run this cell in JupyterLab to move it)").removesuffix("</div>")
     found = page(f"{bare}{SLEEPING}</div>")
     assert (found.style, found.pre) == (None, None)
-    assert [part.string for part in found.select("p")] == ["Here the notebook shows a panel: a slider over V. To use it, run the chapter."]
+    assert [part.get_text() for part in found.select("p")] == [
+        "Here the notebook shows a panel: a slider over V. To use it, run the chapter."
+    ]
     alone = page(f'<div class="cell_output">{SLEEPING}</div>')
-    assert [part.string for part in alone.select("p")] == ["Here the notebook shows a panel. To use it, run the chapter."]
+    assert [part.get_text() for part in alone.select("p")] == ["Here the notebook shows a panel. To use it, run the chapter."]
     assert pages.in_a_sentence("LLL step by step") == "LLL step by step"
 
 

@@ -8,6 +8,7 @@ from bs4 import BeautifulSoup, Comment, NavigableString
 
 WIDE = 60  # characters: a printed line that is longer does not fit on a phone, and is scrolled
 NARROW = 36  # characters of code that fit on a phone
+RUN = "run-this-chapter"  # the place of the line that says how
 IN_COLUMNS = re.compile(r"\S {2,}\S")  # whose lines, cut to fit, no longer stand below each other
 CIRCLES = re.compile("[●○]{3}")
 NOT_ATTEMPTED = re.compile(r"^(\d\d\.\d+) not attempted yet: the notebook goes on (?:with the reference|without it)\.\n?", re.MULTILINE)
@@ -122,8 +123,9 @@ def speak_of_panels(soup):
 
 
 def told(sentence):
-    """A sentence for readers of the site."""
-    return parsed(f'<p class="for-readers">{escaped(sentence)}</p>')[0]
+    """A sentence for readers of the site; how a chapter is run stands below its title."""
+    linked = escaped(sentence).replace("run the chapter", f'<a href="#{RUN}">run the chapter</a>')
+    return parsed(f'<p class="for-readers">{linked}</p>')[0]
 
 
 def in_a_sentence(text):
@@ -221,6 +223,7 @@ def add_run(soup, run):
     title = soup.select_one("article h1")
     if run and title:
         title.insert_after(*parsed(run))
+        title.find_next_sibling()["id"] = RUN
 
 
 def keep_if(soup, has_bundle):
