@@ -100,11 +100,9 @@ const cllm = (() => {
       'http.server</code> in this folder. <a href="javascript:history.back()">Back</a></p>';
   }
 
-  // On a phone the list of files would leave no room for the chapter; and the address goes on naming it, so that a page that is
-  // loaded once more opens it again.
-  async function settle() {
+  // On a phone the list of files would leave no room for the chapter.
+  async function closeList() {
     const pause = () => new Promise((resolve) => setTimeout(resolve, 200));
-    const path = new URLSearchParams(location.search).get("path");
     while (!window.jupyterapp?.restored) await pause();
     await window.jupyterapp.restored;
     const shell = window.jupyterapp.shell;
@@ -115,12 +113,20 @@ const cllm = (() => {
       }
       await pause();
     }
-    if (path && !new URLSearchParams(location.search).get("path")) history.replaceState(null, "", `?path=${encodeURIComponent(path)}`);
+  }
+
+  // The address names the chapter that is shown, so that a page that is loaded once more opens it again.
+  function nameChapter() {
+    const path = window.jupyterapp?.shell?.currentWidget?.context?.path;
+    if (path && new URLSearchParams(location.search).get("path") !== path) {
+      history.replaceState(null, "", `${location.pathname}?path=${encodeURIComponent(path)}`);
+    }
   }
 
   if (document.body.dataset.notebook) {
     addSheet(STILL);
-    settle();
+    closeList();
+    setInterval(nameChapter, 1000);
     location.protocol === "file:" ? fileWarning() : untilReady();
   }
   return { fetchPython, megabytes };
