@@ -4,6 +4,8 @@ import builtins
 
 from cllm_lib.browser import in_browser
 
+TICK = 1e-3  # seconds: between two ticks of a browser's clock a whole loop may end, and tqdm would not know its rate
+
 
 def progress_bar(iterable=None, *, total, unit, desc=None, visible=True, initial=0, delay=0.0):
     """A bar of tqdm's, as plain text.
@@ -36,6 +38,12 @@ def progress_bar(iterable=None, *, total, unit, desc=None, visible=True, initial
     """
     from tqdm import tqdm  # here, not above: it would double the time `import cllm_lib` takes
 
+    class Bar(tqdm):
+        @property
+        def format_dict(self):
+            state = super().format_dict
+            return state | {"elapsed": max(state["elapsed"], TICK)}
+
     if in_browser():
         tqdm.monitor_interval = 0  # its thread, which looks after bars that stand still, cannot start there
     settings = dict(total=total, unit=unit, desc=desc, disable=not visible, initial=initial, delay=delay)
@@ -44,4 +52,4 @@ def progress_bar(iterable=None, *, total, unit, desc=None, visible=True, initial
 
         line = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt}, {remaining} left{postfix}"
         settings |= dict(file=sys.stdout, bar_format=line, ncols=72)  # on stderr it would stand in a red box
-    return tqdm(iterable, **settings)
+    return Bar(iterable, **settings)

@@ -5,6 +5,7 @@ import threading
 import mpmath
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 from cllm_lib import defects
 from cllm_lib.lattice.entries import LATTICE_ENTRY, LatticeCache, build_lattice
@@ -20,7 +21,7 @@ class CountingSieve:
     def __call__(self, limit):
         self.calls += 1
         if self.wait is not None:
-            assert self.wait.wait(timeout=10)
+            assert self.wait.wait(timeout=PATIENCE)
         return primes_below(limit)
 
 
@@ -29,14 +30,14 @@ def in_many_threads(work, count=16):
     barrier, answers = threading.Barrier(count), [None] * count
 
     def one(i):
-        barrier.wait(timeout=10)
+        barrier.wait(timeout=PATIENCE)
         answers[i] = work()
 
     threads = [threading.Thread(target=one, args=(i,)) for i in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(timeout=20)
+        thread.join(timeout=PATIENCE)
     assert not any(thread.is_alive() for thread in threads)
     return answers
 
@@ -132,7 +133,7 @@ def test_warming_up_returns_at_once_and_its_thread_ends_by_itself():
     thread = cache.warm_up()  # would hang here if it built in this thread
     assert not cache.is_built
     go.set()
-    thread.join(timeout=10)
+    thread.join(timeout=PATIENCE)
     assert not thread.is_alive()
     assert cache.is_built
     assert (len(cache.entries), sieve.calls) == (168, 1)
@@ -150,7 +151,7 @@ def test_warming_up_from_many_threads_and_again_builds_once():
     sieve = CountingSieve()
     cache = LatticeCache(1000, sieve)
     for thread in [*in_many_threads(cache.warm_up), cache.warm_up()]:
-        thread.join(timeout=10)
+        thread.join(timeout=PATIENCE)
     assert sieve.calls == 1
 
 
@@ -173,7 +174,7 @@ def test_a_failure_in_the_background_is_raised_at_the_next_touch_once():
         return primes_below(limit)
 
     cache = LatticeCache(100, fail_once)
-    cache.warm_up().join(timeout=10)
+    cache.warm_up().join(timeout=PATIENCE)
     assert not cache.is_built
     with pytest.raises(OSError, match="no primes today"):
         cache.entries

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from notebooks.books import ROOT, load_tool
+from patience import PATIENCE
 
 workbook = load_tool("workbook")
 
@@ -438,7 +439,7 @@ def test_ctrl_c_asks_and_waits_for_the_answer(tmp_path):
     def until(words):
         nonlocal seen
         while words not in seen:
-            assert select.select([terminal], [], [], 20)[0], seen  # rather red than waiting for ever
+            assert select.select([terminal], [], [], PATIENCE)[0], seen  # rather red than waiting for ever
             seen += os.read(terminal, 1000).decode()
         seen = seen.split(words, 1)[1]
 

@@ -1,12 +1,12 @@
 import sys
 import threading
-import time
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE
 
 from cllm_lib.browser import in_browser
 from cllm_lib.training import optimizers
@@ -133,12 +133,12 @@ def test_threads_change_no_digit(make, monkeypatch):
 def test_work_is_shared_out_whole_and_its_threads_have_ended(monkeypatch):
     monkeypatch.setattr(optimizers, "MANY", 1)
     monkeypatch.setattr(optimizers, "_processors", lambda: 3)
-    seen, names = [], set()
+    seen, names, all_at_once = [], set(), threading.Barrier(3)
 
     def work(blocks):
         names.add(threading.current_thread().name)
         seen.extend(blocks)
-        time.sleep(0.05)  # so that no thread is through before another has begun
+        all_at_once.wait(timeout=PATIENCE)
 
     before = threading.active_count()
     optimizers.share_out(work, list(range(10)))
