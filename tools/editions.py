@@ -19,6 +19,10 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
+
+from tools.workbook import without_outputs  # noqa: E402
+
 NOTEBOOKS = ROOT / "notebooks"
 GLOSSARY = ROOT / "docs" / "GLOSSARY.md"
 EDITIONS = ("student", "solutions")
@@ -143,11 +147,9 @@ def edition(notebook, kind, names):
     -------
     dict
     """
-    made = copy.deepcopy(notebook)
+    made = without_outputs(copy.deepcopy(notebook))
     for cell in made["cells"]:
         cell["source"] = text_of(cell)
-        if cell["cell_type"] == "code":
-            cell["outputs"], cell["execution_count"] = [], None
     for card, place in exercises(made).values():
         answer = answer_of(made["cells"][card]["source"])
         if kind == "solutions":

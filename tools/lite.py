@@ -21,6 +21,11 @@ from pathlib import Path
 from string import Template
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))  # the builder's environment has not the library; the part used here needs nothing but Python
+
+from cllm_lib.workbook.progress import chapter  # noqa: E402
+from tools.workbook import without_outputs  # noqa: E402
+
 FILES = Path(__file__).resolve().with_suffix("")  # tools/lite: what goes into the bundle as it stands
 LOCK = ROOT / "requirements-lite.lock"
 BUILD = ROOT / "build"
@@ -349,14 +354,6 @@ def write_contents(folder):
     shutil.copyfile(ROOT / "docs" / "GLOSSARY.md", folder / "GLOSSARY.md")
 
 
-def without_outputs(notebook):
-    """A notebook of which nothing has run."""
-    for cell in notebook["cells"]:
-        if cell["cell_type"] == "code":
-            cell["outputs"], cell["execution_count"] = [], None
-    return notebook
-
-
 def with_whole_texts(notebook):
     """A notebook whose outputs are whole texts, as a Jupyter server hands them out: lists of lines would be shown with commas."""
     for cell in notebook["cells"]:
@@ -409,9 +406,6 @@ def start_page(measured, size):
     -------
     str
     """
-    sys.path.insert(0, str(ROOT))  # the builder's environment has not the library; this part of it needs nothing but Python
-    from cllm_lib.workbook.progress import chapter
-
     items = [chapter_item(book, one, measured.get(one.number)) for book in chapters() for one in [chapter(book)]]
     page = Template((FILES / "start.html").read_text(encoding="utf-8"))
     return page.substitute(chapters="\n".join(items), megabytes=round(size / 1e6))

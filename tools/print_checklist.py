@@ -1,16 +1,18 @@
 """Prints the checklist of docs/DOCTOR.md on one page: `python tools/print_checklist.py checklist.pdf`."""
 
-import os
 import re
-import shutil
 import sys
 from pathlib import Path
 
 from markdown_it import MarkdownIt
 from playwright.sync_api import sync_playwright
 
-DOCTOR = Path(__file__).resolve().parent.parent / "docs" / "DOCTOR.md"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT))
+
+from tools.workbook import chromium  # noqa: E402
+
+DOCTOR = ROOT / "docs" / "DOCTOR.md"
 STYLE = """
 body { font: 8pt/1.15 sans-serif; margin: 0 } h2 { font-size: 11pt; margin: 0 } p { margin: 2pt 0 }
 table { border-collapse: collapse; width: 100% } th { text-align: left } td, th { border-bottom: 0.3pt solid #999; padding: 0.6pt 3pt }
@@ -32,7 +34,7 @@ def page(text):
 def pdf(html):
     """The page on A4, landscape, with margins of 8 mm, as PDF."""
     with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        browser = play.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         try:
             tab = browser.new_page()
             tab.set_content(html)

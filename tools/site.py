@@ -19,14 +19,12 @@ from string import Template
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = Path(__file__).resolve().with_suffix("")  # tools/site
-sys.path += [str(ROOT), str(ROOT / "tools"), str(FILES)]  # this environment has not the library, which is read from its folder
+sys.path += [str(ROOT), str(FILES)]  # this environment has not the library, which is read from its folder
 
-import lite  # noqa: E402
 import pages  # noqa: E402
 
-sys.path.remove(str(ROOT / "tools"))  # other folders have names that its files have, too
-
 from cllm_lib.workbook.progress import chapter  # noqa: E402
+from tools import lite  # noqa: E402
 
 BUILD = ROOT / "build"
 PLACES = ("docs", "docs/teach", "evidence/pages")  # of documents beside the chapters

@@ -250,10 +250,15 @@ def write_atomically(path, text):
 def clean_copy(book):
     """A notebook without outputs: the reader predicts before the answer is on the page. The glossary stands beside it."""
     content = json.loads(book.read_text(encoding="utf-8").replace(f"../docs/{GLOSSARY.name}", GLOSSARY.name))
-    for cell in content["cells"]:
+    return json.dumps(without_outputs(content), indent=1, ensure_ascii=False) + "\n"
+
+
+def without_outputs(notebook):
+    """A notebook, as JSON has it, of which nothing has run; the same one, changed."""
+    for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
-    return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    return notebook
 
 
 def read_json(path):

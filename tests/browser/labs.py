@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +16,9 @@ import pytest
 from notebooks.books import ROOT
 from patience import PATIENCE
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+from tools.workbook import chromium
+
+CHROMIUM = chromium()
 REQUIRED = bool(os.environ.get("CI"))
 
 needs_a_browser = [

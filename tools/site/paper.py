@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from html import escape
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,8 @@ from string import Template
 
 from bs4 import BeautifulSoup
 from pages import parsed
+
+from tools.workbook import chromium
 
 STYLE, TEMPLATE = (Path(__file__).resolve().with_name(name) for name in ("paper.css", "paper.html"))
 PATIENCE = 300_000  # milliseconds, for the browser
@@ -187,12 +188,6 @@ def printed(site, book):
             return tab.pdf(**look, footer_template=FOOTER, tagged=True, outline=True)
     finally:
         page_file.unlink()
-
-
-def chromium():
-    """The browser that prints."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    return os.environ.get("CHROMIUM") or next((found for found in map(shutil.which, names) if found), None)
 
 
 def count_pages(document):
