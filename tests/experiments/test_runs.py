@@ -427,6 +427,8 @@ def test_a_worker_with_another_library_is_refused(cluster, monkeypatch):
 def test_an_address_where_no_scheduler_is_is_told_within_seconds(address, monkeypatch):
     monkeypatch.setattr(experiments, "SECONDS_TO_ANSWER", min(0.5, experiments.SECONDS_TO_ANSWER))
     began = time.monotonic()
+    import distributed  # noqa: F401  (its own settings come with it, and would replace this one)
+
     by_itself = dask.config.set({"distributed.comm.timeouts.connect": PATIENCE})  # for so long Dask would go on asking
     with by_itself, pytest.raises(ConnectionError, match="no scheduler answers at .* start one by"):
         run(seed_times, [1], [0], backend="dask", address=address)
