@@ -41,6 +41,7 @@ def progress_bar(iterable=None, *, total, unit, desc=None, visible=True, initial
     class Bar(tqdm):
         @property
         def format_dict(self):
+            """What is written, of a bar that has always taken some time."""
             state = super().format_dict
             return state | {"elapsed": max(state["elapsed"], TICK)}
 

@@ -19,6 +19,7 @@ from base64 import urlsafe_b64encode
 from email.parser import HeaderParser
 from pathlib import Path
 from string import Template
+from urllib.parse import quote, urlencode
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # the builder's environment has not the library; the part used here needs nothing but Python
@@ -52,6 +53,8 @@ READ_HERE = {
     "21": "Its cells that run a real model (83 MB) stand still in a browser: to be read here, and run on a machine.",
     "23": "Its cells that run a real model (93 MB) stand still in a browser: to be read here, and run on a machine.",
 }
+APPS = ("lab", "repl")  # of JupyterLite's pages: the whole, and a console, in which the dashboard stands alone
+DASHBOARD = "from cllm_lib.workbook.widgets import training_dashboard\n\ntraining_dashboard()"
 MOST_ZIPPED = 50_000_000  # bytes of the classroom's file
 
 
@@ -408,7 +411,12 @@ def start_page(measured, size):
     """
     items = [chapter_item(book, one, measured.get(one.number)) for book in chapters() for one in [chapter(book)]]
     page = Template((FILES / "start.html").read_text(encoding="utf-8"))
-    return page.substitute(chapters="\n".join(items), megabytes=round(size / 1e6))
+    return page.substitute(chapters="\n".join(items), megabytes=round(size / 1e6), dashboard=html.escape(dashboard_link()))
+
+
+def dashboard_link():
+    """The address, below the bundle's, of a console in which the training dashboard opens by itself."""
+    return "repl/index.html?" + urlencode({"kernel": "python", "showBanner": "0", "execute": "1", "code": DASHBOARD}, quote_via=quote)
 
 
 def measured_seconds(path=MEASURED):
@@ -448,8 +456,9 @@ def write_pages(out):
     (out / "index.html").write_text(start_page(measured_seconds(), sum(sizes.values())), encoding="utf-8", newline="\n")
     for name in ("start.css", "start.js", "progress.js"):
         shutil.copyfile(FILES / name, out / name)
-    lab = out / "lab" / "index.html"
-    lab.write_text(with_progress(lab.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    for app in APPS:
+        page = out / app / "index.html"
+        page.write_text(with_progress(page.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
 
 
 # The whole
@@ -474,7 +483,8 @@ def build(out, pyodide):
             shutil.copyfile(FILES / name, lite / name)
         write_contents(Path(scratch) / "contents")
         made = Path(scratch) / "out"
-        words = ["--contents", str(Path(scratch) / "contents"), "--output-dir", str(made), "--no-sourcemaps", "--apps", "lab"]
+        words = ["--contents", str(Path(scratch) / "contents"), "--output-dir", str(made), "--no-sourcemaps"]
+        words += [word for app in APPS for word in ("--apps", app)]
         done = subprocess.run([sys.executable, "-m", "jupyterlite_core", "build", *words], cwd=lite, capture_output=True, text=True)
         if done.returncode:
             raise Stop(f"JupyterLite could not be built:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -141,6 +141,7 @@ def landing():
         hours=round(sum(chapter(book).minutes for book in lite.chapters()) / 60),
         count=len(lite.chapters()),
         notebooks="\n".join(f"notebooks/{book.stem}" for book in lite.chapters()),
+        dashboard=escape(f"lite/{lite.dashboard_link()}"),
         documents="\n".join(f"docs/{name}" for name in [*there, *others, *teaching]),
     )
 

@@ -82,7 +82,7 @@ def finish_cell(page, i):
 
 def test_the_bundle_asks_nobody_else_for_its_python(home):
     lite.check_local(home / SUBPATH)
-    for name in ("index.html", "progress.js", "start.js", "start.css", "lab/index.html"):
+    for name in ("index.html", "progress.js", "start.js", "start.css", "lab/index.html", "repl/index.html"):
         assert "//cdn" not in (home / SUBPATH / name).read_text(encoding="utf-8")
 
 
@@ -92,6 +92,20 @@ def test_the_classroom_file_is_small_enough(home, tmp_path):
         names = archive.namelist()
     assert {"class/serve.py", "class/README.txt", "class/book/index.html", "class/book/static/pyodide/pyodide.asm.wasm"} <= set(names)
     assert (tmp_path / "class.zip").stat().st_size <= lite.MOST_ZIPPED
+
+
+def test_the_dashboard_alone_opens_by_itself_and_starts_by_keyboard(address):
+    with offline_page(width=360) as (page, hosts):
+        page.goto(address)
+        page.get_by_role("link", name="training dashboard").click()
+        start = page.get_by_role("button", name="START")
+        wait_for(start.is_visible, lambda: said(page))
+        assert page.locator(".jp-CodeConsole-input").is_hidden()  # a prompt would take the focus
+        wait_for(lambda: page.evaluate(READY) == "ready")
+        start.press("Enter")
+        wait_for(page.get_by_text(re.compile(r"After step \d+ it says")).first.is_visible)
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+        assert hosts == {address.split("/")[2]}
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from browser.labs import needs_a_browser
@@ -56,8 +56,9 @@ class Page(HTMLParser):
 def home(tmp_path_factory):
     """A server's folder; the site stands below a path of it, with a stand-in for the book in a browser."""
     folder = tmp_path_factory.mktemp("served")
-    (folder / "lite" / "lab").mkdir(parents=True)
-    (folder / "lite" / "lab" / "index.html").write_text("<title>a chapter runs here</title>", encoding="utf-8")
+    for app, what in (("lab", "a chapter"), ("repl", "the dashboard")):
+        (folder / "lite" / app).mkdir(parents=True)
+        (folder / "lite" / app / "index.html").write_text(f"<title>{what} runs here</title><p>{what}</p>", encoding="utf-8")
     environment = os.environ | {"CLLM_SITE": str(folder / SUBPATH), "CLLM_LITE": str(folder / "lite")}
     done = subprocess.run([sys.executable, "tools/workbook.py", "site"], cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -166,6 +167,25 @@ def test_a_chapter_is_run_in_the_browser_from_its_page(address):
         page.goto(f"{address}notebooks/{NAMES[0]}.html")
         page.get_by_role("link", name="Run this chapter").click()
         assert page.title() == "a chapter runs here"
+
+
+def test_the_dashboard_opens_in_the_first_page_and_then_on_its_own(address):
+    with offline_page(scheme="dark") as (page, _):
+        page.goto(address)
+        page.get_by_role("link", name="Start the dashboard").focus()
+        page.keyboard.press("Enter")
+        page.frame_locator('iframe[title="The training dashboard"]').get_by_text("the dashboard").wait_for()
+        source = parse_qs(urlsplit(page.locator("#dashboard iframe").get_attribute("src")).query)
+        assert "training_dashboard()" in source["code"][0]
+        assert source["theme"] == ["JupyterLab Dark"]
+        page.get_by_role("link", name="Open it on a page of its own").click()
+        assert page.title() == "the dashboard runs here"
+
+
+def test_search_finds_a_term_of_the_glossary_by_its_other_form(address):
+    with offline_page() as (page, _):
+        page.goto(f"{address}search.html?q=residual")
+        page.locator('#search-results a[href*="GLOSSARY.html"][href$="#residual-connection"]').first.wait_for()
 
 
 def test_search_finds_a_chapter_and_as_files_it_says_what_it_cannot(home, address):

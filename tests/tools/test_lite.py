@@ -11,6 +11,7 @@ import urllib.request
 import zipfile
 from functools import partial
 from html.parser import HTMLParser
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from notebooks.books import NAMES, ROOT, load_tool
@@ -176,6 +177,8 @@ def test_the_start_page_links_every_chapter_and_names_no_other_host():
     assert all(reason in page for reason in lite.READ_HERE.values())
     assert "37 MB" in page
     assert "$" not in page
+    (alone,) = [link for link in links if link.startswith("repl/index")]
+    assert parse_qs(urlsplit(alone).query)["code"] == [lite.DASHBOARD]
     assert {link for link in links if "?" not in link} == {"lab/favicon.ico", "start.css", "progress.js", "start.js"}
 
 

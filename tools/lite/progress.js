@@ -69,6 +69,23 @@ const cllm = (() => {
     return (shown?.sessionContext ?? shown?.context?.sessionContext)?.session?.kernel?.status;
   }
 
+  // A console that runs code by itself shows what that made, and asks for no more: a prompt would take the focus from it.
+  const runsCode = new URLSearchParams(location.search).has("code");
+  const NO_PROMPT = `
+    .jp-CodeConsole-input, .jp-CodeConsole-split > .lm-SplitPanel-handle, .jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
+    .jp-CodeConsole-content { height: 100% !important; }`;
+
+  // A console takes each Enter for its prompt, also one that is pressed on a button of what it shows.
+  function spareEnter(event) {
+    if (event.key === "Enter" && event.target.closest?.(".jp-OutputArea-output")) event.stopPropagation();
+  }
+
+  // It is there when the code has shown something; a chapter when its kernel can be asked.
+  function isReady() {
+    if (runsCode) return document.querySelector(".jp-OutputArea-output");
+    return ["idle", "busy"].includes(kernelStatus());
+  }
+
   async function untilReady() {
     const began = performance.now();
     const line = strip();
@@ -83,7 +100,7 @@ const cllm = (() => {
       return;
     }
     fetching = false;
-    while (!["idle", "busy"].includes(kernelStatus())) {
+    while (!isReady()) {
       const seconds = Math.round((performance.now() - began) / 1000);
       line.say("Starting Python, half a minute or so; you can read meanwhile", 1, `${seconds} s`); // a bar that moves would slow it
       await new Promise((resolve) => setTimeout(resolve, 300));
@@ -106,7 +123,7 @@ const cllm = (() => {
     while (!window.jupyterapp?.restored) await pause();
     await window.jupyterapp.restored;
     const shell = window.jupyterapp.shell;
-    for (let closed = 0, tries = 0; innerWidth < 760 && closed < 2 && tries < 75; tries++) {
+    for (let closed = 0, tries = 0; shell.collapseLeft && innerWidth < 760 && closed < 2 && tries < 75; tries++) {
       if (!shell.leftCollapsed) {
         shell.collapseLeft();
         closed += 1; // it opens once more when it has read its folder
@@ -125,6 +142,10 @@ const cllm = (() => {
 
   if (document.body.dataset.notebook) {
     addSheet(STILL);
+    if (runsCode) {
+      addSheet(NO_PROMPT);
+      document.addEventListener("keydown", spareEnter, true);
+    }
     closeList();
     setInterval(nameChapter, 1000);
     location.protocol === "file:" ? fileWarning() : untilReady();

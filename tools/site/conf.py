@@ -5,6 +5,8 @@ import re
 from docutils import nodes
 from latex2mathml.converter import convert
 from myst_nb.core.render import NbElementRenderer
+from pages import terms_of
+from sphinx import addnodes
 
 import cllm_lib
 
@@ -133,8 +135,22 @@ def escaped(part):
     return re.sub(r"([*|])", r"\\\1", re.sub(r"(\w)_(?=\W|$)", r"\1\\_", part))
 
 
+# Search: who looks for another form of a term ("residual") is led to its place in the glossary, too.
+
+
+def index_glossary(app, doctree):
+    """Give each form of a term an entry of the index, which the search reads."""
+    if app.env.docname != "docs/GLOSSARY":
+        return
+    sections = {section[0].astext(): section["ids"][0] for section in doctree.findall(nodes.section)}
+    text = app.env.doc2path(app.env.docname).read_text(encoding="utf-8")
+    entries = [("single", form, sections[term], "main", None) for term, forms in terms_of(text) for form in forms if form != term]
+    doctree.insert(0, addnodes.index(entries=entries))
+
+
 def setup(app):
     """Tell Sphinx of all this."""
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
+    app.connect("doctree-read", index_glossary)
     app.connect("autodoc-process-docstring", as_text, priority=100)  # before sections are read
     return {"parallel_read_safe": True, "parallel_write_safe": True}
