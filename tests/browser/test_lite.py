@@ -94,17 +94,20 @@ def test_the_classroom_file_is_small_enough(home, tmp_path):
     assert (tmp_path / "class.zip").stat().st_size <= lite.MOST_ZIPPED
 
 
-def test_the_dashboard_alone_opens_by_itself_and_starts_by_keyboard(address):
-    with offline_page(width=360) as (page, hosts):
-        page.goto(address)
-        page.get_by_role("link", name="training dashboard").click()
-        start = page.get_by_role("button", name="START")
-        wait_for(start.is_visible, lambda: said(page))
-        assert page.locator(".jp-CodeConsole-input").is_hidden()  # a prompt would take the focus
-        wait_for(lambda: page.evaluate(READY) == "ready")
-        start.press("Enter")
-        wait_for(page.get_by_text(re.compile(r"After step \d+ it says")).first.is_visible)
-        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+def test_the_dashboard_opens_by_itself_in_another_page_and_hears_mouse_and_keyboard(home, address):
+    frame = f'<iframe title="it" src="{SUBPATH}{lite.dashboard_link()}" style="width: 328px; height: 700px"></iframe>'
+    (home / "page.html").write_text(frame, encoding="utf-8")
+    with offline_page(width=360, height=800) as (page, hosts):
+        page.goto(f"{address.removesuffix(SUBPATH)}page.html")
+        inside = page.frame_locator("iframe")
+        start = inside.get_by_role("button", name="START")
+        wait_for(start.is_visible, lambda: inside.locator("body").inner_text())
+        assert inside.locator(".jp-CodeConsole-input").is_hidden()  # a prompt would take the focus
+        wait_for(inside.locator("#cllm-progress").is_hidden)
+        start.click()  # the first one: a page that then scrolled below the mouse would take it for none
+        wait_for(inside.get_by_text(re.compile(r"After step \d+ it says")).first.is_visible)
+        inside.get_by_role("button", name="STOP").press("Enter")
+        wait_for(inside.get_by_text(re.compile("Stopped after|Done:")).first.is_visible)
         assert hosts == {address.split("/")[2]}
 
 

@@ -50,6 +50,7 @@ const cllm = (() => {
     made.id = "cllm-progress";
     made.innerHTML = '<span role="status"></span><progress max="1" aria-label="Python is getting ready"></progress><span></span>';
     addSheet(SHEET);
+    if (runsCode) made.style.inset = "0 0 auto"; // of a frame in another page the lower end may be out of sight
     document.body.append(made);
     const [stage, bar, detail] = made.children;
     return {
@@ -72,12 +73,19 @@ const cllm = (() => {
   // A console that runs code by itself shows what that made, and asks for no more: a prompt would take the focus from it.
   const runsCode = new URLSearchParams(location.search).has("code");
   const NO_PROMPT = `
-    .jp-CodeConsole-input, .jp-CodeConsole-split > .lm-SplitPanel-handle, .jp-InputPrompt, .jp-OutputPrompt { display: none !important; }
+    .jp-CodeConsole-input, .jp-CodeConsole-split > .lm-SplitPanel-handle, .jp-InputPrompt, .jp-OutputPrompt,
+    .jp-OutputArea-promptOverlay { display: none !important; }
     .jp-CodeConsole-content { height: 100% !important; }`;
 
   // A console takes each Enter for its prompt, also one that is pressed on a button of what it shows.
   function spareEnter(event) {
     if (event.key === "Enter" && event.target.closest?.(".jp-OutputArea-output")) event.stopPropagation();
+  }
+
+  // At the first click the console takes the focus, and would scroll: the button would be gone before the click is done.
+  const focus = HTMLElement.prototype.focus;
+  function focusInPlace(options) {
+    focus.call(this, { ...options, preventScroll: true });
   }
 
   // It is there when the code has shown something; a chapter when its kernel can be asked.
@@ -145,6 +153,7 @@ const cllm = (() => {
     if (runsCode) {
       addSheet(NO_PROMPT);
       document.addEventListener("keydown", spareEnter, true);
+      HTMLElement.prototype.focus = focusInPlace;
     }
     closeList();
     setInterval(nameChapter, 1000);
