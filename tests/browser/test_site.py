@@ -162,11 +162,16 @@ def test_a_bet_is_placed_by_keyboard_and_answered_at_once(address):
         assert "a thousand times as large" in page.locator("#answer").inner_text()
 
 
+def led_to(page, title):
+    """Wait until a click has led to the page whose title begins so, and that is loaded with all that it looks like."""
+    page.wait_for_function("title => document.title.startsWith(title) && document.readyState === 'complete'", arg=title)
+
+
 def test_a_chapter_is_run_in_the_browser_from_its_page(address):
     with offline_page() as (page, _):
         page.goto(f"{address}notebooks/{NAMES[0]}.html")
         page.get_by_role("link", name="Run this chapter").click()
-        assert page.title() == "a chapter runs here"
+        led_to(page, "a chapter runs here")
 
 
 def test_the_dashboard_opens_in_the_first_page_and_then_on_its_own(address):
@@ -179,7 +184,7 @@ def test_the_dashboard_opens_in_the_first_page_and_then_on_its_own(address):
         assert "training_dashboard()" in source["code"][0]
         assert source["theme"] == ["JupyterLab Dark"]
         page.get_by_role("link", name="Open it on a page of its own").click()
-        assert page.title() == "the dashboard runs here"
+        led_to(page, "the dashboard runs here")
 
 
 def test_search_finds_a_term_of_the_glossary_by_its_other_form(address):
@@ -202,7 +207,7 @@ def test_as_files_the_pages_look_and_lead_as_they_should(home):
     with offline_page() as (page, hosts):
         page.goto((home / SUBPATH / "index.html").as_uri())
         page.get_by_role("link", name="Read chapter 01: the case").click()
-        assert page.title().startswith("01 · The loss that never moves")
+        led_to(page, "01 · The loss that never moves")
         assert page.evaluate("() => getComputedStyle(document.querySelector('.run-chapter')).display") == "flex"
         assert hosts == set()
 
