@@ -1,11 +1,15 @@
 """The site and the book on paper, without Sphinx: what its pages are given for readers, and what goes to the end of the book."""
 
+import math
 import re
 import unicodedata
 
 import pytest
 from bs4 import BeautifulSoup
 from notebooks.books import NAMES, ROOT, load_tool, read
+
+from cllm_lib import load_corpus
+from cllm_lib.workbook.widgets import TrainingDashboard
 
 site = load_tool("site")
 paper = load_tool("site/paper")
@@ -149,6 +153,11 @@ def test_the_first_page_links_every_chapter_and_offers_five_suspects():
     assert made.count('type="radio"') == 5
     assert set(re.findall(r'value="(\w+)"', made)) == set(re.findall(r'data-for="(\w+)"', made)) - {"none"}
     assert "$" not in made
+
+
+def test_the_loss_at_zero_that_the_first_page_tells_is_ln_v_of_the_dashboards_text():
+    (text,) = [name for name, box in TrainingDashboard().texts.items() if box.value]
+    assert f"at {math.log(len(load_corpus(text).vocabulary)):.2f}, which is ln V" in site.landing()
 
 
 def test_a_chapter_says_how_it_is_run():

@@ -50,7 +50,6 @@ const cllm = (() => {
     made.id = "cllm-progress";
     made.innerHTML = '<span role="status"></span><progress max="1" aria-label="Python is getting ready"></progress><span></span>';
     addSheet(SHEET);
-    if (runsCode) made.style.inset = "0 0 auto"; // of a frame in another page the lower end may be out of sight
     document.body.append(made);
     const [stage, bar, detail] = made.children;
     return {
@@ -72,10 +71,12 @@ const cllm = (() => {
 
   // A console that runs code by itself shows what that made, and asks for no more: a prompt would take the focus from it.
   const runsCode = new URLSearchParams(location.search).has("code");
-  const NO_PROMPT = `
+  // How far it is stands above: of a frame in another page the lower end may be out of sight.
+  const CONSOLE = `
     .jp-CodeConsole-input, .jp-CodeConsole-split > .lm-SplitPanel-handle, .jp-InputPrompt, .jp-OutputPrompt,
     .jp-OutputArea-promptOverlay { display: none !important; }
-    .jp-CodeConsole-content { height: 100% !important; }`;
+    .jp-CodeConsole-content { height: 100% !important; }
+    #cllm-progress { inset: 0 0 auto !important; }`;
 
   // A console takes each Enter for its prompt, also one that is pressed on a button of what it shows.
   function spareEnter(event) {
@@ -131,7 +132,7 @@ const cllm = (() => {
     while (!window.jupyterapp?.restored) await pause();
     await window.jupyterapp.restored;
     const shell = window.jupyterapp.shell;
-    for (let closed = 0, tries = 0; shell.collapseLeft && innerWidth < 760 && closed < 2 && tries < 75; tries++) {
+    for (let closed = 0, tries = 0; innerWidth < 760 && closed < 2 && tries < 75; tries++) {
       if (!shell.leftCollapsed) {
         shell.collapseLeft();
         closed += 1; // it opens once more when it has read its folder
@@ -151,12 +152,13 @@ const cllm = (() => {
   if (document.body.dataset.notebook) {
     addSheet(STILL);
     if (runsCode) {
-      addSheet(NO_PROMPT);
+      addSheet(CONSOLE);
       document.addEventListener("keydown", spareEnter, true);
       HTMLElement.prototype.focus = focusInPlace;
+    } else {
+      closeList();
+      setInterval(nameChapter, 1000);
     }
-    closeList();
-    setInterval(nameChapter, 1000);
     location.protocol === "file:" ? fileWarning() : untilReady();
   }
   return { fetchPython, megabytes };
