@@ -77,6 +77,9 @@ def stage(folder):
         shutil.copyfile(path, target)
     for path in (folder / "docs" / "teach").glob("*.md"):
         path.write_text(unlinked(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+    cloud = folder / "docs" / "CLOUD.md"
+    if repository():
+        cloud.write_text(named(cloud.read_text(encoding="utf-8"), repository()), encoding="utf-8", newline="\n")
     (folder / "api").mkdir()
     for face in FACES:
         (folder / "api" / f"{face}.md").write_text(api_page(face), encoding="utf-8", newline="\n")
@@ -94,6 +97,30 @@ def documents_of(place):
 def unlinked(text):
     """A text in which what slides are made of has its name, and no link: it is no page here."""
     return re.sub(r"\[([^\]]+)\]\(slides_[\w.]+\)", r"`\1`", text)
+
+
+def repository():
+    """Where the repository stands at GitHub, "owner/name", as GitHub tells the jobs that it runs; nothing elsewhere."""
+    return os.environ.get("GITHUB_REPOSITORY", "")
+
+
+def named(text, where):
+    """A text about a repository that had no name when it was written, once it has one.
+
+    Parameters
+    ----------
+    text : str
+        With ``<owner>`` and ``<repository>``, and in comments what is said only while there is no name.
+    where : str
+        "owner/name".
+
+    Returns
+    -------
+    str
+    """
+    owner, name = where.split("/")
+    known = re.sub(r"^<!-- unnamed -->$.*?^<!-- named -->$\n", "", text, flags=re.DOTALL | re.MULTILINE)
+    return known.replace("<owner>", owner).replace("<repository>", name)
 
 
 def linked_files(document):
@@ -148,12 +175,13 @@ def landing():
 
 def chapter_item(book):
     """A chapter's line on the first page."""
-    one = chapter(book)
-    question = re.search(r"\*\*Question\.\*\* (.+)", markdown_of(book))[1]
+    one, text = chapter(book), markdown_of(book)
+    question = re.search(r"\*\*Question\.\*\* (.+)", text)[1]
     asked = escape(re.sub(r"\*([^*]+)\*", r"\1", question))
+    minutes = re.search(r"\*\*About\*\* (\d+) minutes", text)[1]
     return (
-        f'<li><a href="notebooks/{book.stem}.html"><span class="number">{one.number}</span> {escape(one.title)}</a> '
-        f'<span class="minutes">{round(one.minutes)} min</span><br><span class="question">{asked}</span></li>'
+        f'<li><span class="number">{one.number}</span> <a href="notebooks/{book.stem}.html">{escape(one.title)}</a> '
+        f'<span class="minutes">about {minutes} min</span><br><span class="question">{asked}</span></li>'
     )
 
 

@@ -110,6 +110,7 @@ def lacking(page):
     """What a page lacks for those who hear or cannot see it well: rules of WCAG 2.1, A and AA, and headings in order."""
     from axe_playwright_python.sync_playwright import Axe
 
+    page.evaluate("() => Promise.all(document.getAnimations().map(moving => moving.finished))")  # a button's colour fades in
     only = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}, "resultTypes": ["violations"]}
     found = Axe().run(page, options=only)
     levels = page.evaluate("() => [...document.querySelectorAll('h1, h2, h3, h4')].map(heading => Number(heading.tagName[1]))")
@@ -187,10 +188,45 @@ def test_the_dashboard_opens_in_the_first_page_and_then_on_its_own(address):
         led_to(page, "the dashboard runs here")
 
 
-def test_search_finds_a_term_of_the_glossary_by_its_other_form(address):
+def test_a_picture_opens_larger_over_the_page_and_leads_back_to_where_one_read(address):
+    with offline_page(width=PHONE, height=740) as (page, _):
+        page.goto(f"{address}notebooks/{NAMES[1]}.html")
+        link = page.locator("a.larger").first
+        link.focus()
+        page.keyboard.press("Enter")
+        view = page.locator("dialog.picture[open]")
+        picture, told = view.locator("img"), view.locator("p")
+        told.filter(has_text=re.compile(r"\w")).wait_for()
+        page.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
+        assert picture.bounding_box()["width"] > 1.5 * PHONE
+        assert told.inner_text() == picture.get_attribute("alt") == link.locator("img").get_attribute("alt")
+        assert lacking(page) == []
+        page.keyboard.press("Escape")
+        assert view.count() == 0
+        assert link.evaluate("link => link === document.activeElement")
+
+
+def test_colours_are_chosen_by_keyboard_and_the_focus_stays_where_it_was(address):
     with offline_page() as (page, _):
-        page.goto(f"{address}search.html?q=residual")
-        page.locator('#search-results a[href*="GLOSSARY.html"][href$="#residual-connection"]').first.wait_for()
+        page.goto(address)
+        button = page.locator(".theme-switch-button")
+        button.focus()
+        for key in ("Enter", "ArrowDown", "ArrowDown", "ArrowDown", "Enter"):  # the third choice is dark
+            page.keyboard.press(key)
+        page.locator("html[data-theme=dark]").wait_for()
+        assert button.evaluate("button => button === document.activeElement")
+
+
+@pytest.mark.parametrize(
+    ("asked", "place"), [("residual", "residual-connection"), ("mean pooling", "mean-pooling"), ("cross-entropy", "cross-entropy")]
+)
+def test_search_shows_a_term_of_the_glossary_first_by_each_of_its_forms(address, asked, place):
+    with offline_page() as (page, _):
+        page.goto(f"{address}search.html?q={asked}")
+        first = page.locator("#search-results li > a").first
+        first.wait_for()
+        page.get_by_text("Search finished").wait_for()
+        assert first.get_attribute("href").partition("#")[::2] == ("docs/GLOSSARY.html", place)
 
 
 def test_search_finds_a_chapter_and_as_files_it_says_what_it_cannot(home, address):

@@ -82,11 +82,13 @@ def test_links_between_chapters_lead_somewhere(name):
         assert (ROOT / "notebooks" / target).exists(), target
 
 
-def test_the_map_lists_every_chapter():
-    for document in ("README.md", "notebooks/00_start_here.ipynb"):
+def test_the_map_lists_every_chapter_by_the_title_that_it_has():
+    for document, entry in (("README.md", "[{} {}](notebooks/{}.ipynb)"), ("notebooks/00_start_here.ipynb", "**[{}]({}.ipynb)** {} |")):
         text = (ROOT / document).read_text(encoding="utf-8")
         for name in NAMES[1:]:
-            assert f"{name}.ipynb" in text, (document, name)
+            title = re.match(r"# \d\d · (.+)", read(name).cells[0].source)[1]
+            parts = (name[:2], title, name) if document == "README.md" else (name[:2], name, title)
+            assert entry.format(*parts) in text, (document, name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -45,7 +45,7 @@ def test_circles_that_a_cell_prints_stay():
 
 def test_what_was_not_attempted_is_said_for_readers_and_the_rest_stays():
     found = page(output("07.1 not attempted yet: the notebook goes on without it.\nand 0.2 in the last epoch\n"))
-    assert "Exercise 07.1 is yours" in found.select_one("p.for-readers").get_text()
+    assert "Exercise 07.1 is left for you" in found.select_one("p.for-readers").get_text()
     assert found.select_one("p.for-readers a")["href"] == f"#{pages.RUN}"
     assert found.pre.string == "and 0.2 in the last epoch\n"
     alone = page(output("07.1 not attempted yet: the notebook goes on with the reference.\n"))
@@ -149,7 +149,7 @@ def test_everyday_words_are_words_of_the_glossary():
 
 def test_the_first_page_links_every_chapter_and_offers_five_suspects():
     made = site.landing()
-    assert [f"notebooks/{name}.html" for name in NAMES] == re.findall(r'<li><a href="(notebooks/[^"]+)"', made)
+    assert [f"notebooks/{name}.html" for name in NAMES] == re.findall(r'</span> <a href="(notebooks/[^"]+)"', made)
     assert made.count('type="radio"') == 5
     assert set(re.findall(r'value="(\w+)"', made)) == set(re.findall(r'data-for="(\w+)"', made)) - {"none"}
     assert "$" not in made
@@ -174,6 +174,17 @@ def test_what_sphinx_reads_has_every_page_and_every_file_that_they_link_to(tmp_p
     for path in [*tmp_path.rglob("*.md"), *tmp_path.rglob("*.ipynb")]:
         for link in re.findall(r"\]\(([\w./-]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8")):
             assert (path.parent / link).is_file(), (path.name, link)
+
+
+def test_the_page_for_other_peoples_computers_has_the_repositorys_name_where_it_is_known(tmp_path, monkeypatch):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    site.stage(tmp_path / "nameless")
+    monkeypatch.setenv("GITHUB_REPOSITORY", "someone/a-book")
+    site.stage(tmp_path / "named")
+    nameless, named = ((tmp_path / kind / "docs" / "CLOUD.md").read_text(encoding="utf-8") for kind in ("nameless", "named"))
+    assert "github.com/<owner>/<repository>" in nameless
+    assert "github.com/someone/a-book" in named
+    assert "<repository>" not in named
 
 
 def test_a_folder_that_is_not_the_book_for_a_browser_is_refused(tmp_path):

@@ -9,20 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from colours import BLINDNESS, apart, contrast, difference, mixed
+from matplotlib.colors import to_hex
 from notebooks.books import ROOT
 
 from cllm_lib.workbook.figures import style
 from cllm_lib.workbook.widgets import attention, choosing, svg
 
-PALETTE = {name: getattr(style, name) for name in ("BLACK", "ORANGE", "SKY", "GREEN", "BLUE", "VERMILION", "PURPLE", "GREY")}
+PALETTE = {name: getattr(style, name) for name in ("BLACK", "SKY", "GREEN", "BLUE", "VERMILION", "PURPLE", "GREY")}
 PAPER = "#ffffff"  # of every figure, on a dark page too
 APART = 10.0  # CIEDE2000; a difference of 1 is just seen side by side, and lines are thin and lie apart
 SHAPES, TEXT = 3.0, 4.5  # contrast: WCAG 2.1, 1.4.11 and 1.4.3
 
-# What falls short on white. Okabe and Ito's orange and sky blue are pale; a figure says its numbers in words below it besides, and bars
-# of sky blue have a black edge. To darken them, or these names in a figure, would draw stored pictures anew.
-PALE = {"ORANGE", "SKY"}
-NAMED_IN_COLOUR = {("reduction.py", "VERMILION"), ("sets.py", "VERMILION"), ("losses.py", "LINE_STYLES")}
+PALE = "SKY"  # too pale on white for a line: it fills what has an edge
 
 
 @pytest.mark.parametrize("sight", [None, *BLINDNESS])
@@ -66,31 +64,33 @@ def test_lines_differ_in_dash_or_marker_as_well():
 
 
 def test_what_is_drawn_stands_out_from_the_paper():
-    assert {name for name, colour in PALETTE.items() if contrast(colour, PAPER) < SHAPES} == PALE
+    assert [name for name, colour in PALETTE.items() if contrast(colour, PAPER) < SHAPES] == [PALE]
 
 
-def named_in_colour():
-    """(file, colour) of every word that a figure writes in a colour by name, or in that of its line."""
-    found = set()
-    for path in (ROOT / "cllm_lib" / "workbook" / "figures").glob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(call, ast.Call) and getattr(call.func, "attr", "") in ("annotate", "text"):
-                found |= {(path.name, ast.unparse(word.value)) for word in call.keywords if word.arg == "color"}
-    return found
+def drawn_with():
+    """Of every call in the figures' modules: what it calls, and its named arguments as they are written."""
+    for path in sorted((ROOT / "cllm_lib" / "workbook" / "figures").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                yield getattr(node.func, "attr", ""), {word.arg: ast.unparse(word.value) for word in node.keywords}
+
+
+def test_the_pale_colour_fills_what_has_an_edge_and_draws_no_line():
+    uses = [words for _, words in drawn_with() if any(PALE in value for value in words.values())]
+    assert uses
+    for words in uses:
+        assert {"edgecolor"} <= {*words}, words
+        assert contrast(PALETTE[words["edgecolor"]], PAPER) >= SHAPES
+    assert PALETTE[PALE] not in {colour for colour, _, _ in style.LINE_STYLES}
 
 
 def test_words_in_a_figure_can_be_read():
-    """But for some names that have the colour of what they stand beside, which is no text and needs less."""
-    assert contrast(style.GREY, PAPER) >= TEXT
-    assert contrast(style.BLUE, PAPER) >= TEXT
-    of_a_line = {"sets.py": "VERMILION", "losses.py": "LINE_STYLES", "reduction.py": "VERMILION"}
-    short = set()
-    for name, colour in named_in_colour():
-        if colour == "colour":
-            short.add((name, of_a_line[name]))  # a new place has to say which colours it takes
-        elif contrast(PALETTE.get(colour, "#000000"), PAPER) < TEXT:
-            short.add((name, colour))
-    assert short == NAMED_IN_COLOUR
+    for name in PALETTE:
+        assert name == PALE or contrast(to_hex(style.ink(PALETTE[name])), PAPER) >= TEXT, name
+    written = {words["color"] for name, words in drawn_with() if name in ("annotate", "text") and "color" in words}
+    assert "GREY" in written
+    for colour in written:  # one that depends on its ground says so by an "if"
+        assert colour.startswith("ink(") or " if " in colour or contrast(PALETTE[colour], PAPER) >= TEXT, colour
 
 
 # In the page, where the ground is the theme's

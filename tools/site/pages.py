@@ -15,7 +15,7 @@ NOT_ATTEMPTED = re.compile(r"^(\d\d\.\d+) not attempted yet: the notebook goes o
 SEEN = "What to see: "
 WIDGET = re.compile(r"^(.+) \(run this cell in JupyterLab.*$")
 PANEL = "Here the notebook shows a panel{}. To use it, run the chapter."
-YOURS = "Exercise {} is yours: nothing was handed in here, and the chapter goes on all the same. To try it, run the chapter."
+YOURS = "Exercise {} is left for you: what you read here goes on without an answer. To hand one in, run the chapter."
 # Words that are everyday English as well: a link would often be wrong, and only the book's own links are kept.
 EVERYDAY = {"step", "gain", "margin", "interval", "gate", "shadow", "positions", "head", "heads", "query", "queries", "bias", "clipping"}
 EVERYDAY |= {"moments", "m and v", "schedule", "prime", "tied", "padding", "pooling", "m", "v", "held out", "residual", "greedy"}

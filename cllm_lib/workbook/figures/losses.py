@@ -14,6 +14,7 @@ from cllm_lib.workbook.figures.style import (
     _number,
     draw_levels,
     draw_lines,
+    ink,
     new_axes,
     several_axes,
 )
@@ -71,7 +72,7 @@ def repair_ladders(ladders, title, levels, ceiling):
         for rung, letter in enumerate(letters, 1):
             text = f"{letter}\u2191" if exploded[rung] else letter
             place = {"xytext": side, "textcoords": "offset points", "ha": "center", "va": "center"}
-            axes.annotate(text, (rung, drawn[f"_{name}"][1][rung]), **place, fontsize=10, color=colour)
+            axes.annotate(text, (rung, drawn[f"_{name}"][1][rung]), **place, fontsize=10, color=ink(colour))
     draw_lines(axes, drawn)
     last = max(len(losses) for _, losses in ladders.values()) - 1
     axes.set(ylim=(None, ceiling + 0.4), xlim=(-0.4, 1.25 * last), xticks=range(last + 1))  # the names of the levels stand at the right
@@ -138,10 +139,9 @@ def training_report(history, batches_per_epoch, levels, moved):
     left.set_ylim(bottom=0.0)
     left.legend(handles=[line for line in left.lines if line.get_label() in curves], facecolor="white", edgecolor="none", fontsize=10)
     right.set(yscale="log", ylim=(1e-6, 1.0), xlabel="", ylabel="update ratio")
-    right.axhspan(*HEALTHY_UPDATES, color=SKY, alpha=0.25)
-    right.annotate(
-        "healthy", (0.01, HEALTHY_UPDATES[1]), xycoords=("axes fraction", "data"), xytext=(0, 3), textcoords="offset points", fontsize=10
-    )
+    right.axhspan(*HEALTHY_UPDATES, facecolor=(SKY, 0.25), edgecolor=BLUE)
+    above = {"xycoords": ("axes fraction", "data"), "xytext": (0, 3), "textcoords": "offset points"}
+    right.annotate("usual, where training goes well", (0.01, HEALTHY_UPDATES[1]), **above, fontsize=10)
     for place, movement in enumerate(moved):
         if movement.update_ratio > 0.0:
             right.plot([place], [movement.update_ratio], "o", color=VERMILION, markersize=8, label=movement.part)

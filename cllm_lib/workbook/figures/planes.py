@@ -22,7 +22,7 @@ from cllm_lib.lattice.spirals import (
     vogel_coordinates,
 )
 from cllm_lib.text.corpora import load_corpus
-from cllm_lib.workbook.figures.style import BLACK, BLUE, GREY, SKY, VERMILION, new_axes, several_axes
+from cllm_lib.workbook.figures.style import BLACK, BLUE, GREEN, GREY, VERMILION, new_axes, several_axes
 
 LARGEST_LIMIT = 4_000_000  # numbers in a picture: beyond, a picture takes seconds and hundreds of megabytes
 MOST_RESIDUES = 24
@@ -256,7 +256,7 @@ def numbers_written(paths, bold=()):
     """
     row = several_axes(list(paths), "x", "y", len(paths), 4.0 * len(paths), 4.2)
     for axes, (x, y) in zip(row, paths.values(), strict=True):
-        axes.plot(x, y, color=SKY, linewidth=1.0, label="_path")
+        axes.plot(x, y, color=GREEN, linewidth=1.0, label="_path")
         for n, place in enumerate(zip(x, y, strict=True), 1):
             look = {"color": BLUE, "weight": "bold"} if n in bold else {"color": GREY}
             around = {"facecolor": "white", "edgecolor": "none", "pad": 1}

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 
 from cllm_lib.lattice.gauss import gauss_steps
-from cllm_lib.workbook.figures.style import BLUE, GREY, LINE_STYLES, VERMILION, draw_lines, new_axes, several_axes
+from cllm_lib.workbook.figures.style import BLUE, GREY, LINE_STYLES, VERMILION, draw_lines, ink, new_axes, several_axes
 from cllm_lib.workbook.widgets.reduction import between, lattice_points
 
 
@@ -32,11 +32,11 @@ def plane(basis, title="", reach=14, points=None, target=None):
     _lattice(axes, basis, reach)
     if target is not None:
         axes.plot(*[[x] for x in target], "x", color=VERMILION, markersize=11, markeredgewidth=3, label="_target")
-        axes.annotate("wanted", target, xytext=(-10, 4), textcoords="offset points", ha="right", fontsize=10, color=VERMILION)
+        axes.annotate("wanted", target, xytext=(-10, 4), textcoords="offset points", ha="right", fontsize=10, color=ink(VERMILION))
     for name, coefficients in (points or {}).items():
         place = np.array(coefficients) @ np.array(basis)
         axes.plot(*place[:, None], "o", color=BLUE, markersize=9, label="_point")
-        axes.annotate(name, place, xytext=(9, -13), textcoords="offset points", fontsize=10, color=BLUE)
+        axes.annotate(name, place, xytext=(9, -13), textcoords="offset points", fontsize=10, color=ink(BLUE))
         if target is not None:  # nothing to be seen: for the words below the figure
             axes.plot([99], [math.dist(place, target)], " ", label=f"{name}, distance from what is wanted")
     return axes
@@ -143,7 +143,7 @@ def shadow(first, second):
         (second - mu * first, "b2*, its own", BLUE, "--"),
     ):
         axes.plot([0, end[0]], [0, end[1]], dash, color=colour, linewidth=2.5, marker="o", markevery=[1], label=f"_{name}")
-        axes.annotate(name, end, xytext=(6, 6), textcoords="offset points", fontsize=11, color=colour)
+        axes.annotate(name, end, xytext=(6, 6), textcoords="offset points", fontsize=11, color=ink(colour))
     foot = mu * first
     axes.plot([foot[0], second[0]], [foot[1], second[1]], ":", color=GREY, linewidth=1.5, label="_down")
     axes.plot([foot[0]], [foot[1]], "s", color=GREY, markersize=6, label="_foot")

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.collections import PatchCollection
 from matplotlib.patches import Circle
 
-from cllm_lib.workbook.figures.style import BLUE, GREY, VERMILION, new_axes
+from cllm_lib.workbook.figures.style import BLUE, GREY, VERMILION, ink, new_axes
 
 
 def two_sets(first, second, names, title, notes=("", "")):
@@ -37,7 +37,7 @@ def two_sets(first, second, names, title, notes=("", "")):
         label = f"{name}: {size:,}, of them {size - common:,} in no other"
         axes.add_collection(PatchCollection([Circle((x, 0.0), radius)], facecolor=colour, alpha=0.25, label=label))
         axes.add_patch(Circle((x, 0.0), radius, fill=False, edgecolor=colour, linewidth=2.0))
-        axes.annotate(f"{name}\n{size:,}", (beside, 0.42), ha=side, va="center", fontsize=11, color=colour)
+        axes.annotate(f"{name}\n{size:,}", (beside, 0.42), ha=side, va="center", fontsize=11, color=ink(colour))
         line = {"arrowstyle": "-", "color": GREY, "linewidth": 1.0}
         words = f"only here: {size - common:,}\n{note}"
         axes.annotate(words, (sum(part) / 2, 0.0), (beside, 0.0), ha=side, va="center", fontsize=11, arrowprops=line)

@@ -6,9 +6,9 @@ import numpy as np
 
 from cllm_lib.claims import multiverse
 from cllm_lib.experiments.survival import kaplan_meier, restricted_mean
-from cllm_lib.workbook.figures.style import BLUE, GREEN, GREY, LINE_STYLES, ORANGE, VERMILION, new_axes, several_axes
+from cllm_lib.workbook.figures.style import BLUE, GREEN, GREY, LINE_STYLES, PURPLE, VERMILION, new_axes, several_axes
 
-KINDS = {"holds": (GREEN, "o"), "holds only if": (ORANGE, "^"), "does not hold": (VERMILION, "s"), "undecided": (BLUE, "D")}
+KINDS = {"holds": (GREEN, "o"), "holds only if": (PURPLE, "^"), "does not hold": (VERMILION, "s"), "undecided": (BLUE, "D")}
 
 
 def coverage(intervals, truth, title):

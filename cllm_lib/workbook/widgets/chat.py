@@ -12,7 +12,7 @@ import ipywidgets
 from cllm_lib.checks import positive_integer
 from cllm_lib.pretrained.chat import END, ChatModel
 from cllm_lib.workbook.widgets.choosing import choices, runners_svg, tokens_html
-from cllm_lib.workbook.widgets.controls import WIDE, Panel, button, stops
+from cllm_lib.workbook.widgets.controls import WIDE, WRAPPED, Panel, button, stops
 from cllm_lib.workbook.widgets.interrupts import Interrupts
 
 BREATH = 0.005  # seconds left to the kernel after each token
@@ -71,15 +71,14 @@ class ChatPanel(Panel):
         self._say("Write a message, and press Enter.")
         self._show()
         self._set_buttons()
-        row = {"flex_flow": "row wrap"}
-        asking = ipywidgets.HBox([self.message, self.send, self.stop, self.anew], layout=row)
+        asking = ipywidgets.HBox([self.message, self.send, self.stop, self.anew], layout=WRAPPED)
         super().__init__([self.conversation, asking, self.status, self.temperature, self.top_p, self.tokens, self.token, self.runners_up])
 
     def __repr__(self):
         return "A chat panel: a message, SEND, STOP, NEW, temperature, top-p (run this cell in JupyterLab to use it)"
 
     def _make_controls(self, temperature, top_p):
-        self.message = ipywidgets.Text(description="you say", placeholder="Why is the sky blue?", layout={"width": "440px"})
+        self.message = ipywidgets.Text(description="you say", placeholder="Why is the sky blue?", layout=WIDE)
         self.message.on_msg(lambda _, content, __: content.get("event") == "submit" and self._send_message())  # Enter, and no blur
         self.send = button("SEND", "send the message, as Enter does", self._send_message, width="80px")
         self.stop = button("STOP", "end the answer after the token under way", self._stop, width="80px")

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import anywidget
 import ipywidgets
+import traitlets
 from IPython.display import HTML, display
 
+from cllm_lib.browser import in_browser
 from cllm_lib.checks import one_of
 
-WIDE = {"width": "440px"}
+WIDE = {"width": "440px", "max_width": "98%"}  # as wide as a phone lets it
+WRAPPED = {"flex_flow": "row wrap"}
 
 # A notebook that is opened again holds the widget's place and not the widget: JupyterLab says "model not found" there. Where a
 # widget lives beside the sentence, it is hidden; where styles are not heard, it stays, and is true.
@@ -43,12 +46,19 @@ class Panel(ipywidgets.VBox):
 
 
 class Watch(anywidget.AnyWidget):
-    """The part of a panel that lives in the page: it names the handles of sliders, and says when the kernel is gone."""
+    """The part of a panel that lives in the page: it names the handles of sliders, and says when the kernel is gone.
+
+    Attributes
+    ----------
+    patience : int
+        Milliseconds that the kernel has for an answer. One that trains has it within a tenth of a second, and in a browser later.
+    """
 
     _esm = Path(__file__).with_name("panel.mjs")
+    patience = traitlets.Int().tag(sync=True)
 
     def __init__(self):
-        super().__init__()
+        super().__init__(patience=15_000 if in_browser() else 3_000)
         self.on_msg(lambda _, content, __: self.send(content))  # the page asks whether anybody is there
 
 
@@ -90,7 +100,7 @@ class NumberField(ipywidgets.HBox):
         self.text = ipywidgets.Text(f"{value}", description=name, continuous_update=False, layout={"width": width})
         self.problem = ipywidgets.HTML()
         self.text.observe(self._look, names="value")
-        super().__init__([self.text, self.problem], layout={"flex_flow": "row wrap"})
+        super().__init__([self.text, self.problem], layout=WRAPPED)
 
     @property
     def value(self):

@@ -25,7 +25,7 @@ from cllm_lib.training.optimizers import OPTIMIZERS
 from cllm_lib.training.schedules import SCHEDULES, schedule_for
 from cllm_lib.training.trainer import Trainer
 from cllm_lib.workbook.widgets.browser_files import HandIn, offered
-from cllm_lib.workbook.widgets.controls import NumberField, Panel, above_zero, button, pick, whole
+from cllm_lib.workbook.widgets.controls import WIDE, WRAPPED, NumberField, Panel, above_zero, button, pick, whole
 from cllm_lib.workbook.widgets.interrupts import Interrupts
 from cllm_lib.workbook.widgets.keeping import BASE, ENDING, Kept, NotOurs, free_name, newest
 from cllm_lib.workbook.widgets.pictures import loss_svg, movements_svg
@@ -107,18 +107,21 @@ class TrainingDashboard(Panel):
         self._kept, self._interrupts, self._filling = Kept(), Interrupts(), False
         self._make_controls(texts, epochs, batch_size, learning_rate, optimizer, schedule, init, file)
         self.status, self.saved = ipywidgets.HTML(), ipywidgets.HTML()  # the second for what SAVE did: a run goes on talking in the first
-        self.bar = ipywidgets.FloatProgress(min=0.0, max=1.0, layout={"width": "440px"})
+        self.bar = ipywidgets.FloatProgress(min=0.0, max=1.0, layout=WIDE)
         self.curves, self.parts, self.verdict, self.sample = (ipywidgets.HTML() for _ in range(4))
         self._say("Nothing has been made yet: no model, no thread, no cache. START makes the model.")
         self._set_buttons()
         buttons = ipywidgets.HBox([self.start, self.pause, self.stop])
-        keep = ipywidgets.HBox([self.file, self.save, self.load, *self.hand_in], layout={"flex_flow": "row wrap"})
+        keep = ipywidgets.HBox([self.file, self.save, self.load, *self.hand_in], layout=WRAPPED)
         texts = ipywidgets.VBox(
-            [ipywidgets.HTML("<b>text</b> (several are added)"), ipywidgets.HBox(list(self.texts.values())), self.files]
+            [ipywidgets.HTML("<b>text</b> (several are added)"), ipywidgets.HBox(list(self.texts.values()), layout=WRAPPED), self.files]
         )
-        pictures = ipywidgets.HBox([self.curves, self.parts], layout={"flex_flow": "row wrap"})
-        numbers, picks = ipywidgets.HBox(self.settings[:3], layout={"flex_flow": "row wrap"}), self.settings[3:]
-        super().__init__([texts, numbers, *picks, buttons, keep, self.saved, self.status, self.bar, pictures, self.verdict, self.sample])
+        pictures = ipywidgets.HBox([self.curves, self.parts], layout=WRAPPED)
+        numbers, picks = ipywidgets.HBox(self.settings[:3], layout=WRAPPED), self.settings[3:]
+        self.start.add_class("cllm-draws")
+        pictures.add_class("cllm-drawn")
+        run = [buttons, self.status, self.bar, self.sample, pictures, self.verdict]  # together: on a phone one sees STOP and the curves
+        super().__init__([texts, numbers, *picks, *run, keep, self.saved])
 
     def __repr__(self):
         return "A training dashboard: text, settings, START, PAUSE, STOP, SAVE, LOAD (run this cell in JupyterLab to use it)"
@@ -126,12 +129,13 @@ class TrainingDashboard(Panel):
     def _make_controls(self, texts, epochs, batch_size, learning_rate, optimizer, schedule, init, file):
         self.texts = {name: ipywidgets.Checkbox(value=name in texts, description=name, indent=False) for name in TEXTS}
         for box in self.texts.values():
-            box.layout.width = "130px"
+            box.layout.width = "auto"
+            box.layout.margin = "2px 24px 2px 0"
         self.files = ipywidgets.Text(
             value=", ".join(text for text in texts if text not in TEXTS),
             description="files",
             placeholder="UTF-8 text files of yours, with commas between",
-            layout={"width": "440px"},
+            layout=WIDE,
         )
         self.epochs = NumberField("epochs", epochs, whole(1, MOST_EPOCHS))
         self.batch_size = NumberField("batch size", batch_size, whole(1, MOST_SEQUENCES))
@@ -144,7 +148,7 @@ class TrainingDashboard(Panel):
             control.when_changed(self._put_aside)
         for control in (*self.texts.values(), self.files, self.optimizer, self.schedule):
             control.observe(lambda change: self._put_aside(), names="value")
-        self.file = ipywidgets.Text(value=file, placeholder=BASE, description="file", layout={"width": "330px"})
+        self.file = ipywidgets.Text(value=file, placeholder=BASE, description="file", layout=WIDE)
         self.start = button("START", "make a model and train it", self._start, width="100px")
         self.pause = button("PAUSE", "hold the training, or go on", self._pause, width="100px")
         self.stop = button("STOP", "end the training; the model stays usable", self._stop, width="100px")
@@ -298,7 +302,7 @@ class TrainingDashboard(Panel):
                     self._interrupts.heard()  # once paused, another one changes nothing
             done = trainer.steps - first
             ended = f"Done: {done:,} steps" if done == steps else f"Stopped after {done:,} of {steps:,} steps"
-            self._say(f"{ended}. The model is yours: dashboard.trainer.model.")
+            self._say(f"{ended}. The model stays: SAVE keeps it, and in code it is the dashboard's trainer.model.")
         except Exception as error:  # shown where the reader looks; a task would keep it to itself
             self._say(f"{type(error).__name__}: {error}", wrong=True)
         finally:

@@ -1,11 +1,10 @@
 // What every panel of the workbook has in the page, beside its widgets: names for the handles of sliders, which have none of
-// their own for a screen reader, and a sentence when the kernel is gone, for nothing that is pressed then is heard.
+// their own for a screen reader, and a sentence when the kernel is gone, for nothing that is pressed then is heard. And what a
+// button makes is brought into view, where the page ends above it.
 
 const DEAD = "This panel is dead: its kernel was restarted. Run this cell again.";
 const SILENT =
-  "No answer from the kernel: it is busy with another cell, or it was restarted. Busy, it hears you when that cell ends; " +
-  "restarted, this panel is dead: run this cell again.";
-const PATIENCE = 3000; // milliseconds; a kernel that trains answers within a tenth of a second
+  "No answer yet: Python is busy, and hears you when it is done. If its kernel was restarted, it hears nothing: run this cell again.";
 
 /** Give each handle the name of its slider, and in place of a stop's number the words beside it. */
 export function nameHandles(panel) {
@@ -20,6 +19,7 @@ export function nameHandles(panel) {
 function render({ model, el }) {
   let asked = 0;
   let timer = null;
+  let awaited = false;
   const sentence = document.createElement("div");
   sentence.setAttribute("role", "alert");
   sentence.style.fontWeight = "bold";
@@ -33,13 +33,14 @@ function render({ model, el }) {
   }
 
   function ask(event) {
+    awaited ||= event.target.closest(".cllm-draws") !== null;
     if (!event.target.closest("button") || timer !== null) return;
     asked += 1;
     model.send({ asked });
     timer = setTimeout(() => {
       timer = null;
       if (sentence.textContent !== DEAD) say(SILENT);
-    }, PATIENCE);
+    }, model.get("patience"));
   }
 
   function hear() {
@@ -48,10 +49,17 @@ function render({ model, el }) {
     say("");
   }
 
+  function bringIntoView(picture) {
+    if (!awaited || picture === null) return;
+    awaited = false;
+    picture.scrollIntoView({ block: "nearest" });
+  }
+
   const observer = new MutationObserver(() => {
     const panel = el.closest(".cllm-panel");
     if (panel === null) return;
     nameHandles(panel);
+    bringIntoView(panel.querySelector(".cllm-drawn svg"));
     if (panel.classList.contains("jupyter-widgets-disconnected")) say(DEAD);
   });
 

@@ -117,7 +117,7 @@ def movements_svg(moved):
     ticks = [text(place(power), axis + 14, f"1e{power}" if power else "1", "middle", 11) for power in range(LOWEST, HIGHEST + 1, 2)]
     box = f'x="{low:.1f}" y="40" width="{high - low:.1f}" height="{ROW * len(moved) + 8}"'
     return svg(
-        "Change of the weights by one step, as a share of them, healthy between 1e-4 and 1e-2: "
+        "Change of the weights by one step, as a share of them, usually between 1e-4 and 1e-2 where training goes well: "
         + "; ".join(f"{movement.part} {_ratio(movement)}, gradient {movement.gradient_norm:.1e}" for movement in moved),
         width,
         height,
@@ -126,7 +126,7 @@ def movements_svg(moved):
         *ticks,
         *rows,
         text(4, 14, "change by a step / weights"),
-        text(low, 34, "healthy"),
+        text(low, 34, "usual"),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from cllm_lib.checks import one_of
 from cllm_lib.lattice.gauss import gauss_steps
 from cllm_lib.lattice.lll import lll_steps
-from cllm_lib.workbook.widgets.controls import Panel, button, choice, pick
+from cllm_lib.workbook.widgets.controls import WRAPPED, Panel, button, choice, pick
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, labels, svg, text
 
 COORDINATES = range(-12, 13)
@@ -49,7 +49,7 @@ class _Steps(Panel):
             control.observe(self._renew, names="value")
         self.step.observe(self._redraw, names="value")
         self._redraw()
-        buttons = ipywidgets.HBox([self.next, self.undo], layout={"flex_flow": "row wrap"})
+        buttons = ipywidgets.HBox([self.next, self.undo], layout=WRAPPED)
         super().__init__([*controls, self.step, buttons, self.sentence, self.picture])
 
     def _go(self, by):

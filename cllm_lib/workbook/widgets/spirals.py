@@ -13,7 +13,7 @@ import traitlets
 
 from cllm_lib.checks import whole_numbers
 from cllm_lib.workbook.figures.planes import CURVES, MOST_RESIDUES, PROPERTIES, checked_limit, colouring
-from cllm_lib.workbook.widgets.controls import NumberField, Panel, pick, whole
+from cllm_lib.workbook.widgets.controls import WRAPPED, NumberField, Panel, pick, whole
 
 HERE = Path(__file__).parent
 
@@ -92,7 +92,7 @@ class SpiralExplorer(Panel):
         self.curve.observe(lambda change: setattr(self.view, "curve", change.new), names="value")
         self.colour.observe(lambda change: self._renew(), names="value")
         self.modulus.when_changed(self._renew)
-        super().__init__([self.curve, ipywidgets.HBox([self.colour, self.modulus], layout={"flex_flow": "row wrap"}), self.view])
+        super().__init__([self.curve, ipywidgets.HBox([self.colour, self.modulus], layout=WRAPPED), self.view])
 
     def __repr__(self):
         return "The plane of numbers: curve, colour, window, a number and its neighbours (run this cell in JupyterLab to move around)"

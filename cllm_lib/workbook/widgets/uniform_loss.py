@@ -4,7 +4,7 @@ import math
 
 import ipywidgets
 
-from cllm_lib.workbook.widgets.controls import Panel
+from cllm_lib.workbook.widgets.controls import WIDE, Panel
 from cllm_lib.workbook.widgets.svg import MARK, SHADE, svg, text
 
 WIDTH, HEIGHT, MARGIN = 420, 180, 34
@@ -37,7 +37,7 @@ class UniformLossExplorer(Panel):
             step=0.02,
             readout=False,
             description="words, V",
-            layout=ipywidgets.Layout(width="440px"),
+            layout=WIDE,
         )
         self.slider.tooltip = "V, the number of words to choose from; the arrow keys move it"
         self.sentence = ipywidgets.HTML()

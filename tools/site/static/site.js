@@ -1,4 +1,5 @@
-// On the first page the bet answers at once, and the dashboard opens in its place; and where search finds less, it says so.
+// On the first page the bet answers at once, and the dashboard opens in its place; pictures open larger; the theme's buttons
+// keep the focus; and where search finds less, it says so.
 "use strict";
 
 const bet = document.getElementById("bet");
@@ -18,6 +19,33 @@ document.querySelector("#dashboard a")?.addEventListener("click", (event) => {
   event.target.textContent = "Open it on a page of its own";
   event.target.after(frame);
   frame.focus();
+});
+
+// A picture opens over the page, twice as wide as a phone: a finger or the arrow keys move it, Escape closes it.
+const pictures = document.querySelectorAll("a.larger");
+if (pictures.length && window.HTMLDialogElement) {
+  const view = document.createElement("dialog");
+  view.className = "picture";
+  view.innerHTML = '<form method="dialog"><button class="run-button">Close</button></form><div tabindex="0"><img></div><p></p>';
+  document.body.append(view);
+  const [image, words] = [view.querySelector("img"), view.querySelector("p")];
+  view.addEventListener("click", (event) => event.target === view && view.close());
+  for (const link of pictures) {
+    link.addEventListener("click", (event) => {
+      if (event.ctrlKey || event.metaKey || event.shiftKey) return; // a tab or a window of its own
+      event.preventDefault();
+      image.src = link.href;
+      image.alt = words.textContent = link.querySelector("img").alt;
+      view.showModal();
+    });
+  }
+}
+
+// The theme takes the focus from its buttons when they are pressed: whoever presses them by keyboard would begin anew at the top.
+for (const button of document.querySelectorAll(".theme-switch-button, .search-button, .sidebar-toggle")) button.blur = () => {};
+const colours = document.querySelector(".theme-switch-container");
+colours?.addEventListener("click", (event) => {
+  if (event.target.closest(".theme-change-button")) colours.querySelector(".theme-switch-button").focus();
 });
 
 if (location.protocol === "file:" && document.getElementById("search-results")) {
