@@ -55,6 +55,7 @@ READ_HERE = {
 }
 APPS = ("lab", "repl")  # of JupyterLite's pages: the whole, and a console, in which the dashboard stands alone
 DASHBOARD = "from cllm_lib.workbook.widgets import training_dashboard\n\ntraining_dashboard()"
+STATE = "state.txt"  # of what the bundle was made
 MOST_ZIPPED = 50_000_000  # bytes of the classroom's file
 
 
@@ -491,9 +492,25 @@ def build(out, pyodide):
         check_local(made)
         write_pages(made)
         write_settings(made)
+        (made / STATE).write_text(state(), encoding="utf-8")
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, out)
+
+
+def state(root=ROOT):
+    """A sum over all that the bundle is made of in this repository: it changes when any of it does.
+
+    Returns
+    -------
+    str
+    """
+    folders = [root / name for name in ("cllm_lib", "notebooks", "data", "tools/lite")]
+    files = [path for folder in folders for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"]
+    total = hashlib.sha256()
+    for path in sorted([*files, root / "tools" / "lite.py", root / LOCK.name, root / "pyproject.toml"]):
+        total.update(f"{path.relative_to(root).as_posix()} {sha256(path)}\n".encode())
+    return total.hexdigest()
 
 
 def check_local(out):

@@ -24,7 +24,7 @@ sys.path += [str(ROOT), str(FILES)]  # this environment has not the library, whi
 import pages  # noqa: E402
 
 from cllm_lib.workbook.progress import chapter  # noqa: E402
-from tools import lite  # noqa: E402
+from tools import lite, slides  # noqa: E402
 
 BUILD = ROOT / "build"
 PLACES = ("docs", "docs/teach", "evidence/pages")  # of documents beside the chapters
@@ -76,7 +76,7 @@ def stage(folder):
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, target)
     for path in (folder / "docs" / "teach").glob("*.md"):
-        path.write_text(unlinked(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+        path.write_text(with_slides(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
     cloud = folder / "docs" / "CLOUD.md"
     if repository():
         cloud.write_text(named(cloud.read_text(encoding="utf-8"), repository()), encoding="utf-8", newline="\n")
@@ -90,13 +90,13 @@ def stage(folder):
 
 
 def documents_of(place):
-    """The documents of a folder of the repository, by name; without those from which slides are made, which are no pages."""
+    """The documents of a folder of the repository, by name; without those from which slides are made, see :func:`with_slides`."""
     return sorted(path for path in (ROOT / place).glob("*.md") if not path.name.startswith("slides_"))
 
 
-def unlinked(text):
-    """A text in which what slides are made of has its name, and no link: it is no page here."""
-    return re.sub(r"\[([^\]]+)\]\(slides_[\w.]+\)", r"`\1`", text)
+def with_slides(text):
+    """A text that links to the slides where it linked to what they are made of."""
+    return re.sub(r"\[([^\]]+)\]\((slides_\w+)\.md\)", r'<a href="\2.html">\1</a>', text)
 
 
 def repository():
@@ -236,11 +236,18 @@ def build(out, bundle=None):
         if done.returncode:
             raise Stop(f"Sphinx warned:\n{done.stderr[-8000:]}")
         finish(made, has_bundle=bundle is not None)
+        slides.write(made / "docs" / "teach" / f"{slides.SOURCE.stem}.html")
         if bundle is not None:
             shutil.copytree(bundle, made / "lite")
         shutil.rmtree(out, ignore_errors=True)
         out.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(made, out)
+
+
+def is_current(bundle):
+    """Whether the book for a browser was made of the repository as it is now."""
+    made_of = bundle / lite.STATE
+    return made_of.is_file() and made_of.read_text(encoding="utf-8") == lite.state()
 
 
 def finish(made, has_bundle):
@@ -320,6 +327,8 @@ def main(words):
     there = Path(os.environ.get("CLLM_LITE") or BUILD / "lite")  # where `make lite` puts it
     bundle = asked.lite or (there if there.is_dir() else None)
     build(asked.output, bundle)
+    if bundle is not None and not is_current(bundle):
+        print(f"{bundle} was made of another state of this repository: its chapters may be older. `make lite` first, then this once more.")
     print(f"Built {asked.output}: a folder for any web server, or to be opened as files.")
     if bundle is None:
         print("Chapters have no button that runs them: `make lite` first, then this once more.")

@@ -210,18 +210,34 @@ def chapter_of(source):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def main(words):
-    """Write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, default=ROOT / "build" / "slides" / "01.html")
-    asked = parser.parse_args(words)
+def write(target):
+    """Write the page of the slides, whole or not at all.
+
+    Parameters
+    ----------
+    target : Path
+
+    Returns
+    -------
+    str
+        What was written.
+    """
     slides, notebook = SOURCE.read_text(encoding="utf-8"), chapter_of(SOURCE)
     check_numbers(slides, notebook)
     made = page(filled(slides, notebook))
-    asked.output.parent.mkdir(parents=True, exist_ok=True)
-    beside = asked.output.with_name(asked.output.name + ".part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(target.name + ".part")
     beside.write_text(made, encoding="utf-8", newline="\n")
-    os.replace(beside, asked.output)
+    os.replace(beside, target)
+    return made
+
+
+def main(words):
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=ROOT / "build" / "slides" / "01.html")
+    asked = parser.parse_args(words)
+    made = write(asked.output)
     print(f"Wrote {asked.output}, {made.count('<section')} slides, {len(made) / 1e3:.0f} kB: open it in a browser.")
 
 

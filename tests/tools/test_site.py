@@ -192,6 +192,14 @@ def test_a_folder_that_is_not_the_book_for_a_browser_is_refused(tmp_path):
         site.build(tmp_path / "site", tmp_path)
 
 
+def test_a_book_for_a_browser_that_was_made_of_something_older_is_known(tmp_path):
+    assert not site.is_current(tmp_path)
+    (tmp_path / site.lite.STATE).write_text(site.lite.state(), encoding="utf-8")
+    assert site.is_current(tmp_path)
+    (tmp_path / site.lite.STATE).write_text("another", encoding="utf-8")
+    assert not site.is_current(tmp_path)
+
+
 def test_every_public_face_has_a_page():
     packages = {
         path.parent.relative_to(ROOT).as_posix().replace("/", ".")
