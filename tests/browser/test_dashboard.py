@@ -60,7 +60,9 @@ class Dashboard:
         self.page.keyboard.press(key)
 
     def status(self):
-        return self.page.locator(".jp-OutputArea-output p[role=status], .jp-OutputArea-output p[role=alert]").first.inner_text()
+        """All that the dashboard says, of the run and of what was saved."""
+        said = self.page.locator(".jp-OutputArea-output :is(p[role=status], p[role=alert])")
+        return "\n".join(said.all_inner_texts())
 
     def wait_for_status(self, pattern):
         wait_for(lambda: re.search(pattern, self.status()), self.status)
