@@ -111,7 +111,7 @@ class TrainingDashboard(Panel):
         self.curves, self.parts, self.verdict, self.sample = (ipywidgets.HTML() for _ in range(4))
         self._say("Nothing has been made yet: no model, no thread, no cache. START makes the model.")
         self._set_buttons()
-        buttons = ipywidgets.HBox([self.start, self.pause, self.stop])
+        buttons = ipywidgets.HBox([self.start, self.pause, self.stop], layout={"margin": "8px 0 0 0"})
         keep = ipywidgets.HBox([self.file, self.save, self.load, *self.hand_in], layout=WRAPPED)
         texts = ipywidgets.VBox(
             [ipywidgets.HTML("<b>text</b> (several are added)"), ipywidgets.HBox(list(self.texts.values()), layout=WRAPPED), self.files]
