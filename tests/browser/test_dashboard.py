@@ -125,6 +125,20 @@ def test_start_watch_stop_save_restart_load_resume(page, lab, tmp_path):
     dashboard.stop()
 
 
+def test_on_a_low_screen_what_start_draws_comes_into_view_together_with_stop(page, lab):
+    page.set_viewport_size({"width": 900, "height": 640})
+    dashboard = Dashboard(page, lab[0])
+    dashboard.open()
+    button = page.get_by_role("button", name="STOP", exact=True)
+    dashboard.press("START")
+    dashboard.wait_for_status("Epoch")
+    lower_end = "() => document.querySelector(`svg[aria-label^='Loss after']`).getBoundingClientRect().bottom"
+    page.locator("svg[aria-label^='Loss after']").first.wait_for()
+    wait_for(lambda: page.evaluate(lower_end) <= 640, dashboard.status)
+    assert button.bounding_box()["y"] > 0
+    dashboard.stop()
+
+
 def test_interrupt_kernel_pauses(page, lab):
     dashboard = Dashboard(page, lab[0])
     dashboard.open()

@@ -119,7 +119,8 @@ class TrainingDashboard(Panel):
         pictures = ipywidgets.HBox([self.curves, self.parts], layout=WRAPPED)
         numbers, picks = ipywidgets.HBox(self.settings[:3], layout=WRAPPED), self.settings[3:]
         self.start.add_class("cllm-draws")
-        pictures.add_class("cllm-drawn")
+        for drawn in (self.sample, self.curves):
+            drawn.add_class("cllm-drawn")
         run = [buttons, self.status, self.bar, self.sample, pictures, self.verdict]  # together: on a phone one sees STOP and the curves
         super().__init__([texts, numbers, *picks, *run, keep, self.saved])
 

@@ -49,17 +49,17 @@ function render({ model, el }) {
     say("");
   }
 
-  function bringIntoView(picture) {
-    if (!awaited || picture === null) return;
+  function bringIntoView(drawn) {
+    if (!awaited || !drawn.every((one) => one.querySelector("svg, p"))) return; // once all of it is there: what comes later would push it
     awaited = false;
-    picture.scrollIntoView({ block: "nearest" });
+    for (const one of drawn) one.scrollIntoView({ block: "nearest" });
   }
 
   const observer = new MutationObserver(() => {
     const panel = el.closest(".cllm-panel");
     if (panel === null) return;
     nameHandles(panel);
-    bringIntoView(panel.querySelector(".cllm-drawn svg"));
+    bringIntoView([...panel.querySelectorAll(".cllm-drawn")]);
     if (panel.classList.contains("jupyter-widgets-disconnected")) say(DEAD);
   });
 

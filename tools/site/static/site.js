@@ -26,7 +26,8 @@ const pictures = document.querySelectorAll("a.larger");
 if (pictures.length && window.HTMLDialogElement) {
   const view = document.createElement("dialog");
   view.className = "picture";
-  view.innerHTML = '<form method="dialog"><button class="run-button">Close</button></form><div tabindex="0"><img></div><p></p>';
+  view.ariaLabel = "The picture, larger";
+  view.innerHTML = '<form method="dialog"><button class="run-button">Close</button></form><div tabindex="0" role="group" aria-label="To be scrolled"><img></div><p></p>';
   document.body.append(view);
   const [image, words] = [view.querySelector("img"), view.querySelector("p")];
   view.addEventListener("click", (event) => event.target === view && view.close());
