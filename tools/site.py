@@ -154,7 +154,7 @@ LISTS = {
 
 def list_page(title, place, names):
     """A page that leads to others."""
-    return f"# {title}\n\n{LISTS[place]}\n\n```{{toctree}}\n" + "\n".join(names) + "\n```\n"
+    return f"# {title}\n\n{LISTS[place]}\n\n```{{toctree}}\n:maxdepth: 1\n\n" + "\n".join(names) + "\n```\n"
 
 
 def landing():
@@ -236,7 +236,7 @@ def build(out, bundle=None):
         if done.returncode:
             raise Stop(f"Sphinx warned:\n{done.stderr[-8000:]}")
         finish(made, has_bundle=bundle is not None)
-        slides.write(made / "docs" / "teach" / f"{slides.SOURCE.stem}.html")
+        slides.write(made / "docs" / "teach" / f"{slides.SOURCE.stem}.html", back="README.html")
         if bundle is not None:
             shutil.copytree(bundle, made / "lite")
         shutil.rmtree(out, ignore_errors=True)
@@ -290,11 +290,11 @@ def run_line(stem, seconds, has_bundle):
             '<p class="run-chapter"><span>You read stored results. To run this chapter, call <code>make lab</code> '
             "in a copy of the repository.</span></p>"
         )
-    takes = lite.READ_HERE.get(number) or f"Nothing to install: {lite.in_words(seconds.get(number))}, and {FIRST_VISIT}."
-    return (
-        f'<p class="run-chapter"><a class="run-button" href="../lite/lab/index.html?path={stem}.ipynb">Run this chapter</a> '
-        f"<span>{escape(takes)}</span></p>"
-    )
+    here = f"../lite/lab/index.html?path={stem}.ipynb"
+    if number in lite.READ_HERE:
+        return f'<p class="run-chapter"><span>{escape(lite.READ_HERE[number])}</span> <a href="{here}">Open the rest here</a></p>'
+    takes = f"Nothing to install: {lite.in_words(seconds.get(number))}, and {FIRST_VISIT}."
+    return f'<p class="run-chapter"><a class="run-button" href="{here}">Run this chapter</a> <span>{escape(takes)}</span></p>'
 
 
 def glossary():

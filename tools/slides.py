@@ -34,6 +34,7 @@ section { counter-increment: slide; min-height: 100vh; scroll-snap-align: start;
 section::after { content: counter(slide) " of " attr(data-of); position: absolute; right: 3vw; bottom: 2vh; font-size: 1rem;
   color: var(--quiet) }
 section:focus { outline: none }
+a { color: var(--accent) } .back { font-size: 1rem }
 h1, h2 { color: var(--accent); line-height: 1.15; margin: 0 0 .6em } h1 { font-size: 2em } h2 { font-size: 1.5em }
 p, ul, ol, pre, blockquote { margin: .4em 0 } li { margin: .15em 0 }
 pre { background: var(--box); padding: .6em .8em; border-radius: .3em; white-space: pre-wrap; overflow-wrap: anywhere; font-size: .8em }
@@ -45,6 +46,7 @@ img { max-width: 100%; max-height: 52vh; background: #ffffff; align-self: center
 @media print {
   @page { size: A4 landscape; margin: 12mm }
   :root { --ink: #000000; --paper: #ffffff; --accent: #003a5e; --quiet: #333333; --box: #f4f4f4 }
+  .back { display: none }
   body { font-size: 15pt } section { min-height: 0; height: 180mm; padding: 0; break-after: page; break-inside: avoid }
   section:last-of-type { break-after: auto } img { max-height: 95mm }
 }
@@ -178,13 +180,15 @@ def filled(slides, notebook):
     return HELD.sub(fill, slides)
 
 
-def page(slides):
+def page(slides, back=""):
     """A page of HTML, a section a slide.
 
     Parameters
     ----------
     slides : str
         Markdown, filled.
+    back : str
+        The address of the page that leads here, for a link on the first slide.
 
     Returns
     -------
@@ -196,6 +200,8 @@ def page(slides):
         f'<section id="slide-{number}" tabindex="-1" data-of="{len(parts)}">\n{markdown.render(part)}</section>'
         for number, part in enumerate(parts, 1)
     )
+    if back:
+        sections = sections.replace("</section>", f'<p class="back"><a href="{escape(back)}">Back</a></p>\n</section>', 1)
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
     return (
         f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n'
@@ -210,12 +216,14 @@ def chapter_of(source):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def write(target):
+def write(target, back=""):
     """Write the page of the slides, whole or not at all.
 
     Parameters
     ----------
     target : Path
+    back : str
+        As for :func:`page`.
 
     Returns
     -------
@@ -224,7 +232,7 @@ def write(target):
     """
     slides, notebook = SOURCE.read_text(encoding="utf-8"), chapter_of(SOURCE)
     check_numbers(slides, notebook)
-    made = page(filled(slides, notebook))
+    made = page(filled(slides, notebook), back)
     target.parent.mkdir(parents=True, exist_ok=True)
     beside = target.with_name(target.name + ".part")
     beside.write_text(made, encoding="utf-8", newline="\n")

@@ -205,6 +205,33 @@ def test_a_picture_opens_larger_over_the_page_and_leads_back_to_where_one_read(a
         page.keyboard.press("Escape")
         assert view.count() == 0
         assert link.evaluate("link => link === document.activeElement")
+        here = page.url
+        link.click()
+        page.go_back()  # a phone's way out of what lies over the page
+        view.wait_for(state="hidden")
+        assert page.url == here
+
+
+def test_on_a_phone_contents_and_menu_lie_over_the_page_until_a_place_is_chosen_or_they_are_closed(address):
+    with offline_page(width=PHONE, height=740) as (page, _):
+        page.goto(f"{address}notebooks/{NAMES[1]}.html")
+        panel = page.locator("dialog[open]")
+        page.get_by_role("button", name="Contents").click()
+        panel.get_by_role("link", name="The incident").click()
+        assert (panel.count(), urlsplit(page.url).fragment) == (0, "the-incident")
+        page.get_by_role("button", name="Menu").click()
+        panel.get_by_role("button", name="Close").click()
+        assert panel.count() == 0
+
+
+def test_a_chapter_that_the_search_found_opens_where_the_word_is(address):
+    with offline_page() as (page, _):
+        page.goto(f"{address}search.html?q=vanishing")
+        link = page.locator('#search-results a[href*="notebooks/"]:not([href*="#"])').first
+        link.wait_for()
+        assert "System Settings" not in page.locator("#search-results").inner_text()
+        link.click()
+        page.wait_for_function("() => document.title !== 'Search - The CLLM Workbook' && window.scrollY > 100")
 
 
 def test_colours_are_chosen_by_keyboard_and_the_focus_stays_where_it_was(address):

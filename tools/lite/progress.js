@@ -76,7 +76,18 @@ const cllm = (() => {
     .jp-CodeConsole-input, .jp-CodeConsole-split > .lm-SplitPanel-handle, .jp-InputPrompt, .jp-OutputPrompt,
     .jp-OutputArea-promptOverlay { display: none !important; }
     .jp-CodeConsole-content { height: 100% !important; }
-    #cllm-progress { inset: 0 0 auto !important; }`;
+    #cllm-progress { inset: 0 0 auto !important; }
+    @media (max-width: 600px) { .jp-CodeConsole .jp-Cell-inputWrapper { display: none !important; } }`;
+
+  // A console shows its lower end; this one is read from above, until the reader moves it.
+  async function fromAbove() {
+    let moved = false;
+    for (const kind of ["pointerdown", "wheel", "keydown", "touchstart"]) addEventListener(kind, () => (moved = true), true);
+    while (!moved) {
+      for (const part of document.querySelectorAll(".jp-CodeConsole-content, .jp-CodeConsole-content *")) part.scrollTop = 0;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
 
   // A console takes each Enter for its prompt, also one that is pressed on a button of what it shows.
   function spareEnter(event) {
@@ -155,6 +166,7 @@ const cllm = (() => {
       addSheet(CONSOLE);
       document.addEventListener("keydown", spareEnter, true);
       HTMLElement.prototype.focus = focusInPlace;
+      fromAbove();
     } else {
       closeList();
       setInterval(nameChapter, 1000);

@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from bs4 import BeautifulSoup, Comment, NavigableString
 
 WIDE = 60  # characters: a printed line that is longer does not fit on a phone, and is scrolled
+MANY_COLUMNS, SENTENCE = 4, 40  # columns, and characters of a cell, from which on a table is stacked on a phone
 NARROW = 36  # characters of code that fit on a phone
 RUN = "run-this-chapter"  # the place of the line that says how
 IN_COLUMNS = re.compile(r"\S {2,}\S")  # whose lines, cut to fit, no longer stand below each other
+NAMES = {"primary-toggle": "Menu", "secondary-toggle": "Contents", "theme-switch-button": "Colours"}  # of the theme's buttons
 CIRCLES = re.compile("[●○]{3}")
 NOT_ATTEMPTED = re.compile(r"^(\d\d\.\d+) not attempted yet: the notebook goes on (?:with the reference|without it)\.\n?", re.MULTILINE)
 SEEN = "What to see: "
+DRAWN = "The numbers that were drawn:"
 WIDGET = re.compile(r"^(.+) \(run this cell in JupyterLab.*$")
 PANEL = "Here the notebook shows a panel{}. To use it, run the chapter."
 YOURS = "Exercise {} is left for you: what you read here goes on without an answer. To hand one in, run the chapter."
 # Words that are everyday English as well: a link would often be wrong, and only the book's own links are kept.
 EVERYDAY = {"step", "gain", "margin", "interval", "gate", "shadow", "positions", "head", "heads", "query", "queries", "bias", "clipping"}
-EVERYDAY |= {"moments", "m and v", "schedule", "prime", "tied", "padding", "pooling", "m", "v", "held out", "residual", "greedy"}
+EVERYDAY |= {"seed", "moments", "m and v", "schedule", "prime", "tied", "padding", "pooling", "m", "v", "held out", "residual", "greedy"}
 NO_LINK_IN = {"a", "code", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "summary", "math", "script", "style", "button", "details", "th"}
 
 
@@ -148,7 +151,9 @@ def say_captions_once(soup):
             block.insert_before(caption)
             pre.clear()
             pre.append(NavigableString(rest))
-            if not rest.strip():
+            if rest.strip():
+                caption.insert_after(*parsed(f'<p class="what-to-see">{DRAWN}</p>'))
+            else:
                 block.decompose()
 
 
@@ -175,17 +180,62 @@ def make_scrollable(soup):
     """What is wider than a phone is scrolled in its own place, also from the keyboard."""
     for table in soup.select("article table"):
         table.wrap(soup.new_tag("div", attrs={"class": "wide"} | scrolled("Table")))
+        make_stackable(table)
     for formula in soup.select("article .math-block"):
         formula.attrs |= scrolled("Formula")
     for pre in soup.select(".cell_output pre"):
-        lines = pre.get_text().split("\n")
-        if max(map(len, lines)) > WIDE or any(IN_COLUMNS.search(line) for line in lines):
-            pre["class"] = [*pre.get("class", []), "scrolled"]
-            pre.attrs |= scrolled("Printed by the cell")
+        runs = runs_of(pre.get_text())
+        parts = [pre] + [soup.new_tag("pre") for _ in runs[1:]]
+        for part, before in zip(parts[1:], parts, strict=False):
+            before.insert_after(part)
+        for part, (lines, in_columns) in zip(parts, runs, strict=True):
+            if len(runs) > 1:
+                part.string = "\n".join(lines)
+            if in_columns:
+                part["class"] = [*part.get("class", []), "scrolled"]
+                part.attrs |= scrolled("Printed by the cell")
     for pre in soup.select("div.highlight pre"):
         if not pre.find_parent(class_="cell_output") and max(map(len, pre.get_text().split("\n"))) > NARROW:
             pre["class"] = [*pre.get("class", []), "scrolled"]
             pre.attrs |= scrolled("Code")
+
+
+def runs_of(text):
+    """What a cell printed, in runs of lines: those that stand in columns, which are scrolled, and sentences, which are cut to fit.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    list of (list of str, bool)
+        Lines, and whether they are to be scrolled.
+    """
+    found = []
+    for line in text.split("\n"):
+        in_columns = bool(IN_COLUMNS.search(line.strip())) or (len(line) > WIDE and " " not in line.strip())
+        if found and (found[-1][1] == in_columns or not line.strip()):
+            found[-1][0].append(line)
+        else:
+            found.append(([line], in_columns))
+    return found
+
+
+def make_stackable(table):
+    """On a phone the rows of a table of many columns of words stand below each other, each cell with its column's name."""
+    heads = [cell.get_text(" ", strip=True) for cell in table.select("thead tr:first-child > *")]
+    rows = table.select("tbody tr")
+    if len(heads) < MANY_COLUMNS or not any(len(cell.get_text()) > SENTENCE for cell in table.select("tbody td")):
+        return
+    table["class"] = [*table.get("class", []), "stackable"]
+    for part, role in ((table.select("tr"), "row"), (table.select("td"), "cell"), (table.select("th"), "columnheader")):
+        for one in part:
+            one["role"] = role  # which a browser forgets of what is no longer laid out as a table
+    table["role"] = "table"
+    for row in rows:
+        for cell, head in zip(row.find_all(["td", "th"], recursive=False), heads, strict=False):
+            cell["data-head"] = head
 
 
 def scrolled(what):
@@ -202,6 +252,12 @@ def mend_theme(soup):
     for button in soup.select("button.search-button-field, button.search-button__button"):
         if button.get_text(strip=True):
             button.attrs.pop("aria-label", None)
+    for part in soup.select('[data-bs-toggle="tooltip"]'):  # they stay on a touch screen, over what is below
+        for name in ("data-bs-toggle", "data-bs-placement"):
+            part.attrs.pop(name, None)
+    for name, said in NAMES.items():
+        for button in soup.select(f"button.{name}"):
+            button["title"] = button["aria-label"] = said
     for summary in soup.select("nav details > summary"):
         if not summary.get_text(strip=True):
             summary["aria-label"] = f"Pages of {summary.find_parent('li').find('a').get_text(strip=True)}"
@@ -223,7 +279,11 @@ def add_run(soup, run):
     title = soup.select_one("article h1")
     if run and title:
         title.insert_after(*parsed(run))
-        title.find_next_sibling()["id"] = RUN
+        line = title.find_next_sibling()
+        line["id"] = RUN
+        button = line.select_one("a.run-button")
+        for link in soup.select(f'a[href="#{RUN}"]') if button else []:
+            link["href"] = button["href"]
 
 
 def keep_if(soup, has_bundle):

@@ -33,6 +33,7 @@ from cllm_lib.workbook.widgets.pictures import loss_svg, movements_svg
 SLICE = 0.05  # seconds of training between two looks at the buttons
 BREATH = 0.01  # seconds left to the kernel then; with none it stays some messages behind
 REDRAW, SPEAK, EXAMINE = 0.25, 3.0, 10.0  # seconds between pictures, sentences, examinations
+HARDLY = 0.1  # nats: so much a loss may go up and down
 HELD_OUT = 2_000  # words at most: measuring on them must not take long either
 MOST_EPOCHS, MOST_SEQUENCES = 100_000, 4_096
 SIZES = {"d_model": 64, "n_layers": 2, "n_heads": 4, "d_ff": 256, "seq_len": 32, "dtype": "float32", "tie_embeddings": False}
@@ -103,7 +104,7 @@ class TrainingDashboard(Panel):
         **sizes,
     ):
         self.sizes, self.prompt = SIZES | sizes, prompt
-        self.trainer, self.task, self._paused, self._loaded = None, None, False, False
+        self.trainer, self.task, self._paused, self._loaded, self._examined = None, None, False, False, ""
         self._kept, self._interrupts, self._filling = Kept(), Interrupts(), False
         self._make_controls(texts, epochs, batch_size, learning_rate, optimizer, schedule, init, file)
         self.status, self.saved = ipywidgets.HTML(), ipywidgets.HTML()  # the second for what SAVE did: a run goes on talking in the first
@@ -245,7 +246,7 @@ class TrainingDashboard(Panel):
 
     def _forget_what_was_found(self):
         """A finding is of the run it was made in."""
-        self.verdict.value = self.parts.value = self.saved.value = ""
+        self._examined = self.verdict.value = self.parts.value = self.saved.value = ""
         self.bar.value = 0.0
 
     # The run
@@ -290,6 +291,7 @@ class TrainingDashboard(Panel):
                 running = next(training, None) is not None
                 if running and before is not None:
                     self._draw_curves()
+                    self._show_findings()
                     self.parts.value = movements_svg(movements(trainer.model, before))
                 if running:
                     running = trainer.steps == first + 1 or _for_a_slice(training)  # a first look after a single batch
@@ -311,6 +313,7 @@ class TrainingDashboard(Panel):
             self.task = None
             self._set_buttons()
             self._draw_curves()
+            self._show_findings()
             self._speak()
 
     def _look(self, speak, check):
@@ -355,7 +358,12 @@ class TrainingDashboard(Panel):
         trainer = self.trainer
         batch = next(trainer.corpus.batches(trainer.batch_size, trainer.model.config.seq_len, np.random.default_rng(0)))
         verdict = examine(trainer.model, *batch, learning_rate=trainer.base_rate).verdict
-        self.verdict.value = f'<p role="status">Examined at step {trainer.steps:,}: <b>{escape(verdict)}</b></p>'
+        self._examined = f'<p role="status">Examined at step {trainer.steps:,}: <b>{escape(verdict)}</b></p>'
+        self._show_findings()
+
+    def _show_findings(self):
+        learnt = beyond_its_text(self.trainer.history.validation_losses)
+        self.verdict.value = self._examined + (f'<p role="status">{learnt}</p>' if learnt else "")
 
     # What is shown
 
@@ -374,6 +382,28 @@ class TrainingDashboard(Panel):
         for control in [*self.settings, *self.texts.values(), self.files]:
             control.disabled = running
         self.init.disabled = running or self._loaded  # a loaded run has its weights
+
+
+def beyond_its_text(validation_losses):
+    """A sentence for a run whose loss on held-out text is past its lowest point: it memorises (overfits) from there on.
+
+    Parameters
+    ----------
+    validation_losses : dict of int to float
+        By step.
+
+    Returns
+    -------
+    str
+        Empty as long as the last loss is hardly above the lowest.
+    """
+    if not validation_losses:
+        return ""
+    best = min(validation_losses, key=validation_losses.get)
+    lowest, now = validation_losses[best], list(validation_losses.values())[-1]
+    if not now > lowest + HARDLY:
+        return ""
+    return f"On held-out text it was best at step {best:,} ({lowest:.2f}), and is at {now:.2f} now: it learns its own text by heart."
 
 
 def _for_a_slice(training):

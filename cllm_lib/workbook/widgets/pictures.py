@@ -45,7 +45,7 @@ def loss_svg(history, batches_per_epoch, levels):
     lines = [f'<path d="M{LEFT},{y:.1f} H{WIDTH - RIGHT}" stroke-dasharray="5 3" stroke-opacity="0.7"/>' for y in heights]
     named = zip(heights, levels.items(), strict=True)
     names = labels([(WIDTH - RIGHT, y - 4, f"{name} {level:.2f}", "end") for y, (name, level) in named])
-    ticks = [text(LEFT - 5, place(0, tick)[1] + 4, f"{tick:g}", "end") for tick in _ticks(top)]
+    ticks = [text(LEFT - 5, place(0, tick)[1] + 4, short(tick), "end") for tick in _ticks(top)]
     return svg(
         _loss_label(history, losses, validation, levels),
         WIDTH,
@@ -86,6 +86,11 @@ def _ticks(top):
     steps = (factor * 10.0**power for power in range(-1, 13) for factor in (1, 2, 5))
     step = next((step for step in steps if top / step <= 7), None)
     return [step * i for i in range(int(top / step) + 1)] if step else [0.0]
+
+
+def short(number):
+    """A number in at most five signs, such as fit beside an axis: 500000 is 5e5."""
+    return f"{number:g}" if number < 10_000 else f"{number:.2g}".replace("e+0", "e").replace("e+", "e")
 
 
 def movements_svg(moved):

@@ -505,3 +505,28 @@ def test_what_runs_is_said_in_epochs():
         await until(lambda: dashboard.task is None)
 
     in_a_loop(action)
+
+
+@pytest.mark.parametrize(
+    "losses", [{}, {8: 5.0}, {8: 5.0, 16: 4.0}, {8: 5.0, 16: 4.0, 24: 4.0 + dashboard_module.HARDLY}, {8: float("nan")}]
+)
+def test_a_run_whose_held_out_loss_falls_or_wavers_is_not_said_to_memorise(losses):
+    assert dashboard_module.beyond_its_text(losses) == ""
+
+
+def test_a_run_that_is_past_its_best_on_held_out_text_is_said_to_memorise():
+    said = dashboard_module.beyond_its_text({8: 5.3, 1016: 4.25, 1024: 4.5, 1032: 6.0})
+    assert "best at step 1,016 (4.25), and is at 6.00 now" in said
+
+
+def test_what_the_dashboard_finds_is_the_examination_and_then_the_held_out_text():
+    async def action():
+        dashboard = training_dashboard(epochs=12, learning_rate=0.01)
+        dashboard.start.click()
+        await until(lambda: dashboard.task is None)
+        expected = dashboard_module.beyond_its_text(dashboard.trainer.history.validation_losses)
+        assert expected  # the sayings end with words that they begin without
+        assert expected in dashboard.verdict.value
+        assert dashboard.verdict.value.startswith('<p role="status">Examined at step 1: ')
+
+    in_a_loop(action)

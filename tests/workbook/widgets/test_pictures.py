@@ -77,3 +77,11 @@ def test_the_names_of_known_losses_never_lie_on_each_other(levels, loss):
     assert abs(heights["unigram"] - heights["ln"]) >= 13.9
     assert (heights["unigram"] > heights["ln"]) or levels[0] == levels[1]  # the higher loss has the higher name
     assert all(10 <= float(name.get("y")) <= 250 for name in names)
+
+
+@given(st.floats(1e-6, 1e12))
+def test_a_tick_is_written_in_few_signs_and_is_the_number(top):
+    for tick in pictures._ticks(top):
+        written = pictures.short(tick)
+        assert len(written) <= 6
+        assert float(written) == pytest.approx(tick, rel=1e-9, abs=1e-12)
