@@ -167,6 +167,7 @@ def landing():
         chapters="\n".join(map(chapter_item, lite.chapters())),
         hours=round(sum(chapter(book).minutes for book in lite.chapters()) / 60),
         count=len(lite.chapters()),
+        copy=f"a copy of [the repository](https://github.com/{repository()})" if repository() else "a copy of the repository",
         notebooks="\n".join(f"notebooks/{book.stem}" for book in lite.chapters()),
         dashboard=escape(f"lite/{lite.dashboard_link()}"),
         documents="\n".join(f"docs/{name}" for name in [*there, *others, *teaching]),

@@ -37,7 +37,10 @@ const cllm = (() => {
 
   // A wheel that turns while Python computes is painted sixty times a second, by the processor where nothing else paints, and
   // Python waits for the processor: beside a start it took a fifth of what the browser spent. It stands still; words say "busy".
-  const STILL = ".jp-KernelStatus-spinner { animation: none !important; }";
+  const STILL = `
+    .jp-KernelStatus-spinner { animation: none !important; }
+    #cllm-back { position: absolute; top: 0; right: 0; z-index: 10; padding: 0 1em; background: var(--jp-layout-color1);
+      color: var(--jp-content-link-color); font: 14px/28px system-ui, sans-serif; text-decoration: underline; }`;
 
   function addSheet(text) {
     const sheet = document.createElement("style");
@@ -77,7 +80,8 @@ const cllm = (() => {
     .jp-OutputArea-promptOverlay { display: none !important; }
     .jp-CodeConsole-content { height: 100% !important; }
     #cllm-progress { inset: 0 0 auto !important; }
-    @media (max-width: 600px) { .jp-CodeConsole .jp-Cell-inputWrapper { display: none !important; } }`;
+    .jp-CodeConsole .jp-Cell-inputWrapper, #jp-bottom-panel { display: none !important; }
+    .cllm-panel :focus-visible { outline: 3px solid currentColor !important; outline-offset: 1px; }`;
 
   // A console shows its lower end; this one is read from above, until the reader moves it.
   async function fromAbove() {
@@ -122,7 +126,7 @@ const cllm = (() => {
     fetching = false;
     while (!isReady()) {
       const seconds = Math.round((performance.now() - began) / 1000);
-      line.say("Starting Python, half a minute or so; you can read meanwhile", 1, `${seconds} s`); // a bar that moves would slow it
+      line.say("Starting Python, half a minute to a minute; you can read meanwhile", 1, `${seconds} s`); // a bar that moves would slow it
       await new Promise((resolve) => setTimeout(resolve, 300));
     }
     document.documentElement.dataset.cllmPython = "ready";
@@ -152,6 +156,17 @@ const cllm = (() => {
     }
   }
 
+  // A way back, to the page that led here where that is the book's own, or to the start page.
+  async function addWayBack() {
+    while (!document.getElementById("jp-top-panel")) await new Promise((resolve) => setTimeout(resolve, 200));
+    const led = document.referrer;
+    const link = document.createElement("a");
+    link.id = "cllm-back";
+    link.textContent = "Back to the book";
+    link.href = led.startsWith(location.origin) && !led.startsWith(new URL("lab/", root).href) ? led : new URL("index.html", root).href;
+    document.getElementById("jp-top-panel").append(link);
+  }
+
   // The address names the chapter that is shown, so that a page that is loaded once more opens it again.
   function nameChapter() {
     const path = window.jupyterapp?.shell?.currentWidget?.context?.path;
@@ -169,6 +184,7 @@ const cllm = (() => {
       fromAbove();
     } else {
       closeList();
+      addWayBack();
       setInterval(nameChapter, 1000);
     }
     location.protocol === "file:" ? fileWarning() : untilReady();

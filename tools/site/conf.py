@@ -111,6 +111,8 @@ def visit_math_block(self, node):
 
 def as_text(app, what, name, obj, options, lines):
     """Keep from docstrings all meaning that stars and bars would have in markup; names in backquotes are code."""
+    if what in ("attribute", "property"):
+        lines.insert(0, "")  # else what stands before a colon in the first line is taken for a type
     lines[:] = with_examples([line if line.lstrip().startswith(">>>") else plain(line) for line in lines])
 
 

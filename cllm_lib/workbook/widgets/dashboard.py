@@ -123,7 +123,7 @@ class TrainingDashboard(Panel):
         for drawn in (self.sample, self.curves):
             drawn.add_class("cllm-drawn")
         run = [buttons, self.status, self.bar, self.sample, pictures, self.verdict]  # together: on a phone one sees STOP and the curves
-        super().__init__([texts, numbers, *picks, *run, keep, self.saved])
+        super().__init__([texts, numbers, *picks, *run, self.saved, keep])
 
     def __repr__(self):
         return "A training dashboard: text, settings, START, PAUSE, STOP, SAVE, LOAD (run this cell in JupyterLab to use it)"
@@ -356,6 +356,8 @@ class TrainingDashboard(Panel):
 
     def _examine(self):
         trainer = self.trainer
+        if not self._examined:
+            self.verdict.value = '<p role="status">Examining the model, which may take some seconds.</p>'
         batch = next(trainer.corpus.batches(trainer.batch_size, trainer.model.config.seq_len, np.random.default_rng(0)))
         verdict = examine(trainer.model, *batch, learning_rate=trainer.base_rate).verdict
         self._examined = f'<p role="status">Examined at step {trainer.steps:,}: <b>{escape(verdict)}</b></p>'

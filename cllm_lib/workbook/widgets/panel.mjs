@@ -20,6 +20,7 @@ function render({ model, el }) {
   let asked = 0;
   let timer = null;
   let awaited = false;
+  let pressed = null;
   const sentence = document.createElement("div");
   sentence.setAttribute("role", "alert");
   sentence.style.fontWeight = "bold";
@@ -34,7 +35,8 @@ function render({ model, el }) {
 
   function ask(event) {
     awaited ||= event.target.closest(".cllm-draws") !== null;
-    if (!event.target.closest("button") || timer !== null) return;
+    pressed = event.target.closest("button");
+    if (!pressed || timer !== null) return;
     asked += 1;
     model.send({ asked });
     timer = setTimeout(() => {
@@ -49,6 +51,16 @@ function render({ model, el }) {
     say("");
   }
 
+  // START cannot be pressed twice: who pressed it by keyboard goes on beside it, and not at the top of the page.
+  function keepFocus(panel) {
+    const elsewhere = document.activeElement !== pressed && panel.contains(document.activeElement);
+    if (!pressed?.disabled || elsewhere) return;
+    const beside = pressed.parentElement.querySelector("button:not(:disabled)");
+    if (beside === null) return; // it comes a moment later
+    pressed = null;
+    beside.focus({ preventScroll: true });
+  }
+
   function bringIntoView(drawn) {
     if (!awaited || !drawn.every((one) => one.querySelector("svg, p"))) return; // once all of it is there: what comes later would push it
     awaited = false;
@@ -59,9 +71,14 @@ function render({ model, el }) {
     const panel = el.closest(".cllm-panel");
     if (panel === null) return;
     nameHandles(panel);
+    keepFocus(panel);
     bringIntoView([...panel.querySelectorAll(".cllm-drawn")]);
     if (panel.classList.contains("jupyter-widgets-disconnected")) say(DEAD);
   });
+
+  const MOVES = ["pointerdown", "keydown"]; // whoever does something since is not brought back
+  const forget = () => (pressed = null);
+  for (const kind of MOVES) document.addEventListener(kind, forget, true);
 
   let panel = null;
   const waiting = setInterval(() => {
@@ -69,7 +86,7 @@ function render({ model, el }) {
     if (panel === null) return;
     clearInterval(waiting);
     nameHandles(panel);
-    observer.observe(panel, { attributes: true, attributeFilter: ["class"], subtree: true, childList: true, characterData: true });
+    observer.observe(panel, { attributes: true, attributeFilter: ["class", "disabled"], subtree: true, childList: true, characterData: true });
     panel.addEventListener("click", ask);
   }, 100);
 
@@ -78,6 +95,7 @@ function render({ model, el }) {
     clearInterval(waiting);
     clearTimeout(timer);
     observer.disconnect();
+    for (const kind of MOVES) document.removeEventListener(kind, forget, true);
     panel?.removeEventListener("click", ask);
     model.off("msg:custom", hear);
   };

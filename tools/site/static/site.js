@@ -18,6 +18,7 @@ document.querySelector("#dashboard a")?.addEventListener("click", (event) => {
   frame.src = event.target.href + (document.documentElement.dataset.theme === "dark" ? "&theme=JupyterLab%20Dark" : "");
   event.target.textContent = "Open it on a page of its own";
   event.target.after(frame);
+  frame.scrollIntoView({ block: "nearest" }); // START is in it
   frame.focus();
 });
 
@@ -46,6 +47,11 @@ if (pictures.length && window.HTMLDialogElement) {
       hint.textContent = window_.scrollWidth > window_.clientWidth ? "It goes on at the right." : "";
     });
   }
+}
+
+// Sphinx takes Escape for itself, to end the marking of what was searched; what lies over the page needs it to close.
+for (const layer of document.querySelectorAll("dialog")) {
+  layer.addEventListener("keydown", (event) => event.key === "Escape" && event.stopPropagation());
 }
 
 // The theme takes the focus from its buttons when they are pressed: whoever presses them by keyboard would begin anew at the top.
