@@ -109,11 +109,19 @@ def visit_math_block(self, node):
 # Docstrings: plain English with names in backquotes, which need not be valid reStructuredText.
 
 
+COLON = "\ue000"  # a colon in the first line of a property, before which Napoleon would look for a type
+
+
 def as_text(app, what, name, obj, options, lines):
     """Keep from docstrings all meaning that stars and bars would have in markup; names in backquotes are code."""
-    if what in ("attribute", "property"):
-        lines.insert(0, "")  # else what stands before a colon in the first line is taken for a type
+    if what in ("attribute", "property") and lines:
+        lines[0] = lines[0].replace(": ", f"{COLON} ")
     lines[:] = with_examples([line if line.lstrip().startswith(">>>") else plain(line) for line in lines])
+
+
+def with_colons(app, what, name, obj, options, lines):
+    """Give the colons back once sections were read."""
+    lines[:] = [line.replace(COLON, ":") for line in lines]
 
 
 def with_examples(lines):
@@ -158,4 +166,5 @@ def setup(app):
     app.add_html_math_renderer("mathml", (visit_math, None), (visit_math_block, None))
     app.connect("doctree-read", index_glossary)
     app.connect("autodoc-process-docstring", as_text, priority=100)  # before sections are read
+    app.connect("autodoc-process-docstring", with_colons, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
