@@ -84,12 +84,11 @@ const cllm = (() => {
     .cllm-panel :focus-visible { outline: 3px solid currentColor !important; outline-offset: 1px; }`;
 
   // A console shows its lower end; this one is read from above, until the reader moves it.
-  async function fromAbove() {
-    let moved = false;
-    for (const kind of ["pointerdown", "wheel", "keydown", "touchstart"]) addEventListener(kind, () => (moved = true), true);
-    while (!moved) {
-      for (const part of document.querySelectorAll(".jp-CodeConsole-content, .jp-CodeConsole-content *")) part.scrollTop = 0;
-      await new Promise((resolve) => setTimeout(resolve, 200));
+  function fromAbove() {
+    const back = (event) => (event.target.scrollTop = 0);
+    addEventListener("scroll", back, true);
+    for (const kind of ["pointerdown", "wheel", "keydown", "touchstart"]) {
+      addEventListener(kind, () => removeEventListener("scroll", back, true), true);
     }
   }
 

@@ -192,12 +192,10 @@ def make_scrollable(soup):
             if len(runs) > 1:
                 part.string = "\n".join(lines)
             if in_columns:
-                part["class"] = [*part.get("class", []), "scrolled"]
-                part.attrs |= scrolled("Printed by the cell")
+                scroll(part, "Printed by the cell")
     for pre in soup.select("div.highlight pre"):
         if not pre.find_parent(class_="cell_output") and max(map(len, pre.get_text().split("\n"))) > NARROW:
-            pre["class"] = [*pre.get("class", []), "scrolled"]
-            pre.attrs |= scrolled("Code")
+            scroll(pre, "Code")
 
 
 def runs_of(text):
@@ -236,6 +234,12 @@ def make_stackable(table):
     for row in rows:
         for cell, head in zip(row.find_all(["td", "th"], recursive=False), heads, strict=False):
             cell["data-head"] = head
+
+
+def scroll(pre, what):
+    """Let a block of lines be scrolled, and show that it is."""
+    pre["class"] = [*pre.get("class", []), "scrolled"]
+    pre.attrs |= scrolled(what)
 
 
 def scrolled(what):
