@@ -17,7 +17,7 @@ def words(value, name):
     """Say in a few words what the case `value` of the parameter `name` is; None leaves it to pytest.
 
     The words are the same in every process, since the workers of a parallel run must agree on them: no addresses,
-    and sets in order.
+    sets in order, and bytes by their number unless they are plain text, for an archive holds the second it was made in.
     """
     if isinstance(value, type | types.FunctionType) and value.__name__ != "<lambda>":
         return None
@@ -34,6 +34,8 @@ def _short(value):
         return f"{value.func.__name__}({', '.join([*map(_short, value.args), *_items(value.keywords)])})"
     if isinstance(value, np.ndarray):
         return _short(value.tolist()) if value.size <= 6 else f"{value.dtype} of shape {value.shape}"
+    if isinstance(value, bytes) and not (value.isascii() and value.decode("ascii", "replace").isprintable()):
+        return f"{len(value)} bytes"
     if isinstance(value, dict):
         return ", ".join(_items(value)) or "nothing given"
     if isinstance(value, set | frozenset):
