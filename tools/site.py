@@ -51,6 +51,7 @@ FACES = (
     "cllm_lib.workbook.figures",
     "cllm_lib.workbook.widgets",
 )
+AS_IT_RAN = "Or read on: every cell has been run, and what it printed stands below it."
 FIRST_VISIT = "the first one fetches Python, 37 MB"
 
 
@@ -294,7 +295,7 @@ def run_line(stem, seconds, has_bundle):
     here = f"../lite/lab/index.html?path={stem}.ipynb"
     if number in lite.READ_HERE:
         return f'<p class="run-chapter"><span>{escape(lite.READ_HERE[number])}</span> <a href="{here}">Open the rest here</a></p>'
-    takes = f"Nothing to install: {lite.in_words(seconds.get(number))}, and {FIRST_VISIT}."
+    takes = f"Nothing to install: {lite.in_words(seconds.get(number))}, and {FIRST_VISIT}. {AS_IT_RAN}"
     return f'<p class="run-chapter"><a class="run-button" href="{here}">Run this chapter</a> <span>{escape(takes)}</span></p>'
 
 

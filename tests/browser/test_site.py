@@ -107,6 +107,13 @@ def test_no_page_shows_what_only_a_notebook_can_use(pages):
         assert "cllm-sleeping" not in text
 
 
+def test_no_page_shows_the_stars_of_words_that_are_stressed(pages):
+    """A line of HTML in a notebook, and a docstring, are not read as Markdown is."""
+    for path in pages:
+        seen = re.sub(r"<(script|style|pre|code|math|dt)\b.*?</\1>", "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert not re.findall(r"(?<![\w*])\*{1,2}[A-Za-z][^*\n]{0,60}[A-Za-z.]\*{1,2}(?![\w*])", re.sub("<[^>]+>", "", seen)), path.name
+
+
 def lacking(page):
     """What a page lacks for those who hear or cannot see it well: rules of WCAG 2.1, A and AA, and headings in order."""
     from axe_playwright_python.sync_playwright import Axe

@@ -108,6 +108,33 @@ def test_a_sentence_among_columns_is_cut_to_fit_and_they_are_not():
     ]
 
 
+CLUE = "perturb a later token: an earlier output changes; activation statistics: not normalised"
+
+
+@pytest.mark.parametrize(
+    ("printed", "indents"),
+    [
+        (f"evidence   {CLUE}\nmost told  one reading\n", [11, 11, 0]),
+        (f"    verdict:  {CLUE}", [14]),
+        (f"           {CLUE}\n{CLUE}", [11, 0]),
+        (f"{' ' * 40}{CLUE}", [pages.SHORT]),
+        (f"  0.51  Nora keeps the light.\n  0.48  {CLUE}", [8, 8]),
+        ("evidence   short\nmost told  one reading", None),  # fits as it is
+        (CLUE, []),
+        (f"evidence   {CLUE}  0.51", None),  # a third column
+        (f"a label of many words  {CLUE}", None),
+        (f"evidence   {CLUE}\ntensor  mean  largest", None),  # among lines of a table
+        ("x" * 99, None),
+    ],
+)
+def test_a_label_stays_before_its_sentence_which_is_cut_to_fit_below_itself(printed, indents):
+    found = page(output(printed)).pre
+    assert found.get_text() == printed
+    spans = found.select(".hung")
+    assert [span["style"] for span in spans] == [f"--before: {indent}ch" for indent in indents or []]
+    assert ("scrolled" in found.get("class", [])) == (indents is None)
+
+
 WORDS = "Each bets alone, and nobody explains yet what the numbers say."
 
 

@@ -132,10 +132,13 @@ def with_examples(lines):
     return [*lines[:first], "Examples", "--------", *lines[first:]]
 
 
+EMPHASIS = r"(?<![\w*])\*{1,2}[A-Za-z][^*`]*[A-Za-z.]\*{1,2}(?![\w*])"  # of *words*, which a pointer of arguments is not
+
+
 def plain(line):
-    """A line in which single backquotes make code, and stars, bars and closing underscores are themselves."""
-    parts = re.split(r"(:\w+:`[^`]*`|``[^`]+``|`[^`]+`)", line)
-    return "".join(part if part.startswith(":") else coded(part) if part.startswith("`") else escaped(part) for part in parts)
+    """A line in which single backquotes make code and stars stress words, and other stars, bars and closing underscores are themselves."""
+    parts = re.split(rf"(:\w+:`[^`]*`|``[^`]+``|`[^`]+`|{EMPHASIS})", line)
+    return "".join(part if part.startswith((":", "*")) else coded(part) if part.startswith("`") else escaped(part) for part in parts)
 
 
 def coded(part):

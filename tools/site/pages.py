@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from bs4 import BeautifulSoup, Comment, NavigableString
 
-WIDE = 60  # characters: a printed line that is longer does not fit on a phone, and is scrolled
+WIDE = 60  # characters of a printed line without a blank, which cannot be cut, from which on it is scrolled
 MANY_COLUMNS, SENTENCE = 4, 40  # columns, and characters of a cell, from which on a table is stacked on a phone
-NARROW = 36  # characters of code that fit on a phone
+NARROW = 36  # characters in one line that fit on a phone
 RUN = "run-this-chapter"  # the place of the line that says how
 IN_COLUMNS = re.compile(r"\S {2,}\S")  # whose lines, cut to fit, no longer stand below each other
+LABEL = re.compile(r"\s*\S(?:.*?\S)? {2,}(?=\S)")  # the first of two columns, with the blanks after it
+SHORT = 16  # characters of a label, beside which a phone still has room for what it labels
 NAMES = {"primary-toggle": "Menu", "secondary-toggle": "Contents", "theme-switch-button": "Colours"}  # of the theme's buttons
 CIRCLES = re.compile("[●○]{3}")
 NOT_ATTEMPTED = re.compile(r"^(\d\d\.\d+) not attempted yet: the notebook goes on (?:with the reference|without it)\.\n?", re.MULTILINE)
@@ -188,18 +190,25 @@ def make_scrollable(soup):
         parts = [pre] + [soup.new_tag("pre") for _ in runs[1:]]
         for part, before in zip(parts[1:], parts, strict=False):
             before.insert_after(part)
-        for part, (lines, in_columns) in zip(parts, runs, strict=True):
+        for part, (lines, kind) in zip(parts, runs, strict=True):
             if len(runs) > 1:
                 part.string = "\n".join(lines)
-            if in_columns:
+            if kind == COLUMNS:
                 scroll(part, "Printed by the cell")
+            elif any(len(line) > NARROW and before_sentence(line) for line in lines):
+                hang(part, lines)
     for pre in soup.select("div.highlight pre"):
         if not pre.find_parent(class_="cell_output") and max(map(len, pre.get_text().split("\n"))) > NARROW:
             scroll(pre, "Code")
 
 
+SENTENCES, LABELLED, COLUMNS = "sentences", "labelled", "columns"
+
+
 def runs_of(text):
-    """What a cell printed, in runs of lines: those that stand in columns, which are scrolled, and sentences, which are cut to fit.
+    """What a cell printed, in runs of lines of one kind.
+
+    Sentences are cut to fit, also those with a label before them; other columns are scrolled.
 
     Parameters
     ----------
@@ -207,8 +216,8 @@ def runs_of(text):
 
     Returns
     -------
-    list of (list of str, bool)
-        Lines, and whether they are to be scrolled.
+    list of (list of str, str)
+        Lines, and their kind.
     """
     found = []
     for line in text.split("\n"):
@@ -217,7 +226,30 @@ def runs_of(text):
             found[-1][0].append(line)
         else:
             found.append(([line], in_columns))
-    return found
+    return [(lines, kind_of(lines) if in_columns else SENTENCES) for lines, in_columns in found]
+
+
+def kind_of(lines):
+    """Of lines in columns: whether they are too long to be scrolled and each is a short label with a sentence after it."""
+    if max(map(len, lines)) <= NARROW:
+        return COLUMNS
+    labels = [(LABEL.match(line), len(IN_COLUMNS.findall(line.strip()))) for line in lines if line.strip()]
+    return LABELLED if all(label and len(label.group()) <= SHORT and gaps == 1 for label, gaps in labels) else COLUMNS
+
+
+def before_sentence(line):
+    """How many characters stand before the sentence of a line: its label, or what it is indented by."""
+    label = LABEL.match(line)
+    return min(SHORT, len(label.group()) if label else len(line) - len(line.lstrip()))
+
+
+def hang(pre, lines):
+    """Cut each line to fit, and let what is cut off go on below its sentence's beginning."""
+    pre.clear()
+    for line, end in zip(lines, ["\n"] * (len(lines) - 1) + [""], strict=True):
+        part = BeautifulSoup("", "html.parser").new_tag("span", attrs={"class": "hung", "style": f"--before: {before_sentence(line)}ch"})
+        part.string = line + end
+        pre.append(part)
 
 
 def make_stackable(table):
