@@ -53,6 +53,7 @@ READ_HERE = {
     "21": "Its cells that run a real model (83 MB) stand still in a browser: to be read here, and run on a machine.",
     "23": "Its cells that run a real model (93 MB) stand still in a browser: to be read here, and run on a machine.",
 }
+DARK = "@media (prefers-color-scheme: dark) { body:not([data-jp-theme-name]) { background-color: #111; color: #fff; } }"
 APPS = ("lab", "repl")  # of JupyterLite's pages: the whole, and a console, in which the dashboard stands alone
 DASHBOARD = "from cllm_lib.workbook.widgets import training_dashboard\n\ntraining_dashboard()"
 STATE = "state.txt"  # of what the bundle was made
@@ -428,8 +429,9 @@ def measured_seconds(path=MEASURED):
 
 
 def with_progress(page):
-    """JupyterLite's page, which then shows how far Python's start is."""
-    return page.replace("</head>", '  <script src="../progress.js" defer></script>\n  </head>', 1)
+    """JupyterLite's page, which then shows how far Python's start is, and is not white before a dark theme has come."""
+    added = f'  <style>{DARK}</style>\n    <script src="../progress.js" defer></script>\n  </head>'
+    return page.replace("</head>", added, 1)
 
 
 def spare_sliders(found):

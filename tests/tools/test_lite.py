@@ -246,6 +246,7 @@ def test_the_line_of_progress_comes_into_jupyterlites_page_once():
     page = lite.with_progress("<html><head><title>x</title></head><body></body></html>")
     assert page.count('<script src="../progress.js" defer></script>') == 1
     assert page.index("progress.js") < page.index("</head>")
+    assert "dark" in page[page.index("<style>") : page.index("</style>")]  # or its first seconds are white
 
 
 # The classroom's file and server
