@@ -88,7 +88,7 @@ class CaseVerdict:
         lines = [f"{'Right' if self.right else 'Wrong'}: {self.defect}. {self.what}".rstrip()]
         lines.append("evidence   " + ("; ".join(self.evidence) if self.evidence else "nothing that you asked spoke of it"))
         if self.best_question:
-            lines.append(f"most told   {self.best_question}: {'; '.join(self.told) or 'nothing stands out'}")
+            lines.append(f"most told  {self.best_question}: {'; '.join(self.told) or 'nothing stands out'}")
         lines += [f"symptom    {self.symptom}", f"repair     {self.repair}", f"source     {self.source}"] if self.repair else []
         return "\n".join([*lines, f"cost       {self.cost}, {len(self.asked)} questions"])
 
