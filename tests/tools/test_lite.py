@@ -48,20 +48,6 @@ def made_wheel(path, files):
 # Pyodide's files
 
 
-@pytest.mark.parametrize("name", ["cllm_lib/a.py", "notebooks/00.ipynb", "data/a.txt", "tools/lite/start.css", "tools/lite.py"])
-def test_the_state_changes_with_whatever_the_bundle_is_made_of(tmp_path, name):
-    for path in ("cllm_lib/a.py", "notebooks/00.ipynb", "data/a.txt", "tools/lite/start.css", "tools/lite.py"):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("before", encoding="utf-8")
-    for path in (lite.LOCK.name, "pyproject.toml"):
-        (tmp_path / path).write_text("before", encoding="utf-8")
-    before = lite.state(tmp_path)
-    (tmp_path / "cllm_lib" / "a.pyc").write_text("what Python keeps beside", encoding="utf-8")
-    assert lite.state(tmp_path) == before
-    (tmp_path / name).write_text("after", encoding="utf-8")
-    assert lite.state(tmp_path) != before
-
-
 def test_without_pyodide_one_sentence_says_what_to_fetch_and_which_variable_to_set(tmp_path):
     for environ in ({}, {"PYODIDE_DIR": str(tmp_path / "nowhere")}):
         with pytest.raises(SystemExit, match=r"official release of Pyodide 0\.27\.7.*PYODIDE_DIR") as caught:
@@ -247,6 +233,23 @@ def test_the_line_of_progress_comes_into_jupyterlites_page_once():
     assert page.count('<script src="../progress.js" defer></script>') == 1
     assert page.index("progress.js") < page.index("</head>")
     assert "dark" in page[page.index("<style>") : page.index("</style>")]  # or its first seconds are white
+
+
+# What it is made of
+
+
+@pytest.mark.parametrize("name", ["cllm_lib/a.py", "notebooks/00.ipynb", "data/a.txt", "tools/lite/start.css", "tools/lite.py"])
+def test_the_state_changes_with_whatever_the_bundle_is_made_of(tmp_path, name):
+    for path in ("cllm_lib/a.py", "notebooks/00.ipynb", "data/a.txt", "tools/lite/start.css", "tools/lite.py"):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("before", encoding="utf-8")
+    for path in (lite.LOCK.name, "pyproject.toml"):
+        (tmp_path / path).write_text("before", encoding="utf-8")
+    before = lite.state(tmp_path)
+    (tmp_path / "cllm_lib" / "a.pyc").write_text("what Python keeps beside", encoding="utf-8")
+    assert lite.state(tmp_path) == before
+    (tmp_path / name).write_text("after", encoding="utf-8")
+    assert lite.state(tmp_path) != before
 
 
 # The classroom's file and server
