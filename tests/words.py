@@ -34,7 +34,7 @@ def _short(value):
         return f"{value.func.__name__}({', '.join([*map(_short, value.args), *_items(value.keywords)])})"
     if isinstance(value, np.ndarray):
         return _short(value.tolist()) if value.size <= 6 else f"{value.dtype} of shape {value.shape}"
-    if isinstance(value, bytes) and not (value.isascii() and value.decode("ascii", "replace").isprintable()):
+    if isinstance(value, bytes) and not (value.isascii() and value.decode("ascii").isprintable()):
         return f"{len(value)} bytes"
     if isinstance(value, dict):
         return ", ".join(_items(value)) or "nothing given"

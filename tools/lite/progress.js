@@ -37,8 +37,9 @@ const cllm = (() => {
 
   // A wheel that turns while Python computes is painted sixty times a second, by the processor where nothing else paints, and
   // Python waits for the processor: beside a start it took a fifth of what the browser spent. It stands still; words say "busy".
-  const STILL = `
-    .jp-KernelStatus-spinner { animation: none !important; }
+  const STILL = ".jp-KernelStatus-spinner { animation: none !important; }";
+
+  const BACK = `
     #cllm-back { position: absolute; top: 0; right: 0; z-index: 10; padding: 0 1em; background: var(--jp-layout-color1);
       color: var(--jp-content-link-color); font: 14px/28px system-ui, sans-serif; text-decoration: underline; }`;
 
@@ -158,6 +159,7 @@ const cllm = (() => {
   // A way back, to the page that led here where that is the book's own, or to the start page.
   async function addWayBack() {
     while (!document.getElementById("jp-top-panel")) await new Promise((resolve) => setTimeout(resolve, 200));
+    addSheet(BACK);
     const led = document.referrer;
     const link = document.createElement("a");
     link.id = "cllm-back";

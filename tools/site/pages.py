@@ -190,25 +190,22 @@ def make_scrollable(soup):
         parts = [pre] + [soup.new_tag("pre") for _ in runs[1:]]
         for part, before in zip(parts[1:], parts, strict=False):
             before.insert_after(part)
-        for part, (lines, kind) in zip(parts, runs, strict=True):
+        for part, (lines, in_columns) in zip(parts, runs, strict=True):
             if len(runs) > 1:
                 part.string = "\n".join(lines)
-            if kind == COLUMNS:
+            if in_columns:
                 scroll(part, "Printed by the cell")
             elif any(len(line) > NARROW and before_sentence(line) for line in lines):
-                hang(part, lines)
+                hang(soup, part, lines)
     for pre in soup.select("div.highlight pre"):
         if not pre.find_parent(class_="cell_output") and max(map(len, pre.get_text().split("\n"))) > NARROW:
             scroll(pre, "Code")
 
 
-SENTENCES, LABELLED, COLUMNS = "sentences", "labelled", "columns"
-
-
 def runs_of(text):
-    """What a cell printed, in runs of lines of one kind.
+    """What a cell printed, in runs of lines: those that stand in columns, which are scrolled, and sentences, which are cut to fit.
 
-    Sentences are cut to fit, also those with a label before them; other columns are scrolled.
+    Sentences that each have a short label before them are no columns.
 
     Parameters
     ----------
@@ -216,8 +213,8 @@ def runs_of(text):
 
     Returns
     -------
-    list of (list of str, str)
-        Lines, and their kind.
+    list of (list of str, bool)
+        Lines, and whether they are to be scrolled.
     """
     found = []
     for line in text.split("\n"):
@@ -226,15 +223,15 @@ def runs_of(text):
             found[-1][0].append(line)
         else:
             found.append(([line], in_columns))
-    return [(lines, kind_of(lines) if in_columns else SENTENCES) for lines, in_columns in found]
+    return [(lines, in_columns and not are_labelled(lines)) for lines, in_columns in found]
 
 
-def kind_of(lines):
-    """Of lines in columns: whether they are too long to be scrolled and each is a short label with a sentence after it."""
+def are_labelled(lines):
+    """Whether lines in two columns, too wide for a phone, are sentences, each with a short label before it."""
     if max(map(len, lines)) <= NARROW:
-        return COLUMNS
+        return False
     labels = [(LABEL.match(line), len(IN_COLUMNS.findall(line.strip()))) for line in lines if line.strip()]
-    return LABELLED if all(label and len(label.group()) <= SHORT and gaps == 1 for label, gaps in labels) else COLUMNS
+    return all(label and len(label.group()) <= SHORT and gaps == 1 for label, gaps in labels)
 
 
 def before_sentence(line):
@@ -243,11 +240,11 @@ def before_sentence(line):
     return min(SHORT, len(label.group()) if label else len(line) - len(line.lstrip()))
 
 
-def hang(pre, lines):
+def hang(soup, pre, lines):
     """Cut each line to fit, and let what is cut off go on below its sentence's beginning."""
     pre.clear()
     for line, end in zip(lines, ["\n"] * (len(lines) - 1) + [""], strict=True):
-        part = BeautifulSoup("", "html.parser").new_tag("span", attrs={"class": "hung", "style": f"--before: {before_sentence(line)}ch"})
+        part = soup.new_tag("span", attrs={"class": "hung", "style": f"--before: {before_sentence(line)}ch"})
         part.string = line + end
         pre.append(part)
 

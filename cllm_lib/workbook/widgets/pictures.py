@@ -89,7 +89,7 @@ def _ticks(top):
 
 
 def short(number):
-    """A number in at most five signs, such as fit beside an axis: 500000 is 5e5."""
+    """A number in at most six signs, such as fit beside an axis: 500000 is 5e5."""
     return f"{number:g}" if number < 10_000 else f"{number:.2g}".replace("e+0", "e").replace("e+", "e")
 
 
